@@ -1,0 +1,5 @@
+"""``python -m fedcxr``."""
+
+from fedcxr.cli import main
+
+main()

@@ -1,0 +1,266 @@
+"""One frozen, validated configuration.
+
+A run is a TOML file (``experiments/*.toml``) plus ``--set key.path=value``. An unknown key or a bad value
+is a :class:`~fedcxr.errors.ConfigError` that names the key and what is allowed. What a start-up measurement
+chooses (:attr:`Training.precision`) is written back before the run begins, so that the resolved
+configuration, whose digest is on the ledger, says everything that decides the model's bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fedcxr.errors import ConfigError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+UncertaintyName = Literal["ignore", "zeros", "ones", "smoothed"]
+
+
+class Section(BaseModel):
+    """A table of the TOML file: frozen, and closed to keys that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Phantom(Section):
+    """Synthetic chest X-rays, generated under :attr:`Data.root` when it does not hold them yet."""
+
+    hospitals: Count = 4
+    patients: Annotated[int, Field(ge=10)] = 320  # per hospital, train and valid together
+    valid_fraction: Fraction = 0.25
+    size: Annotated[int, Field(ge=32, le=1024)] = 128  # pixels a side
+
+
+class Data(Section):
+    """Where the images are, in the CheXpert layout, and how their labels are read.
+
+    Paths may hold environment variables (``$FEDCXR_REAL_CXR``); they stay unexpanded in the resolved
+    configuration, so that its digest does not depend on the machine.
+    """
+
+    root: str
+    train_csv: str = "train.csv"  # relative to root
+    valid_csv: str = "valid.csv"
+    cache: str = ""  # directory of decoded images; empty: <run>/cache
+    size: Annotated[int, Field(ge=32, le=1024)] = 64  # training resolution, pixels a side
+    uncertain: UncertaintyName = "ones"  # treatment of -1, all labels
+    uncertain_per_label: dict[str, UncertaintyName] = Field(default_factory=dict)
+    blank: Literal["negative", "ignore"] = "negative"  # CheXpert's convention: not mentioned = negative
+    phantom: Phantom | None = None
+
+    @property
+    def root_path(self) -> Path:
+        """``root`` with variables and ``~`` expanded.
+
+        Raises:
+            ConfigError: a variable is not set.
+        """
+        expanded = os.path.expandvars(self.root)
+        if left := re.search(r"\$\{?(\w+)", expanded):
+            raise ConfigError(f"data.root = {self.root!r}: the environment variable {left[1]} is not set.")
+        return Path(expanded).expanduser()
+
+
+class Partition(Section):
+    """How patients are dealt out to hospitals; by patient, never by row."""
+
+    scheme: Literal["natural", "dirichlet", "quantity", "device", "iid"] = "natural"
+    hospitals: Annotated[int, Field(ge=1, le=1000)] = 4  # ignored by natural: the sites decide
+    sites: str = "hospitals.csv"  # natural: CSV with columns patient and site, relative to data.root
+    alpha: Positive = 0.5  # dirichlet, quantity: smaller is more skewed
+    min_patients: Count = 2  # a hospital with fewer is an error, not an empty shard
+
+
+class Model(Section):
+    """The network: a name of the registry ``fedcxr.models``, and where its weights start."""
+
+    name: str = "semssxl"
+    pretrained: str = ""  # "": random from the seed; "timm": timm's hub; else a .safetensors file
+    projection_dim: Count = 128
+    norm: Literal["shared", "frozen", "group"] = "shared"  # normalisation statistics, see models.registry
+
+
+class Training(Section):
+    """One hospital's local training in one round."""
+
+    local_epochs: Count = 1
+    batch_size: Annotated[int, Field(ge=2)] = 32
+    learning_rate: Positive = 1e-3
+    min_learning_rate: Annotated[float, Field(ge=0.0)] = 1e-5  # the cosine's end, at the last round
+    warmup_rounds: Annotated[float, Field(ge=0.0)] = 0.5  # linear, in rounds
+    weight_decay: Annotated[float, Field(ge=0.0)] = 1e-2
+    clip_norm: Positive = 1.0
+    contrastive_weight: Annotated[float, Field(ge=0.0)] = 0.1  # lambda of the joint objective
+    temperature: Positive = 0.1  # of NT-Xent
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: measured once, then written here
+    memory_format: Literal["auto", "channels_last", "contiguous"] = "auto"
+    threads: Annotated[int, Field(ge=1, le=256)] = 1  # torch's threads per client; they change the bits
+
+
+class Federation(Section):
+    """Rounds, and who must take part."""
+
+    rounds: Count = 3
+    weighting: Literal["samples", "uniform"] = "samples"  # the contract turns it into integer weights
+    min_hospitals: Count = 1  # accepted updates that a round needs
+    round_timeout: Positive = 3600.0  # seconds a round waits for its hospitals
+    ray_cpus: Annotated[float, Field(gt=0.0)] = 1.0  # of a Ray client actor
+    ray_gpus: Annotated[float, Field(ge=0.0)] = 0.0
+
+
+class Privacy(Section):
+    """The envelope around an update (RFC 9180)."""
+
+    kem: Literal["MLKEM768_X25519", "X25519"] = "MLKEM768_X25519"
+    auditor: bool = True  # seal to an auditor's key as well
+
+
+class Ledger(Section):
+    """Where the contract lives. ``off`` exists to measure what the ledger costs."""
+
+    backend: Literal["embedded", "off"] = "embedded"
+    chain_id: Count = 61_370  # our own: a signature for it is worthless elsewhere
+    deadline: Annotated[int, Field(ge=60)] = 86_400  # seconds of chain time; a test chain's clock runs ahead
+
+
+class Store(Section):
+    """The blob store, and how many released models are kept beside it."""
+
+    url: str = ""  # fsspec URL; empty: <run>/blobs
+    keep_models: Annotated[int, Field(ge=0)] = 0  # the last k rounds' models; 0: all
+
+
+class Evaluation(Section):
+    """Of the released model, after every round."""
+
+    batch_size: Count = 128
+    bootstrap: Annotated[int, Field(ge=0)] = 1000  # resamples of studies for the 95 % interval; 0: none
+
+
+class Config(Section):
+    """A run. See ``experiments/`` for examples; ``fedcxr simulate --help`` for how to set a key."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    data: Data
+    partition: Partition = Partition()
+    model: Model = Model()
+    training: Training = Training()
+    federation: Federation = Federation()
+    privacy: Privacy = Privacy()
+    ledger: Ledger = Ledger()
+    store: Store = Store()
+    evaluation: Evaluation = Evaluation()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.training.min_learning_rate > self.training.learning_rate:
+            raise ValueError("training.min_learning_rate is above training.learning_rate")
+        return self
+
+    @property
+    def resolved(self) -> bool:
+        """Whether nothing is left to a start-up measurement."""
+        training = self.training
+        return "auto" not in (training.device, training.precision, training.memory_format)
+
+    def canonical_json(self) -> str:
+        """The configuration as canonical JSON: sorted keys, no white space."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    def digest(self) -> bytes:
+        """SHA-256 of :meth:`canonical_json`, 32 bytes: what the ledger holds."""
+        return hashlib.sha256(self.canonical_json().encode()).digest()
+
+    def to_toml(self) -> str:
+        """The configuration as TOML that :func:`load` reads back to an equal one."""
+        import tomli_w
+
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+    def with_changes(self, changes: Mapping[str, object]) -> Config:
+        """A copy with dotted keys replaced, validated again: ``{"training.precision": "bfloat16"}``."""
+        tree = self.model_dump(mode="json", exclude_none=True)
+        for key, value in changes.items():
+            _place(tree, key, value)
+        return validate(tree, where="changes")
+
+
+def load(path: Path, overrides: Iterable[str] = ()) -> Config:
+    """Read a TOML file and apply ``key.path=value`` overrides.
+
+    Raises:
+        ConfigError: no such file, bad TOML, an unknown key, a bad value.
+    """
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such configuration file.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+    for override in overrides:
+        key, sign, text = override.partition("=")
+        if not sign or not key.strip():
+            raise ConfigError(f"--set {override!r}: write key.path=value, as in training.batch_size=16.")
+        _place(tree, key.strip(), _value(text.strip()))
+    return validate(tree, where=str(path))
+
+
+def validate(tree: Mapping[str, object], where: str) -> Config:
+    """A :class:`Config` from nested mappings.
+
+    Raises:
+        ConfigError: lists each wrong key with what is allowed there; ``where`` names the source.
+    """
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        lines = [_explain(e["loc"], e["type"], e["msg"], e.get("input")) for e in error.errors()]
+        raise ConfigError(f"{where}: " + "; ".join(lines)) from None
+
+
+def _explain(loc: tuple[int | str, ...], kind: str, message: str, value: object) -> str:
+    key = ".".join(str(part) for part in loc) or "configuration"
+    if kind == "extra_forbidden":
+        return f"{key}: unknown key (allowed: {', '.join(_known_keys(loc[:-1]))})"
+    if kind == "missing":
+        return f"{key}: required"
+    return f"{key} = {value!r}: {message}" if not isinstance(value, dict | BaseModel) else f"{key}: {message}"
+
+
+def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
+    section: Any = Config
+    for part in loc:
+        annotation = section.model_fields[str(part)].annotation
+        members = getattr(annotation, "__args__", (annotation,))
+        section = next(m for m in members if isinstance(m, type) and issubclass(m, BaseModel))
+    return sorted(section.model_fields)
+
+
+def _place(tree: dict[str, Any], key: str, value: object) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"{key}: {parent} is a value, not a section.")
+    tree[last] = value
+
+
+def _value(text: str) -> object:
+    """A TOML value; what is not TOML is a string, so that ``--set model.name=semssxl`` needs no quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

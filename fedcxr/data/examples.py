@@ -1,0 +1,28 @@
+"""What a trainer reads: rows of a decoded image cache, with targets and a mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A set of images in a cache, in a fixed order.
+
+    Attributes:
+        images: uint8, shape (N, S, S): the whole cache, usually a memory map; never loaded at once.
+        rows: int64, shape (n,): which images of the cache these examples are.
+        targets: float32, shape (n, 14), in [0, 1].
+        mask: bool, shape (n, 14): False where a label says nothing and must not enter the loss.
+    """
+
+    images: NDArray[np.uint8]
+    rows: NDArray[np.int64]
+    targets: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.rows)

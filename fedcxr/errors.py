@@ -1,0 +1,161 @@
+"""Every error that fedcxr raises on purpose, and the exit code of each.
+
+::
+
+    FedcxrError                    1   something fedcxr knows went wrong
+    ├── ConfigError               10   the configuration: the key, and what is allowed
+    ├── DataError                 20   the data
+    │   ├── TableError            21   a CSV: file, row, column
+    │   ├── ImageError            22   an image file, and the row that names it
+    │   ├── PartitionError        23   a partition that cannot be made, or does not fit its data
+    │   └── CacheError            24   a decoded cache that does not belong to its source
+    ├── ModelError                30   a model or its weights
+    │   ├── LayoutError           31   tensors that do not fit the federation's layout
+    │   └── NonFiniteError        32   NaN or Inf, with the tensor's name
+    ├── EnvelopeError             40   an update that cannot be sealed or opened
+    ├── LedgerError               50   the ledger
+    │   ├── ChainError            51   the chain behind it: missing, damaged, unreachable
+    │   ├── ContractRejectedError 52   the contract said no: its custom error and arguments
+    │   └── ArtifactError         53   contract artifacts that do not belong to their sources
+    ├── StoreError                60   the blob store
+    │   ├── BlobMissingError      61   no blob under this root
+    │   └── BlobCorruptError      62   bytes whose root is not their name
+    ├── FederationError           70   a round
+    │   ├── BaseMismatchError     71   a hospital was given a model that the contract does not hold
+    │   ├── QuorumError           72   too few updates were accepted
+    │   └── GridError             73   the grid cannot be started, or lost what it was asked to carry
+    └── AuditFailedError          90   the audit found something
+
+Codes come in ranges of ten, a range a subject; 2 is a command line that cannot be parsed.
+"""
+
+
+class FedcxrError(Exception):
+    """Base of all: what was wrong, where, and what to do, in one or two sentences."""
+
+    exit_code = 1
+    help = "fedcxr met a condition that it knows; the message says which."
+
+
+class ConfigError(FedcxrError):
+    exit_code = 10
+    help = "Correct the key that the message names, in the TOML file or in --set."
+
+
+class DataError(FedcxrError):
+    exit_code = 20
+    help = "Correct the data that the message names; nothing was changed."
+
+
+class TableError(DataError):
+    exit_code = 21
+    help = "Correct the CSV at the row and column that the message names."
+
+
+class ImageError(DataError):
+    exit_code = 22
+    help = "Replace the image file, or take its row out of the CSV."
+
+
+class PartitionError(DataError):
+    exit_code = 23
+    help = "Choose a partition that the data allows, or make the manifest again."
+
+
+class CacheError(DataError):
+    exit_code = 24
+    help = "Run `fedcxr data prepare` again; it decodes what has changed."
+
+
+class ModelError(FedcxrError):
+    exit_code = 30
+    help = "Choose a model that the registry has, or weights that fit it."
+
+
+class LayoutError(ModelError):
+    exit_code = 31
+    help = "The architecture is pinned when the federation starts: use the same model everywhere."
+
+
+class NonFiniteError(ModelError):
+    exit_code = 32
+    help = "Lower the learning rate, or look for broken images in this hospital's shard."
+
+
+class EnvelopeError(FedcxrError):
+    exit_code = 40
+    help = "The update was sealed for another key, round or hospital, or was changed on its way."
+
+
+class LedgerError(FedcxrError):
+    exit_code = 50
+    help = "Run `fedcxr audit RUN` to see what the ledger holds."
+
+
+class ChainError(LedgerError):
+    exit_code = 51
+    help = "Check the chain that the message names: its file, its address, its chain id."
+
+
+class ContractRejectedError(LedgerError):
+    """The contract reverted with one of its custom errors.
+
+    ``name`` is the Solidity error's name (``DeadlinePassed``), ``arguments`` its decoded arguments.
+    """
+
+    exit_code = 52
+    help = "The contract's rules forbid this; its error and arguments say which rule."
+
+    def __init__(self, name: str, arguments: tuple[object, ...] = ()) -> None:
+        self.name = name
+        self.arguments = arguments
+        shown = ", ".join(a.hex() if isinstance(a, bytes) else str(a) for a in arguments)
+        super().__init__(f"the contract rejected the call: {name}({shown})")
+
+    def __reduce__(self) -> tuple[type, tuple[str, tuple[object, ...]]]:
+        return type(self), (self.name, self.arguments)
+
+
+class ArtifactError(LedgerError):
+    exit_code = 53
+    help = "Run `fedcxr contracts build` and commit the artifacts."
+
+
+class StoreError(FedcxrError):
+    exit_code = 60
+    help = "Check the store's place and its permissions."
+
+
+class BlobMissingError(StoreError):
+    exit_code = 61
+    help = "The store lacks a blob that the ledger names; restore it from a copy."
+
+
+class BlobCorruptError(StoreError):
+    exit_code = 62
+    help = "A blob is not what its name says; restore it from a copy."
+
+
+class FederationError(FedcxrError):
+    exit_code = 70
+    help = "The round could not be completed; what was finalized before it stands."
+
+
+class BaseMismatchError(FederationError):
+    exit_code = 71
+    help = "The server sent another model than the ledger holds; do not train on it."
+
+
+class QuorumError(FederationError):
+    exit_code = 72
+    help = "See the rejected and failed hospitals in the run's log; mend them and continue the run."
+
+
+class GridError(FederationError):
+    exit_code = 73
+    help = "Check the resources asked for against those of the machine, and the grid's own log."
+
+
+class AuditFailedError(FedcxrError):
+    exit_code = 90
+    help = "Each finding names its round, its hospital, what was expected and what is there."
