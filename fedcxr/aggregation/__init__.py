@@ -1,0 +1,1 @@
+"""The weighted sum, in integers."""

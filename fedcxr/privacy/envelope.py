@@ -1,0 +1,172 @@
+"""The envelope: one ciphertext of an update, opened by the coordinator and, if there is one, the auditor.
+
+A blob is a header and a ciphertext::
+
+    "fedcxr/envelope/1\\n" | canonical JSON | spaces to a multiple of 4,096 bytes | AES-256-GCM(payload) | tag
+
+The payload is encrypted once under a fresh content key; the content key is sealed to each recipient by HPKE
+(RFC 9180), with federation, round, hospital and layout in its ``info``. So a second recipient costs a
+kilobyte and not a second ciphertext. The header is the associated data. It holds the Merkle root of the
+*plaintext*: AES-GCM alone does not commit to a key, and a hospital could otherwise craft a ciphertext that
+says one thing to the coordinator and another to the auditor. The header fills whole Merkle leaves, so that
+leaf k of the ciphertext covers the same 4,096 bytes as leaf k of the payload.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from numpy.typing import NDArray
+
+from fedcxr.errors import EnvelopeError
+from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey
+from fedcxr.update import merkle
+
+_MAGIC = b"fedcxr/envelope/1\n"
+_TAG = 16
+_NONCE = bytes(12)  # the content key is fresh for each envelope, so that one nonce is used once
+_MAX_HEADER = 16 * merkle.LEAF_SIZE  # about forty recipients
+
+
+@dataclass(frozen=True)
+class EnvelopeContext:
+    """What an envelope is for; sealed for one context, it opens for no other.
+
+    Attributes:
+        federation: hex id of the federation.
+        round: 1-based.
+        hospital: ledger address, checksummed.
+        layout: hex digest of the layout.
+    """
+
+    federation: str
+    round: int
+    hospital: str
+    layout: str
+
+    @property
+    def info(self) -> bytes:
+        """HPKE's ``info``."""
+        return _MAGIC + _canonical(asdict(self))
+
+
+def seal(
+    payload: NDArray[np.uint32], context: EnvelopeContext, recipients: Sequence[EnvelopePublicKey]
+) -> NDArray[np.uint8]:
+    """Seal an update to every recipient.
+
+    Args:
+        payload: uint32, (n,), contiguous; encrypted from where it is.
+        context: federation, round, hospital and layout.
+        recipients: at least one.
+
+    Returns:
+        The blob, uint8: header and ciphertext in one buffer.
+    """
+    if not recipients:
+        raise EnvelopeError("an envelope needs a recipient.")
+    plain = payload.view(np.uint8)
+    key = AESGCM.generate_key(256)
+    header = _pad(
+        _canonical(
+            {
+                **asdict(context),
+                "payload_root": merkle.root(plain).hex(),
+                "payload_size": plain.nbytes,
+                "recipients": {
+                    r.digest.hex(): b64encode(r.seal(key, context.info)).decode() for r in recipients
+                },
+            }
+        )
+    )
+    blob = np.empty(len(header) + plain.nbytes + _TAG, np.uint8)
+    blob[: len(header)] = np.frombuffer(header, np.uint8)
+    AESGCM(key).encrypt_into(_NONCE, plain.data, header, blob[len(header) :].data)
+    return blob
+
+
+def open_envelope(
+    blob: NDArray[np.uint8] | bytes,
+    context: EnvelopeContext,
+    key: EnvelopePrivateKey,
+    out: NDArray[np.uint32] | None = None,
+) -> NDArray[np.uint32]:
+    """Open a blob that was sealed to ``key`` for ``context``.
+
+    Args:
+        blob: as :func:`seal` returned it.
+        context: what it must have been sealed for.
+        key: a recipient's.
+        out: uint32 buffer of the payload's length to decrypt into; it is returned.
+
+    Raises:
+        EnvelopeError: malformed, for another context or recipient, changed, or its plaintext is not the one
+            that the header commits to.
+    """
+    view = merkle.as_bytes(blob)
+    header, tree = _read_header(view)
+    for field, expected in asdict(context).items():
+        if tree.get(field) != expected:
+            raise EnvelopeError(f"sealed for {field} {tree.get(field)!r}, expected {expected!r}.")
+    sealed = tree["recipients"].get(key.public.digest.hex())
+    if sealed is None:
+        raise EnvelopeError("not sealed to this key.")
+    size = len(view) - len(header) - _TAG
+    if size != tree["payload_size"] or size % 4 or size < 0:
+        raise EnvelopeError(f"a payload of {size} bytes where the header says {tree['payload_size']}.")
+    if out is not None and out.nbytes != size:
+        raise EnvelopeError(f"a payload of {size} bytes where {out.nbytes} are expected.")
+    payload = np.empty(size // 4, np.uint32) if out is None else out
+    try:
+        content_key = key.open(b64decode(sealed, validate=True), context.info)
+        AESGCM(content_key).decrypt_into(_NONCE, view[len(header) :], header, payload.view(np.uint8).data)
+    except (InvalidTag, ValueError):
+        raise EnvelopeError("it does not open: other key, other context, or changed bytes.") from None
+    if merkle.root(payload).hex() != tree["payload_root"]:
+        raise EnvelopeError("its plaintext is not the one that its header commits to.")
+    return payload
+
+
+def _read_header(view: memoryview) -> tuple[bytes, dict[str, Any]]:
+    if bytes(view[: len(_MAGIC)]) != _MAGIC:
+        raise EnvelopeError("not an envelope.")
+    end = next(
+        (
+            k
+            for k in range(merkle.LEAF_SIZE, min(len(view), _MAX_HEADER) + 1, merkle.LEAF_SIZE)
+            if view[k - 1] == ord("\n")
+        ),
+        None,
+    )
+    if end is None:
+        raise EnvelopeError("its header does not end.")
+    header = bytes(view[:end])
+    try:
+        tree = json.loads(header[len(_MAGIC) :])
+    except ValueError:
+        raise EnvelopeError("its header is not JSON.") from None
+    if (
+        not isinstance(tree, dict)
+        or not isinstance(tree.get("recipients"), dict)
+        or _pad(_canonical(tree)) != header
+    ):
+        raise EnvelopeError("its header is not canonical.")
+    return header, tree
+
+
+def _canonical(tree: dict[str, Any]) -> bytes:
+    return json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _pad(text: bytes) -> bytes:
+    """Magic, text, and spaces up to a line end that closes a whole number of Merkle leaves."""
+    start = _MAGIC + text
+    length = -(-(len(start) + 1) // merkle.LEAF_SIZE) * merkle.LEAF_SIZE
+    return start.ljust(length - 1) + b"\n"

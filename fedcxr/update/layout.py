@@ -1,0 +1,144 @@
+"""The layout: a state dict's floating tensors as one float32 vector, ordered by name.
+
+The architecture is pinned by the layout's digest when the federation starts. Counters
+(``num_batches_tracked``) never travel: averaging them means nothing, and they would become floats.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from math import prod
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fedcxr.errors import LayoutError
+from fedcxr.update import merkle
+
+Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One tensor's place in the vector.
+
+    Attributes:
+        statistic: a normalisation statistic (a buffer), not a parameter: its values follow the data's
+            scale and not the optimiser's steps.
+        nonnegative: a variance; rounding may carry a tiny one below zero, where its square root is NaN,
+            so that it is clamped at zero when an aggregate is applied.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    statistic: bool
+    nonnegative: bool
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The tensors that travel, in the vector's order."""
+
+    tensors: tuple[TensorSpec, ...]
+
+    @classmethod
+    def of(cls, model: torch.nn.Module) -> Self:
+        """The layout of a module's state dict.
+
+        Raises:
+            LayoutError: a floating tensor is not float32, or there is none.
+        """
+        parameters = {name for name, _ in model.named_parameters()}
+        specs = []
+        for name, tensor in sorted(model.state_dict().items()):
+            if not tensor.is_floating_point():
+                continue
+            if tensor.dtype != torch.float32:
+                raise LayoutError(f"{name} is {tensor.dtype}: a federation's tensors are float32.")
+            statistic = name not in parameters
+            specs.append(TensorSpec(name, tuple(tensor.shape), statistic, name.endswith("running_var")))
+        if not specs:
+            raise LayoutError("the model has no floating tensor: there is nothing to aggregate.")
+        return cls(tuple(specs))
+
+    @property
+    def size(self) -> int:
+        """Number of float32 values in the vector."""
+        return sum(spec.size for spec in self.tensors)
+
+    @cached_property
+    def slices(self) -> tuple[slice, ...]:
+        """Each tensor's place in the vector, in order."""
+        ends = list(accumulate(spec.size for spec in self.tensors))
+        return tuple(slice(end - spec.size, end) for spec, end in zip(self.tensors, ends, strict=True))
+
+    def to_json(self) -> str:
+        """Canonical JSON; its Merkle root is :attr:`digest`."""
+        rows = [[s.name, list(s.shape), "float32", s.statistic, s.nonnegative] for s in self.tensors]
+        return json.dumps({"format": "fedcxr/layout/1", "tensors": rows}, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read :meth:`to_json` back.
+
+        Raises:
+            LayoutError: not a layout.
+        """
+        try:
+            rows = json.loads(text)["tensors"]
+            return cls(tuple(TensorSpec(n, tuple(shape), stat, nonneg) for n, shape, _, stat, nonneg in rows))
+        except (ValueError, KeyError, TypeError) as error:
+            raise LayoutError(f"not a layout: {error}") from None
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Merkle root of :meth:`to_json`, 32 bytes."""
+        return merkle.root(self.to_json().encode())
+
+    def flatten(self, state: Mapping[str, torch.Tensor], out: Vector | None = None) -> Vector:
+        """Concatenate the tensors of ``state`` into a float32 vector of :attr:`size` values.
+
+        Raises:
+            LayoutError: a tensor is missing, or has another shape or dtype than the layout says.
+        """
+        vector = np.empty(self.size, np.float32) if out is None else out
+        target = torch.from_numpy(vector)
+        for spec, place in zip(self.tensors, self.slices, strict=True):
+            tensor = state.get(spec.name)
+            if tensor is None:
+                raise LayoutError(f"{spec.name}: missing from the state.")
+            if tuple(tensor.shape) != spec.shape or tensor.dtype != torch.float32:
+                found = f"{tensor.dtype} {tuple(tensor.shape)}"
+                raise LayoutError(f"{spec.name}: {found}, but the layout says float32 {spec.shape}.")
+            target[place].view(spec.shape).copy_(tensor.detach())
+        return vector
+
+    def load(self, vector: Vector, model: torch.nn.Module) -> None:
+        """Copy a vector into a module's tensors; counters are left alone.
+
+        Raises:
+            LayoutError: the vector's length or the module's tensors do not fit.
+        """
+        self.check(vector)
+        state = model.state_dict()
+        source = torch.from_numpy(vector)
+        with torch.no_grad():
+            for spec, place in zip(self.tensors, self.slices, strict=True):
+                if spec.name not in state or tuple(state[spec.name].shape) != spec.shape:
+                    raise LayoutError(f"{spec.name}: the model has no such tensor of shape {spec.shape}.")
+                state[spec.name].copy_(source[place].view(spec.shape))
+
+    def check(self, vector: NDArray[np.generic]) -> None:
+        """Raises LayoutError unless ``vector`` is one-dimensional and of :attr:`size` values."""
+        if vector.shape != (self.size,):
+            raise LayoutError(f"a vector of shape {vector.shape}, but the layout has {self.size} values.")

@@ -1,0 +1,80 @@
+"""The released model as a safetensors file whose every byte follows from the vector and the round.
+
+The file is canonical, so that an audit can compare it whole: a change in its header or between its tensors
+is found like one in its weights.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from fedcxr.errors import ModelError
+from fedcxr.update import merkle
+from fedcxr.update.layout import Layout, Vector
+
+_KEY = "fedcxr"  # one metadata key only: safetensors does not order them
+
+
+def to_bytes(vector: Vector, layout: Layout, *, federation: bytes, round_number: int) -> bytes:
+    """The file's bytes: every tensor of the layout, and where the model comes from."""
+    layout.check(vector)
+    tensors = {
+        spec.name: vector[place].reshape(spec.shape)
+        for spec, place in zip(layout.tensors, layout.slices, strict=True)
+    }
+    origin = {
+        "digest": merkle.root(vector).hex(),
+        "federation": federation.hex(),
+        "layout": layout.digest.hex(),
+        "round": round_number,
+    }
+    return save(tensors, {_KEY: json.dumps(origin, sort_keys=True, separators=(",", ":"))})
+
+
+def write(path: Path, vector: Vector, layout: Layout, *, federation: bytes, round_number: int) -> None:
+    """Write :func:`to_bytes` by temporary file, fsync and rename."""
+    data = to_bytes(vector, layout, federation=federation, round_number=round_number)
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def read(path: Path, layout: Layout) -> Vector:
+    """The vector of a model file, float32 (layout.size,).
+
+    Raises:
+        ModelError: no such file, or not a safetensors file.
+        LayoutError: its tensors do not fit the layout.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return layout.flatten({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such model file.") from None
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: not a model file: {error}") from None
+
+
+def load(path: Path, model: torch.nn.Module) -> None:
+    """Load a model file into a module of the same architecture.
+
+    Raises:
+        ModelError, LayoutError: as :func:`read`.
+    """
+    layout = Layout.of(model)
+    layout.load(read(path, layout), model)
+
+
+def vector_digest(vector: Vector) -> bytes:
+    """The model digest that the ledger holds: the Merkle root of the vector's little-endian bytes."""
+    return merkle.root(vector.astype("<f4", copy=False).view(np.uint8))

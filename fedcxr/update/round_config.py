@@ -1,0 +1,50 @@
+"""What a round fixes beforehand, under a digest that is on the ledger."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Self
+
+from fedcxr.errors import LayoutError
+from fedcxr.update import merkle
+
+
+@dataclass(frozen=True)
+class RoundConfig:
+    """The round's scale, bound to the federation's configuration and layout.
+
+    Attributes:
+        round: 1-based.
+        config: hex digest of the federation's configuration.
+        layout: hex digest of the layout.
+        exponents: of the fixed point, one per tensor of the layout.
+    """
+
+    round: int
+    config: str
+    layout: str
+    exponents: tuple[int, ...]
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read :meth:`to_bytes` back.
+
+        Raises:
+            LayoutError: not a round's configuration.
+        """
+        try:
+            tree = json.loads(data)
+            return cls(int(tree["round"]), tree["config"], tree["layout"], tuple(map(int, tree["exponents"])))
+        except (ValueError, KeyError, TypeError) as error:
+            raise LayoutError(f"not a round's configuration: {error}") from None
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Merkle root of :meth:`to_bytes`: its name in the store, and on the ledger."""
+        return merkle.root(self.to_bytes())
