@@ -139,7 +139,7 @@ class Store(Section):
     """The blob store, and how many released models are kept beside it."""
 
     url: str = ""  # fsspec URL; empty: <run>/blobs
-    keep_models: Annotated[int, Field(ge=0)] = 0  # the last k rounds' models; 0: all
+    keep_models: Annotated[int, Field(ge=0)] = 0  # the last k rounds' models, at least 2; 0: all
 
 
 class Evaluation(Section):
@@ -168,6 +168,10 @@ class Config(Section):
     def _consistent(self) -> Self:
         if self.training.min_learning_rate > self.training.learning_rate:
             raise ValueError("training.min_learning_rate is above training.learning_rate")
+        if self.store.keep_models == 1:
+            raise ValueError(
+                "store.keep_models = 1: a round's scale needs the last two; allowed: 0 (all), 2, 3, …"
+            )
         return self
 
     @property

@@ -1,0 +1,139 @@
+"""What the coordinator and a hospital say to each other, as Flower records.
+
+One flat buffer a message: many small arrays cost several times the round trip. Everything else is a
+:class:`~flwr.app.ConfigRecord` of scalars. A reply comes from another institution: reading one checks every
+field, and what does not fit is a :class:`~fedcxr.errors.FederationError`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self
+
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+
+from fedcxr.errors import FederationError
+
+_HEAD = "fedcxr"
+_BULK = "bulk"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A message's content: scalar fields in a ConfigRecord, the field named ``bulk`` as one uint8 array."""
+
+    kind: ClassVar[str]
+
+    def to_records(self) -> RecordDict:
+        """As Flower carries it."""
+        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != _BULK}
+        records = RecordDict({_HEAD: ConfigRecord({"kind": self.kind, **values})})
+        bulk: bytes | None = getattr(self, _BULK, None)
+        if bulk is not None:
+            array = Array("uint8", (len(bulk),), "fedcxr.bytes", bulk)
+            records[_BULK] = ArrayRecord({_BULK: array})
+        return records
+
+    @classmethod
+    def from_records(cls, records: RecordDict) -> Self:
+        """Read :meth:`to_records` back.
+
+        Raises:
+            FederationError: another kind of message, or a field missing or of the wrong type.
+        """
+        head = records.config_records.get(_HEAD)
+        if head is None or head.get("kind") != cls.kind:
+            found = None if head is None else head.get("kind")
+            raise FederationError(f"expected a {cls.kind!r} message, got {found!r}.")
+        values: dict[str, Any] = {}
+        for field in fields(cls):
+            value = _bulk(records) if field.name == _BULK else head.get(field.name)
+            if type(value).__name__ != field.type:  # annotations are strings here
+                raise FederationError(f"a {cls.kind!r} message without a good {field.name!r} ({field.type}).")
+            values[field.name] = value
+        return cls(**values)
+
+
+def kind_of(records: RecordDict) -> str:
+    """The kind of a message, ``""`` when it has none."""
+    head = records.config_records.get(_HEAD)
+    return str(head.get("kind", "")) if head is not None else ""
+
+
+def _bulk(records: RecordDict) -> bytes | None:
+    record = records.array_records.get(_BULK)
+    return None if record is None or _BULK not in record else record[_BULK].data
+
+
+@dataclass(frozen=True)
+class RegisterRequest(Record):
+    """The federation as the coordinator describes it; the hospital holds it against the contract."""
+
+    kind = "register"
+    config: str  # canonical JSON
+    layout: str  # JSON
+    federation: bytes
+    chain_id: int
+    contract: str  # address; "" when the ledger is off
+    coordinator_key: bytes  # HPKE
+    auditor_key: bytes  # HPKE; empty when there is no auditor
+
+
+@dataclass(frozen=True)
+class RegisterReply(Record):
+    """A hospital's signed registration."""
+
+    kind = "registration"
+    name: str
+    hospital: str  # ledger address
+    samples: int
+    envelope_key: bytes  # HPKE
+    signature: bytes  # EIP-712 over Registration
+
+
+@dataclass(frozen=True)
+class TrainRequest(Record):
+    """A round's base model."""
+
+    kind = "train"
+    round: int
+    round_config: bytes
+    bulk: bytes  # the base model's float32 vector, little-endian
+
+
+@dataclass(frozen=True)
+class UpdateReply(Record):
+    """A hospital's sealed update and its signed submission."""
+
+    kind = "update"
+    round: int
+    hospital: str
+    base: bytes
+    root: bytes
+    samples: int
+    size: int  # bytes of the blob
+    metrics_root: bytes
+    signature: bytes  # EIP-712 over Submission
+    metrics: bytes  # JSON of HospitalMetrics
+    bulk: bytes  # the sealed update
+
+
+@dataclass(frozen=True)
+class RefusalReply(Record):
+    """A hospital was handed a model that the contract does not hold, and says so under its signature."""
+
+    kind = "refusal"
+    round: int
+    hospital: str
+    seen: bytes
+    signature: bytes  # EIP-712 over Refusal
+
+
+@dataclass(frozen=True)
+class FailureReply(Record):
+    """A hospital could not do what was asked; ``error`` is the error's type."""
+
+    kind = "failure"
+    hospital: str
+    error: str
+    message: str

@@ -1,0 +1,68 @@
+"""A participant's private keys on its own disk: one for signatures, one for envelopes."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from fedcxr.errors import StoreError
+from fedcxr.privacy.keys import EnvelopePrivateKey, KemName
+from fedcxr.store.run_directory import write_text
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
+
+@dataclass(frozen=True, repr=False)
+class Identity:
+    """Keys of a coordinator, hospital or auditor; the file is readable by its owner only."""
+
+    signing_key: bytes  # secp256k1, 32 bytes
+    envelope_key: EnvelopePrivateKey
+
+    @classmethod
+    def load_or_create(cls, path: Path, kem: KemName) -> Self:
+        """The keys at ``path``; fresh ones from the system's randomness when there is no file.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        if not path.exists():
+            identity = cls(secrets.token_bytes(32), EnvelopePrivateKey.generate(kem))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tree = {
+                "signing_key": identity.signing_key.hex(),
+                "envelope_key": identity.envelope_key.data.hex(),
+            }
+            write_text(path, json.dumps(tree, indent=2) + "\n", mode=0o600)
+            return identity
+        return cls.load(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """The keys at ``path``.
+
+        Raises:
+            StoreError: no such file, or damaged.
+        """
+        try:
+            tree = json.loads(path.read_text(encoding="utf-8"))
+            return cls(
+                bytes.fromhex(tree["signing_key"]), EnvelopePrivateKey(bytes.fromhex(tree["envelope_key"]))
+            )
+        except FileNotFoundError:
+            raise StoreError(f"{path}: no keys here.") from None
+        except (OSError, ValueError, KeyError, TypeError):
+            raise StoreError(f"{path}: not a key file.") from None
+
+    @cached_property
+    def account(self) -> LocalAccount:
+        """The signing key as an Ethereum account."""
+        from eth_account import Account
+
+        account: LocalAccount = Account.from_key(self.signing_key)
+        return account

@@ -1,0 +1,234 @@
+"""The run directory: where everything that a run leaves behind lies.
+
+::
+
+    RUN/
+      config.toml          the configuration as resolved; its digest is on the ledger
+      ledger.json          federation, contract and chain id: what an auditor starts from
+      ledger.sqlite        the embedded chain
+      layout.json          the tensors that travel; its digest is on the ledger
+      partition.json       who holds which patients (simulation)
+      partition.png        the same as a picture
+      blobs/               every update and round configuration, under its Merkle root
+      models/              round-0000.safetensors (where it started) and one for each finalized round
+      metrics.jsonl        a line a round
+      summary.md           what came out, for people
+      run.log              one log
+      keys/                private keys of the coordinator and, in a simulation, the auditor
+      hospitals/           a simulated hospital's own disk each
+      cache/               decoded images
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from fedcxr import config as configuration
+from fedcxr.config import Config
+from fedcxr.errors import ConfigError, StoreError
+from fedcxr.store.blobs import BlobStore
+from fedcxr.update.layout import Layout
+
+
+@dataclass(frozen=True)
+class LedgerFacts:
+    """What identifies the federation's contract.
+
+    Attributes:
+        federation: hex id.
+        chain_id: of the chain that holds the contract; 0 when the ledger is off.
+        contract: checksummed address; empty when the ledger is off.
+    """
+
+    federation: str
+    chain_id: int
+    contract: str
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths and small files of one run."""
+
+    root: Path
+
+    @classmethod
+    def create(cls, root: Path, config: Config) -> Self:
+        """Make the directory and write the resolved configuration.
+
+        Raises:
+            ConfigError: something is left to a measurement, or the directory holds another run.
+            StoreError: it cannot be written.
+        """
+        if not config.resolved:
+            raise ConfigError("the configuration still says auto: resolve it before the run is made.")
+        run = cls(root)
+        if run.config_path.exists():
+            if run.config != config:
+                raise ConfigError(f"{root} holds another run: choose another --out, or remove it.")
+            return run
+        try:
+            for directory in (root, run.models, run.keys, run.hospitals, run.cache):
+                directory.mkdir(parents=True, exist_ok=True)
+            run.keys.chmod(0o700)
+            run.hospitals.chmod(0o700)
+        except OSError as error:
+            raise StoreError(f"{root}: the run directory cannot be made: {error}") from None
+        write_text(run.config_path, config.to_toml())
+        return run
+
+    @classmethod
+    def open(cls, root: Path) -> Self:
+        """A run that exists.
+
+        Raises:
+            StoreError: there is none.
+        """
+        run = cls(root)
+        if not run.config_path.is_file():
+            raise StoreError(f"{root}: no run here (config.toml is missing).")
+        return run
+
+    @property
+    def config_path(self) -> Path:
+        return self.root / "config.toml"
+
+    @property
+    def config(self) -> Config:
+        return configuration.load(self.config_path)
+
+    @property
+    def chain_path(self) -> Path:
+        return self.root / "ledger.sqlite"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def keys(self) -> Path:
+        return self.root / "keys"
+
+    @property
+    def hospitals(self) -> Path:
+        return self.root / "hospitals"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+    @property
+    def partition_path(self) -> Path:
+        return self.root / "partition.json"
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.root / "metrics.jsonl"
+
+    @property
+    def summary_path(self) -> Path:
+        return self.root / "summary.md"
+
+    @property
+    def log_path(self) -> Path:
+        return self.root / "run.log"
+
+    @property
+    def endpoint_path(self) -> Path:
+        """URL at which the embedded chain answers while the run goes on."""
+        return self.root / "ledger.url"
+
+    def hospital(self, index: int) -> Path:
+        """The disk of simulated hospital ``index``, 0-based in the partition's order."""
+        return self.hospitals / f"{index:04d}"
+
+    def model(self, round_number: int) -> Path:
+        """The model released by a round; round 0 is where the federation started."""
+        return self.models / f"round-{round_number:04d}.safetensors"
+
+    @property
+    def last_model(self) -> Path:
+        """The model of the last round that has one.
+
+        Raises:
+            StoreError: there is none yet.
+        """
+        models = sorted(self.models.glob("round-*.safetensors"))
+        if not models:
+            raise StoreError(f"{self.models}: no model has been released yet.")
+        return models[-1]
+
+    def blob_store(self) -> BlobStore:
+        """The store that the configuration names, by default ``RUN/blobs``."""
+        return BlobStore(self.config.store.url or str(self.root / "blobs"))
+
+    def write_layout(self, layout: Layout) -> None:
+        write_text(self.root / "layout.json", layout.to_json())
+
+    def read_layout(self) -> Layout:
+        """Raises StoreError when it is missing, LayoutError when it is damaged."""
+        return Layout.from_json(_read_text(self.root / "layout.json"))
+
+    def write_facts(self, facts: LedgerFacts) -> None:
+        write_text(self.root / "ledger.json", json.dumps(asdict(facts), indent=2) + "\n")
+
+    def read_facts(self) -> LedgerFacts:
+        """Raises StoreError when they are missing or damaged."""
+        path = self.root / "ledger.json"
+        try:
+            return LedgerFacts(**json.loads(_read_text(path)))
+        except (ValueError, TypeError) as error:
+            raise StoreError(f"{path}: damaged: {error}") from None
+
+    def append_metrics(self, line: Mapping[str, Any]) -> None:
+        """Append one round's line; it is on the disk when this returns."""
+        with self.metrics_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The rounds' lines in order; a last line cut short by a crash is left out."""
+        if not self.metrics_path.exists():
+            return []
+        lines = []
+        for text in self.metrics_path.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(text))
+            except ValueError:
+                break
+        return lines
+
+    def rewrite_metrics(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Replace all lines at once."""
+        write_text(self.metrics_path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))
+
+
+def write_text(path: Path, text: str, mode: int = 0o644) -> None:
+    """Write a small file by temporary file, fsync and rename.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with open(
+            temporary, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, mode)
+        ) as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error}") from None
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path}: cannot be read: {error}") from None

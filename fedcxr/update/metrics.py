@@ -1,0 +1,67 @@
+"""What a hospital says about its own training, under a salted digest that it signs.
+
+The salt keeps an outsider who sees the digest on the ledger from guessing a small number behind it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+from dataclasses import asdict, dataclass, fields
+from typing import Self
+
+from fedcxr.errors import FederationError
+
+
+@dataclass(frozen=True)
+class HospitalMetrics:
+    """One hospital's round.
+
+    Attributes:
+        salt: 32 hex digits.
+        images: seen, over all local epochs.
+        passes: images times augmented views.
+        steps: of the optimiser.
+        seconds: training's wall time.
+        protect_seconds: encoding, sealing, hashing and signing.
+        loss: mean joint objective; bce and contrastive are its parts, before lambda.
+        saturated: values that fixed point could not hold.
+    """
+
+    salt: str
+    images: int
+    passes: int
+    steps: int
+    seconds: float
+    protect_seconds: float
+    loss: float
+    bce: float
+    contrastive: float
+    saturated: int
+
+    @staticmethod
+    def fresh_salt() -> str:
+        return secrets.token_hex(16)
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read :meth:`to_bytes` back.
+
+        Raises:
+            FederationError: fields missing, surplus, of another type, or not finite.
+        """
+        try:
+            tree = json.loads(data)
+            metrics = cls(**tree)
+        except (ValueError, TypeError):
+            raise FederationError("the metrics are not what a hospital reports.") from None
+        for field in fields(cls):
+            value = getattr(metrics, field.name)
+            if type(value).__name__ != field.type or (isinstance(value, float) and not math.isfinite(value)):
+                raise FederationError(f"the metrics' {field.name} is {value!r}, not a finite {field.type}.")
+        return metrics
