@@ -98,6 +98,7 @@ class TrainRequest(Record):
     kind = "train"
     round: int
     round_config: bytes
+    weight: int  # read only by a hospital whose own settings say that there is no ledger
     bulk: bytes  # the base model's float32 vector, little-endian
 
 

@@ -1,0 +1,1 @@
+"""The coordinator: a Flower ServerApp around a round engine of our own."""

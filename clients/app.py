@@ -1,0 +1,61 @@
+"""The Flower ClientApp of one hospital; the same under every grid.
+
+Which hospital it is comes from the node: ``hospital`` in its node configuration is the directory that holds
+``hospital.toml``. In a simulation the run's directory and the partition's number say the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+
+from clients.disk import HospitalDisk
+from clients.hospital import Hospital
+from fedcxr.errors import ConfigError, FedcxrError
+from fedcxr.messages import FailureReply, Record, RegisterRequest, TrainRequest
+from fedcxr.store.run_directory import RunDirectory
+
+logger = logging.getLogger(__name__)
+app = ClientApp()
+
+
+@app.query("register")
+def register(message: Message, context: Context) -> Message:
+    """Join the federation that the server describes."""
+    return _answer(message, context)
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    """Train in one round."""
+    return _answer(message, context)
+
+
+def _answer(message: Message, context: Context) -> Message:
+    """Errors that fedcxr knows travel as a reply of their own; Flower would cut them to a line."""
+    try:
+        hospital = Hospital(HospitalDisk(_directory(context)))
+        reply: Record
+        if message.metadata.message_type == "train":
+            reply = hospital.train(TrainRequest.from_records(message.content))
+        else:
+            reply = hospital.register(RegisterRequest.from_records(message.content))
+    except FedcxrError as error:
+        logger.error("%s: %s", type(error).__name__, error)
+        reply = FailureReply(hospital="", error=type(error).__name__, message=str(error))
+    return Message(reply.to_records(), reply_to=message)
+
+
+def _directory(context: Context) -> Path:
+    if directory := context.node_config.get("hospital"):
+        return Path(str(directory))
+    run, index = context.run_config.get("run"), context.node_config.get("partition-id")
+    if not run or index is None:
+        raise ConfigError(
+            "this node does not say which hospital it is: start it with "
+            "--node-config 'hospital=\"DIRECTORY\"', the directory that holds hospital.toml."
+        )
+    return RunDirectory(Path(str(run))).hospital(int(index))

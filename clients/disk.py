@@ -1,0 +1,93 @@
+"""A hospital's own disk: settings, keys, and under its ledger address what it remembers of a federation.
+
+::
+
+    hospital.toml
+    identity.json              private keys, readable by the owner only
+    <address>/federation.json  the federation that it joined; another one is refused
+    <address>/journal.jsonl    every submission and refusal that it signed
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fedcxr.errors import FederationError, StoreError
+from fedcxr.privacy.keys import KemName
+from fedcxr.store.hospital_settings import HospitalSettings
+from fedcxr.store.identity import Identity
+from fedcxr.store.run_directory import write_text
+
+
+@dataclass(frozen=True)
+class Membership:
+    """The federation that a hospital has joined: hex digests and keys, and the configuration in full."""
+
+    federation: str
+    chain_id: int
+    contract: str
+    config: str
+    layout: str
+    coordinator_key: str
+    auditor_key: str
+
+
+@dataclass(frozen=True)
+class HospitalDisk:
+    """Files of one hospital under ``root``."""
+
+    root: Path
+
+    @cached_property
+    def settings(self) -> HospitalSettings:
+        return HospitalSettings.load(self.root / "hospital.toml")
+
+    def identity(self, kem: KemName) -> Identity:
+        """The hospital's keys; made at the first call."""
+        return Identity.load_or_create(self.root / "identity.json", kem)
+
+    @property
+    def cache(self) -> Path:
+        return Path(self.settings.data.cache) if self.settings.data.cache else self.root / "cache"
+
+    def join(self, address: str, membership: Membership) -> None:
+        """Remember a federation.
+
+        Raises:
+            FederationError: this hospital has joined another one under this address.
+        """
+        directory = self.root / address
+        path = directory / "federation.json"
+        if path.exists() and self.membership(address) != membership:
+            raise FederationError(
+                f"{path}: this hospital has joined another federation under {address}; "
+                "give it a directory of its own for each federation."
+            )
+        directory.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(asdict(membership), indent=2) + "\n")
+
+    def membership(self, address: str) -> Membership:
+        """The federation that was joined under ``address``.
+
+        Raises:
+            FederationError: none.
+        """
+        path = self.root / address / "federation.json"
+        try:
+            return Membership(**json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise FederationError(f"{path}: not registered with any federation yet.") from None
+        except (ValueError, TypeError, OSError) as error:
+            raise StoreError(f"{path}: damaged: {error}") from None
+
+    def record(self, address: str, entry: dict[str, Any]) -> None:
+        """Append to the journal what was signed, before it leaves the hospital."""
+        with (self.root / address / "journal.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+            file.flush()
+            os.fsync(file.fileno())

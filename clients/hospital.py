@@ -1,0 +1,298 @@
+"""What one hospital does when it is asked to join a federation, and to train in a round."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from fedcxr.ledger.contract import FederationLedger
+from fedcxr.ledger.rpc import connect
+from fedcxr.ledger.signing import Domain, Refusal, Registration, Submission, sign
+from fedcxr.models.registry import create_model
+from fedcxr.training.trainer import TrainingReport, train
+
+from clients.disk import HospitalDisk, Membership
+from clients.shard import load_shard
+from fedcxr import config as configuration
+from fedcxr.config import Config
+from fedcxr.errors import BaseMismatchError, FederationError
+from fedcxr.messages import RefusalReply, RegisterReply, RegisterRequest, TrainRequest, UpdateReply
+from fedcxr.privacy.envelope import EnvelopeContext, seal
+from fedcxr.privacy.keys import EnvelopePublicKey
+from fedcxr.store.identity import Identity
+from fedcxr.update import fixed_point, merkle
+from fedcxr.update.layout import Layout, Vector
+from fedcxr.update.metrics import HospitalMetrics
+from fedcxr.update.round_config import RoundConfig
+
+if TYPE_CHECKING:
+    pass
+
+logger = logging.getLogger(__name__)
+
+
+class Hospital:
+    """A hospital at the moment of one message: Flower may start a fresh process for each."""
+
+    def __init__(self, disk: HospitalDisk) -> None:
+        self.disk = disk
+        self.name = disk.settings.name
+
+    def register(self, request: RegisterRequest) -> RegisterReply:
+        """Hold the federation against its contract, remember it, and sign a registration.
+
+        Raises:
+            FederationError: what the server says is not what the contract holds.
+            ConfigError, DataError: the configuration or this hospital's data are not as they must be.
+        """
+        config = configuration.validate(json.loads(request.config), where="the server's configuration")
+        layout = Layout.from_json(request.layout)
+        membership = Membership(
+            federation=request.federation.hex(),
+            chain_id=request.chain_id,
+            contract=request.contract,
+            config=request.config,
+            layout=request.layout,
+            coordinator_key=request.coordinator_key.hex(),
+            auditor_key=request.auditor_key.hex(),
+        )
+        self._check_federation(request, config, layout)
+        identity = self.disk.identity(config.privacy.kem)
+        self.disk.join(identity.account.address, membership)
+        samples = len(load_shard(self.disk, config.data, config.seed))
+        envelope_key = identity.envelope_key.public
+        registration = Registration(
+            federation=request.federation,
+            hospital=identity.account.address,
+            samples=samples,
+            envelope_key_digest=envelope_key.digest,
+        )
+        member = Member(self.disk, identity, membership)
+        return RegisterReply(
+            name=self.name,
+            hospital=identity.account.address,
+            samples=samples,
+            envelope_key=envelope_key.data,
+            signature=member.sign(registration),
+        )
+
+    def train(self, request: TrainRequest) -> UpdateReply | RefusalReply:
+        """Train on the round's base model and return the sealed, signed update.
+
+        A base model that the contract does not hold for this round is refused, under signature.
+
+        Raises:
+            FederationError: not registered, not a participant, or the round is not as the server says.
+            NonFiniteError: training diverged; nothing is sent.
+        """
+        member = self._member
+        base = np.frombuffer(request.bulk, "<f4").astype(np.float32, copy=False)
+        digest = merkle.root(request.bulk)
+        round_config = RoundConfig.from_bytes(request.round_config)
+        try:
+            weight = member.check_round(request.round, round_config, digest) or request.weight
+        except BaseMismatchError as error:
+            logger.error("%s: %s", self.name, error)
+            return self._refuse(member, request.round, digest)
+
+        report, samples, vector = self._train_from(base, member, request.round)
+        started = time.perf_counter()
+        np.subtract(vector, base, out=vector)
+        payload, saturated = fixed_point.encode(vector, member.layout, round_config.exponents, weight)
+        blob = seal(payload, member.envelope_context(request.round), member.recipients)
+        root = merkle.root(blob)
+        metrics = HospitalMetrics(
+            salt=HospitalMetrics.fresh_salt(),
+            images=report.images,
+            passes=report.passes,
+            steps=report.steps,
+            seconds=report.seconds,
+            protect_seconds=time.perf_counter() - started,
+            loss=report.loss,
+            bce=report.bce,
+            contrastive=report.contrastive,
+            saturated=saturated,
+        ).to_bytes()
+        submission = Submission(
+            federation=bytes.fromhex(member.membership.federation),
+            round=request.round,
+            hospital=member.address,
+            base=digest,
+            root=root,
+            samples=samples,
+            size=blob.nbytes,
+            metrics=merkle.root(metrics),
+        )
+        return UpdateReply(
+            round=request.round,
+            hospital=member.address,
+            base=digest,
+            root=root,
+            samples=samples,
+            size=blob.nbytes,
+            metrics_root=submission.metrics,
+            signature=member.sign(submission),
+            metrics=metrics,
+            bulk=blob.tobytes(),
+        )
+
+    def _train_from(
+        self, base: Vector, member: Member, round_number: int
+    ) -> tuple[TrainingReport, int, Vector]:
+        config = member.config
+        model = create_model(config.model, seed=config.seed)
+        layout = Layout.of(model)
+        if layout != member.layout:
+            raise FederationError("the model here has another layout than the federation's: update fedcxr.")
+        layout.load(base, model)
+        examples = load_shard(self.disk, config.data, config.seed)
+        report = train(model, examples, config=config, round_index=round_number, hospital=self.name)
+        return report, len(examples), layout.flatten(model.state_dict())
+
+    def _refuse(self, member: Member, round_number: int, seen: bytes) -> RefusalReply:
+        refusal = Refusal(
+            federation=bytes.fromhex(member.membership.federation),
+            round=round_number,
+            hospital=member.address,
+            seen=seen,
+        )
+        return RefusalReply(
+            round=round_number, hospital=member.address, seen=seen, signature=member.sign(refusal)
+        )
+
+    def _check_federation(self, request: RegisterRequest, config: Config, layout: Layout) -> None:
+        insisted = self.disk.settings.contract
+        if insisted and insisted.lower() != request.contract.lower():
+            raise FederationError(
+                f"{self.name}: the server names contract {request.contract or '(none)'}, "
+                f"but hospital.toml insists on {insisted}."
+            )
+        ledger = attach_ledger(self.disk, request.contract, request.chain_id)
+        if ledger is None:
+            return
+        auditor = EnvelopePublicKey(request.auditor_key).digest if request.auditor_key else bytes(32)
+        for what, said, held in (
+            ("federation", request.federation, ledger.federation),
+            ("configuration", config.digest(), ledger.config_digest),
+            ("layout", layout.digest, ledger.layout_digest),
+            (
+                "coordinator's key",
+                EnvelopePublicKey(request.coordinator_key).digest,
+                ledger.coordinator_key_digest,
+            ),
+            ("auditor's key", auditor, ledger.auditor_key_digest),
+        ):
+            if said != held:
+                raise FederationError(
+                    f"{self.name}: the server's {what} is {said.hex()}, but the contract holds {held.hex()}."
+                )
+
+    @cached_property
+    def _member(self) -> Member:
+        addresses = [p.parent.name for p in self.disk.root.glob("*/federation.json")]
+        if not addresses:
+            raise FederationError(f"{self.name}: asked to train before it was registered.")
+        identity = Identity.load(self.disk.root / "identity.json")
+        return Member(self.disk, identity, self.disk.membership(identity.account.address))
+
+
+@dataclass(frozen=True)
+class Member:
+    """A hospital in the federation that it has joined."""
+
+    disk: HospitalDisk
+    identity: Identity
+    membership: Membership
+
+    @cached_property
+    def config(self) -> Config:
+        return configuration.validate(json.loads(self.membership.config), where="federation.json")
+
+    @cached_property
+    def layout(self) -> Layout:
+        return Layout.from_json(self.membership.layout)
+
+    @property
+    def address(self) -> str:
+        return self.identity.account.address
+
+    def sign(self, struct: Registration | Submission | Refusal) -> bytes:
+        """EIP-712 signature, in the journal before it leaves; empty when there is no contract to sign for."""
+        if not self.membership.contract:
+            return b""
+        domain = Domain(self.membership.chain_id, self.membership.contract)
+        signature = sign(self.identity.account, struct, domain)
+        values = {k: v.hex() if isinstance(v, bytes) else v for k, v in asdict(struct).items()}
+        entry = {"kind": type(struct).__name__.lower(), **values, "signature": signature.hex()}
+        self.disk.record(self.address, entry)
+        return signature
+
+    @property
+    def recipients(self) -> list[EnvelopePublicKey]:
+        """Whom updates are sealed to: keys that were held against the contract when the hospital joined."""
+        keys = (self.membership.coordinator_key, self.membership.auditor_key)
+        return [EnvelopePublicKey(bytes.fromhex(key)) for key in keys if key]
+
+    def envelope_context(self, round_number: int) -> EnvelopeContext:
+        return EnvelopeContext(
+            federation=self.membership.federation,
+            round=round_number,
+            hospital=self.address,
+            layout=self.layout.digest.hex(),
+        )
+
+    def check_round(self, number: int, round_config: RoundConfig, base: bytes) -> int | None:
+        """This hospital's weight, once the round is what the contract says; None when there is no contract.
+
+        Raises:
+            BaseMismatchError: the contract holds another base model.
+            FederationError: the round is not open, its configuration differs, or this hospital is not in it.
+        """
+        expected = (number, self.config.digest().hex(), self.layout.digest.hex())
+        if (round_config.round, round_config.config, round_config.layout) != expected:
+            raise FederationError(f"round {number}: its configuration is for another round or federation.")
+        ledger = attach_ledger(self.disk, self.membership.contract, self.membership.chain_id)
+        if ledger is None:
+            return None
+        view = ledger.round(number)
+        if ledger.open_round_number != number:
+            raise FederationError(f"round {number} is not open on the ledger.")
+        if view.config_digest != round_config.digest:
+            raise FederationError(f"round {number}: the contract holds another round configuration.")
+        if self.address not in view.weights:
+            raise FederationError(f"round {number}: {self.address} is not among its participants.")
+        if view.base != base:
+            raise BaseMismatchError(
+                f"round {number}: the server sent a model with digest {base.hex()}, "
+                f"but the contract holds {view.base.hex()}; refused."
+            )
+        return view.weights[self.address]
+
+
+def attach_ledger(disk: HospitalDisk, contract: str, chain_id: int) -> FederationLedger | None:
+    """The contract as this hospital sees it through its own endpoint; None when its settings say ``off``.
+
+    Raises:
+        FederationError: the server runs without a ledger but this hospital insists on one, or the reverse.
+        ChainError: the endpoint does not answer, or is another chain.
+    """
+    endpoint = disk.settings.ledger
+    if endpoint == "off":
+        if contract:
+            raise FederationError(
+                f'{disk.settings.name}: hospital.toml says ledger = "off", but there is one.'
+            )
+        return None
+    if not contract:
+        raise FederationError(f"{disk.settings.name}: the server offers no ledger; hospital.toml wants one.")
+    url = endpoint if "://" in endpoint else Path(endpoint).read_text(encoding="utf-8").strip()
+    w3 = connect(url)
+    if (found := w3.eth.chain_id) != chain_id:
+        raise FederationError(f"{url} is chain {found}, but the federation is on {chain_id}.")
+    return FederationLedger.attach(w3, contract)

@@ -1,0 +1,61 @@
+"""A hospital's own settings, which no server can change: ``hospital.toml`` on its disk."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from fedcxr.config import Section
+from fedcxr.errors import ConfigError
+
+
+class HospitalData(Section):
+    """Where this hospital's images are, in the CheXpert layout.
+
+    With ``partition`` and ``shard`` the hospital holds only its shard of the CSV, as in a simulation.
+    """
+
+    root: str
+    csv: str = "train.csv"  # relative to root
+    cache: str = ""  # decoded images; empty: beside hospital.toml
+    partition: str = ""  # manifest of `fedcxr data partition`; empty: every row is this hospital's
+    shard: str = ""  # the hospital's name in the manifest; empty: `name`
+
+
+class HospitalSettings(Section):
+    """One hospital.
+
+    Attributes:
+        name: shown in reports; also what its random generators derive from.
+        ledger: URL of the chain's JSON-RPC endpoint, a file that holds it, or ``off``.
+        contract: address that the hospital insists on; empty: the first that it is registered with.
+    """
+
+    name: str
+    ledger: str
+    contract: str = ""
+    data: HospitalData
+
+    @classmethod
+    def load(cls, path: Path) -> HospitalSettings:
+        """Read ``hospital.toml``.
+
+        Raises:
+            ConfigError: missing, not TOML, an unknown key, a bad value.
+        """
+        try:
+            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise ConfigError(f"{path}: no hospital settings here.") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: not TOML: {error}") from None
+        except ValidationError as error:
+            found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise ConfigError(f"{path}: {found}") from None
+
+    def to_toml(self) -> str:
+        import tomli_w
+
+        return tomli_w.dumps(self.model_dump(mode="json"))

@@ -1,0 +1,86 @@
+"""The Flower ServerApp; the same under every grid.
+
+Its run configuration says what to run::
+
+    run         the run directory
+    experiment  a TOML file; when the run does not exist yet, it is made from this
+    set         "key=value;key=value" overrides of it
+    hospitals   how many hospital nodes to wait for; 0 simulates those of the partition on this machine
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from pathlib import Path
+
+from fedcxr.ledger.chain import EmbeddedChain
+from fedcxr.ledger.rpc import RpcServer
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from fedcxr import config as configuration
+from fedcxr.errors import ConfigError, FedcxrError
+from fedcxr.store.run_directory import RunDirectory, write_text
+from server.console import Console
+from server.coordinator import Coordinator
+from server.events import Observer
+from server.logfile import log_to
+from server.opening import open_ledger, prepare_genesis
+from server.preparation import make_evaluator, open_or_create, prepare_simulation
+
+logger = logging.getLogger(__name__)
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Make or resume the run, and carry its rounds to the end."""
+    values = context.run_config
+    out = Path(str(values.get("run") or ""))
+    if not str(values.get("run") or ""):
+        raise ConfigError("the run configuration lacks run: --run-config 'run=\"DIRECTORY\"'.")
+    hospitals = int(values.get("hospitals") or 0)
+    if experiment := str(values.get("experiment") or ""):
+        overrides = [s for s in str(values.get("set") or "").split(";") if s.strip()]
+        run = open_or_create(out, configuration.load(Path(experiment), overrides))
+    else:
+        run = RunDirectory.open(out)
+    with log_to(run.log_path), Console() as console:
+        if hospitals == 0:
+            hospitals = len(prepare_simulation(run, console.progress).names)
+        coordinate(grid, run, hospitals, console)
+
+
+def coordinate(grid: Grid, run: RunDirectory, hospitals: int, observer: Observer) -> None:
+    """Run a federation's rounds over a grid, with its ledger open to the hospitals meanwhile.
+
+    Raises:
+        FedcxrError: what ended it; everything finalized before stands, and the same call goes on from there.
+    """
+    config = run.config
+    layout = prepare_genesis(run)
+    with contextlib.ExitStack() as stack:
+        chain = None
+        if config.ledger.backend != "off":
+            chain = stack.enter_context(
+                contextlib.closing(EmbeddedChain(run.chain_path, chain_id=config.ledger.chain_id))
+            )
+            front = stack.enter_context(
+                contextlib.closing(RpcServer(chain, config.ledger.rpc_host, config.ledger.rpc_port))
+            )
+            write_text(run.endpoint_path, front.url + "\n")
+            stack.callback(run.endpoint_path.unlink, missing_ok=True)
+        try:
+            Coordinator(
+                grid,
+                run,
+                open_ledger(run, layout, chain),
+                layout=layout,
+                expected_hospitals=hospitals,
+                observer=observer,
+                evaluate=make_evaluator(run),
+            ).run()
+        except FedcxrError:
+            logger.exception("the run stopped; the same command continues it")
+            raise

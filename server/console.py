@@ -1,0 +1,100 @@
+"""What a person sees while a federation runs: rounds, hospitals, images/s, accepted and rejected, AUROC."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from fedcxr.evaluation.metrics import Evaluation
+from rich.console import Console as RichConsole
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from server.events import Event, FederationStarted, HospitalAnswered, RoundFinalized, RoundOpened
+
+
+class Console:
+    """An observer that draws progress bars and prints one line for each hospital and round."""
+
+    def __init__(self, console: RichConsole | None = None) -> None:
+        self._console = console or RichConsole(highlight=False)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._names: dict[str, str] = {}
+        self._rounds = 0
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Show how far a preparation is."""
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=total)
+        self._progress.update(self._tasks[what], completed=done, total=total)
+        if done >= total:
+            self._progress.remove_task(self._tasks.pop(what))
+
+    def __call__(self, event: Event) -> None:
+        """Show one event of the engine."""
+        match event:
+            case FederationStarted():
+                self._started(event)
+            case RoundOpened():
+                self.progress(f"round {event.round}/{self._rounds}", 0, len(event.weights))
+            case HospitalAnswered():
+                self._answered(event)
+            case RoundFinalized():
+                self._finalized(event)
+
+    def _started(self, event: FederationStarted) -> None:
+        self._names, self._rounds = dict(event.hospitals), event.rounds
+        table = Table("hospital", "address", "images", title="registered on the ledger", title_justify="left")
+        for address, name in event.hospitals.items():
+            table.add_row(name, address, f"{event.samples[address]:,}")
+        self._console.print(table)
+        if event.first_round > 1:
+            self._console.print(f"continuing after round {event.first_round - 1}")
+
+    def _answered(self, event: HospitalAnswered) -> None:
+        name = self._names.get(event.hospital, event.hospital)
+        if task := self._tasks.get(f"round {event.round}/{self._rounds}"):
+            self._progress.advance(task)
+        if event.reason:
+            self._console.print(f"  [red]✗[/] {name}: {event.reason}", soft_wrap=True)
+        elif event.metrics:
+            metrics = event.metrics
+            speed = metrics.images / metrics.seconds if metrics.seconds else 0.0
+            said = f"{metrics.images:,} images, {speed:.0f} images/s, loss {metrics.loss:.3f}"
+            saturated = f", [yellow]{metrics.saturated} saturated[/]" if metrics.saturated else ""
+            self._console.print(f"  [green]✓[/] {name}: accepted; {said}{saturated}")
+        else:
+            self._console.print(f"  [green]✓[/] {name}: accepted before the restart")
+
+    def _finalized(self, event: RoundFinalized) -> None:
+        if (task := self._tasks.pop(f"round {event.round}/{self._rounds}", None)) is not None:
+            self._progress.remove_task(task)
+        self._console.print(
+            f"[bold]round {event.round}/{self._rounds}[/] {len(event.included)} updates in, "
+            f"{event.seconds:.1f} s, model {event.model_digest.hex()[:16]}…{_auroc(event.evaluation)}"
+        )
+
+
+def _auroc(evaluation: Evaluation | None) -> str:
+    if evaluation is None or evaluation.macro.value is None:
+        return ""
+    macro = evaluation.macro
+    interval = f" [{macro.low:.3f}, {macro.high:.3f}]" if macro.low is not None else ""
+    return f", mean AUROC [bold cyan]{macro.value:.3f}[/]{interval}"

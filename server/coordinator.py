@@ -1,0 +1,239 @@
+"""The coordinator: makes or resumes a federation, and runs its rounds to the end.
+
+The ledger is the checkpoint. What is finalized stands; a round that was open when the coordinator died is
+taken up again, with the updates that the contract had accepted.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cached_property
+
+from fedcxr.evaluation.metrics import Evaluation
+from fedcxr.ledger.protocol import Ledger
+from flwr.serverapp import Grid
+
+from fedcxr.aggregation.weighted_sum import WeightedSum
+from fedcxr.errors import FederationError, QuorumError
+from fedcxr.messages import RegisterRequest
+from fedcxr.store.identity import Identity
+from fedcxr.store.run_directory import RunDirectory
+from fedcxr.update import fixed_point, model_file
+from fedcxr.update.layout import Layout, Vector
+from fedcxr.update.round_config import RoundConfig
+from server.events import FederationStarted, Observer, RoundFinalized, RoundOpened
+from server.opening import auditor_identity, coordinator_identity, federation_id
+from server.registration import Member, register_hospitals
+from server.round import Round
+
+logger = logging.getLogger(__name__)
+Evaluate = Callable[[Vector, Layout], Evaluation]
+
+
+class Coordinator:
+    """Runs a federation over a grid."""
+
+    def __init__(
+        self,
+        grid: Grid,
+        run: RunDirectory,
+        ledger: Ledger,
+        *,
+        layout: Layout,
+        expected_hospitals: int,
+        observer: Observer,
+        evaluate: Evaluate | None,
+    ) -> None:
+        self.grid = grid
+        self.run_directory = run
+        self.config = run.config
+        self.ledger = ledger
+        self.layout = layout
+        self.expected_hospitals = expected_hospitals
+        self.observer = observer
+        self.evaluate = evaluate
+        self.store = run.blob_store()
+
+    def run(self) -> None:
+        """Register the hospitals and run the rounds that are left.
+
+        Raises:
+            GridError: too few hospitals came.
+            QuorumError: a round got too few updates; it is aborted on the ledger and can be run again.
+            FederationError, LedgerError, StoreError: as they say.
+        """
+        config, ledger = self.config, self.ledger
+        members = register_hospitals(
+            self.grid,
+            ledger,
+            self._register_request,
+            expected=self.expected_hospitals,
+            timeout=config.federation.round_timeout,
+        )
+        first = ledger.last_finalized + 1
+        self.observer(
+            FederationStarted(
+                hospitals={m.address: m.name for m in members.values()},
+                samples={m.address: m.samples for m in members.values()},
+                first_round=first,
+                rounds=config.federation.rounds,
+            )
+        )
+        if first == 1:
+            self.run_directory.rewrite_metrics([])
+        base = self._finalized_model(first - 1)
+        previous = self._finalized_model(first - 2) if first > 1 else None
+        for number in range(first, config.federation.rounds + 1):
+            model = self._run_round(number, base, previous, members)
+            base, previous = model, base
+            self._prune_models(number)
+
+    def _run_round(
+        self, number: int, base: Vector, previous: Vector | None, members: dict[str, Member]
+    ) -> Vector:
+        started = time.perf_counter()
+        current = self._open(number, base, previous, members)
+        self.observer(RoundOpened(number, current.view.base, current.view.weights))
+        current.collect(self.grid, members, self.config.federation.round_timeout)
+        if len(current.included) < self.config.federation.min_hospitals:
+            reason = f"{len(current.included)} of {self.config.federation.min_hospitals} updates"
+            self.ledger.abort(number, reason)
+            raise QuorumError(f"round {number}: {reason} could be included; the round is aborted.")
+        model = current.total.model(base, current.config.exponents)
+        digest = model_file.vector_digest(model)
+        # On the disk before it is final: what the contract calls the next base can always be sent.
+        self._write_model(number, model)
+        ledger_started = time.perf_counter()
+        self.ledger.finalize(
+            number,
+            aggregate_root=current.total.root,
+            model_digest=digest,
+            included=sorted(current.included),
+            excluded=current.excluded,
+        )
+        current.cost.ledger += time.perf_counter() - ledger_started
+        seconds = time.perf_counter() - started
+        evaluation = self.evaluate(model, self.layout) if self.evaluate else None
+        self._record(current, digest, seconds, evaluation, members)
+        included = tuple(sorted(current.included))
+        self.observer(RoundFinalized(number, digest, included, seconds, evaluation))
+        return model
+
+    def _open(self, number: int, base: Vector, previous: Vector | None, members: dict[str, Member]) -> Round:
+        """Open the round on the ledger, or take it up where a coordinator before this one left it."""
+        started = time.perf_counter()
+        if self.ledger.open_round_number == number:
+            view = self.ledger.round(number)
+            round_config = RoundConfig.from_bytes(self.store.get(view.config_digest).tobytes())
+            logger.info("round %d was open: %d updates are in", number, len(view.accepted))
+        else:
+            last_delta = None if previous is None else base - previous
+            round_config = RoundConfig(
+                round=number,
+                config=self.config.digest().hex(),
+                layout=self.layout.digest.hex(),
+                exponents=fixed_point.choose_exponents(self.layout, base, last_delta),
+            )
+            self.store.put(round_config.to_bytes(), round_config.digest)
+            view = self.ledger.open_round(
+                number,
+                base=model_file.vector_digest(base),
+                config_digest=round_config.digest,
+                participants=sorted(members),
+                weighting=self.config.federation.weighting,
+                deadline_seconds=self.config.ledger.deadline,
+            )
+        current = Round(
+            view=view,
+            config=round_config,
+            base=base,
+            total=WeightedSum(self.layout),
+            ledger=self.ledger,
+            store=self.store,
+            key=self._identity.envelope_key,
+            federation=federation_id(self.config).hex(),
+            observer=self.observer,
+        )
+        current.cost.ledger += time.perf_counter() - started
+        return current
+
+    def _record(
+        self,
+        current: Round,
+        digest: bytes,
+        seconds: float,
+        evaluation: Evaluation | None,
+        members: dict[str, Member],
+    ) -> None:
+        """One line of metrics.jsonl; what a resumed run repeats, it replaces."""
+        number = current.view.number
+        line = {
+            "round": number,
+            "model": digest.hex(),
+            "seconds": seconds,
+            "ledger_seconds": current.cost.ledger,
+            "verify_seconds": current.cost.verify,
+            "bytes_up": current.cost.bytes_up,
+            "bytes_down": current.cost.bytes_down,
+            "gas": dict(self.ledger.gas_used),
+            "included": sorted(current.included),
+            "excluded": current.excluded,
+            "hospitals": {
+                members[a].name if a in members else a: {"address": a, **asdict(m)}
+                for a, m in sorted(current.metrics.items())
+            },
+            "evaluation": None if evaluation is None else evaluation.to_dict(),
+        }
+        lines = self.run_directory.read_metrics()
+        if [earlier["round"] for earlier in lines] == list(range(1, number)):
+            self.run_directory.append_metrics(line)
+        else:
+            kept = [earlier for earlier in lines if earlier["round"] < number]
+            self.run_directory.rewrite_metrics([*kept, line])
+
+    def _finalized_model(self, number: int) -> Vector:
+        """The model of a finalized round, held against the ledger.
+
+        Raises:
+            FederationError: the file is another model than the ledger's.
+        """
+        vector = model_file.read(self.run_directory.model(number), self.layout)
+        expected = self.ledger.genesis_digest if number == 0 else self.ledger.round(number).model_digest
+        if (found := model_file.vector_digest(vector)) != expected:
+            raise FederationError(
+                f"{self.run_directory.model(number)} has digest {found.hex()}, but the ledger holds "
+                f"{expected.hex()}: restore it; `fedcxr audit` recomputes it from the blobs."
+            )
+        return vector
+
+    def _write_model(self, number: int, vector: Vector) -> None:
+        path = self.run_directory.model(number)
+        federation = federation_id(self.config)
+        model_file.write(path, vector, self.layout, federation=federation, round_number=number)
+
+    def _prune_models(self, last: int) -> None:
+        """Keep the last k models, and always where it started: an audit recomputes all others from there."""
+        if keep := self.config.store.keep_models:
+            for number in range(1, last - keep + 1):
+                self.run_directory.model(number).unlink(missing_ok=True)
+
+    @cached_property
+    def _identity(self) -> Identity:
+        return coordinator_identity(self.run_directory)
+
+    @property
+    def _register_request(self) -> RegisterRequest:
+        auditor = auditor_identity(self.run_directory)
+        facts = self.run_directory.read_facts()
+        return RegisterRequest(
+            config=self.config.canonical_json(),
+            layout=self.layout.to_json(),
+            federation=federation_id(self.config),
+            chain_id=facts.chain_id,
+            contract=facts.contract,
+            coordinator_key=self._identity.envelope_key.public.data,
+            auditor_key=auditor.envelope_key.public.data if auditor else b"",
+        )

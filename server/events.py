@@ -1,0 +1,56 @@
+"""What the engine tells whoever watches: typed, in order, from one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from fedcxr.evaluation.metrics import Evaluation
+
+from fedcxr.update.metrics import HospitalMetrics
+
+
+@dataclass(frozen=True)
+class FederationStarted:
+    """The hospitals by name, in the order of their addresses; ``first_round`` is above 1 after a resume."""
+
+    hospitals: Mapping[str, str]  # address -> name
+    samples: Mapping[str, int]  # address -> registered samples
+    first_round: int
+    rounds: int
+
+
+@dataclass(frozen=True)
+class RoundOpened:
+    round: int
+    base: bytes
+    weights: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class HospitalAnswered:
+    """One hospital's outcome in a round; ``reason`` is empty when its update was accepted."""
+
+    round: int
+    hospital: str
+    reason: str
+    metrics: HospitalMetrics | None
+
+
+@dataclass(frozen=True)
+class RoundFinalized:
+    round: int
+    model_digest: bytes
+    included: tuple[str, ...]
+    seconds: float
+    evaluation: Evaluation | None
+
+
+Event = FederationStarted | RoundOpened | HospitalAnswered | RoundFinalized
+
+
+class Observer(Protocol):
+    """Receives each event; must not raise."""
+
+    def __call__(self, event: Event) -> None: ...

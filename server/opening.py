@@ -1,0 +1,82 @@
+"""What a coordinator makes once, and finds again after a restart: keys, the first model, the contract."""
+
+from __future__ import annotations
+
+import hashlib
+
+from fedcxr.ledger.chain import EmbeddedChain
+from fedcxr.ledger.contract import FederationLedger
+from fedcxr.ledger.protocol import Ledger
+from fedcxr.ledger.unrecorded import UnrecordedLedger
+from fedcxr.models.registry import create_model
+
+from fedcxr.config import Config
+from fedcxr.store.identity import Identity
+from fedcxr.store.run_directory import LedgerFacts, RunDirectory
+from fedcxr.update import model_file
+from fedcxr.update.layout import Layout, Vector
+
+
+def federation_id(config: Config) -> bytes:
+    """32 bytes from the configuration: two runs of one experiment release the same model file."""
+    return hashlib.sha256(b"fedcxr/federation/1" + config.digest()).digest()
+
+
+def genesis(config: Config) -> tuple[Vector, Layout]:
+    """The model that the federation starts from."""
+    model = create_model(config.model, seed=config.seed)
+    layout = Layout.of(model)
+    return layout.flatten(model.state_dict()), layout
+
+
+def coordinator_identity(run: RunDirectory) -> Identity:
+    """The coordinator's keys; made with the run."""
+    return Identity.load_or_create(run.keys / "coordinator.json", run.config.privacy.kem)
+
+
+def auditor_identity(run: RunDirectory) -> Identity | None:
+    """The auditor's keys, or None when updates are sealed to the coordinator alone.
+
+    In a deployment the auditor makes them elsewhere and hands over the public part.
+    """
+    if not run.config.privacy.auditor:
+        return None
+    return Identity.load_or_create(run.keys / "auditor.json", run.config.privacy.kem)
+
+
+def prepare_genesis(run: RunDirectory) -> Layout:
+    """Write where the federation starts, unless a run before this one did; return the layout."""
+    path = run.model(0)
+    config = run.config
+    if path.exists() and (run.root / "layout.json").exists():
+        return run.read_layout()
+    vector, layout = genesis(config)
+    run.write_layout(layout)
+    model_file.write(path, vector, layout, federation=federation_id(config), round_number=0)
+    return layout
+
+
+def open_ledger(run: RunDirectory, layout: Layout, chain: EmbeddedChain | None) -> Ledger:
+    """The run's ledger: the contract on the chain, deployed when the run is new; off without a chain."""
+    config = run.config
+    identity = coordinator_identity(run)
+    auditor = auditor_identity(run)
+    genesis_digest = model_file.vector_digest(model_file.read(run.model(0), layout))
+    federation = federation_id(config)
+    if chain is None:
+        run.write_facts(LedgerFacts(federation.hex(), 0, ""))
+        return UnrecordedLedger(federation=federation, genesis_digest=genesis_digest)
+    if (run.root / "ledger.json").exists():
+        return FederationLedger.attach(chain.w3, run.read_facts().contract, account=identity.account)
+    ledger = FederationLedger.deploy(
+        chain.w3,
+        identity.account,
+        federation=federation,
+        layout_digest=layout.digest,
+        config_digest=config.digest(),
+        genesis_digest=genesis_digest,
+        coordinator_key=identity.envelope_key.public.data,
+        auditor_key=auditor.envelope_key.public.data if auditor else b"",
+    )
+    run.write_facts(LedgerFacts(federation.hex(), config.ledger.chain_id, ledger.address))
+    return ledger

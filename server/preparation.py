@@ -1,0 +1,139 @@
+"""Everything before the first round: data, partition, decoded images, and each simulated hospital's disk."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedcxr.data.cache import ImageCache, prepare
+from fedcxr.data.chexpert import ChexpertTable, read_table
+from fedcxr.data.partition import Partition, make_partition
+from fedcxr.data.phantom import generate
+from fedcxr.report.shards import draw
+from fedcxr.training.measure import resolve
+
+from fedcxr.config import Config
+from fedcxr.errors import ConfigError
+from fedcxr.store.hospital_settings import HospitalData, HospitalSettings
+from fedcxr.store.run_directory import RunDirectory, write_text
+from server.evaluator import Evaluator
+
+logger = logging.getLogger(__name__)
+Progress = Callable[[str, int, int], None]  # what, done, total
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The CSVs of a run."""
+
+    train: ChexpertTable
+    valid: ChexpertTable
+
+    @classmethod
+    def read(cls, config: Config) -> Tables:
+        """Raises TableError when a CSV is missing or not as it must be."""
+        root = config.data.root_path
+        return cls(
+            read_table(root / config.data.train_csv, root), read_table(root / config.data.valid_csv, root)
+        )
+
+
+def open_or_create(out: Path, config: Config) -> RunDirectory:
+    """The run at ``out``: a new one with every measurement made, or the one that this configuration began.
+
+    Raises:
+        ConfigError: ``out`` holds a run of another configuration.
+    """
+    if not RunDirectory(out).config_path.exists():
+        resolved, measurements = resolve(config)
+        for measurement in measurements:
+            logger.info("measured %s", measurement)
+        return RunDirectory.create(out, resolved)
+    run = RunDirectory.open(out)
+    chosen = run.config.training
+    measured = ("device", "precision", "memory_format")
+    changes = {f"training.{k}": getattr(chosen, k) for k in measured if getattr(config.training, k) == "auto"}
+    if config.with_changes(changes) != run.config:
+        raise ConfigError(f"{out} holds another run: choose another --out, or remove it.")
+    return run
+
+
+def prepare_simulation(run: RunDirectory, progress: Progress) -> Partition:
+    """Make the data ready and lay out one directory for each simulated hospital.
+
+    What is there already is taken as it is, so that a second call is quick.
+
+    Raises:
+        DataError: the data are not as they must be.
+    """
+    config = run.config
+    if config.data.phantom is not None:
+        generate(
+            config.data.root_path,
+            config.data.phantom,
+            config.seed,
+            progress=lambda done, total: progress("phantom images", done, total),
+        )
+    tables = Tables.read(config)
+    if run.partition_path.exists():
+        partition = Partition.read(run.partition_path)
+    else:
+        partition = make_partition(
+            tables.train, tables.valid, config.partition, config.seed, config.data.root_path
+        )
+        partition.write(run.partition_path)
+        draw(partition, tables.train, tables.valid, run.root / "partition.png")
+    _decode(run, "train", tables.train, progress)
+    _decode(run, "valid", tables.valid, progress)
+    for index, name in enumerate(partition.names):
+        _write_hospital(run, index, name)
+    return partition
+
+
+def make_evaluator(run: RunDirectory) -> Evaluator | None:
+    """The coordinator's validation set; None when it has none, as in a deployment without central data."""
+    config = run.config
+    root = config.data.root_path
+    if not config.data.valid_csv or not (root / config.data.valid_csv).exists():
+        logger.warning("no validation set at %s: released models are not evaluated", root)
+        return None
+    table = read_table(root / config.data.valid_csv, root)
+    cache = prepare(table, config.data.size, _cache(run, "valid"))
+    hospitals = {}
+    if run.partition_path.exists():
+        partition = Partition.read(run.partition_path)
+        hospitals = {name: partition.rows(table, name) for name in partition.names}
+    return Evaluator(config, cache.images, table.labels, table.study_codes, hospitals)
+
+
+def _cache(run: RunDirectory, split: str) -> Path:
+    configured = run.config.data.cache
+    return (Path(configured).expanduser() if configured else run.cache.absolute()) / split
+
+
+def _decode(run: RunDirectory, split: str, table: ChexpertTable, progress: Progress) -> ImageCache:
+    return prepare(
+        table,
+        run.config.data.size,
+        _cache(run, split),
+        progress=lambda done, total: progress(f"decoding {split} images", done, total),
+    )
+
+
+def _write_hospital(run: RunDirectory, index: int, name: str) -> None:
+    config = run.config
+    settings = HospitalSettings(
+        name=name,
+        ledger="off" if config.ledger.backend == "off" else str(run.endpoint_path.absolute()),
+        data=HospitalData(
+            root=str(config.data.root_path.absolute()),
+            csv=config.data.train_csv,
+            cache=str(_cache(run, "train")),
+            partition=str(run.partition_path.absolute()),
+        ),
+    )
+    directory = run.hospital(index)
+    directory.mkdir(parents=True, exist_ok=True)
+    write_text(directory / "hospital.toml", settings.to_toml())

@@ -1,0 +1,138 @@
+"""Hospitals join: each is asked who it is, and registered on the ledger under its own signature."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from fedcxr.ledger.protocol import Ledger
+from fedcxr.ledger.signing import Registration
+from flwr.app import Message
+from flwr.serverapp import Grid
+
+from fedcxr.errors import ContractRejectedError, FederationError, GridError
+from fedcxr.messages import FailureReply, RegisterReply, RegisterRequest, kind_of
+from fedcxr.privacy.keys import EnvelopePublicKey
+
+logger = logging.getLogger(__name__)
+_POLL = 0.2  # seconds between two looks at a grid that had nothing
+_GATHER = 0.5  # seconds within which replies share a transaction
+
+
+@dataclass(frozen=True)
+class Member:
+    """A registered hospital and the Flower node behind it, which may change from run to run."""
+
+    address: str
+    name: str
+    samples: int
+    node: int
+
+
+def register_hospitals(
+    grid: Grid, ledger: Ledger, request: RegisterRequest, *, expected: int, timeout: float
+) -> dict[str, Member]:
+    """Ask every node to register, and put those that do on the ledger.
+
+    Args:
+        grid: whose nodes are the hospitals.
+        ledger: the contract.
+        request: what each is asked.
+        expected: nodes to wait for.
+        timeout: seconds to wait for nodes, and again for their answers.
+
+    Returns:
+        Members by address, in the order of their addresses.
+
+    Raises:
+        GridError: too few nodes came.
+        FederationError: none could be registered.
+    """
+    nodes = _wait_for_nodes(grid, expected, timeout)
+    records = request.to_records()
+    messages = [grid.create_message(records, "query.register", node, group_id="register") for node in nodes]
+    known = {h.address for h in ledger.hospitals()}
+    members: dict[str, Member] = {}
+    for message in replies(grid, messages, timeout):
+        if message is None:
+            continue
+        node = messages_node(message, messages)
+        try:
+            member = _admit(message, ledger, request, known, node)
+        except (FederationError, ContractRejectedError) as error:
+            logger.error("node %d was not registered: %s", node, error)
+            continue
+        if member.address in members:
+            logger.error("node %d presents the address of another node, %s", node, member.address)
+            continue
+        members[member.address] = member
+    if not members:
+        raise FederationError("no hospital could be registered; the log says why for each.")
+    return dict(sorted(members.items()))
+
+
+def replies(grid: Grid, messages: Sequence[Message], timeout: float) -> Iterator[Message | None]:
+    """Replies as they come, one held at a time; ends when all have come or the time is up.
+
+    None comes in between whenever nothing more is at hand, or half a second has gone by: the moment to work
+    off what has gathered. A node that does not answer is just absent: the caller knows whom it asked.
+    """
+    waiting = list(grid.push_messages(messages))
+    deadline = time.monotonic() + timeout
+    while waiting and time.monotonic() < deadline:
+        came = False
+        swept = time.monotonic()
+        for identifier in list(waiting):
+            # One id at a time: a pull of all would hold every hospital's update at once.
+            for reply in grid.pull_messages([identifier]):
+                waiting.remove(identifier)
+                came = True
+                yield reply
+            if time.monotonic() - swept > _GATHER:
+                yield None
+                swept = time.monotonic()
+        yield None
+        if waiting and not came:
+            time.sleep(_POLL)
+
+
+def messages_node(reply: Message, asked: Sequence[Message]) -> int:
+    """The node that was asked; an error reply does not say it itself."""
+    by_id = {message.metadata.message_id: message.metadata.dst_node_id for message in asked}
+    return by_id.get(reply.metadata.reply_to_message_id, reply.metadata.src_node_id)
+
+
+def why_failed(reply: Message) -> str:
+    """What a reply that carries no result says; empty when it may carry one."""
+    if reply.has_error():
+        return f"crashed: {reply.error.reason or f'code {reply.error.code}'}"
+    if kind_of(reply.content) == FailureReply.kind:
+        failure = FailureReply.from_records(reply.content)
+        return f"{failure.error}: {failure.message}"
+    return ""
+
+
+def _wait_for_nodes(grid: Grid, expected: int, timeout: float) -> list[int]:
+    deadline = time.monotonic() + timeout
+    while len(nodes := sorted(grid.get_node_ids())) < expected:
+        if time.monotonic() > deadline:
+            raise GridError(f"{len(nodes)} of {expected} hospitals came within {timeout:.0f} s.")
+        time.sleep(_POLL)
+    return nodes
+
+
+def _admit(message: Message, ledger: Ledger, request: RegisterRequest, known: set[str], node: int) -> Member:
+    if reason := why_failed(message):
+        raise FederationError(reason)
+    reply = RegisterReply.from_records(message.content)
+    if reply.hospital not in known:  # a resumed run finds its hospitals on the ledger
+        registration = Registration(
+            federation=request.federation,
+            hospital=reply.hospital,
+            samples=reply.samples,
+            envelope_key_digest=EnvelopePublicKey(reply.envelope_key).digest,
+        )
+        ledger.register(registration, reply.envelope_key, reply.signature)
+    return Member(reply.hospital, reply.name, reply.samples, node)

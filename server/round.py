@@ -1,0 +1,190 @@
+"""One round: open it on the ledger, ask the hospitals, and add what the contract accepts.
+
+Replies stream. Each is checked, stored under its root, and dropped; then its submission goes to the contract.
+Whether it counts, and with what weight, is read back from the contract and from nowhere else. Only then is
+the update opened and added. So the server's memory holds one update, whatever the number of hospitals.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from fedcxr.ledger.protocol import Ledger, RoundView
+from fedcxr.ledger.signing import Refusal, SignedSubmission, Submission
+from flwr.app import Message
+from flwr.serverapp import Grid
+
+from fedcxr.aggregation.weighted_sum import WeightedSum
+from fedcxr.errors import ContractRejectedError, EnvelopeError, FederationError, LayoutError, StoreError
+from fedcxr.messages import RefusalReply, TrainRequest, UpdateReply, kind_of
+from fedcxr.privacy.envelope import EnvelopeContext
+from fedcxr.privacy.keys import EnvelopePrivateKey
+from fedcxr.store.blobs import BlobStore
+from fedcxr.update import merkle
+from fedcxr.update.layout import Vector
+from fedcxr.update.metrics import HospitalMetrics
+from fedcxr.update.round_config import RoundConfig
+from server.events import HospitalAnswered, Observer
+from server.registration import Member, messages_node, replies, why_failed
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class RoundCost:
+    """Where the server's time went, in seconds, and what was moved."""
+
+    ledger: float = 0.0  # transactions and reads
+    verify: float = 0.0  # roots, storing, opening, adding
+    bytes_up: int = 0  # from hospitals
+    bytes_down: int = 0  # to hospitals
+
+
+@dataclass
+class Round:
+    """A round that the contract has opened.
+
+    Attributes:
+        view: as the contract held it when the round began here; its accepted set is not empty after a resume.
+        config: the round's configuration, whose digest the contract holds.
+        base: the model that hospitals start from.
+        total: the sum so far.
+    """
+
+    view: RoundView
+    config: RoundConfig
+    base: Vector
+    total: WeightedSum
+    ledger: Ledger
+    store: BlobStore
+    key: EnvelopePrivateKey
+    federation: str
+    observer: Observer
+    included: list[str] = field(default_factory=list)
+    excluded: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, HospitalMetrics] = field(default_factory=dict)
+    cost: RoundCost = field(default_factory=RoundCost)
+
+    def collect(self, grid: Grid, members: Mapping[str, Member], timeout: float) -> None:
+        """Add what was accepted before a restart, ask everyone else, and add as they are accepted."""
+        for address in self.view.accepted:
+            self._include(address)
+        missing = {
+            members[address].node: address
+            for address in self.view.participants
+            if address not in self.view.accepted and address in members
+        }
+        bulk = self.base.astype("<f4", copy=False).tobytes()
+        asked = []
+        for node, address in missing.items():
+            request = TrainRequest(
+                self.view.number, self.config.to_bytes(), self.view.weights[address], bulk
+            ).to_records()
+            asked.append(grid.create_message(request, "train", node, group_id=str(self.view.number)))
+            self.cost.bytes_down += len(bulk)
+        del bulk
+        batch: list[SignedSubmission] = []
+        for message in replies(grid, asked, timeout):
+            if message is not None:
+                batch += self._check(message, missing.pop(messages_node(message, asked), ""))
+            elif batch:
+                self._submit(batch)
+                batch = []
+        for address in missing.values():
+            self._answered(address, "no reply in time")
+
+    def _check(self, message: Message, address: str) -> list[SignedSubmission]:
+        """Check a reply and store its blob; what fails is told to the observer and left out."""
+        if not address:
+            return []  # a second reply to one message
+        try:
+            return [self._receive(message, address)]
+        except (FederationError, StoreError, ContractRejectedError) as error:
+            self._answered(address, str(error))
+            return []
+
+    def _receive(self, message: Message, address: str) -> SignedSubmission:
+        if reason := why_failed(message):
+            raise FederationError(reason)
+        if kind_of(message.content) == RefusalReply.kind:
+            self._put_refusal(RefusalReply.from_records(message.content), address)
+        reply = UpdateReply.from_records(message.content)
+        if reply.hospital != address:
+            raise FederationError(f"it answers as {reply.hospital}, but was asked as {address}")
+        metrics = HospitalMetrics.from_bytes(reply.metrics)
+        started = time.perf_counter()
+        blob = np.frombuffer(reply.bulk, np.uint8)
+        if merkle.root(blob) != reply.root or merkle.root(reply.metrics) != reply.metrics_root:
+            raise FederationError("its bytes do not have the roots that it signed")
+        if blob.nbytes != reply.size:
+            raise FederationError(f"it signed {reply.size} bytes and sent {blob.nbytes}")
+        # Stored before it is submitted: what the contract accepts is on the disk, whatever happens next.
+        self.store.put(blob, reply.root)
+        self.store.put(reply.metrics, reply.metrics_root)
+        self.cost.verify += time.perf_counter() - started
+        self.cost.bytes_up += blob.nbytes
+        self.metrics[address] = metrics
+        submission = Submission(
+            federation=bytes.fromhex(self.federation),
+            round=reply.round,
+            hospital=reply.hospital,
+            base=reply.base,
+            root=reply.root,
+            samples=reply.samples,
+            size=reply.size,
+            metrics=reply.metrics_root,
+        )
+        return SignedSubmission(submission, reply.signature)
+
+    def _put_refusal(self, reply: RefusalReply, address: str) -> None:
+        """Put a hospital's refusal on the ledger; always ends in FederationError, for there is no update."""
+        federation = bytes.fromhex(self.federation)
+        refusal = Refusal(federation=federation, round=reply.round, hospital=address, seen=reply.seen)
+        self.ledger.refuse(refusal, reply.signature)
+        raise FederationError(f"it refused the base model: it was handed {reply.seen.hex()}")
+
+    def _submit(self, batch: list[SignedSubmission]) -> None:
+        started = time.perf_counter()
+        verdicts = self.ledger.submit(batch)
+        # The contract's word, not the receipt's: what counts is what its storage says.
+        accepted = self.ledger.round(self.view.number).accepted
+        self.cost.ledger += time.perf_counter() - started
+        for signed, verdict in zip(batch, verdicts, strict=True):
+            address = signed.submission.hospital
+            held = accepted.get(address)
+            if held is not None and held.root == signed.submission.root:
+                self.view.accepted[address] = held
+                self._include(address)
+            else:
+                self._answered(address, str(verdict.error or "the contract did not accept it"))
+
+    def _include(self, address: str) -> None:
+        """Open an accepted update and add it; what cannot be added is excluded, with its reason."""
+        started = time.perf_counter()
+        context = EnvelopeContext(
+            federation=self.federation,
+            round=self.view.number,
+            hospital=address,
+            layout=self.total.layout.digest.hex(),
+        )
+        try:
+            # Its root was verified when it was stored; after that the envelope's own tag guards it.
+            blob = self.store.get(self.view.accepted[address].root, verify=False)
+            self.total.add_sealed(blob, context, self.key, self.view.weights[address])
+        except (EnvelopeError, LayoutError, StoreError) as error:
+            logger.error("round %d: %s is excluded: %s", self.view.number, address, error)
+            self.excluded[address] = f"{type(error).__name__}: {error}"[:200]
+            self._answered(address, f"excluded: {error}")
+        else:
+            self.included.append(address)
+            self._answered(address, "")
+        self.cost.verify += time.perf_counter() - started
+
+    def _answered(self, address: str, reason: str) -> None:
+        if reason:
+            logger.warning("round %d: %s left out: %s", self.view.number, address, reason)
+        self.observer(HospitalAnswered(self.view.number, address, reason, self.metrics.get(address)))
