@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 from collections.abc import Iterator
 from uuid import uuid4
@@ -53,7 +55,7 @@ class BlobStore:
             with self._fs.open(temporary, "wb") as file:
                 file.write(merkle.as_bytes(data))
                 file.flush()
-                if hasattr(file, "fileno"):
+                with contextlib.suppress(AttributeError, io.UnsupportedOperation):  # remote files have none
                     os.fsync(file.fileno())
             self._fs.mv(temporary, path)
         except OSError as error:

@@ -1,0 +1,40 @@
+"""Metrics and round configurations: canonical bytes, and nothing else is read."""
+
+from dataclasses import replace
+
+import pytest
+
+from fedcxr.errors import FederationError, LayoutError
+from fedcxr.update.metrics import HospitalMetrics
+from fedcxr.update.round_config import RoundConfig
+
+METRICS = HospitalMetrics("ab" * 16, 10, 20, 5, 1.5, 0.1, 0.7, 0.6, 1.0, 0)
+
+
+def test_metrics_read_back_and_the_salt_changes_the_bytes() -> None:
+    assert HospitalMetrics.from_bytes(METRICS.to_bytes()) == METRICS
+    salted = replace(METRICS, salt=HospitalMetrics.fresh_salt())
+    assert salted.to_bytes() != METRICS.to_bytes()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"steps":5', b'"steps":"5"'),
+        (b'"steps":5', b'"stairs":5'),
+        (b'"loss":0.7', b'"loss":NaN'),
+        (b"{", b"["),
+    ],
+)
+def test_metrics_of_another_kind_are_refused(old: bytes, new: bytes) -> None:
+    with pytest.raises(FederationError, match="metrics"):
+        HospitalMetrics.from_bytes(METRICS.to_bytes().replace(old, new, 1))
+
+
+def test_round_config_reads_back_under_the_same_digest() -> None:
+    config = RoundConfig(3, "aa", "bb", (1, 2, 3))
+    assert RoundConfig.from_bytes(config.to_bytes()) == config
+    assert RoundConfig.from_bytes(config.to_bytes()).digest == config.digest
+    assert replace(config, exponents=(1, 2, 4)).digest != config.digest
+    with pytest.raises(LayoutError, match="not a round's configuration"):
+        RoundConfig.from_bytes(b"{}")
