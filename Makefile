@@ -1,0 +1,50 @@
+# `make demo` and `make test` set up what they need; everything else is for contributors.
+
+FEDCXR_VENV ?= .venv
+PYTHON ?= python3
+BIN := $(FEDCXR_VENV)/bin
+STAMP := $(FEDCXR_VENV)/.fedcxr-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+RUN ?= runs/demo
+
+export PYTHONPATH := $(CURDIR)
+export FLWR_TELEMETRY_ENABLED := 0
+export RAY_USAGE_STATS_ENABLED := 0
+
+.PHONY: demo test lint format bench contracts setup clean
+
+demo: setup
+	$(BIN)/python -m fedcxr demo --out $(RUN)
+
+test: setup contracts/node_modules
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup
+	$(BIN)/python -m fedcxr bench round
+
+contracts: setup contracts/node_modules
+	$(BIN)/python -m fedcxr contracts build
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(FEDCXR_VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# The Solidity compiler comes from npm; only the test that recompiles the contract needs it.
+contracts/node_modules: contracts/package-lock.json
+	if command -v npm >/dev/null; then npm ci --prefix contracts --no-fund --no-audit --silent; fi
+	mkdir -p $@ && touch $@
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage

@@ -1,0 +1,62 @@
+"""What an audit has to say: findings, what it could not check, and what it checked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as the ledger says.
+
+    Attributes:
+        where: the file, blob or row.
+        expected: by the ledger.
+        found: what is there.
+        round: 1-based; None when it belongs to no round.
+        hospital: ledger address; empty when it belongs to none.
+    """
+
+    where: str
+    expected: str
+    found: str
+    round: int | None = None
+    hospital: str = ""
+
+    def __str__(self) -> str:
+        place = "" if self.round is None else f"round {self.round}, "
+        who = f"hospital {self.hospital}, " if self.hospital else ""
+        return f"{place}{who}{self.where}: expected {self.expected}, found {self.found}"
+
+
+@dataclass
+class AuditReport:
+    """The result of one audit.
+
+    Attributes:
+        federation: hex id.
+        contract: address.
+        released: hex digest of the last finalized model, as recomputed; empty when it could not be.
+        rounds: finalized rounds looked at.
+        updates: accepted updates looked at.
+        bytes: of blobs read.
+        findings: empty when the run is clean.
+        unchecked: what could not be checked, and why; never counted as passed.
+    """
+
+    federation: str = ""
+    contract: str = ""
+    released: str = ""
+    rounds: int = 0
+    updates: int = 0
+    bytes: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        return not self.findings
+
+    def to_json(self) -> str:
+        return json.dumps({"clean": self.clean, **asdict(self)}, indent=2)

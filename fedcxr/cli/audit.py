@@ -1,0 +1,57 @@
+"""``fedcxr audit``: verify a run from its ledger and store."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedcxr.cli.app import app
+
+
+@app.command()
+def audit(
+    run: Annotated[Path, typer.Argument(help="The run directory.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    key: Annotated[
+        Path | None,
+        typer.Option(help="Key file of the coordinator or auditor; by default one in the run's keys/."),
+    ] = None,
+) -> None:
+    """Recompute a run from its ledger and store, and say what is not as it must be.
+
+    Exit code 0 when clean, 90 when something was found.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from fedcxr.audit.audit import audit as run_audit
+    from fedcxr.errors import AuditFailedError
+    from fedcxr.store.identity import Identity
+    from fedcxr.store.run_directory import RunDirectory
+
+    directory = RunDirectory.open(run)
+    candidates = [key] if key else [directory.keys / "auditor.json", directory.keys / "coordinator.json"]
+    found = next((path for path in candidates if path.exists() or path == key), None)
+    envelope_key = Identity.load(found).envelope_key if found else None
+    with Progress(console=Console(stderr=True), transient=True, disable=as_json) as bar:
+        task = bar.add_task("auditing", total=None)
+        report = run_audit(
+            directory,
+            envelope_key,
+            progress=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
+        )
+    if as_json:
+        typer.echo(report.to_json())
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        for finding in report.findings:
+            console.print(f"[red]✗[/] {finding}")
+        for unchecked in report.unchecked:
+            console.print(f"[yellow]?[/] unchecked: {unchecked}")
+        if report.clean:
+            console.print(
+                f"[green]✓ clean[/]: {report.rounds} rounds, {report.updates} updates, "
+                f"{report.bytes / 1e6:,.0f} MB; released model {report.released or '(not recomputed)'}"
+            )
+    if not report.clean:
+        raise AuditFailedError(f"{run}: {len(report.findings)} finding(s).")

@@ -1,0 +1,26 @@
+"""``fedcxr demo``: a whole federation on synthetic images, and its audit."""
+
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedcxr.cli.app import app
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="The run directory.")],
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="key.path=value")] = None,
+) -> None:
+    """Four synthetic hospitals, three rounds, the full model, a chain, an evaluation, and the audit."""
+    from fedcxr import config as configuration
+    from fedcxr.cli.audit import audit
+    from fedcxr.cli.simulate import GridName, run_simulation
+
+    phantom = f"data.root={(out / 'phantom').as_posix()}"
+    with as_file(files("fedcxr.cli") / "demo.toml") as path:
+        config = configuration.load(path, [phantom, *(overrides or [])])
+    run_simulation(config, out, GridName.LOCAL, baselines=False)
+    audit(out)

@@ -1,0 +1,49 @@
+"""``fedcxr simulate``: a consortium on one machine."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedcxr.cli.app import app
+
+
+class GridName(StrEnum):
+    """Where the simulated hospitals run."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+@app.command()
+def simulate(
+    experiment: Annotated[Path, typer.Argument(help="A TOML file, as in experiments/.")],
+    out: Annotated[Path, typer.Option(help="The run directory; an unfinished run there is continued.")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="key.path=value; may be given many times.")
+    ] = None,
+    grid: Annotated[GridName, typer.Option(help="In this process, or Flower's simulation on Ray.")] = (
+        GridName.LOCAL
+    ),
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Train the pooled model and each hospital alone, too.")
+    ] = False,
+) -> None:
+    """Run a federation of simulated hospitals on this machine."""
+    from fedcxr import config as configuration
+
+    run_simulation(configuration.load(experiment, overrides or []), out, grid, baselines=baselines)
+
+
+def run_simulation(config: object, out: Path, grid: GridName, *, baselines: bool) -> None:
+    """Prepare a run, carry it to its end on a grid, and write its summary."""
+    from fedcxr.config import Config
+    from server.simulation import simulate_locally, simulate_on_ray
+
+    assert isinstance(config, Config)
+    run = (simulate_locally if grid is GridName.LOCAL else simulate_on_ray)(config, out)
+    if baselines:
+        from server.comparison import compare
+
+        compare(run)
