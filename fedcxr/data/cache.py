@@ -1,9 +1,9 @@
 """Images decoded once, at training resolution, into a memory map that all hospitals of a machine share.
 
 :func:`prepare` makes a folder fit its arguments. A row stands when the stamp of its file (size and
-modification time) is the recorded one, so a second call decodes what is new, what has changed, and what a kill
-left undone. When the list of paths, the size or the geometry differs, all is decoded again. A CSV that changed
-in its labels only costs nothing. :meth:`ImageCache.open` gives a complete cache or says why it is none.
+modification time) is the recorded one, so a second call decodes what is new, what has changed, and what a
+kill left undone. When the list of paths, the size or the geometry differs, all is decoded again. A CSV that
+changed in its labels only costs nothing. :meth:`ImageCache.open` gives a complete cache or says why not.
 """
 
 from __future__ import annotations

@@ -5,11 +5,11 @@ treatment of CheXpert, whose images are 390 x 320 in the small release. Both hap
 Pillow's antialiased Lanczos filter, on the exact (fractional) square, so nothing is rounded twice.
 
 What is read: 8-bit grey and RGB, with or without an alpha channel that is fully opaque; colour becomes grey
-by ITU-R 601 luma, which leaves a grey image stored as RGB unchanged. What is refused: 16-bit and float images,
-for their window is not known (export them at 8 bits), CMYK, palettes and real transparency. An image smaller
-than the wanted size is enlarged. A JPEG several times larger than wanted is decoded at a half, a quarter or
-an eighth, but never below twice the wanted size: it is quicker, and the filter still sees every frequency
-that the result can hold.
+by ITU-R 601 luma, which leaves a grey image stored as RGB unchanged. What is refused: 16-bit and float
+images, for their window is not known (export them at 8 bits), CMYK, palettes and real transparency. An image
+smaller than the wanted size is enlarged. A JPEG several times larger than wanted is decoded at a half, a
+quarter or an eighth, but never below twice the wanted size: it is quicker, and the filter still sees every
+frequency that the result can hold.
 """
 
 from __future__ import annotations
