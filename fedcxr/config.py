@@ -24,13 +24,20 @@ from fedcxr.errors import ConfigError
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
-UncertaintyName = Literal["ignore", "zeros", "ones", "smoothed"]
+UncertaintyName = Literal["ignore", "zeros", "ones", "smoothed", "smoothed_zeros"]
 
 
 class Section(BaseModel):
     """A table of the TOML file: frozen, and closed to keys that it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+def _expand(key: str, path: str) -> Path:
+    expanded = os.path.expandvars(path)
+    if left := re.search(r"\$\{?(\w+)", expanded):
+        raise ConfigError(f"{key} = {path!r}: the environment variable {left[1]} is not set.")
+    return Path(expanded).expanduser()
 
 
 class Phantom(Section):
@@ -66,10 +73,15 @@ class Data(Section):
         Raises:
             ConfigError: a variable is not set.
         """
-        expanded = os.path.expandvars(self.root)
-        if left := re.search(r"\$\{?(\w+)", expanded):
-            raise ConfigError(f"data.root = {self.root!r}: the environment variable {left[1]} is not set.")
-        return Path(expanded).expanduser()
+        return _expand("data.root", self.root)
+
+    def cache_path(self, fallback: Path) -> Path:
+        """``cache`` with variables and ``~`` expanded, or ``fallback`` where it is empty.
+
+        Raises:
+            ConfigError: a variable is not set.
+        """
+        return _expand("data.cache", self.cache) if self.cache else fallback
 
 
 class Partition(Section):

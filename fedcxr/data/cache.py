@@ -1,0 +1,206 @@
+"""Images decoded once, at training resolution, into a memory map that all hospitals of a machine share.
+
+:func:`prepare` makes a folder fit its arguments. A row stands when the stamp of its file (size and
+modification time) is the recorded one, so a second call decodes what is new, what has changed, and what a
+kill left undone. When the list of paths, the size or the geometry differs, all is decoded again. A CSV that
+changed in its labels only costs nothing. :meth:`ImageCache.open` gives a complete cache or says why not.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcxr.data.cache_folder import CacheFolder, Source
+from fedcxr.data.chexpert import ChexpertTable
+from fedcxr.data.decoding import Target, decode_all, default_workers
+from fedcxr.data.radiograph import Stamp
+from fedcxr.errors import CacheError, ImageError
+
+Progress = Callable[[int, int], None]
+"""Called as ``progress(done, total)``, in images."""
+
+_RECORD_EVERY = 5.0  # seconds: how much work a kill may lose
+_SHOWN = 20  # unreadable images named in one message
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageCache:
+    """A complete cache.
+
+    Attributes:
+        directory: its folder.
+        images: uint8 (n, size, size), a read-only memory map in the order of the table's rows.
+        source: what it was made from.
+    """
+
+    directory: Path
+    images: NDArray[np.uint8]
+    source: Source
+
+    @classmethod
+    def open(cls, directory: Path) -> ImageCache:
+        """Open a cache that :func:`prepare` has completed.
+
+        Raises:
+            CacheError: there is none, it is damaged, or some images are not decoded.
+        """
+        folder = CacheFolder(directory)
+        source = folder.read_source()
+        if source is None:
+            raise CacheError(f"{directory}: no image cache is there.")
+        if missing := int((folder.read_stamps(source)[:, 0] < 0).sum()):
+            raise CacheError(f"{directory}: {missing} of {source.images} images are not decoded.")
+        return cls(directory, folder.map_images(source), source)
+
+    def check(self, table: ChexpertTable, size: int) -> None:
+        """Check that the cache holds this table's images at this size; the image files are not looked at.
+
+        Raises:
+            CacheError: it does not.
+        """
+        if complaint := self.source.complaint(Source.of(table, size)):
+            raise CacheError(f"{self.directory}: not the cache of {table.csv}: {complaint}.")
+
+
+def prepare(
+    table: ChexpertTable,
+    size: int,
+    directory: Path,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> ImageCache:
+    """Decode what is not decoded yet.
+
+    Args:
+        table: the rows.
+        size: pixels a side.
+        directory: the cache's folder; made when it is not there.
+        workers: processes; None for as many as are worth starting.
+        progress: called now and then, and at the end.
+
+    Raises:
+        ImageError: images that cannot be read, each with its file, row and column. All others are decoded
+            and kept.
+        CacheError: the folder holds something else, is being prepared by another process, or cannot be
+            written; or a worker was killed.
+    """
+    folder = CacheFolder(directory)
+    with folder.locked():
+        stamps = _adopt(folder, Source.of(table, size))
+        todo = _outdated(table, stamps)
+        if progress:
+            progress(len(table) - len(todo), len(table))
+        faults = (
+            _decode(folder, table, size, stamps, todo, workers=workers, progress=progress)
+            if len(todo)
+            else {}
+        )
+    if faults:
+        raise ImageError(describe_faults(table, faults))
+    return ImageCache.open(directory)
+
+
+def find_faults(
+    table: ChexpertTable, size: int, *, workers: int | None = None, progress: Progress | None = None
+) -> dict[int, str]:
+    """Decode every image and keep none: the rows that cannot be read, each with the reason."""
+    faults: dict[int, str] = {}
+    work = [(row, str(path)) for row, path in enumerate(table.paths)]
+    done = 0
+    target = Target(None, 0, size)
+    for batch in decode_all(table.root, work, target, workers or default_workers(len(work))):
+        faults |= {decoded.row: decoded.fault for decoded in batch if not decoded.stamp}
+        done += len(batch)
+        if progress:
+            progress(done, len(table))
+    return faults
+
+
+def describe_faults(table: ChexpertTable, faults: dict[int, str]) -> str:
+    """The message of an :class:`ImageError`: each unreadable image on a line, with file, row and column."""
+    rows = sorted(faults)
+    lines = [
+        f"{table.root / table.paths[row]} ({table.place(row)}, column 'Path'): {faults[row]}."
+        for row in rows[:_SHOWN]
+    ]
+    if len(rows) > _SHOWN:
+        lines.append(f"and {len(rows) - _SHOWN} more.")
+    return lines[0] if len(lines) == 1 else "\n".join((f"{len(rows)} images cannot be read:", *lines))
+
+
+def _adopt(folder: CacheFolder, wanted: Source) -> NDArray[np.int64]:
+    """The stamps of pixels that the folder has of ``wanted``, or those of a new beginning."""
+    try:
+        present = folder.read_source()
+        complaint = present.complaint(wanted) if present else ""
+        if present and not complaint:
+            stamps = folder.read_stamps(present)
+            folder.map_images(present)
+            if present != wanted:
+                folder.write_source(wanted)  # the CSV changed, its paths did not
+            return stamps
+    except CacheError as error:
+        complaint = str(error)
+    if complaint:
+        logger.warning("%s: all images are decoded again: %s", folder.path, complaint)
+    return folder.begin(wanted)
+
+
+def _outdated(table: ChexpertTable, stamps: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows, int64 (k,), whose file is not the one that was decoded, or is not there."""
+    root = f"{table.root}/"
+    present = np.full_like(stamps, -1)
+    for row, path in enumerate(table.paths.tolist()):
+        if stamps[row, 0] >= 0:
+            try:
+                stamp = Stamp.of(Path(root + path).stat())
+            except OSError:
+                continue
+            present[row] = stamp.size, stamp.modified
+    return np.flatnonzero((stamps[:, 0] < 0) | (present != stamps).any(axis=1))
+
+
+def _decode(
+    folder: CacheFolder,
+    table: ChexpertTable,
+    size: int,
+    stamps: NDArray[np.int64],
+    todo: NDArray[np.int64],
+    *,
+    workers: int | None,
+    progress: Progress | None,
+) -> dict[int, str]:
+    """Decode rows ``todo``, record their ``stamps``, and return the faults by row."""
+    faults: dict[int, str] = {}
+    stamps[todo] = -1
+    folder.write_stamps(stamps)  # before their pixels change
+    offset = folder.images.stat().st_size - stamps.shape[0] * size**2
+    work = [(int(row), str(table.paths[row])) for row in todo]
+    done, recorded = len(table) - len(todo), time.monotonic()
+    target = Target(folder.images, offset, size)
+    try:
+        for batch in decode_all(table.root, work, target, workers or default_workers(len(work))):
+            for decoded in batch:
+                if decoded.stamp:
+                    stamps[decoded.row] = decoded.stamp.size, decoded.stamp.modified
+                else:
+                    faults[decoded.row] = decoded.fault
+            done += len(batch)
+            if progress:
+                progress(done, len(table))
+            if time.monotonic() - recorded > _RECORD_EVERY:
+                folder.write_stamps(stamps)
+                recorded = time.monotonic()
+    finally:
+        folder.write_stamps(stamps)
+    return faults
