@@ -1,0 +1,57 @@
+"""Random initial weights from a generator of their own.
+
+PyTorch's layers draw from the global generator when they are built. A hospital's process may serve many
+hospitals, so models are built on the meta device, where nothing is drawn, and filled here: the same seed
+gives the same bits whatever ran before, and no caller's random state moves.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from fedcxr.errors import ModelError
+
+PRIOR = 0.1  # a finding's assumed frequency: the classifier's bias starts there, not at one in two
+
+
+def initialise(model: nn.Module, *, seed: int) -> None:
+    """Set every parameter and buffer of ``model``, in place, in the order of its modules.
+
+    Convolutions: He normal over the fan out (https://arxiv.org/abs/1502.01852), as timm's Xception.
+    Linear layers: uniform in ±1/√fan_in, biases zero. Normalisation: identity. The last layer ``classifier``:
+    bias log(p/(1-p)) for rare labels (Lin et al. 2017, section 4.1, https://arxiv.org/abs/1708.02002); else
+    the first steps of every federation go into learning that most findings are absent.
+
+    Raises:
+        ModelError: a layer that has weights and is none of these.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, module in model.named_modules():
+            _fill(name, module, generator)
+            if name == "classifier" and isinstance(module, nn.Linear):
+                module.bias.fill_(math.log(PRIOR / (1 - PRIOR)))
+
+
+def _fill(name: str, module: nn.Module, generator: torch.Generator) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
+    elif isinstance(module, nn.Linear):
+        bound = 1 / math.sqrt(module.in_features)
+        nn.init.uniform_(module.weight, -bound, bound, generator=generator)
+    elif isinstance(module, nn.BatchNorm2d | nn.GroupNorm):
+        module.reset_parameters()  # weight 1, bias 0, running statistics 0 and 1: nothing is drawn
+        return
+    elif any(True for _ in module.parameters(recurse=False)) or any(
+        True for _ in module.buffers(recurse=False)
+    ):
+        raise ModelError(
+            f"{name}: no initial weights are defined for a layer {type(module).__name__}; "
+            "add them to fedcxr.models.initial."
+        )
+    bias = getattr(module, "bias", None)
+    if isinstance(bias, nn.Parameter):
+        nn.init.zeros_(bias)

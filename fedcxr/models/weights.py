@@ -1,0 +1,82 @@
+"""Weights from a file: an ImageNet checkpoint of the encoder, or a model that fedcxr released."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from fedcxr.errors import ModelError
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file, by name.
+
+    Raises:
+        ModelError: no such file, or not a safetensors file.
+    """
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise ModelError(f"model.pretrained = {str(path)!r}: no such file.") from None
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: not a readable .safetensors file: {error}") from error
+
+
+def load_weights(
+    model: nn.Module, tensors: Mapping[str, Tensor], *, source: str, dropped: tuple[str, ...] = ()
+) -> None:
+    """Copy ``tensors`` into ``model``, in place.
+
+    Names either begin with ``encoder.`` and the heads' names, as in a model that fedcxr released: then heads
+    are loaded too; or they are the encoder's own, as in an ImageNet checkpoint: then the heads keep their
+    random start, names that begin with one of ``dropped`` (a classifier of other classes) are left out, and
+    a stem of three channels is summed to one, which answers a grey image as the old stem answered R = G = B.
+
+    Running statistics are left out where the model has none (GroupNorm), and counters may be missing.
+
+    Raises:
+        ModelError: names each tensor that is missing, unknown or of another shape.
+    """
+    own = model.state_dict()
+    released = any(name.startswith("encoder.") for name in tensors)
+    incoming: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if not released and name.startswith(dropped):
+            continue
+        place = name if released else f"encoder.{name}"
+        if place not in own and place.endswith(STATISTICS):
+            continue
+        incoming[place] = _fit_channels(tensor, own.get(place))
+    wanted = [name for name in own if released or name.startswith("encoder.")]
+    _check(own, wanted, incoming, source)
+    model.load_state_dict(incoming, strict=False)
+
+
+def _fit_channels(tensor: Tensor, own: Tensor | None) -> Tensor:
+    """Sum an RGB stem (C, 3, k, k) to (C, 1, k, k) where the model's stem is one channel."""
+    is_stem = own is not None and own.ndim == 4 and own.shape[1] == 1 and tensor.ndim == 4
+    if is_stem and tensor.shape[1] == 3:
+        return tensor.float().sum(dim=1, keepdim=True)
+    return tensor
+
+
+def _check(own: Mapping[str, Tensor], wanted: list[str], incoming: Mapping[str, Tensor], source: str) -> None:
+    faults = [
+        f"{name} is missing"
+        for name in wanted
+        if name not in incoming and not name.endswith("num_batches_tracked")
+    ]
+    for name, tensor in incoming.items():
+        if name not in own:
+            faults.append(f"{name} is unknown to the model")
+        elif tensor.shape != own[name].shape:
+            faults.append(f"{name} has shape {tuple(tensor.shape)} where {tuple(own[name].shape)} is wanted")
+    if faults:
+        shown = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if len(faults) > 8 else "")
+        raise ModelError(f"{source}: the weights do not fit the model: {shown}.")

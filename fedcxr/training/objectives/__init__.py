@@ -1,0 +1,1 @@
+"""The terms of the joint objective, one file each."""

@@ -1,0 +1,74 @@
+"""Start-up measurement and the trainer's benchmark."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from fedcxr.config import Config
+from fedcxr.models.registry import build_model
+from fedcxr.training import bench, trainer
+from fedcxr.training.bench import bench_trainer
+from fedcxr.training.measure import noise_examples, resolve
+
+MakeConfig = Callable[..., Config]
+
+
+def test_every_auto_is_settled_by_the_fastest(make_config: MakeConfig) -> None:
+    config = make_config(device="auto", precision="auto", memory_format="auto")
+    resolved, measurements = resolve(config)
+    assert resolved.resolved
+    assert len(measurements) == 4
+    chosen = [m for m in measurements if m.chosen]
+    assert chosen == measurements[:1]
+    assert (chosen[0].precision, chosen[0].memory_format) == (
+        resolved.training.precision,
+        resolved.training.memory_format,
+    )
+    rivals = [m for m in measurements if m.batch_size == chosen[0].batch_size]
+    assert chosen[0].images_per_second == max(m.images_per_second for m in rivals)
+
+
+def test_only_what_is_auto_changes(make_config: MakeConfig) -> None:
+    config = make_config(memory_format="auto", precision="bfloat16")
+    resolved, measurements = resolve(config)
+    assert {m.precision for m in measurements} == {"bfloat16"}
+    assert config.with_changes({"training.memory_format": resolved.training.memory_format}) == resolved
+
+
+def test_a_resolved_configuration_is_not_measured_again(make_config: MakeConfig) -> None:
+    config = make_config()
+    assert resolve(config) == (config, [])
+
+
+def test_cuda_is_taken_where_it_is(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fedcxr.training import measure
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(measure, "_speed", lambda *_, **__: 1.0)
+    resolved, measurements = resolve(make_config(device="auto"))
+    assert resolved.training.device == "cuda"
+    assert [m.device for m in measurements] == ["cuda"]
+
+
+def test_the_benchmark_times_all_three_loops(make_config: MakeConfig) -> None:
+    result = bench_trainer(make_config(), turns=2, steps=2)
+    assert min(result.trainer, result.bare, result.default) > 0
+    assert min(result.trainer_over_bare, result.trainer_over_default) > 0
+    assert (result.turns, result.steps, result.batch_size, result.default_batch) == (2, 2, 16, 4)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.2], ids=["labels alone", "joint"])
+def test_the_bare_loop_does_the_trainers_arithmetic(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, weight: float
+) -> None:
+    """On one full batch without augmentation both end at the same weights: like is compared with like."""
+    for module in (trainer, bench):
+        monkeypatch.setattr(module, "augment", lambda images, _: images)
+    config = make_config(contrastive_weight=weight, warmup_rounds=0.0, min_learning_rate=1e-3)
+    examples = noise_examples(config, 16)
+    bare, trained = bench.BareLoop(config, examples), build_model(config.model)
+    bare.turn()
+    trainer.train(trained, examples, config=config, round_index=1, hospital="north")
+    for name, tensor in bare.model.state_dict().items():
+        torch.testing.assert_close(tensor, trained.state_dict()[name], rtol=1e-3, atol=1e-4, msg=name)
