@@ -7,18 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedcxr.data.phantom import generate
+from fedcxr.report.shards import draw
+
+from fedcxr.config import Config
 from fedcxr.data.cache import ImageCache, prepare
 from fedcxr.data.chexpert import ChexpertTable, read_table
 from fedcxr.data.partition import Partition, make_partition
-from fedcxr.data.phantom import generate
-from fedcxr.report.shards import draw
-from fedcxr.training.measure import resolve
-
-from fedcxr.config import Config
 from fedcxr.errors import ConfigError
 from fedcxr.store.hospital_settings import HospitalData, HospitalSettings
 from fedcxr.store.run_directory import RunDirectory, write_text
+from fedcxr.training.measure import resolve
 from server.evaluator import Evaluator
+from server.logfile import log_to
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]  # what, done, total
@@ -48,9 +49,11 @@ def open_or_create(out: Path, config: Config) -> RunDirectory:
     """
     if not RunDirectory(out).config_path.exists():
         resolved, measurements = resolve(config)
-        for measurement in measurements:
-            logger.info("measured %s", measurement)
-        return RunDirectory.create(out, resolved)
+        run = RunDirectory.create(out, resolved)
+        with log_to(run.log_path):
+            for measurement in measurements:
+                logger.info("measured %s", measurement)
+        return run
     run = RunDirectory.open(out)
     chosen = run.config.training
     measured = ("device", "precision", "memory_format")

@@ -1,7 +1,8 @@
-"""A consortium on one machine: the same apps as in a deployment, over a grid in this process."""
+"""A consortium on one machine: the same apps as in a deployment, over a grid of choice."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from flwr.app import Context, RecordDict, UserConfig
@@ -9,22 +10,32 @@ from flwr.app import Context, RecordDict, UserConfig
 from fedcxr.config import Config
 from fedcxr.store.run_directory import RunDirectory
 from server.app import app as server_app
+from server.console import Console
 from server.local_grid import LocalGrid
+from server.logfile import log_to
 from server.preparation import open_or_create, prepare_simulation
 
+Carry = Callable[[RunDirectory, int], None]  # runs the rounds over a grid: run, number of hospitals
 
-def simulate_locally(config: Config, out: Path) -> RunDirectory:
-    """Run a federation in this process, one hospital at a time; an unfinished run is continued.
+
+def simulate(config: Config, out: Path, carry: Carry) -> RunDirectory:
+    """Prepare a run and carry it to its end; an unfinished run at ``out`` is continued.
 
     Raises:
         FedcxrError: what ended it; the same call continues.
     """
-    from clients.app import app as client_app  # the apps meet here only
-
     run = open_or_create(out, config)
-    hospitals = len(prepare_simulation(run).names)
-    run_config: UserConfig = {"run": str(out)}
+    with log_to(run.log_path), Console() as console:
+        partition = prepare_simulation(run, console.progress)
+    carry(run, len(partition.names))
+    return run
+
+
+def on_local_grid(run: RunDirectory, hospitals: int) -> None:
+    """Carry a run to its end in this process, one hospital at a time."""
+    from clients.app import app as client_app  # server and client meet here only
+
+    run_config: UserConfig = {"run": str(run.root), "hospitals": hospitals}
     nodes: list[UserConfig] = [{"partition-id": i, "num-partitions": hospitals} for i in range(hospitals)]
     context = Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config=run_config)
     server_app(LocalGrid(client_app, nodes, run_config), context)
-    return run

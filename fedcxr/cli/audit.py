@@ -38,7 +38,9 @@ def audit(
         report = run_audit(
             directory,
             envelope_key,
-            progress=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
+            progress=lambda what, done, total: bar.update(
+                task, description=what, completed=done, total=total
+            ),
         )
     if as_json:
         typer.echo(report.to_json())

@@ -2,11 +2,14 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fedcxr.cli.app import app
+
+if TYPE_CHECKING:
+    from fedcxr.config import Config
 
 
 class GridName(StrEnum):
@@ -36,13 +39,13 @@ def simulate(
     run_simulation(configuration.load(experiment, overrides or []), out, grid, baselines=baselines)
 
 
-def run_simulation(config: object, out: Path, grid: GridName, *, baselines: bool) -> None:
+def run_simulation(config: "Config", out: Path, grid: GridName, *, baselines: bool) -> None:
     """Prepare a run, carry it to its end on a grid, and write its summary."""
-    from fedcxr.config import Config
-    from server.simulation import simulate_locally, simulate_on_ray
+    from server.ray_grid import simulate_on_ray
 
-    assert isinstance(config, Config)
-    run = (simulate_locally if grid is GridName.LOCAL else simulate_on_ray)(config, out)
+    from server.simulation import on_local_grid, simulate
+
+    run = simulate(config, out, on_local_grid if grid is GridName.LOCAL else simulate_on_ray)
     if baselines:
         from server.comparison import compare
 
