@@ -7,6 +7,7 @@ from pathlib import Path
 
 from flwr.app import Context, RecordDict, UserConfig
 
+from clients.app import app as client_app  # server and client meet in this file only
 from fedcxr.config import Config
 from fedcxr.store.run_directory import RunDirectory
 from server.app import app as server_app
@@ -33,8 +34,6 @@ def simulate(config: Config, out: Path, carry: Carry) -> RunDirectory:
 
 def on_local_grid(run: RunDirectory, hospitals: int) -> None:
     """Carry a run to its end in this process, one hospital at a time."""
-    from clients.app import app as client_app  # server and client meet here only
-
     run_config: UserConfig = {"run": str(run.root), "hospitals": hospitals}
     nodes: list[UserConfig] = [{"partition-id": i, "num-partitions": hospitals} for i in range(hospitals)]
     context = Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config=run_config)
