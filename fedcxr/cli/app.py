@@ -27,3 +27,7 @@ def main() -> None:
         console.print(f"[bold red]{type(error).__name__}[/]: {escape(str(error))}", soft_wrap=True)
         console.print(f"[dim]{escape(error.help)}[/]", soft_wrap=True)
         sys.exit(error.exit_code)
+
+
+# A command registers itself on ``app`` by being imported, so they come last.
+import fedcxr.cli.data  # noqa: E402, F401
