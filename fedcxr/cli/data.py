@@ -81,7 +81,6 @@ def prepare(
     """Decode the images once, at training resolution; what is decoded already and unchanged is kept."""
     from fedcxr.cli.progress import bar
     from fedcxr.data.cache import prepare as prepare_cache
-    from fedcxr.data.cache import split_directory
     from fedcxr.errors import ConfigError
 
     config, *tables = _open(experiment, overrides)
@@ -92,7 +91,7 @@ def prepare(
     base = cache or config.data.cache_path(Path())
     console = _console()
     for split, table in zip(("train", "valid"), tables, strict=True):
-        directory = split_directory(base, split, config.data.size)
+        directory = base / split
         with bar(f"decode {split}") as progress:
             made = prepare_cache(table, config.data.size, directory, workers=workers, progress=progress)
         count, side, _ = made.images.shape
@@ -109,12 +108,12 @@ def partition(
 ) -> None:
     """Deal patients out to hospitals; write the manifest and the picture of who holds what."""
     from fedcxr.data.partition import make_partition
-    from fedcxr.report.shards import draw_shards
+    from fedcxr.report.shards import draw
 
     config, train, valid = _open(experiment, overrides)
     dealt = make_partition(train, valid, config.partition, config.seed, config.data.root_path)
     dealt.write(out / "partition.json")
-    draw_shards(dealt, train, out / "partition.png", blank=config.data.blank)
+    draw(dealt, train, valid, out / "partition.png", blank=config.data.blank)
     console = _console()
     console.print(_shard_table(dealt))
     console.print(f"{out / 'partition.json'}: sha256 {dealt.digest.hex()}")
@@ -123,7 +122,7 @@ def partition(
 
 @commands.command()
 def phantom(
-    root: Annotated[Path, typer.Argument(help="Folder to write; it must not hold a train.csv.")],
+    root: Annotated[Path, typer.Argument(help="Folder to write: new, empty, or with the same phantoms.")],
     hospitals: Annotated[
         int | None, typer.Option(min=1, help="Hospitals, each with its own scanner.")
     ] = None,
@@ -135,10 +134,7 @@ def phantom(
     from fedcxr.cli.progress import bar
     from fedcxr.config import Phantom
     from fedcxr.data.phantom import generate  # type: ignore[import-not-found,unused-ignore]
-    from fedcxr.errors import DataError
 
-    if (root / "train.csv").exists():
-        raise DataError(f"{root}: has a train.csv already; phantoms are written to a new folder.")
     given = {"hospitals": hospitals, "patients": patients, "size": size}
     settings = Phantom.model_validate({key: value for key, value in given.items() if value is not None})
     with bar("draw SYNTHETIC X-rays") as progress:
@@ -166,10 +162,10 @@ def _label_table(split: str, table: ChexpertTable, policy: LabelPolicy) -> Table
     title = f"{split}: {len(table):,} images, {studies:,} studies, {len(table.patient_names):,} patients"
     blank = "read as negative" if policy.blank == "negative" else "left out of the loss"
     shown = Table(title=title, title_justify="left", caption=f"Blank is {blank}.", caption_justify="left")
-    shown.add_column("label", no_wrap=True)
+    shown.add_column("label")
     for name in ("positive", "negative", "uncertain", "blank"):
         shown.add_column(name, justify="right")
-    shown.add_column("uncertain →")
+    shown.add_column("uncertain →", no_wrap=True)
     for column, label in enumerate(LABELS):
         counts = ((table.labels[:, column] == code).sum() for code in (1, 0, -1, BLANK))
         shown.add_row(label, *(f"{count:,}" for count in counts), policy.uncertain[column].value)

@@ -67,11 +67,6 @@ class ImageCache:
             raise CacheError(f"{self.directory}: not the cache of {table.csv}: {complaint}.")
 
 
-def split_directory(base: Path, split: str, size: int) -> Path:
-    """Where the cache of one table stands below a run's or a machine's: sizes do not displace each other."""
-    return base / f"{split}-{size}"
-
-
 def prepare(
     table: ChexpertTable,
     size: int,
@@ -80,7 +75,7 @@ def prepare(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> ImageCache:
-    """Decode what is not decoded yet.
+    """Decode what is not decoded yet; wait while another process or thread does so in the same folder.
 
     Args:
         table: the rows.
@@ -92,8 +87,7 @@ def prepare(
     Raises:
         ImageError: images that cannot be read, each with its file, row and column. All others are decoded
             and kept.
-        CacheError: the folder holds something else, is being prepared by another process, or cannot be
-            written; or a worker was killed.
+        CacheError: the folder holds something else or cannot be written, or a worker was killed.
     """
     folder = CacheFolder(directory)
     with folder.locked():
@@ -106,9 +100,9 @@ def prepare(
             if len(todo)
             else {}
         )
-    if faults:
-        raise ImageError(describe_faults(table, faults))
-    return ImageCache.open(directory)
+        if faults:
+            raise ImageError(describe_faults(table, faults))
+        return ImageCache.open(directory)
 
 
 def _adopt(folder: CacheFolder, wanted: Source) -> NDArray[np.int64]:

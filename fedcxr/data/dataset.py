@@ -10,7 +10,7 @@ from fedcxr.data.decoding import Progress
 def read_dataset(
     data: Data, seed: int, *, progress: Progress | None = None
 ) -> tuple[ChexpertTable, ChexpertTable]:
-    """Read train and valid; where ``data.phantom`` is set and nothing is there yet, generate it first.
+    """Read train and valid; where ``data.phantom`` is set, generate them first unless they stand already.
 
     Args:
         data: the configuration's section.
@@ -19,10 +19,11 @@ def read_dataset(
 
     Raises:
         ConfigError: ``data.root`` has a variable that is not set.
+        DataError: ``data.root`` holds something else than the configured phantom.
         TableError: a CSV is missing or faulty.
     """
     root = data.root_path
-    if data.phantom is not None and not (root / data.train_csv).exists():
+    if data.phantom is not None:
         from fedcxr.data.phantom import generate  # type: ignore[import-not-found,unused-ignore]
 
         generate(root, data.phantom, seed, progress=progress)

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -171,12 +172,17 @@ def test_a_folder_of_other_things_is_not_overwritten(table: ChexpertTable, tmp_p
     assert (table.root / "train.csv").is_file()
 
 
-def test_two_processes_cannot_prepare_one_cache(table: ChexpertTable, tmp_path: Path) -> None:
-    with (
-        cache_folder.CacheFolder(tmp_path / "cache").locked(),
-        pytest.raises(CacheError, match="another process is preparing"),
-    ):
-        prepare(table, SIZE, tmp_path / "cache")
+def test_who_asks_for_a_cache_in_preparation_waits_and_finds_it_done(
+    table: ChexpertTable, tmp_path: Path
+) -> None:
+    directory = tmp_path / "cache"
+    with ThreadPoolExecutor(4) as threads:
+        with cache_folder.CacheFolder(directory).locked():
+            asked = [threads.submit(prepare_and_count, table, directory) for _ in range(4)]
+            time.sleep(0.2)
+            assert not any(call.done() for call in asked)
+        counts = [call.result(timeout=10)[1] for call in asked]
+    assert sorted(counts) == [0, 0, 0, 6]
 
 
 def test_too_small_a_disk_is_noticed_before_anything_is_written(

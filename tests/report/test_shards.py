@@ -10,10 +10,10 @@ from fedcxr.data.chexpert import ChexpertTable, read_table
 from fedcxr.data.labels import BLANK
 from fedcxr.data.partition import Partition, make_partition
 from fedcxr.errors import PartitionError
-from fedcxr.report.shards import VIEWS, ShardFigures, draw_shards
+from fedcxr.report.shards import VIEWS, ShardFigures, draw
 
 
-def two_hospitals(root: Path) -> tuple[Partition, ChexpertTable]:
+def two_hospitals(root: Path) -> tuple[Partition, ChexpertTable, ChexpertTable]:
     """North has four images of two patients, south has one."""
     images = [
         ("patient1", "Frontal", "PA", [1, BLANK, *[0] * 12]),
@@ -27,11 +27,11 @@ def two_hospitals(root: Path) -> tuple[Partition, ChexpertTable]:
     (root / "hospitals.csv").write_text(
         "patient,site\npatient1,north\npatient2,north\npatient3,south\npatient4,south\n"
     )
-    return make_partition(train, valid, Settings(min_patients=1), 0, root), train
+    return make_partition(train, valid, Settings(min_patients=1), 0, root), train, valid
 
 
 def test_prevalence_counts_blank_as_the_policy_says_and_uncertain_never(tmp_path: Path) -> None:
-    partition, train = two_hospitals(tmp_path)
+    partition, train, _ = two_hospitals(tmp_path)
     negative = ShardFigures.of(partition, train, "negative")
     np.testing.assert_allclose(negative.prevalence[:, 0], [1 / 3, 1])
     np.testing.assert_allclose(negative.prevalence[:, 1], [0, 0])
@@ -42,7 +42,7 @@ def test_prevalence_counts_blank_as_the_policy_says_and_uncertain_never(tmp_path
 
 
 def test_views_are_shares_of_a_hospital_s_train_images(tmp_path: Path) -> None:
-    partition, train = two_hospitals(tmp_path)
+    partition, train, _ = two_hospitals(tmp_path)
     views = ShardFigures.of(partition, train, "negative").views
     assert dict(zip(VIEWS, views[0], strict=True)) == {
         "Frontal PA": 0.25,
@@ -54,13 +54,13 @@ def test_views_are_shares_of_a_hospital_s_train_images(tmp_path: Path) -> None:
 
 
 def test_the_picture_is_drawn_for_few_and_for_many_hospitals(tmp_path: Path) -> None:
-    partition, train = two_hospitals(tmp_path)
-    draw_shards(partition, train, tmp_path / "few.png", blank="ignore")
+    partition, train, valid = two_hospitals(tmp_path)
+    draw(partition, train, valid, tmp_path / "few.png", blank="ignore")
     images = [(f"patient{k}", "Frontal", "AP", [k % 2] * 14) for k in range(120)]
     train = make_table(images)
     valid = make_table([("patient999", "Frontal", "AP", [0] * 14)], "valid")
     many = make_partition(train, valid, Settings(scheme="iid", hospitals=50), 0, tmp_path)
-    draw_shards(many, train, tmp_path / "many.png")
+    draw(many, train, valid, tmp_path / "many.png")
     heights = []
     for name in ("few.png", "many.png"):
         with Image.open(tmp_path / name) as picture:
@@ -70,10 +70,10 @@ def test_the_picture_is_drawn_for_few_and_for_many_hospitals(tmp_path: Path) -> 
 
 
 def test_a_table_of_another_partition_is_not_drawn(tmp_path: Path) -> None:
-    partition, _ = two_hospitals(tmp_path)
+    partition, _, valid = two_hospitals(tmp_path)
     other = make_table([("patient1", "Frontal", "AP", [1] * 14)])
     with pytest.raises(PartitionError):
-        draw_shards(partition, other, tmp_path / "no.png")
+        draw(partition, other, valid, tmp_path / "no.png")
 
 
 @pytest.mark.real_cxr
@@ -82,4 +82,4 @@ def test_the_real_sites_are_drawn(real_cxr: Path, tmp_path: Path) -> None:
     partition = make_partition(train, valid, Settings(), 0, real_cxr)
     figures = ShardFigures.of(partition, train, "ignore")
     assert figures.views[partition.names.index("guangzhou")].tolist() == [0, 1, 0, 0]  # children, all AP
-    draw_shards(partition, train, tmp_path / "sites.png", blank="ignore")
+    draw(partition, train, valid, tmp_path / "sites.png", blank="ignore")
