@@ -82,7 +82,11 @@ class Round:
         asked = []
         for node, address in missing.items():
             request = TrainRequest(
-                self.view.number, self.config.to_bytes(), self.view.weights[address], bulk
+                round=self.view.number,
+                attempt=self.view.attempt,
+                round_config=self.config.to_bytes(),
+                weight=self.view.weights[address],
+                bulk=bulk,
             ).to_records()
             asked.append(grid.create_message(request, "train", node, group_id=str(self.view.number)))
             self.cost.bytes_down += len(bulk)
@@ -131,6 +135,7 @@ class Round:
         submission = Submission(
             federation=bytes.fromhex(self.federation),
             round=reply.round,
+            attempt=reply.attempt,
             hospital=reply.hospital,
             base=reply.base,
             root=reply.root,

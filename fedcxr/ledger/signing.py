@@ -55,6 +55,7 @@ class Submission(Struct):
     types = {
         "federation": "bytes32",
         "round": "uint64",
+        "attempt": "uint64",
         "hospital": "address",
         "base": "bytes32",
         "root": "bytes32",
@@ -64,6 +65,7 @@ class Submission(Struct):
     }
     federation: bytes
     round: int
+    attempt: int
     hospital: str
     base: bytes
     root: bytes
