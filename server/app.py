@@ -23,7 +23,7 @@ from fedcxr import config as configuration
 from fedcxr.errors import ConfigError, FedcxrError
 from fedcxr.store.run_directory import RunDirectory, write_text
 from server.console import Console
-from server.coordinator import Coordinator
+from server.coordinator import Coordinator, Evaluate
 from server.events import Observer
 from server.logfile import log_to
 from server.opening import open_ledger, prepare_genesis
@@ -49,10 +49,12 @@ def main(grid: Grid, context: Context) -> None:
     with log_to(run.log_path), Console() as console:
         if hospitals == 0:
             hospitals = len(prepare_simulation(run, console.progress).names)
-        coordinate(grid, run, hospitals, console)
+        coordinate(grid, run, hospitals, console, make_evaluator(run))
 
 
-def coordinate(grid: Grid, run: RunDirectory, hospitals: int, observer: Observer) -> None:
+def coordinate(
+    grid: Grid, run: RunDirectory, hospitals: int, observer: Observer, evaluate: Evaluate | None
+) -> None:
     """Run a federation's rounds over a grid, with its ledger open to the hospitals meanwhile.
 
     Raises:
@@ -79,7 +81,7 @@ def coordinate(grid: Grid, run: RunDirectory, hospitals: int, observer: Observer
                 layout=layout,
                 expected_hospitals=hospitals,
                 observer=observer,
-                evaluate=make_evaluator(run),
+                evaluate=evaluate,
             ).run()
         except FedcxrError:
             logger.exception("the run stopped; the same command continues it")

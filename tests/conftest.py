@@ -1,9 +1,11 @@
-"""What all tests share: where the real chest X-rays are, and how a test says that they are not there."""
+"""What all tests share: real chest X-rays where there are any, and a small federation on synthetic ones."""
 
 import os
 from pathlib import Path
 
 import pytest
+
+from fedcxr.config import Config, Phantom, validate
 
 DEFAULT_REAL_CXR = Path(__file__).resolve().parents[2] / "shared" / "data" / "cxr-open"
 
@@ -15,3 +17,35 @@ def real_cxr() -> Path:
     if not (root / "train.csv").is_file():
         pytest.skip(f"no real chest X-rays at {root}: set FEDCXR_REAL_CXR to a folder in the CheXpert layout")
     return root
+
+
+@pytest.fixture(scope="session")
+def phantom_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three synthetic hospitals of ten patients each, 64 px."""
+    from fedcxr.data.phantom import generate
+
+    root = tmp_path_factory.mktemp("data") / "phantom"
+    generate(root, Phantom(hospitals=3, patients=10, size=64, valid_fraction=0.4), 5)
+    return root
+
+
+@pytest.fixture
+def small_config(phantom_root: Path) -> Config:
+    """A federation of seconds: the compact model at 32 px, two rounds, nothing left to a measurement."""
+    return validate(
+        {
+            "name": "small",
+            "seed": 3,
+            "data": {"root": str(phantom_root), "size": 32},
+            "model": {"name": "compact", "projection_dim": 16},
+            "training": {
+                "batch_size": 8,
+                "device": "cpu",
+                "precision": "float32",
+                "memory_format": "contiguous",
+            },
+            "federation": {"rounds": 2},
+            "evaluation": {"bootstrap": 50},
+        },
+        where="tests",
+    )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,15 +18,12 @@ from numpy.typing import NDArray
 
 from fedcxr.data.cache_folder import CacheFolder, Source
 from fedcxr.data.chexpert import ChexpertTable
-from fedcxr.data.decoding import Target, decode_all, default_workers
+from fedcxr.data.decoding import Progress, Target, decode_all, default_workers
+from fedcxr.data.faults import describe_faults
 from fedcxr.data.radiograph import Stamp
 from fedcxr.errors import CacheError, ImageError
 
-Progress = Callable[[int, int], None]
-"""Called as ``progress(done, total)``, in images."""
-
 _RECORD_EVERY = 5.0  # seconds: how much work a kill may lose
-_SHOWN = 20  # unreadable images named in one message
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +75,7 @@ def prepare(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> ImageCache:
-    """Decode what is not decoded yet.
+    """Decode what is not decoded yet; wait while another process or thread does so in the same folder.
 
     Args:
         table: the rows.
@@ -91,8 +87,7 @@ def prepare(
     Raises:
         ImageError: images that cannot be read, each with its file, row and column. All others are decoded
             and kept.
-        CacheError: the folder holds something else, is being prepared by another process, or cannot be
-            written; or a worker was killed.
+        CacheError: the folder holds something else or cannot be written, or a worker was killed.
     """
     folder = CacheFolder(directory)
     with folder.locked():
@@ -105,37 +100,9 @@ def prepare(
             if len(todo)
             else {}
         )
-    if faults:
-        raise ImageError(describe_faults(table, faults))
-    return ImageCache.open(directory)
-
-
-def find_faults(
-    table: ChexpertTable, size: int, *, workers: int | None = None, progress: Progress | None = None
-) -> dict[int, str]:
-    """Decode every image and keep none: the rows that cannot be read, each with the reason."""
-    faults: dict[int, str] = {}
-    work = [(row, str(path)) for row, path in enumerate(table.paths)]
-    done = 0
-    target = Target(None, 0, size)
-    for batch in decode_all(table.root, work, target, workers or default_workers(len(work))):
-        faults |= {decoded.row: decoded.fault for decoded in batch if not decoded.stamp}
-        done += len(batch)
-        if progress:
-            progress(done, len(table))
-    return faults
-
-
-def describe_faults(table: ChexpertTable, faults: dict[int, str]) -> str:
-    """The message of an :class:`ImageError`: each unreadable image on a line, with file, row and column."""
-    rows = sorted(faults)
-    lines = [
-        f"{table.root / table.paths[row]} ({table.place(row)}, column 'Path'): {faults[row]}."
-        for row in rows[:_SHOWN]
-    ]
-    if len(rows) > _SHOWN:
-        lines.append(f"and {len(rows) - _SHOWN} more.")
-    return lines[0] if len(lines) == 1 else "\n".join((f"{len(rows)} images cannot be read:", *lines))
+        if faults:
+            raise ImageError(describe_faults(table, faults))
+        return ImageCache.open(directory)
 
 
 def _adopt(folder: CacheFolder, wanted: Source) -> NDArray[np.int64]:

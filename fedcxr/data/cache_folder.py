@@ -17,6 +17,7 @@ import fcntl
 import hashlib
 import io
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -32,6 +33,8 @@ from fedcxr.data.radiograph import GEOMETRY
 from fedcxr.errors import CacheError
 
 IMAGES, STAMPS, SOURCE, LOCK = "images.npy", "stamps.npy", "cache.json", "lock"
+logger = logging.getLogger(__name__)
+
 _OURS = {name + suffix for name in (IMAGES, STAMPS, SOURCE, LOCK) for suffix in ("", ".new")}
 
 
@@ -83,10 +86,13 @@ class CacheFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Make the folder, and hold it; the system lets go of it when the process ends, however it ends.
+        """Make the folder and hold it alone; the system lets go of it when the process ends, however it ends.
+
+        Hospitals that share a machine ask for the same cache at once: one prepares, the others wait and find
+        it done.
 
         Raises:
-            CacheError: it holds other things, is held by another process, or cannot be made.
+            CacheError: it holds other things, or cannot be made.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -102,9 +108,8 @@ class CacheFolder:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise CacheError(
-                    f"{self.path}: another process is preparing it; wait for that one."
-                ) from None
+                logger.info("%s: another process prepares this cache; waiting for it", self.path)
+                fcntl.flock(file, fcntl.LOCK_EX)
             yield
         finally:
             os.close(file)

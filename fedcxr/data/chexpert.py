@@ -93,10 +93,6 @@ class ChexpertTable:
         """int64 (n,): equal for rows of one study; in the order of the sorted studies."""
         return np.unique(self.studies, return_inverse=True)[1]
 
-    def place(self, row: int) -> str:
-        """Where a row stands, for a message: ``.../train.csv, row 17``."""
-        return f"{self.csv}, row {self.lines[row]}"
-
 
 def read_table(csv: Path, root: Path) -> ChexpertTable:
     """Read and check a CSV. Images are not opened; see :mod:`fedcxr.data.cache`.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -19,6 +19,9 @@ from pathlib import Path
 
 from fedcxr.data.radiograph import Stamp, UnreadableError, decode
 from fedcxr.errors import CacheError
+
+Progress = Callable[[int, int], None]
+"""Called as ``progress(done, total)``, in images."""
 
 BATCH = 128  # images a task: about a tenth of a second, so that progress moves and little is lost by a kill
 _WORTH_A_WORKER = 1024  # a spawned worker costs about the time in which one core decodes as many images

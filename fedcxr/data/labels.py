@@ -116,8 +116,8 @@ class LabelPolicy:
         """Targets and mask of raw labels.
 
         A smoothed target is drawn once for its row and label from (seed, label): it is the same in every
-        round, and whatever the other labels' policies are. It belongs to the row's place in ``raw``: ask for
-        a whole table and select rows afterwards.
+        round, and whatever the other labels' policies are. It belongs to the row's place in ``raw``, so the
+        same rows must be asked for each time.
 
         Args:
             raw: int8, shape (n, 14), of 1, 0, -1 and :data:`BLANK`.

@@ -16,7 +16,7 @@ from fedcxr.data.manifest import Holding, Partition, Shard, Sources, some
 from fedcxr.errors import PartitionError
 from fedcxr.seeds import derive_seed
 
-__all__ = ["Holding", "Partition", "Shard", "Sources", "make_partition"]
+__all__ = ["Holding", "Partition", "Shard", "Sources", "check_disjoint", "make_partition"]
 
 _DRAWS = 100  # how often lots are drawn before min_patients is given up; NIID-Bench draws for ever
 
@@ -41,11 +41,7 @@ def make_partition(
             few patients.
         TableError: the CSV of sites is faulty.
     """
-    if common := np.intersect1d(train.patient_names, valid.patient_names, assume_unique=True).tolist():
-        raise PartitionError(
-            f"{some(common)} in {train.csv} and in {valid.csv}: a model would be evaluated on patients that "
-            "it has seen; take them out of one."
-        )
+    check_disjoint(train, valid)
     if settings.scheme == "natural":
         return _natural(train, valid, settings, seed, root)
     if settings.hospitals * settings.min_patients > len(train.patient_names):
@@ -71,6 +67,20 @@ def make_partition(
     )
 
 
+def check_disjoint(train: ChexpertTable, valid: ChexpertTable) -> None:
+    """Check that no patient is in both tables.
+
+    Raises:
+        PartitionError: names those that are.
+    """
+    common = np.intersect1d(train.patient_names, valid.patient_names, assume_unique=True).tolist()
+    if common:
+        raise PartitionError(
+            f"{some(common)} in {train.csv} and in {valid.csv}: a model would be evaluated on patients "
+            "that it has seen; take them out of one."
+        )
+
+
 def _natural(
     train: ChexpertTable, valid: ChexpertTable, settings: Settings, seed: int, root: Path
 ) -> Partition:
@@ -90,8 +100,9 @@ def _natural(
     in_train, in_valid = (np.searchsorted(names, where) for where in at)
     sizes = np.bincount(in_train, minlength=len(names))
     if sizes.min() < settings.min_patients:
+        site, size = str(names[sizes.argmin()]), int(sizes.min())
         raise PartitionError(
-            f"the site {names[sizes.argmin()]!r} of {columns.csv} has {sizes.min()} patients in {train.csv}; "
+            f"the site {site!r} of {columns.csv} has {size} patient{'s'[: size != 1]} in {train.csv}; "
             f"partition.min_patients is {settings.min_patients}."
         )
     shards = _shards(tuple(names.tolist()), (train, in_train), (valid, in_valid))

@@ -8,6 +8,7 @@ Deviations from the paper's network:
 - one input channel; three-channel ImageNet stems are summed over their channels (``fedcxr.models.weights``);
 - a 14-label linear head without softmax, and SimCLR's projection head beside it;
 - no dropout before the classifier;
+- random depthwise weights start larger than PyTorch's default, see ``fedcxr.models.initial``;
 - ``model.norm`` may freeze the BatchNorm statistics or put GroupNorm in their place.
 
 This is SemSSXL's spatial stream. Its second stream, attention and fusion subclass

@@ -63,9 +63,10 @@ class ShardFigures:
         )
 
 
-def draw_shards(
+def draw(
     partition: Partition,
     train: ChexpertTable,
+    valid: ChexpertTable,
     path: Path,
     *,
     blank: Literal["negative", "ignore"] = "negative",
@@ -73,16 +74,18 @@ def draw_shards(
     """Draw who holds what.
 
     Args:
-        partition: the shards; their numbers of images in train and valid are taken from it.
+        partition: the shards.
         train: the table whose labels and views are shown.
+        valid: the table whose images are counted beside it.
         path: of the picture; its suffix says the format, ``.png`` or ``.svg``.
         blank: whether a blank label is a negative or not known, ``data.blank`` of the configuration.
 
     Raises:
-        PartitionError: the table is not the partition's.
+        PartitionError: the tables are not the partition's.
     """
     from matplotlib.figure import Figure
 
+    partition.check(train, valid)
     figures = ShardFigures.of(partition, train, blank)
     images = np.array([(shard.train.images, shard.valid.images) for shard in partition.shards])
     order = np.sort(np.argsort(-images[:, 0], kind="stable")[:_ROWS])

@@ -5,5 +5,6 @@ say nothing about how a model reads real radiographs.
 """
 
 from fedcxr.data.phantom.generate import NOTICE, generate
+from fedcxr.data.phantom.masks import mask_path, read_mask
 
-__all__ = ["NOTICE", "generate"]
+__all__ = ["NOTICE", "generate", "mask_path", "read_mask"]

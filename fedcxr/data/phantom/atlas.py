@@ -30,9 +30,10 @@ _HILUM = (0.17, -0.05)
 
 def ramp(distance: Field, width: float) -> Field:
     """A soft step: 0 below ``-width/2``, 1 above ``width/2``, a line between."""
-    result = distance * np.float32(1.0 / width)
+    result: Field = distance * np.float32(1.0 / width)
     result += np.float32(0.5)
-    return np.clip(result, 0.0, 1.0, out=result)
+    np.clip(result, 0.0, 1.0, out=result)
+    return result
 
 
 class Atlas:
@@ -62,8 +63,9 @@ class Atlas:
         basis = self._bases.get(cells)
         if basis is None:
             basis = self._bases[cells] = _spline_basis(self.size, cells)
-        knots = rng.standard_normal(basis.shape[1:] * 2, dtype=np.float32)
-        return (basis @ knots) @ basis.T
+        knots = rng.standard_normal((cells + 3, cells + 3), dtype=np.float32)
+        field: Field = basis @ knots @ basis.T
+        return field
 
 
 @lru_cache(maxsize=2)
@@ -79,7 +81,8 @@ def _spline_basis(size: int, cells: int) -> Field:
     near = 2 / 3 - distance**2 + distance**3 / 2
     far = np.clip(2 - distance, 0, None) ** 3 / 6
     weights = np.where(distance < 1, near, far)
-    return (weights / np.sqrt(0.479)).astype(np.float32)  # mean of the summed squares over a cell
+    scaled: Field = (weights / np.sqrt(0.479)).astype(np.float32)  # the squares' mean sum over a cell
+    return scaled
 
 
 def _tree(side: int, seed: int) -> tuple[Field, Field]:
@@ -108,4 +111,5 @@ def _tree(side: int, seed: int) -> tuple[Field, Field]:
                 stack.append((end_u, end_v, heading + turn, calibre * rng.uniform(0.62, 0.85), left - 1))
     blur = ImageFilter.GaussianBlur(canvas / 400)
     small = [image.filter(blur).reduce(scale) for image in (thin, thick)]
-    return (np.asarray(small[0], np.float32) / 255, np.asarray(small[1], np.float32) / 255)
+    scaled: list[Field] = [np.asarray(image, np.float32) * np.float32(1 / 255) for image in small]
+    return scaled[0], scaled[1]

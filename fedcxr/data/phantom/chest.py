@@ -12,7 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcxr.data.phantom.atlas import BINS, EXTENT, TABLE_AXIS, TREE_HEIGHT, TREE_TOP, TREE_WIDTH, Atlas, Field, ramp
+from fedcxr.data.phantom.atlas import (
+    BINS,
+    EXTENT,
+    TABLE_AXIS,
+    TREE_HEIGHT,
+    TREE_TOP,
+    TREE_WIDTH,
+    Atlas,
+    Field,
+    ramp,
+)
 
 RIGHT, LEFT = -1, 1  # the patient's sides, and the sign of u
 
@@ -64,7 +74,10 @@ class Chest:
 
     def __init__(self, atlas: Atlas, anatomy: Anatomy, pose: Pose) -> None:
         self.atlas, self.anatomy, self.pose = atlas, anatomy, pose
-        cos, sin = np.float32(np.cos(pose.rotation) * pose.zoom), np.float32(np.sin(pose.rotation) * pose.zoom)
+        cos, sin = (
+            np.float32(np.cos(pose.rotation) * pose.zoom),
+            np.float32(np.sin(pose.rotation) * pose.zoom),
+        )
         warp = np.random.default_rng(anatomy.warp_seed)
         self.u: Field = atlas.x * cos - atlas.y * sin + np.float32(pose.shift[0])
         self.u += atlas.cloud(warp, 3) * np.float32(0.014)
@@ -147,7 +160,7 @@ class Chest:
         reach = np.clip((across - 0.12) / 0.06, 0, 1) * np.clip((0.62 - down) / 0.12, 0, 1)[0]
         front = np.clip((across - 0.30) / 0.12, 0, 1)
         levels = np.clip((down - a.apex + 0.03) / 0.06, 0, 1) * np.clip((a.base + 0.05 - down) / 0.3, 0, 1)
-        ribs = _RIB.take(posterior) * self.along_u(0.085 * reach)
+        ribs: Field = _RIB.take(posterior) * self.along_u(0.085 * reach)
         ribs += _RIB.take(anterior) * self.along_u(0.055 * front)
         ribs *= self.along_v(levels)
         ribs *= ramp(self.to_wall + np.float32(0.05), 0.05)
@@ -166,8 +179,7 @@ class Chest:
         over = self.au - self.along_v(blade + 0.25 * (down + 0.3))
         window = np.clip((down + 0.80) / 0.1, 0, 1) * np.clip((-0.02 - down) / 0.3, 0, 1)
         ribs += ramp(over, 0.04) * self.along_v(0.05 * window)
-        ribs *= np.float32(a.bone)
-        return ribs
+        return ribs * np.float32(a.bone)
 
     def _rib_phase(self, course: NDArray[np.floating], spacing: float) -> NDArray[np.int32]:
         """Position within a rib's period, in 64ths, for ribs that follow ``course`` over u."""
@@ -197,7 +209,8 @@ class Chest:
         row = np.clip((self.v - np.float32(TREE_TOP)) * np.float32(side / TREE_HEIGHT), 0, side - 1)
         place = row.astype(np.int32) * side + column
         place += np.where(self.u < 0, pair[0] * side * side, pair[1] * side * side).astype(np.int32)
-        return pool.ravel().take(place)
+        sampled: Field = pool.ravel().take(place)
+        return sampled
 
 
 def _bins(coordinate: Field) -> NDArray[np.int32]:
@@ -208,14 +221,16 @@ def _diaphragm(a: Anatomy) -> NDArray[np.floating]:
     """v of the diaphragm over u: a dome a side, lowest at the wall, where the costophrenic angle is."""
     across = np.abs(TABLE_AXIS)
     height = np.where(TABLE_AXIS < 0, a.domes[0], a.domes[1])
-    reach = a.half_width - 0.38
+    reach = np.where(across < 0.38, 0.75, a.half_width - 0.38)  # steep to the wall, flat to the midline
     return a.base - height * (1 - np.clip(np.abs(across - 0.38) / reach, 0, 1) ** 2)
 
 
 def _silhouette(a: Anatomy, *, magnified: bool) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Right and left border of heart and mediastinum over v, as distances from the midline."""
     v = TABLE_AXIS
-    width = a.cardiothoracic * 2 * a.half_width * (1.06 if magnified else 1.0)  # AP: the heart is far from the film
+    width = a.cardiothoracic * 2 * a.half_width
+    if magnified:  # AP: the heart is further from the detector
+        width *= 1.06
     stalk = np.where(v < -0.62, 0.085, a.mediastinum)
     stalk = np.convolve(np.pad(stalk, 60, mode="edge"), np.ones(121) / 121, mode="valid")
     knob = 0.055 * np.exp(-(((v + 0.37) / 0.075) ** 2)) + 0.045 * np.exp(-(((v + 0.13) / 0.08) ** 2))

@@ -67,12 +67,12 @@ def reshape(anatomy: Anatomy, signs: tuple[Sign, ...]) -> Anatomy:
 
 def _cardiomegaly(chest: Chest, sign: Sign, rng: np.random.Generator) -> Field:
     """The heart's silhouette below the hila; :func:`reshape` has made it wide."""
-    return np.minimum(chest.to_heart, np.minimum(chest.v + np.float32(0.12), chest.to_diaphragm))
+    return _all_of(chest.to_heart, chest.v + np.float32(0.12), chest.to_diaphragm)
 
 
 def _mediastinum(chest: Chest, sign: Sign, rng: np.random.Generator) -> Field:
     """The upper mediastinum, from the clavicles to the hila."""
-    return np.minimum(chest.to_heart, np.minimum(np.float32(-0.10) - chest.v, chest.v + np.float32(0.62)))
+    return _all_of(chest.to_heart, np.float32(-0.10) - chest.v, chest.v + np.float32(0.62))
 
 
 def _effusion(chest: Chest, sign: Sign, rng: np.random.Generator) -> Field:
@@ -90,7 +90,7 @@ def _effusion(chest: Chest, sign: Sign, rng: np.random.Generator) -> Field:
     fluid = ramp(depth - np.float32(0.01), 0.05)
     fluid *= chest.cavity
     chest.fill(fluid * np.float32(0.95))
-    chest.added += fluid * np.float32(0.13)
+    chest.added += fluid * np.float32(0.06)  # as dense as what lies below: the dome is not seen
     return fluid - np.float32(0.5)
 
 
@@ -107,9 +107,13 @@ def _pneumothorax(chest: Chest, sign: Sign, rng: np.random.Generator) -> Field:
     hemithorax = chest.side(sign.sides[0])
     hemithorax *= chest.cavity
     rim = ramp(depth, chest.atlas.edge) * hemithorax
-    line = np.clip(np.float32(1) - np.abs(depth) * np.float32(1 / (0.9 * chest.atlas.edge)), 0, 1) * hemithorax
+    line = (
+        np.clip(np.float32(1) - np.abs(depth) * np.float32(1 / (0.9 * chest.atlas.edge)), 0, 1) * hemithorax
+    )
     chest.vessels *= np.float32(1) - rim
-    chest.fill((hemithorax - rim) * np.float32(0.10 + 0.25 * sign.severity))  # the collapsed lung holds less air
+    chest.fill(
+        (hemithorax - rim) * np.float32(0.10 + 0.25 * sign.severity)
+    )  # the collapsed lung holds less air
     chest.added += line * np.float32(0.13)
     chest.added -= rim * np.float32(0.085)
     return rim - np.float32(0.5)
@@ -143,13 +147,14 @@ def _consolidation(chest: Chest, sign: Sign, rng: np.random.Generator) -> Field:
         patch = np.float32(1) - across * across - down * down
         patch += chest.atlas.cloud(rng, 10) * np.float32(0.38) + chest.atlas.cloud(rng, 22) * np.float32(0.16)
         np.maximum(whole, patch, out=whole)
-    fill = np.clip(whole * np.float32(1.5), 0, 1)
+    fill: Field = np.clip(whole * np.float32(1.5), 0, 1)
     fill *= chest.cavity
     air = chest.branches(3)
     shown = fill * (np.float32(1) - np.float32(0.65) * air)
     chest.vessels *= np.float32(1) - fill  # vessels are not seen where no air lies beside them
-    chest.fill(shown * np.float32(0.42 + 0.50 * sign.severity))
-    return fill - np.float32(0.4)
+    chest.fill(shown * np.float32(0.50 + 0.46 * sign.severity))
+    fill -= np.float32(0.4)
+    return fill
 
 
 def _atelectasis(chest: Chest, sign: Sign, rng: np.random.Generator) -> Field:
@@ -176,7 +181,8 @@ def _atelectasis(chest: Chest, sign: Sign, rng: np.random.Generator) -> Field:
     reach = 0.02 + 0.16 * max(0.0, sign.severity - 0.35)
     collapsed = ramp(np.float32(reach) - chest.to_diaphragm, 0.10) * chest.cavity * sides
     chest.fill(collapsed * np.float32(0.25 + 0.5 * sign.severity))
-    return np.maximum(whole, collapsed) - np.float32(0.5)
+    np.maximum(whole, collapsed, out=whole)
+    return whole - np.float32(0.5)
 
 
 def _lesion(chest: Chest, sign: Sign, rng: np.random.Generator) -> Field:
@@ -186,11 +192,20 @@ def _lesion(chest: Chest, sign: Sign, rng: np.random.Generator) -> Field:
     for _ in range(count):
         u, v = _place(chest, int(rng.choice(sign.sides)), rng, margin=0.07)
         radius = (0.045 + 0.085 * sign.severity) * rng.uniform(0.85, 1.1)
-        du, dv = (chest.u - np.float32(u)) * np.float32(1 / radius), (chest.v - np.float32(v)) * np.float32(1 / radius)
+        du, dv = (
+            (chest.u - np.float32(u)) * np.float32(1 / radius),
+            (chest.v - np.float32(v)) * np.float32(1 / radius),
+        )
         np.maximum(whole, np.float32(1) - du * du - dv * dv, out=whole)
     ball = np.sqrt(np.clip(whole, 0, 1)) * chest.cavity
     chest.added += ball * np.float32(0.13 + 0.12 * sign.severity)
-    return np.minimum(whole, chest.cavity - np.float32(0.5))
+    return _all_of(whole, chest.cavity - np.float32(0.5))
+
+
+def _all_of(*fields: Field) -> Field:
+    """Positive where every field is."""
+    least: Field = np.minimum.reduce(fields)
+    return least
 
 
 def _place(chest: Chest, side: int, rng: np.random.Generator, margin: float) -> tuple[float, float]:

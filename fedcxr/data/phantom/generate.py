@@ -5,12 +5,12 @@
     root/
       phantom.json           what this is, and the seed and configuration that made it
       README.txt             the same for people
-      hospitals.csv          patient,split,site,projection share ... one row a patient
+      hospitals.csv          patient,split,site,origin: one row a patient
       train.csv, valid.csv   CheXpert's columns; train.csv is written last and says that all is there
       train/patient00001/study1/view1_frontal.jpg
-      masks/train/patient00001/study1/view1_frontal.png
+      masks/train/patient00001/study1/view1_frontal.png   see phantom.masks
 
-A mask is a 16-bit greyscale PNG: bit k is finding ``LABELS[k]``. An image's mask is written before the image
+An image's mask is written before the image
 and both by rename, so an image that exists is whole and an interrupted run goes on where it stopped.
 """
 
@@ -25,21 +25,22 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from fedcxr import config
+from fedcxr.data.chexpert import COLUMNS
 from fedcxr.data.labels import BLANK, LABELS
 from fedcxr.data.phantom.atlas import Atlas, atlas
 from fedcxr.data.phantom.chest import Anatomy, Chest, Pose
 from fedcxr.data.phantom.findings import paint, reshape
 from fedcxr.data.phantom.hospital import Hospital, make_hospital
+from fedcxr.data.phantom.masks import encode_mask, mask_path, pack
 from fedcxr.data.phantom.patient import Patient, Split, Study, make_patient
 from fedcxr.errors import DataError
 from fedcxr.seeds import derive_seed
 
 NOTICE = "SYNTHETIC: a drawn phantom, not a radiograph of any person; not for clinical use."
 VERSION = 1  # of the drawing: another version draws other pixels from the same seed
-COLUMNS = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *LABELS)
 
 _README = f"""{NOTICE}
 
@@ -111,9 +112,7 @@ def draw(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
     """One view: the image, uint8 (S, S), and its mask, uint16 (S, S), bit k for ``LABELS[k]``."""
     chest = Chest(shared, reshape(anatomy, study.signs), pose)
-    bits = np.zeros((shared.size, shared.size), np.uint16)
-    for name, mask in paint(chest, study.signs).items():
-        bits |= mask.astype(np.uint16) << np.uint16(LABELS.index(name))
+    bits = pack(paint(chest, study.signs), shared.size)
     return hospital.scanner.expose(shared, chest.density(), pose), bits
 
 
@@ -140,7 +139,9 @@ def _patients(phantom: config.Phantom, seed: int) -> Iterator[tuple[int, Split, 
     for h in range(phantom.hospitals):
         hospital = make_hospital(seed, h)
         rng = np.random.default_rng(derive_seed(seed, "phantom", "split", h))
-        held_out = set(rng.permutation(phantom.patients)[: round(phantom.patients * phantom.valid_fraction)].tolist())
+        held_out = set(
+            rng.permutation(phantom.patients)[: round(phantom.patients * phantom.valid_fraction)].tolist()
+        )
         for k in range(phantom.patients):
             split: Split = "valid" if k in held_out else "train"
             yield h * phantom.patients + k + 1, split, hospital, make_patient(seed, hospital, k, split)
@@ -159,11 +160,7 @@ def _views(folder: str, hospital: Hospital, patient: Patient) -> Iterator[tuple[
 
 def _write_view(root: Path, shared: Atlas, view: _View) -> None:
     image, bits = draw(shared, view.hospital, view.anatomy, view.study, view.pose)
-    notice = PngImagePlugin.PngInfo()
-    notice.add_text("Comment", NOTICE)
-    packed = io.BytesIO()
-    Image.fromarray(bits).save(packed, "PNG", pnginfo=notice, compress_level=1)
-    _write((root / "masks" / view.path).with_suffix(".png"), packed.getvalue())
+    _write(mask_path(root, view.path), encode_mask(bits, NOTICE))
     packed = io.BytesIO()
     Image.fromarray(image).save(packed, "JPEG", quality=92, comment=NOTICE.encode())
     _write(root / view.path, packed.getvalue())

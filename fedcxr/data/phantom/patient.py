@@ -19,7 +19,12 @@ Split = Literal["train", "valid"]
 HEDGED = 0.6  # share of faint signs that a train report calls uncertain
 SILENT = 0.35  # share of absent findings that a train report does not mention
 PERSISTS = 0.7  # chance that a finding of one study is still there in the next
-_BOTH_SIDES = {"Edema": 1.0, "Pleural Effusion": 0.3, "Consolidation": 0.2, "Atelectasis": 0.2, "Pneumothorax": 0.0}
+_BOTH_SIDES = {
+    "Edema": 1.0,
+    "Pleural Effusion": 0.3,
+    "Consolidation": 0.2,
+    "Atelectasis": 0.2,
+}  # chance; any other finding has one side
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,7 @@ def _pose(rng: np.random.Generator, hospital: Hospital, seed: int) -> Pose:
             float(np.clip(rng.normal(0, 0.025 * spread), -0.12, 0.12)),
             float(np.clip(rng.normal(-0.03, 0.03 * spread), -0.12, 0.12)),
         ),
-        zoom=rng.uniform(0.92, 1.10),
+        zoom=rng.uniform(0.86, 1.04),
         seed=seed,
     )
 

@@ -39,7 +39,7 @@ class Scanner:
             window=(low, low + rng.uniform(0.78, 1.15)),
             gamma=float(np.exp(rng.uniform(-0.45, 0.40))),
             exposure=rng.uniform(0.01, 0.04),
-            noise=rng.uniform(0.006, 0.034),
+            noise=rng.uniform(0.005, 0.020),
             blur=rng.choice((0.0, 0.25, 0.5)),
             heel=(rng.uniform(-0.06, 0.06), rng.uniform(-0.06, 0.06)),
             collimation=rng.choice((0.0, 0.03, 0.08)),

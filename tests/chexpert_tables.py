@@ -65,7 +65,7 @@ def make_table(images: list[tuple[str, str, str, list[int]]], name: str = "train
 
 
 def write_chexpert_sized(csv: Path, seed: int = 0) -> None:
-    """A train.csv of CheXpert's size: its rows, studies, patients, views and label counts; images do not exist."""
+    """A train.csv with CheXpert's rows, studies, patients, views and label counts; there are no images."""
     generator = np.random.default_rng(seed)
     extra = np.sort(generator.integers(PATIENTS, size=STUDIES - PATIENTS))
     patient_of_study = np.sort(np.concatenate([np.arange(PATIENTS), extra]))

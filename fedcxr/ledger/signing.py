@@ -1,0 +1,137 @@
+"""EIP-712: what hospitals sign, exactly as the contract hashes it.
+
+A signature holds for one chain, one contract, one federation, one round and one hospital.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from eth_account import Account
+from eth_account.messages import SignableMessage, encode_typed_data
+from eth_account.signers.local import LocalAccount
+
+from fedcxr.errors import LedgerError
+
+NAME, VERSION = "FederationLedger", "1"
+
+
+@dataclass(frozen=True)
+class Domain:
+    """EIP-712 domain: the chain's id and the contract's address."""
+
+    chain_id: int
+    contract: str
+
+
+@dataclass(frozen=True)
+class Struct:
+    """A typed struct; fields stand in the order of the Solidity struct."""
+
+    types: ClassVar[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Registration(Struct):
+    """A hospital joins with so many samples and this envelope key (SHA-256 digest)."""
+
+    types = {
+        "federation": "bytes32",
+        "hospital": "address",
+        "samples": "uint64",
+        "envelopeKeyDigest": "bytes32",
+    }
+    federation: bytes
+    hospital: str
+    samples: int
+    envelope_key_digest: bytes
+
+
+@dataclass(frozen=True)
+class Submission(Struct):
+    """A hospital's commitment to one update: Merkle roots of the sealed blob and of its metrics."""
+
+    types = {
+        "federation": "bytes32",
+        "round": "uint64",
+        "hospital": "address",
+        "base": "bytes32",
+        "root": "bytes32",
+        "samples": "uint64",
+        "size": "uint64",
+        "metrics": "bytes32",
+    }
+    federation: bytes
+    round: int
+    hospital: str
+    base: bytes
+    root: bytes
+    samples: int
+    size: int
+    metrics: bytes
+
+
+@dataclass(frozen=True)
+class Refusal(Struct):
+    """A hospital was handed a model with the digest ``seen``, which the contract does not hold."""
+
+    types = {"federation": "bytes32", "round": "uint64", "hospital": "address", "seen": "bytes32"}
+    federation: bytes
+    round: int
+    hospital: str
+    seen: bytes
+
+
+@dataclass(frozen=True)
+class SignedSubmission:
+    """A submission and its 65-byte signature."""
+
+    submission: Submission
+    signature: bytes
+
+
+def as_tuple(struct: Struct) -> tuple[object, ...]:
+    """The values in the order of the ABI."""
+    return tuple(asdict(struct).values())
+
+
+def sign(account: LocalAccount, struct: Struct, domain: Domain) -> bytes:
+    """65-byte signature r‖s‖v."""
+    return bytes(account.sign_message(_message(struct, domain)).signature)
+
+
+def recover(struct: Struct, signature: bytes, domain: Domain) -> str:
+    """The address that signed.
+
+    Raises:
+        LedgerError: not a signature at all.
+    """
+    try:
+        return str(Account.recover_message(_message(struct, domain), signature=signature))
+    except Exception as error:  # eth-keys raises several types of its own for bad curves points and lengths
+        raise LedgerError(f"not a signature: {error}") from None
+
+
+def _message(struct: Struct, domain: Domain) -> SignableMessage:
+    kind = type(struct).__name__
+    typed: dict[str, Any] = {
+        "types": {
+            "EIP712Domain": [
+                {"name": "name", "type": "string"},
+                {"name": "version", "type": "string"},
+                {"name": "chainId", "type": "uint256"},
+                {"name": "verifyingContract", "type": "address"},
+            ],
+            kind: [{"name": name, "type": solidity} for name, solidity in struct.types.items()],
+        },
+        "primaryType": kind,
+        "domain": {
+            "name": NAME,
+            "version": VERSION,
+            "chainId": domain.chain_id,
+            "verifyingContract": domain.contract,
+        },
+        "message": dict(zip(struct.types, as_tuple(struct), strict=True)),
+    }
+    return encode_typed_data(full_message=typed)

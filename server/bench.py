@@ -1,0 +1,189 @@
+"""What a round costs, as ratios within one run: the machine may be noisy, its noise is in both terms."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import resource
+import statistics
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from flwr.app import Context, Message, UserConfig
+from flwr.clientapp import ClientApp
+
+from clients.disk import HospitalDisk
+from clients.hospital import Hospital, Member
+from fedcxr import config as configuration
+from fedcxr.config import Config
+from fedcxr.messages import RegisterRequest, TrainRequest
+from fedcxr.seeds import derive_seed
+from fedcxr.store.run_directory import RunDirectory
+from fedcxr.training.bench import bench_trainer
+from fedcxr.training.trainer import TrainingReport
+from fedcxr.update.layout import Vector
+from server.app import coordinate
+from server.events import Event, HospitalAnswered
+from server.local_grid import LocalGrid
+from server.preparation import open_or_create, prepare_simulation
+from server.simulation import on_local_grid, simulate
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RoundBench:
+    """The figures of ``fedcxr bench round``.
+
+    Attributes:
+        trainer_over_bare: images/s over a bare PyTorch loop of the same arithmetic; goal at least 0.9.
+        trainer_over_default: images/s over the NCHW float32 loop.
+        protect_verify_seconds: encode, seal, hash, sign, store, submit, verify, open and add, per hospital at
+            the full model's size; goal at most 1.
+        peak_memory_16_over_4: the process's peak with 16 against 4 hospitals; goal at most 1.15.
+        ledger_share: ledger and protection as a share of a round that trains.
+        parameters: values in the update.
+        round_seconds: of the round that trains.
+    """
+
+    trainer_over_bare: float
+    trainer_over_default: float
+    protect_verify_seconds: float
+    peak_memory_16_over_4: float
+    ledger_share: float
+    parameters: int
+    round_seconds: float
+
+
+def bench_round(say: Say) -> RoundBench:
+    """Measure everything; about four minutes on two cores."""
+    with tempfile.TemporaryDirectory(prefix="fedcxr-bench-") as directory:
+        work = Path(directory)
+        say("training speed against a bare loop")
+        trainer = bench_trainer(_config(work, 1, 1, 10, "bench-trainer"))
+        say("protecting and verifying updates")
+        cost = _protocol(work / "protocol", 4)
+        say("peak memory with 4 and with 16 hospitals")
+        peaks = {n: _in_child(_peak_memory, work / f"memory-{n}", n) for n in (4, 16)}
+        say("a round that trains")
+        share, seconds = _training_round(work / "training")
+        return RoundBench(
+            trainer_over_bare=trainer.trainer_over_bare,
+            trainer_over_default=trainer.trainer_over_default,
+            protect_verify_seconds=cost.seconds,
+            peak_memory_16_over_4=peaks[16] / peaks[4],
+            ledger_share=share,
+            parameters=cost.parameters,
+            round_seconds=seconds,
+        )
+
+
+@dataclass(frozen=True)
+class _ProtocolCost:
+    seconds: float  # median over hospitals and rounds
+    parameters: int
+
+
+class _NoiseHospital(Hospital):
+    """A hospital in everything but the training: its update is noise of a plausible size."""
+
+    def _train_from(
+        self, base: Vector, member: Member, round_number: int
+    ) -> tuple[TrainingReport, int, Vector]:
+        rng = np.random.default_rng(derive_seed(member.config.seed, round_number, self.name, "noise"))
+        vector = rng.standard_normal(len(base), np.float32)
+        vector *= np.float32(1e-3)
+        vector += base
+        samples = member.config.data.phantom.patients if member.config.data.phantom else 2
+        return TrainingReport(samples, samples, 1, 0.0, 0.0, 0.0, 0.0), samples, vector
+
+
+def _noise_app() -> ClientApp:
+    app = ClientApp()
+
+    def hospital(context: Context) -> Hospital:
+        run = RunDirectory(Path(str(context.run_config["run"])))
+        return _NoiseHospital(HospitalDisk(run.hospital(int(context.node_config["partition-id"]))))
+
+    @app.query("register")
+    def register(message: Message, context: Context) -> Message:
+        reply = hospital(context).register(RegisterRequest.from_records(message.content))
+        return Message(reply.to_records(), reply_to=message)
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        reply = hospital(context).train(TrainRequest.from_records(message.content))
+        return Message(reply.to_records(), reply_to=message)
+
+    return app
+
+
+def _config(work: Path, hospitals: int, rounds: int, patients: int, name: str) -> Config:
+    tree = {
+        "name": name,
+        "data": {
+            "root": str(work / "phantom"),
+            "size": 64,
+            "phantom": {"hospitals": hospitals, "patients": patients, "size": 64},
+        },
+        "training": {"threads": 2},
+        "federation": {"rounds": rounds},
+        "evaluation": {"bootstrap": 0},
+    }
+    return configuration.validate(tree, where="bench")
+
+
+def _run_protocol(work: Path, hospitals: int, rounds: int, observer: Callable[[Event], None]) -> RunDirectory:
+    """Rounds without training, over the whole real path: envelope, signature, contract, store, sum."""
+    fixed = {"training.device": "cpu", "training.precision": "float32", "training.memory_format": "contiguous"}
+    config = _config(work, hospitals, rounds, 10, "bench-protocol").with_changes(fixed)
+    run = open_or_create(work / "run", config)
+    prepare_simulation(run, lambda what, done, total: None)
+    run_config: UserConfig = {"run": str(run.root), "hospitals": hospitals}
+    nodes: list[UserConfig] = [{"partition-id": i, "num-partitions": hospitals} for i in range(hospitals)]
+    coordinate(LocalGrid(_noise_app(), nodes, run_config), run, hospitals, observer, evaluate=None)
+    return run
+
+
+def _protocol(work: Path, hospitals: int) -> _ProtocolCost:
+    """Seconds per hospital, from the sealed side (signed metrics) and the server's own clock."""
+    protect: list[float] = []
+
+    def observer(event: Event) -> None:
+        if isinstance(event, HospitalAnswered) and event.metrics is not None:
+            protect.append(event.metrics.protect_seconds)
+
+    run = _run_protocol(work, hospitals, rounds=2, observer=observer)
+    lines = run.read_metrics()
+    server = [(line["verify_seconds"] + line["ledger_seconds"]) / hospitals for line in lines]
+    return _ProtocolCost(statistics.median(protect) + min(server), run.read_layout().size)
+
+
+def _peak_memory(work: Path, hospitals: int) -> float:
+    """Peak resident memory, in bytes, of a process that runs server and hospitals in turn."""
+    _run_protocol(work, hospitals, rounds=1, observer=lambda event: None)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+
+
+def _training_round(work: Path) -> tuple[float, float]:
+    """The share of a training round that ledger and protection take, and the round's seconds."""
+    config = _config(work, hospitals=4, rounds=1, patients=100, name="bench-training")
+    run = simulate(config, work / "run", on_local_grid)
+    line = run.read_metrics()[-1]
+    protect = sum(hospital["protect_seconds"] for hospital in line["hospitals"].values())
+    return (line["ledger_seconds"] + line["verify_seconds"] + protect) / line["seconds"], line["seconds"]
+
+
+def _in_child(function: Callable[[Path, int], float], work: Path, hospitals: int) -> float:
+    """Run a measurement in a process of its own, whose peak memory is then its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, (work, hospitals))
+
+
+def as_json(bench: RoundBench) -> str:
+    """The figures for machines."""
+    return json.dumps(asdict(bench), indent=2)
+

@@ -1,0 +1,245 @@
+"""Whole rounds over the real path, on the local grid: what must come out, and what must not get in."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from federation import Recorder, digests, run_federation
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+
+from clients import app as client_module
+from fedcxr.audit.audit import audit
+from fedcxr.config import Config
+from fedcxr.errors import ConfigError, FederationError, QuorumError
+from fedcxr.messages import UpdateReply
+from fedcxr.store.identity import Identity
+from fedcxr.store.run_directory import RunDirectory
+from server.events import Event, FederationStarted, HospitalAnswered, RoundFinalized
+
+
+def reasons(recorder: Recorder, round_number: int) -> dict[str, str]:
+    """Why each hospital was left out of a round, by name."""
+    started = recorder.of(FederationStarted)[0]
+    answers = [e for e in recorder.of(HospitalAnswered) if e.round == round_number]
+    return {started.hospitals[e.hospital]: e.reason for e in answers}
+
+
+def assert_clean(run: RunDirectory) -> None:
+    key = Identity.load(run.keys / "auditor.json").envelope_key
+    report = audit(run, key)
+    assert report.findings == []
+    assert report.unchecked == []
+    assert report.released == digests(run)[-1]
+
+
+def test_a_federation_ends_with_every_file_and_a_clean_audit(small_config: Config, tmp_path: Path) -> None:
+    recorder = Recorder()
+    run = run_federation(small_config, tmp_path / "run", observer=recorder, evaluated=True)
+    assert [e.round for e in recorder.of(RoundFinalized)] == [1, 2]
+    assert all(len(e.included) == 3 for e in recorder.of(RoundFinalized))
+    for name in ("config.toml", "ledger.sqlite", "ledger.json", "partition.json", "partition.png", "layout.json"):
+        assert (run.root / name).stat().st_size > 0, name
+    assert [p.name for p in sorted(run.models.iterdir())] == [
+        f"round-000{n}.safetensors" for n in range(3)
+    ]
+    assert run.config == small_config
+    lines = run.read_metrics()
+    assert lines[-1]["evaluation"] is not None
+    assert len(lines[0]["hospitals"]) == 3
+    assert not run.endpoint_path.exists()
+    assert_clean(run)
+
+
+def test_the_same_seed_gives_the_same_models_in_any_order_of_arrival_with_and_without_a_ledger(
+    small_config: Config, tmp_path: Path
+) -> None:
+    first = digests(run_federation(small_config, tmp_path / "a"))
+    assert len(set(first)) == 2
+    assert digests(run_federation(small_config, tmp_path / "b", backwards=True)) == first
+    off = small_config.with_changes({"ledger.backend": "off"})
+    assert digests(run_federation(off, tmp_path / "c")) == first
+    other = small_config.with_changes({"seed": 4})
+    assert digests(run_federation(other, tmp_path / "d")) != first
+
+
+def test_a_hospital_that_crashes_is_left_out_and_the_round_goes_on(small_config: Config, tmp_path: Path) -> None:
+    crashing = ClientApp()
+
+    @crashing.query("register")
+    def register(message: Message, context: Context) -> Message:
+        return client_module.register(message, context)
+
+    @crashing.train()
+    def train(message: Message, context: Context) -> Message:
+        if context.node_config["partition-id"] == 1 and message.metadata.group_id == "1":
+            raise RuntimeError("out of memory")
+        return client_module.train(message, context)
+
+    recorder = Recorder()
+    run = run_federation(small_config, tmp_path / "run", observer=recorder, client=crashing)
+    assert [len(e.included) for e in recorder.of(RoundFinalized)] == [2, 3]
+    assert "out of memory" in next(r for r in reasons(recorder, 1).values() if r)
+    assert_clean(run)
+
+
+def test_a_lost_reply_is_named_and_the_round_goes_on(small_config: Config, tmp_path: Path) -> None:
+    config = small_config.with_changes({"federation.rounds": 1, "federation.round_timeout": 20})
+    recorder = Recorder()
+
+    def tamper(name: str, reply: UpdateReply) -> UpdateReply | None:
+        return None if name == names[1] else reply
+
+    names: list[str] = []
+
+    def remember(event: Event) -> None:
+        recorder(event)
+        if isinstance(event, FederationStarted):
+            names.extend(sorted(event.hospitals.values()))
+
+    run_federation(config, tmp_path / "run", observer=remember, tamper=tamper)
+    assert reasons(recorder, 1)[names[1]] == "no reply in time"
+    assert len(recorder.of(RoundFinalized)[0].included) == 2
+
+
+def flipped(reply: UpdateReply) -> UpdateReply:
+    damaged = bytearray(reply.bulk)
+    damaged[len(damaged) // 2] ^= 1
+    return replace(reply, bulk=bytes(damaged))
+
+
+@pytest.mark.parametrize(
+    ("attack", "said"),
+    [
+        (flipped, "do not have the roots"),
+        (lambda r: replace(r, bulk=r.bulk[:-4096]), "do not have the roots"),
+        (lambda r: replace(r, size=r.size + 1), "and sent"),
+        (lambda r: replace(r, hospital="0x" + "00" * 20), "answers as"),
+        (lambda r: replace(r, metrics=b"{}"), "metrics"),
+        (lambda r: replace(r, signature=bytes(65)), "BadSignature"),
+        (lambda r: replace(r, samples=r.samples + 1), "TooManySamples"),
+        (lambda r: replace(r, base=bytes(32)), "WrongBase"),
+        (lambda r: replace(r, round=r.round + 1), "RoundNotOpen"),
+        (lambda r: replace(r, samples=0), "NoSamples"),
+    ],
+)
+def test_a_tampered_reply_is_left_out_by_name(
+    small_config: Config, tmp_path: Path, attack: object, said: str
+) -> None:
+    recorder = Recorder()
+    victim: list[str] = []
+
+    def tamper(name: str, reply: UpdateReply) -> UpdateReply:
+        if not victim:
+            victim.append(name)
+        return attack(reply) if name == victim[0] else reply  # type: ignore[operator]
+
+    config = small_config.with_changes({"federation.rounds": 1})
+    run = run_federation(config, tmp_path / "run", observer=recorder, tamper=tamper)
+    left_out = {name: reason for name, reason in reasons(recorder, 1).items() if reason}
+    assert list(left_out) == victim
+    assert said in left_out[victim[0]]
+    assert len(recorder.of(RoundFinalized)[0].included) == 2
+    assert_clean(run)
+
+
+def test_an_update_replayed_in_a_later_round_is_rejected(small_config: Config, tmp_path: Path) -> None:
+    recorder = Recorder()
+    kept: dict[str, UpdateReply] = {}
+
+    def tamper(name: str, reply: UpdateReply) -> UpdateReply:
+        if not kept:
+            kept[name] = reply
+        return kept.get(name, reply)
+
+    run = run_federation(small_config, tmp_path / "run", observer=recorder, tamper=tamper)
+    (name,) = kept
+    assert reasons(recorder, 1)[name] == ""
+    assert "RoundNotOpen" in reasons(recorder, 2)[name]
+    assert_clean(run)
+
+
+def test_a_round_without_enough_updates_is_aborted_and_the_run_can_go_on(
+    small_config: Config, tmp_path: Path
+) -> None:
+    expected = digests(run_federation(small_config, tmp_path / "whole"))
+    config = small_config.with_changes({"federation.min_hospitals": 3})
+    with pytest.raises(QuorumError, match=r"round 1: 0 of 3"):
+        run_federation(config, tmp_path / "run", tamper=lambda name, reply: flipped(reply))
+    run = run_federation(config, tmp_path / "run")
+    assert len(digests(run)) == 2
+    assert len(expected) == 2
+    assert_clean(run)
+
+
+class Killed(BaseException):
+    """Stands for the process's end: nothing catches it."""
+
+
+@pytest.mark.parametrize("moment", ["opened", "answered", "finalized"])
+def test_a_coordinator_that_died_goes_on_to_the_same_model(
+    small_config: Config, tmp_path: Path, moment: str
+) -> None:
+    expected = digests(run_federation(small_config, tmp_path / "whole"))
+    seen: list[str] = []
+
+    def die(event: Event) -> None:
+        name = {"RoundOpened": "opened", "HospitalAnswered": "answered", "RoundFinalized": "finalized"}.get(
+            type(event).__name__
+        )
+        if name == moment and getattr(event, "round", 0) == (1 if moment == "finalized" else 2):
+            seen.append(name)
+            raise Killed
+
+    with pytest.raises(Killed):
+        run_federation(small_config, tmp_path / "run", observer=die)
+    assert seen
+    run = run_federation(small_config, tmp_path / "run")
+    assert digests(run) == expected
+    assert_clean(run)
+
+
+def test_a_server_that_sends_another_model_is_refused_and_the_refusal_is_on_the_ledger(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fedcxr.ledger.contract import FederationLedger
+    from server.round import Round
+
+    collect = Round.collect
+
+    def crafted(self: Round, *args: object) -> None:
+        self.base = self.base + np.float32(1e-3)
+        collect(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Round, "collect", crafted)
+    refused: list[object] = []
+    refuse = FederationLedger.refuse
+    monkeypatch.setattr(
+        FederationLedger, "refuse", lambda self, r, s: (refused.append(r), refuse(self, r, s))[1]
+    )
+    recorder = Recorder()
+    with pytest.raises(QuorumError):
+        run_federation(small_config, tmp_path / "run", observer=recorder)
+    assert all("refused the base model" in reason for reason in reasons(recorder, 1).values())
+    assert len(refused) == 3
+
+
+def test_a_directory_with_another_run_is_not_touched(small_config: Config, tmp_path: Path) -> None:
+    run_federation(small_config.with_changes({"federation.rounds": 1}), tmp_path / "run")
+    with pytest.raises(ConfigError, match="holds another run"):
+        run_federation(small_config.with_changes({"seed": 9}), tmp_path / "run")
+
+
+def test_a_damaged_model_file_stops_the_next_start(small_config: Config, tmp_path: Path) -> None:
+    run = run_federation(small_config, tmp_path / "run")
+    run.model(2).write_bytes(run.model(1).read_bytes())
+    with pytest.raises(FederationError, match="has digest"):
+        run_federation(small_config, tmp_path / "run")
+
+
+def test_only_the_last_models_are_kept_when_asked(small_config: Config, tmp_path: Path) -> None:
+    config = small_config.with_changes({"federation.rounds": 4, "store.keep_models": 2})
+    run = run_federation(config, tmp_path / "run")
+    assert sorted(p.name[6:10] for p in run.models.iterdir()) == ["0000", "0003", "0004"]
+    assert_clean(run)
