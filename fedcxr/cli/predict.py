@@ -9,13 +9,13 @@ import typer
 from fedcxr.cli.app import app
 
 if TYPE_CHECKING:
-    from fedcxr.config import Config
     from fedcxr.store.run_directory import RunDirectory
 
 
 @app.command()
 def predict(
     run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
+    *,
     data: Annotated[Path, typer.Option(help="The data set's folder, or the one that holds it.")],
     csv: Annotated[Path, typer.Option(help="CSV of the images, in the CheXpert layout.")],
     out: Annotated[Path, typer.Option(help="CSV to write: a row a study.")],
