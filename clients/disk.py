@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from fedcxr import json_text
 from fedcxr.errors import FederationError, StoreError
 from fedcxr.privacy.keys import KemName
 from fedcxr.store.hospital_settings import HospitalSettings
@@ -79,7 +80,7 @@ class HospitalDisk:
         """
         path = self.root / address / "federation.json"
         try:
-            return Membership(**json.loads(path.read_text(encoding="utf-8")))
+            return Membership(**json_text.parse(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise FederationError(f"{path}: not registered with any federation yet.") from None
         except (ValueError, TypeError, OSError) as error:

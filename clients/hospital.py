@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clients.disk import HospitalDisk, Membership
 from clients.shard import load_shard
 from fedcxr import config as configuration
+from fedcxr import json_text
 from fedcxr.config import Config
 from fedcxr.errors import BaseMismatchError, FederationError
 from fedcxr.ledger.contract import FederationLedger
@@ -30,9 +29,6 @@ from fedcxr.update import fixed_point, merkle
 from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import RoundConfig
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +47,11 @@ class Hospital:
             FederationError: what the server says is not what the contract holds.
             ConfigError, DataError: the configuration or this hospital's data are not as they must be.
         """
-        config = configuration.validate(json.loads(request.config), where="the server's configuration")
+        try:
+            tree = json_text.parse(request.config)
+        except ValueError as error:
+            raise FederationError(f"{self.name}: the server's configuration is not JSON: {error}") from None
+        config = configuration.validate(tree, where="the server's configuration")
         layout = Layout.from_json(request.layout)
         membership = Membership(
             federation=request.federation.hex(),
@@ -92,7 +92,6 @@ class Hospital:
             NonFiniteError: training diverged; nothing is sent.
         """
         member = self._member
-        base = np.frombuffer(request.bulk, "<f4").astype(np.float32, copy=False)
         digest = merkle.root(request.bulk)
         round_config = RoundConfig.from_bytes(request.round_config)
         try:
@@ -101,6 +100,12 @@ class Hospital:
             logger.error("%s: %s", self.name, error)
             return self._refuse(member, request.round, digest)
 
+        if len(request.bulk) != 4 * member.layout.size:
+            raise FederationError(
+                f"round {request.round}: a model of {len(request.bulk)} bytes, "
+                f"but the layout has {4 * member.layout.size}."
+            )
+        base = np.frombuffer(request.bulk, "<f4").astype(np.float32, copy=False)
         report, samples, vector = self._train_from(base, member, request.round)
         started = time.perf_counter()
         np.subtract(vector, base, out=vector)
@@ -214,7 +219,7 @@ class Member:
 
     @cached_property
     def config(self) -> Config:
-        return configuration.validate(json.loads(self.membership.config), where="federation.json")
+        return configuration.validate(json_text.parse(self.membership.config), where="federation.json")
 
     @cached_property
     def layout(self) -> Layout:

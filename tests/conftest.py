@@ -29,7 +29,7 @@ def phantom_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_config(phantom_root: Path) -> Config:
     """A federation of seconds: the compact model at 32 px, two rounds, nothing left to a measurement."""
     return validate(

@@ -4,37 +4,29 @@ Nothing that the server says of itself is believed. The chain's file is re-execu
 that every transaction, and with it every signature, is verified again by the contract's own code); from
 there on only the contract's words count. Each update's bytes must have the root that its hospital signed;
 the sum is computed again from the updates, in the same integers; and each model must follow from the one
-before it, up to the released file, byte for byte.
+before it, up to the released file, byte for byte. A damaged file is a finding and never an exception: the
+audit goes on with what is left.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from fedcxr import config as configuration
-from fedcxr.aggregation.weighted_sum import WeightedSum
-from fedcxr.audit.findings import AuditReport, Finding
-from fedcxr.errors import (
-    BlobCorruptError,
-    BlobMissingError,
-    EnvelopeError,
-    FedcxrError,
-    LayoutError,
-    LedgerError,
-    ModelError,
-)
+from fedcxr.audit.findings import AuditReport
+from fedcxr.audit.metrics_line import read_lines
+from fedcxr.audit.round_audit import Evidence, RoundAudit
+from fedcxr.errors import ChainError, EnvelopeError, FedcxrError, LayoutError, LedgerError, StoreError
 from fedcxr.ledger import replay
 from fedcxr.ledger.contract import FederationLedger
-from fedcxr.ledger.protocol import RoundView
-from fedcxr.privacy.envelope import EnvelopeContext
+from fedcxr.ledger.replay import Replayed
 from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.store.blobs import BlobStore
-from fedcxr.store.run_directory import RunDirectory
-from fedcxr.update import merkle, model_file
-from fedcxr.update.layout import Layout, Vector
-from fedcxr.update.metrics import HospitalMetrics
-from fedcxr.update.round_config import RoundConfig
+from fedcxr.store.run_directory import LedgerFacts, RunDirectory
+from fedcxr.update import merkle
+from fedcxr.update.layout import Layout
 
 Progress = Callable[[str, int, int], None]  # what, done, total
 
@@ -51,207 +43,161 @@ def audit(
         progress: told of each round.
 
     Raises:
-        LedgerError: the run has no ledger, or one that cannot even be read.
+        LedgerError: the run has no ledger.
         StoreError: no run here.
+        EnvelopeError: the key is neither the coordinator's nor the auditor's of this federation.
     """
-    facts = run.read_facts()
-    if not facts.contract:
-        raise LedgerError(f"{run.root} was run with ledger.backend = off: there is nothing to audit.")
-    report = AuditReport(federation=facts.federation, contract=facts.contract)
-    with replay.verify(run.chain_path) as replayed:
-        report.findings += [Finding(f.where, f.expected, f.found) for f in replayed.findings]
+    report = AuditReport()
+    facts = _facts(run, report)
+    if facts is None:
+        report.unchecked.append("everything else: nothing says which contract the run is about")
+        return report
+    report.federation, report.contract = facts.federation, facts.contract
+    with contextlib.ExitStack() as stack:
+        try:
+            replayed = stack.enter_context(replay.verify(run.chain_path))
+        except ChainError as error:
+            report.find(run.chain_path.name, "the federation's chain", str(error))
+            replayed = Replayed()
+        for finding in replayed.findings:
+            report.find(finding.where, finding.expected, finding.found)
         if replayed.w3 is None:
-            report.unchecked.append("everything else: the chain cannot be re-executed")
+            report.unchecked.append("everything else: the chain cannot be executed again")
             return report
+        if (chain_id := replayed.w3.eth.chain_id) != facts.chain_id:
+            report.find("ledger.json chain_id", str(chain_id), str(facts.chain_id))
         try:
             ledger = FederationLedger.attach(replayed.w3, facts.contract)
-            _Audit(run, ledger, key, report).run(progress)
+            if facts.federation != ledger.federation.hex():
+                report.find("ledger.json federation", ledger.federation.hex(), facts.federation)
         except LedgerError as error:
-            report.findings.append(
-                Finding("ledger.json", "the federation's contract", f"{facts.contract}: {error}")
-            )
+            report.find("ledger.json contract", "the federation's contract", f"{facts.contract}: {error}")
+            report.unchecked.append("everything else: there is no contract to hold the run against")
+            return report
+        _Audit(run, ledger, key, report).check(progress)
     return report
+
+
+def _facts(run: RunDirectory, report: AuditReport) -> LedgerFacts | None:
+    """What the run says its contract is; None when that cannot be read."""
+    place = run.root / "ledger.json"
+    if not place.exists() and not run.chain_path.exists():
+        RunDirectory.open(run.root)  # raises where there is no run at all
+        raise LedgerError(f"{run.root} has no ledger yet: its federation was never founded.")
+    try:
+        facts = run.read_facts()
+    except StoreError as error:
+        report.find(place.name, "the federation's contract", str(error))
+        return None
+    if facts.contract:
+        return facts
+    if not run.chain_path.exists():
+        raise LedgerError(f"{run.root} was run with ledger.backend = off: there is nothing to audit.")
+    report.find(place.name, "the federation's contract", "none, though there is a chain")
+    return None
 
 
 @dataclass
 class _Audit:
-    """One audit in progress."""
+    """One audit in progress, from the moment that there is a contract to go by."""
 
-    run_directory: RunDirectory
+    run: RunDirectory
     ledger: FederationLedger
     key: EnvelopePrivateKey | None
     report: AuditReport
-    store: BlobStore = field(init=False)
-    layout: Layout = field(init=False)
 
-    def run(self, progress: Progress) -> None:
-        report, ledger, run = self.report, self.ledger, self.run_directory
-        if report.federation != ledger.federation.hex():
-            self._find("ledger.json federation", ledger.federation.hex(), report.federation)
+    def check(self, progress: Progress) -> None:
+        report, ledger, run = self.report, self.ledger, self.run
+        self._check_key()
         if (code := ledger.code_difference()) is not None:
-            self._find("the contract's code", "the artifact's bytecode", code)
-        self._check_config()
-        vector = self._start()
-        if vector is None:
-            return
+            report.find("the contract's code", "the artifact's bytecode", code)
+        store = self._store()
+        evidence = Evidence(run, ledger, store, self._layout(), self.key, report)
+        if not run.model(0).exists():
+            report.find(run.model(0).name, f"digest {ledger.genesis_digest.hex()}", "no such file", 0)
+        model = evidence.model(0, ledger.genesis_digest)
+        proven = model is not None
+        lines = read_lines(run.metrics_path, report)
         last = ledger.last_finalized
         for number in range(1, last + 1):
             progress("rounds", number - 1, last)
-            vector = self._round(number, vector)
+            view = ledger.round(number)
+            model, computed = RoundAudit(evidence, view).check(model, lines.get(number))
+            proven = proven and computed
             report.rounds += 1
         progress("rounds", last, last)
-        if vector is None:
-            report.unchecked.append("the released model: the sums before it could not be recomputed")
+        if last == 0:
+            report.unchecked.append("the released model: no round is finalized yet")
+        elif proven:
+            report.released = ledger.model_digest.hex()
         else:
-            report.released = model_file.vector_digest(vector).hex()
-        if not run.model(last).exists():
-            self._find(
-                run.model(last).name, "the released model", "no such file", number=last if last else None
-            )
+            report.unchecked.append("the released model: not every sum before it could be recomputed")
+        self._check_models(last)
+        self._check_surplus(evidence)
 
-    def _check_config(self) -> None:
-        run = self.run_directory
+    def _check_key(self) -> None:
+        """Raises EnvelopeError for a stranger's key: with it, every update would look broken."""
+        holders = {self.ledger.coordinator_key_digest, self.ledger.auditor_key_digest}
+        if self.key is not None and self.key.public.digest not in holders:
+            raise EnvelopeError("the key is neither the coordinator's nor the auditor's of this federation.")
+
+    def _store(self) -> BlobStore:
+        """The blobs: where the configuration says, if it is the ledger's; else where they are by default."""
+        default, expected = str(self.run.root / "blobs"), self.ledger.config_digest
         try:
-            digest = configuration.load(run.config_path).digest().hex()
+            config = configuration.load(self.run.config_path)
         except FedcxrError as error:
-            digest = str(error)
-        if digest != self.ledger.config_digest.hex():
-            self._find("config.toml", self.ledger.config_digest.hex(), digest)
+            self.report.find("config.toml", expected.hex(), str(error))
+            return BlobStore(default, make=False)
+        if config.digest() != expected:
+            self.report.find("config.toml", expected.hex(), config.digest().hex())
+            return BlobStore(default, make=False)
+        return BlobStore(config.store.url or default, make=False)
 
-    def _start(self) -> Vector | None:
-        """Layout and first model, held against the contract; None when there is nothing to start from."""
-        run, ledger = self.run_directory, self.ledger
+    def _layout(self) -> Layout | None:
+        """The layout, if the file's very bytes are those that the ledger holds."""
+        path, expected = self.run.layout_path, self.ledger.layout_digest
         try:
-            self.store = run.blob_store()
-            self.layout = run.read_layout()
-        except FedcxrError as error:
-            self._find("layout.json", ledger.layout_digest.hex(), str(error))
-            return None
-        if self.layout.digest != ledger.layout_digest:
-            self._find("layout.json", ledger.layout_digest.hex(), self.layout.digest.hex())
-            return None
-        try:
-            vector = model_file.read(run.model(0), self.layout)
-        except ModelError as error:
-            self._find(run.model(0).name, ledger.genesis_digest.hex(), str(error))
-            return None
-        if (found := model_file.vector_digest(vector)) != ledger.genesis_digest:
-            self._find(run.model(0).name, ledger.genesis_digest.hex(), found.hex())
-            return None
-        self._check_file(0, vector)
-        return vector
+            data = path.read_bytes()
+            if (found := merkle.root(data)) == expected:
+                return Layout.from_json(data.decode())
+            self.report.find(path.name, expected.hex(), found.hex())
+        except (OSError, UnicodeDecodeError, LayoutError) as error:
+            self.report.find(path.name, expected.hex(), str(error))
+        self.report.unchecked.append("sums and model files: layout.json is not the ledger's")
+        return None
 
-    def _round(self, number: int, base: Vector | None) -> Vector | None:
-        """Check one finalized round; the model that it must have released, or None when it cannot be told."""
-        view = self.ledger.round(number)
-        if base is not None and (found := model_file.vector_digest(base)) != view.base:
-            self._find("base digest", view.base.hex(), found.hex(), number)
-        round_config = self._round_config(view)
-        total = WeightedSum(self.layout)
-        complete = round_config is not None
-        if not set(view.included) <= set(view.accepted):
-            self._find("included set", "only accepted updates", ", ".join(sorted(view.included)), number)
-        for address in sorted(view.accepted):
-            self.report.updates += 1
-            self._check_metrics(view, address)
-            added = self._add(view, address, total)
-            if address in view.included:
-                complete = complete and added is True
-            elif added is True:
-                self._find(
-                    "excluded update",
-                    f"one that cannot be added ({view.excluded.get(address, 'no reason given')})",
-                    "one that opens and adds",
-                    number,
-                    address,
-                )
-        if not complete or round_config is None:
-            return None
-        if total.root != view.aggregate_root:
-            self._find("aggregate root", view.aggregate_root.hex(), total.root.hex(), number)
-        if base is None:
-            return None
-        model = total.model(base, round_config.exponents)
-        if (found := model_file.vector_digest(model)) != view.model_digest:
-            self._find("model digest", view.model_digest.hex(), found.hex(), number)
-        if self.run_directory.model(number).exists():
-            self._check_file(number, model)
-        return model
+    def _check_models(self, last: int) -> None:
+        """The released file must be there, and none that no round released."""
+        run, report = self.run, self.report
+        if last and not run.model(last).exists():
+            report.find(run.model(last).name, "the released model", "no such file", last)
+        known = {run.model(number).name for number in range(last + 1)}
+        pending = run.model(last + 1).name
+        for path in sorted(run.models.glob("*.safetensors")):
+            if path.name == pending and self.ledger.open_round_number == last + 1:
+                report.unchecked.append(f"{path.name}: its round is not finalized")
+            elif path.name not in known:
+                report.find(path.name, "no such file: no round released it", f"{path.stat().st_size} bytes")
 
-    def _round_config(self, view: RoundView) -> RoundConfig | None:
-        try:
-            round_config = RoundConfig.from_bytes(self.store.get(view.config_digest).tobytes())
-        except FedcxrError as error:
-            self._find("round configuration", view.config_digest.hex(), str(error), view.number)
-            return None
-        expected = (view.number, self.ledger.config_digest.hex(), self.layout.digest.hex())
-        found = (round_config.round, round_config.config, round_config.layout)
-        if found != expected:
-            self._find("round configuration", str(expected), str(found), view.number)
-        return round_config
+    def _check_surplus(self, evidence: Evidence) -> None:
+        """Blobs that no finalized round names (rejected, aborted, still open) must still be what they say.
 
-    def _add(self, view: RoundView, address: str, total: WeightedSum) -> bool | None:
-        """Add an included update to the sum, or try an excluded one on a sum of its own.
-
-        True: it adds. False: it does not. None: it cannot be told without a key.
+        Only in the run's own directory: a store of its own may serve other federations too.
         """
-        accepted = view.accepted[address]
-        included = address in view.included
-        try:
-            blob = self.store.get(accepted.root)
-        except (BlobMissingError, BlobCorruptError) as error:
-            self._find("blob", accepted.root.hex(), str(error), view.number, address)
-            return False
-        self.report.bytes += blob.nbytes
-        if blob.nbytes != accepted.size:
-            self._find("blob size", str(accepted.size), str(blob.nbytes), view.number, address)
-        if self.key is None:
-            self.report.unchecked.append(
-                f"round {view.number}, {address}: what is sealed in its update (no key)"
-            )
-            return None
-        context = EnvelopeContext(
-            federation=self.report.federation,
-            round=view.number,
-            hospital=address,
-            layout=self.layout.digest.hex(),
-        )
-        target = total if included else WeightedSum(self.layout)
-        try:
-            target.add_sealed(blob, context, self.key, view.weights[address])
-        except (EnvelopeError, LayoutError) as error:
-            if included:
-                self._find("sealed update", "one that opens and adds", str(error), view.number, address)
-            return False
-        return True
-
-    def _check_metrics(self, view: RoundView, address: str) -> None:
-        root = view.accepted[address].metrics
-        try:
-            HospitalMetrics.from_bytes(self.store.get(root).tobytes())
-        except FedcxrError as error:
-            self._find("metrics", root.hex(), str(error), view.number, address)
-
-    def _check_file(self, number: int, vector: Vector) -> None:
-        """Compare a model file with the bytes that it must have."""
-        path = self.run_directory.model(number)
-        expected = model_file.to_bytes(
-            vector, self.layout, federation=self.ledger.federation, round_number=number
-        )
-        found = path.read_bytes()
-        if found != expected:
-            at = next(
-                (i for i, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b),
-                min(len(found), len(expected)),
-            )
-            self._find(
-                path.name,
-                f"{len(expected)} bytes with root {merkle.root(expected).hex()}",
-                f"{len(found)} bytes that differ from byte {at} on",
-                number or None,
-            )
-
-    def _find(
-        self, where: str, expected: str, found: str, number: int | None = None, hospital: str = ""
-    ) -> None:
-        self.report.findings.append(Finding(where, expected, found, number, hospital))
+        blobs = self.run.root / "blobs"
+        names = sorted(p.relative_to(blobs).as_posix() for p in blobs.rglob("*") if p.is_file())
+        named = {f"{root.hex()[:2]}/{root.hex()}" for root in evidence.named}
+        store = BlobStore(str(blobs), make=False)
+        for name in names:
+            if name in named or name.endswith(".tmp"):  # a process that died leaves the latter
+                continue
+            try:
+                root = bytes.fromhex(name[3:])
+                if name != f"{root.hex()[:2]}/{root.hex()}":
+                    raise ValueError  # noqa: TRY301
+                store.get(root)
+            except ValueError:
+                self.report.find(f"blobs/{name}", "a blob under its root", "a file with another name")
+            except StoreError as error:
+                self.report.find(f"blobs/{name}", root.hex(), str(error))

@@ -14,7 +14,7 @@ class Finding:
         where: the file, blob or row.
         expected: by the ledger.
         found: what is there.
-        round: 1-based; None when it belongs to no round.
+        round: 0 is where the federation started; None when it belongs to no round.
         hospital: ledger address; empty when it belongs to none.
     """
 
@@ -54,9 +54,20 @@ class AuditReport:
     findings: list[Finding] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
 
+    def find(
+        self, where: str, expected: str, found: str, number: int | None = None, hospital: str = ""
+    ) -> None:
+        """Add a finding; round 0 is where the federation started."""
+        self.findings.append(Finding(where, expected, found, number, hospital))
+
     @property
     def clean(self) -> bool:
+        """Nothing was found; whether everything could be looked at, :attr:`complete` says."""
         return not self.findings
 
+    @property
+    def complete(self) -> bool:
+        return not self.unchecked
+
     def to_json(self) -> str:
-        return json.dumps({"clean": self.clean, **asdict(self)}, indent=2)
+        return json.dumps({"clean": self.clean, "complete": self.complete, **asdict(self)}, indent=2)

@@ -22,6 +22,7 @@ def audit(
     Exit code 0 when clean, 90 when something was found.
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     from fedcxr.audit.audit import audit as run_audit
@@ -29,7 +30,7 @@ def audit(
     from fedcxr.store.identity import Identity
     from fedcxr.store.run_directory import RunDirectory
 
-    directory = RunDirectory.open(run)
+    directory = RunDirectory(run)
     candidates = [key] if key else [directory.keys / "auditor.json", directory.keys / "coordinator.json"]
     found = next((path for path in candidates if path.exists() or path == key), None)
     envelope_key = Identity.load(found).envelope_key if found else None
@@ -47,12 +48,13 @@ def audit(
     else:
         console = Console(highlight=False, soft_wrap=True)
         for finding in report.findings:
-            console.print(f"[red]✗[/] {finding}")
+            console.print(f"[red]✗[/] {escape(str(finding))}")
         for unchecked in report.unchecked:
-            console.print(f"[yellow]?[/] unchecked: {unchecked}")
+            console.print(f"[yellow]?[/] unchecked: {escape(unchecked)}")
         if report.clean:
+            verdict = "[green]✓ clean[/]" if report.complete else "[yellow]nothing found, but see above[/]"
             console.print(
-                f"[green]✓ clean[/]: {report.rounds} rounds, {report.updates} updates, "
+                f"{verdict}: {report.rounds} rounds, {report.updates} updates, "
                 f"{report.bytes / 1e6:,.0f} MB; released model {report.released or '(not recomputed)'}"
             )
     if not report.clean:

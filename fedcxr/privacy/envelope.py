@@ -25,6 +25,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from numpy.typing import NDArray
 
+from fedcxr import json_text
 from fedcxr.errors import EnvelopeError
 from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey
 from fedcxr.update import merkle
@@ -116,7 +117,7 @@ def open_envelope(
         if tree.get(field) != expected:
             raise EnvelopeError(f"sealed for {field} {tree.get(field)!r}, expected {expected!r}.")
     sealed = tree["recipients"].get(key.public.digest.hex())
-    if sealed is None:
+    if not isinstance(sealed, str):
         raise EnvelopeError("not sealed to this key.")
     size = len(view) - len(header) - _TAG
     if size != tree["payload_size"] or size % 4 or size < 0:
@@ -149,15 +150,14 @@ def _read_header(view: memoryview) -> tuple[bytes, dict[str, Any]]:
         raise EnvelopeError("its header does not end.")
     header = bytes(view[:end])
     try:
-        tree = json.loads(header[len(_MAGIC) :])
+        tree = json_text.parse(header[len(_MAGIC) :])
     except ValueError:
         raise EnvelopeError("its header is not JSON.") from None
-    if (
-        not isinstance(tree, dict)
-        or not isinstance(tree.get("recipients"), dict)
-        or _pad(_canonical(tree)) != header
-    ):
+    if not isinstance(tree, dict) or _pad(_canonical(tree)) != header:
         raise EnvelopeError("its header is not canonical.")
+    for field, kind in (("recipients", dict), ("payload_size", int), ("payload_root", str)):
+        if not isinstance(tree.get(field), kind):
+            raise EnvelopeError(f"its header has no good {field}.")
     return header, tree
 
 

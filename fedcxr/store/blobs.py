@@ -22,15 +22,20 @@ class BlobStore:
     Writing is atomic (temporary name, fsync where there is one, rename) and writing twice is free.
     """
 
-    def __init__(self, url: str) -> None:
-        """Open, or make, a store.
+    def __init__(self, url: str, *, make: bool = True) -> None:
+        """Open a store, or make it.
+
+        Args:
+            url: as fsspec takes it.
+            make: False for a reader that must leave no trace.
 
         Raises:
             StoreError: the URL cannot be opened or written.
         """
         try:
             self._fs, self._base = fsspec.core.url_to_fs(url)  # type: ignore[no-untyped-call]
-            self._fs.makedirs(self._base, exist_ok=True)
+            if make:
+                self._fs.makedirs(self._base, exist_ok=True)
         except (OSError, ValueError, ImportError) as error:
             raise StoreError(f"{url}: the blob store cannot be opened: {error}") from None
 
@@ -70,12 +75,15 @@ class BlobStore:
         Raises:
             BlobMissingError: there is none.
             BlobCorruptError: there is, and it is something else.
+            StoreError: it cannot be read.
         """
         path = self.path(root)
         try:
             data = np.frombuffer(self._fs.cat_file(path), np.uint8)
         except FileNotFoundError:
             raise BlobMissingError(f"{path}: no such blob.") from None
+        except OSError as error:
+            raise StoreError(f"{path}: the blob cannot be read: {error}") from None
         if verify and (found := merkle.root(data)) != root:
             raise BlobCorruptError(f"{path}: its bytes have the root {found.hex()}.")
         return data

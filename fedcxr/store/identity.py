@@ -9,12 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from fedcxr.errors import StoreError
+from fedcxr import json_text
+from fedcxr.errors import EnvelopeError, StoreError
 from fedcxr.privacy.keys import EnvelopePrivateKey, KemName
 from fedcxr.store.run_directory import write_text
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
+
+_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141  # of secp256k1, SEC 2
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,13 +53,14 @@ class Identity:
             StoreError: no such file, or damaged.
         """
         try:
-            tree = json.loads(path.read_text(encoding="utf-8"))
-            return cls(
-                bytes.fromhex(tree["signing_key"]), EnvelopePrivateKey(bytes.fromhex(tree["envelope_key"]))
-            )
+            tree = json_text.parse(path.read_text(encoding="utf-8"))
+            signing_key = bytes.fromhex(tree["signing_key"])
+            if not 0 < int.from_bytes(signing_key) < _ORDER or len(signing_key) != 32:
+                raise ValueError  # noqa: TRY301
+            return cls(signing_key, EnvelopePrivateKey(bytes.fromhex(tree["envelope_key"])))
         except FileNotFoundError:
             raise StoreError(f"{path}: no keys here.") from None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, EnvelopeError):
             raise StoreError(f"{path}: not a key file.") from None
 
     @cached_property

@@ -24,11 +24,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 from fedcxr import config as configuration
+from fedcxr import json_text
 from fedcxr.config import Config
 from fedcxr.errors import ConfigError, StoreError
 from fedcxr.store.blobs import BlobStore
@@ -106,6 +107,10 @@ class RunDirectory:
         return self.root / "ledger.sqlite"
 
     @property
+    def layout_path(self) -> Path:
+        return self.root / "layout.json"
+
+    @property
     def models(self) -> Path:
         return self.root / "models"
 
@@ -167,11 +172,11 @@ class RunDirectory:
         return BlobStore(self.config.store.url or str(self.root / "blobs"))
 
     def write_layout(self, layout: Layout) -> None:
-        write_text(self.root / "layout.json", layout.to_json())
+        write_text(self.layout_path, layout.to_json())
 
     def read_layout(self) -> Layout:
         """Raises StoreError when it is missing, LayoutError when it is damaged."""
-        return Layout.from_json(_read_text(self.root / "layout.json"))
+        return Layout.from_json(_read_text(self.layout_path))
 
     def write_facts(self, facts: LedgerFacts) -> None:
         write_text(self.root / "ledger.json", json.dumps(asdict(facts), indent=2) + "\n")
@@ -180,9 +185,14 @@ class RunDirectory:
         """Raises StoreError when they are missing or damaged."""
         path = self.root / "ledger.json"
         try:
-            return LedgerFacts(**json.loads(_read_text(path)))
+            facts = LedgerFacts(**json_text.parse(_read_text(path)))
         except (ValueError, TypeError) as error:
             raise StoreError(f"{path}: damaged: {error}") from None
+        for field in fields(facts):
+            value = getattr(facts, field.name)
+            if type(value).__name__ != field.type:  # annotations are strings here
+                raise StoreError(f"{path}: damaged: {field.name} is {value!r}, not a {field.type}.")
+        return facts
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Append one round's line; it is on the disk when this returns."""
@@ -196,9 +206,9 @@ class RunDirectory:
         if not self.metrics_path.exists():
             return []
         lines = []
-        for text in self.metrics_path.read_text(encoding="utf-8").splitlines():
+        for text in self.metrics_path.read_bytes().splitlines():
             try:
-                lines.append(json.loads(text))
+                lines.append(json_text.parse(text))
             except ValueError:
                 break
         return lines

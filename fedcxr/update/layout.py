@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fedcxr import json_text
 from fedcxr.errors import LayoutError
 from fedcxr.update import merkle
 
@@ -95,7 +96,7 @@ class Layout:
             LayoutError: not a layout.
         """
         try:
-            rows = json.loads(text)["tensors"]
+            rows = json_text.parse(text)["tensors"]
             return cls(tuple(TensorSpec(n, tuple(shape), stat, nonneg) for n, shape, _, stat, nonneg in rows))
         except (ValueError, KeyError, TypeError) as error:
             raise LayoutError(f"not a layout: {error}") from None

@@ -11,6 +11,7 @@ import secrets
 from dataclasses import asdict, dataclass, fields
 from typing import Self
 
+from fedcxr import json_text
 from fedcxr.errors import FederationError
 
 
@@ -56,7 +57,7 @@ class HospitalMetrics:
             FederationError: fields missing, surplus, of another type, or not finite.
         """
         try:
-            tree = json.loads(data)
+            tree = json_text.parse(data)
             metrics = cls(**tree)
         except (ValueError, TypeError):
             raise FederationError("the metrics are not what a hospital reports.") from None

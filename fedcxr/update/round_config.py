@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Self
 
+from fedcxr import json_text
 from fedcxr.errors import LayoutError
 from fedcxr.update import merkle
 
@@ -39,9 +40,9 @@ class RoundConfig:
             LayoutError: not a round's configuration.
         """
         try:
-            tree = json.loads(data)
+            tree = json_text.parse(data)
             return cls(int(tree["round"]), tree["config"], tree["layout"], tuple(map(int, tree["exponents"])))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise LayoutError(f"not a round's configuration: {error}") from None
 
     @cached_property

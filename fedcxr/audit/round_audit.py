@@ -1,0 +1,213 @@
+"""One finalized round against the ledger: its blobs, its sum, its model file and its line of metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcxr.aggregation.weighted_sum import WeightedSum
+from fedcxr.audit.findings import AuditReport
+from fedcxr.audit.metrics_line import differences
+from fedcxr.errors import EnvelopeError, FedcxrError, LayoutError, ModelError, StoreError
+from fedcxr.ledger.contract import FederationLedger
+from fedcxr.ledger.protocol import RoundView
+from fedcxr.privacy.envelope import EnvelopeContext
+from fedcxr.privacy.keys import EnvelopePrivateKey
+from fedcxr.store.blobs import BlobStore
+from fedcxr.store.run_directory import RunDirectory
+from fedcxr.update import merkle, model_file
+from fedcxr.update.layout import Layout, Vector
+from fedcxr.update.metrics import HospitalMetrics
+from fedcxr.update.round_config import RoundConfig
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What an audit goes by.
+
+    Attributes:
+        run: the directory.
+        ledger: the contract on the chain as executed again.
+        store: the blobs.
+        layout: None when ``layout.json`` is not the ledger's; then no sum can be computed.
+        key: the coordinator's or the auditor's; None when there is none.
+        report: what findings are added to.
+        named: roots of the blobs that the ledger names, as they are met.
+    """
+
+    run: RunDirectory
+    ledger: FederationLedger
+    store: BlobStore
+    layout: Layout | None
+    key: EnvelopePrivateKey | None
+    report: AuditReport
+    named: set[bytes] = field(default_factory=set)
+
+    def model(self, number: int, digest: bytes, computed: Vector | None = None) -> Vector | None:
+        """The model whose digest the ledger holds, from computation or from its file; the file is compared.
+
+        Returns:
+            None when neither has it.
+        """
+        path = self.run.model(number)
+        if self.layout is None or not path.exists():
+            return computed
+        try:
+            found = path.read_bytes()
+            vector = model_file.read(path, self.layout) if computed is None else computed
+        except (ModelError, OSError) as error:
+            self.report.find(path.name, f"a model with digest {digest.hex()}", str(error), number)
+            return computed
+        if (actual := model_file.vector_digest(vector)) != digest:
+            self.report.find(path.name, f"digest {digest.hex()}", f"digest {actual.hex()}", number)
+            return None
+        federation = self.ledger.federation
+        expected = model_file.to_bytes(vector, self.layout, federation=federation, round_number=number)
+        if found != expected:
+            pairs = zip(found, expected, strict=False)
+            at = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(found), len(expected)))
+            said = f"{len(expected)} bytes with root {merkle.root(expected).hex()}"
+            self.report.find(path.name, said, f"{len(found)} bytes that differ from byte {at} on", number)
+        return vector
+
+
+@dataclass
+class RoundAudit:
+    """The audit of one round."""
+
+    evidence: Evidence
+    view: RoundView
+    metrics: dict[str, HospitalMetrics] = field(default_factory=dict)
+
+    def check(self, base: Vector | None, line: object) -> tuple[Vector | None, bool]:
+        """Check everything that the ledger says of the round.
+
+        Args:
+            base: the model that the ledger holds as the round's base; None when nothing has it.
+            line: of ``metrics.jsonl``; None when there is none.
+
+        Returns:
+            The model that the ledger holds as the round's result, None when nothing has it; and whether it
+            was computed from the updates.
+        """
+        view, evidence = self.view, self.evidence
+        round_config = self._round_config()
+        total = self._sum()
+        if total is not None and total.root != view.aggregate_root:
+            self._find("aggregate root", view.aggregate_root.hex(), total.root.hex())
+        model = None
+        if total is not None and base is not None and round_config is not None:
+            model = self._model(total, base, round_config)
+        if line is None:
+            evidence.report.unchecked.append(f"round {view.number}: metrics.jsonl has no line of it")
+        else:
+            for where, expected, found, hospital in differences(line, view, self.metrics):
+                self._find(where, expected, found, hospital)
+        return evidence.model(view.number, view.model_digest, model), model is not None
+
+    def _model(self, total: WeightedSum, base: Vector, round_config: RoundConfig) -> Vector | None:
+        """The model that follows from the base; None when it is not the ledger's."""
+        try:
+            model = total.model(base, round_config.exponents)
+        except LayoutError as error:
+            self._find("round configuration", "exponents that fit the layout", str(error))
+            return None
+        if (found := model_file.vector_digest(model)) != self.view.model_digest:
+            self._find("model digest", self.view.model_digest.hex(), found.hex())
+            return None
+        return model
+
+    def _round_config(self) -> RoundConfig | None:
+        view, ledger = self.view, self.evidence.ledger
+        data = self._blob("round configuration", view.config_digest)
+        if data is None:
+            return None
+        try:
+            round_config = RoundConfig.from_bytes(data.tobytes())
+        except LayoutError as error:
+            self._find("round configuration", "one that can be read", str(error))
+            return None
+        for what, expected, found in (
+            ("round", view.number, round_config.round),
+            ("config", ledger.config_digest.hex(), round_config.config),
+            ("layout", ledger.layout_digest.hex(), round_config.layout),
+        ):
+            if found != expected:
+                self._find(f"round configuration's {what}", str(expected), str(found))
+        return round_config
+
+    def _sum(self) -> WeightedSum | None:
+        """The sum over the included updates; None when it cannot be computed."""
+        view, evidence = self.view, self.evidence
+        if not set(view.included) <= set(view.accepted):
+            self._find("included set", "only accepted updates", ", ".join(sorted(view.included)))
+        layout, key = evidence.layout, evidence.key
+        total = None if layout is None else WeightedSum(layout)
+        complete = set(view.included) <= set(view.accepted)
+        for address in sorted(view.accepted):
+            evidence.report.updates += 1
+            self._check_metrics(address)
+            blob = self._update(address)
+            included = address in view.included
+            if total is None or key is None or layout is None:
+                why = "no key" if key is None else "layout.json is not the ledger's"
+                said = f"round {view.number}, {address}: what is sealed in its update ({why})"
+                evidence.report.unchecked.append(said)
+                complete = False
+            elif blob is None:
+                complete = complete and not included
+            elif included:
+                complete = self._add(blob, address, total, key) == "" and complete
+            elif not self._add(blob, address, WeightedSum(layout), key):
+                reason = view.excluded.get(address) or "no reason given"
+                expected = f"one that cannot be added ({reason})"
+                self._find("excluded update", expected, "one that opens with this key and adds", address)
+        return total if complete else None
+
+    def _add(self, blob: NDArray[np.uint8], address: str, total: WeightedSum, key: EnvelopePrivateKey) -> str:
+        """Open an update and add it; why it cannot be, empty when it was."""
+        context = EnvelopeContext(
+            federation=self.evidence.ledger.federation.hex(),
+            round=self.view.number,
+            hospital=address,
+            layout=total.layout.digest.hex(),
+        )
+        try:
+            total.add_sealed(blob, context, key, self.view.weights[address])
+        except (EnvelopeError, LayoutError) as error:
+            if address in self.view.included:
+                self._find("sealed update", "one that opens and adds", str(error), address)
+            return str(error)
+        return ""
+
+    def _update(self, address: str) -> NDArray[np.uint8] | None:
+        accepted = self.view.accepted[address]
+        blob = self._blob("blob", accepted.root, address)
+        if blob is not None:
+            self.evidence.report.bytes += blob.nbytes
+            if blob.nbytes != accepted.size:
+                self._find("blob size", str(accepted.size), str(blob.nbytes), address)
+        return blob
+
+    def _check_metrics(self, address: str) -> None:
+        data = self._blob("metrics", self.view.accepted[address].metrics, address)
+        if data is None:
+            return
+        try:
+            self.metrics[address] = HospitalMetrics.from_bytes(data.tobytes())
+        except FedcxrError as error:
+            self._find("metrics", "what a hospital reports", str(error), address)
+
+    def _blob(self, what: str, root: bytes, hospital: str = "") -> NDArray[Any] | None:
+        self.evidence.named.add(root)
+        try:
+            return self.evidence.store.get(root)
+        except StoreError as error:
+            self._find(what, root.hex(), str(error), hospital)
+            return None
+
+    def _find(self, where: str, expected: str, found: str, hospital: str = "") -> None:
+        self.evidence.report.find(where, expected, found, self.view.number, hospital)

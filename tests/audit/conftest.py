@@ -1,0 +1,66 @@
+"""One finished federation, and copies of it to damage."""
+
+import contextlib
+import functools
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from federation import run_federation
+
+from fedcxr.audit.audit import audit
+from fedcxr.audit.findings import AuditReport
+from fedcxr.config import Config
+from fedcxr.ledger import replay
+from fedcxr.ledger.contract import FederationLedger
+from fedcxr.privacy.keys import EnvelopePrivateKey
+from fedcxr.store.identity import Identity
+from fedcxr.store.run_directory import RunDirectory
+
+Audit = Callable[[RunDirectory], AuditReport]
+
+
+def duplicate(run: RunDirectory, place: Path) -> RunDirectory:
+    """A copy without what an audit has no use for."""
+    shutil.copytree(run.root, place, ignore=shutil.ignore_patterns("cache", "hospitals"))
+    return RunDirectory(place)
+
+
+@pytest.fixture(scope="session")
+def finished(small_config: Config, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """Three hospitals, two rounds; never written to after this."""
+    return run_federation(small_config, tmp_path_factory.mktemp("audited") / "run")
+
+
+@pytest.fixture(scope="session")
+def auditor_key(finished: RunDirectory) -> EnvelopePrivateKey:
+    return Identity.load(finished.keys / "auditor.json").envelope_key
+
+
+@pytest.fixture
+def copy(finished: RunDirectory, tmp_path: Path) -> RunDirectory:
+    return duplicate(finished, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def executed(finished: RunDirectory) -> Iterator[replay.Replayed]:
+    """The finished run's chain, executed again once for all tests that leave the chain alone."""
+    with replay.verify(finished.chain_path) as replayed:
+        yield replayed
+
+
+@pytest.fixture
+def quick_audit(
+    finished: RunDirectory,
+    executed: replay.Replayed,
+    auditor_key: EnvelopePrivateKey,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Audit:
+    """An audit of a copy whose chain is known to be whole: it is not executed again each time."""
+    assert executed.w3 is not None
+    contract = FederationLedger.attach(executed.w3, finished.read_facts().contract)
+    views = functools.cache(contract.round)
+    monkeypatch.setattr(replay, "verify", lambda path: contextlib.nullcontext(executed))
+    monkeypatch.setattr(FederationLedger, "round", lambda self, number: views(number))
+    return lambda run: audit(run, auditor_key)
