@@ -79,14 +79,14 @@ class Coordinator:
                 hospitals={m.address: m.name for m in members.values()},
                 samples={m.address: m.samples for m in members.values()},
                 first_round=first,
-                rounds=config.federation.rounds,
+                rounds=config.federation.total_rounds,
             )
         )
         if first == 1:
             self.run_directory.rewrite_metrics([])
         base = self._finalized_model(first - 1)
         previous = self._finalized_model(first - 2) if first > 1 else None
-        for number in range(first, config.federation.rounds + 1):
+        for number in range(first, config.federation.total_rounds + 1):
             model = self._run_round(number, base, previous, members)
             base, previous = model, base
             self._prune_models(number)
