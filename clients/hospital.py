@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from fedcxr.ledger.contract import FederationLedger
-from fedcxr.ledger.rpc import connect
-from fedcxr.ledger.signing import Domain, Refusal, Registration, Submission, sign
-from fedcxr.models.registry import create_model
-from fedcxr.training.trainer import TrainingReport, train
 
 from clients.disk import HospitalDisk, Membership
 from clients.shard import load_shard
 from fedcxr import config as configuration
 from fedcxr.config import Config
 from fedcxr.errors import BaseMismatchError, FederationError
+from fedcxr.ledger.contract import FederationLedger
+from fedcxr.ledger.rpc import connect
+from fedcxr.ledger.signing import Domain, Refusal, Registration, Submission, sign
 from fedcxr.messages import RefusalReply, RegisterReply, RegisterRequest, TrainRequest, UpdateReply
+from fedcxr.models.registry import create_model
 from fedcxr.privacy.envelope import EnvelopeContext, seal
 from fedcxr.privacy.keys import EnvelopePublicKey
 from fedcxr.store.identity import Identity
+from fedcxr.training.trainer import TrainingReport, train
 from fedcxr.update import fixed_point, merkle
 from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.metrics import HospitalMetrics
@@ -96,7 +96,7 @@ class Hospital:
         digest = merkle.root(request.bulk)
         round_config = RoundConfig.from_bytes(request.round_config)
         try:
-            weight = member.check_round(request.round, round_config, digest) or request.weight
+            weight = member.check_round(request, round_config, digest)
         except BaseMismatchError as error:
             logger.error("%s: %s", self.name, error)
             return self._refuse(member, request.round, digest)
@@ -122,6 +122,7 @@ class Hospital:
         submission = Submission(
             federation=bytes.fromhex(member.membership.federation),
             round=request.round,
+            attempt=request.attempt,
             hospital=member.address,
             base=digest,
             root=root,
@@ -131,6 +132,7 @@ class Hospital:
         )
         return UpdateReply(
             round=request.round,
+            attempt=request.attempt,
             hospital=member.address,
             base=digest,
             root=root,
@@ -247,22 +249,23 @@ class Member:
             layout=self.layout.digest.hex(),
         )
 
-    def check_round(self, number: int, round_config: RoundConfig, base: bytes) -> int | None:
-        """This hospital's weight, once the round is what the contract says; None when there is no contract.
+    def check_round(self, request: TrainRequest, round_config: RoundConfig, base: bytes) -> int:
+        """This hospital's weight, once the round is what the contract says.
 
         Raises:
             BaseMismatchError: the contract holds another base model.
             FederationError: the round is not open, its configuration differs, or this hospital is not in it.
         """
+        number = request.round
         expected = (number, self.config.digest().hex(), self.layout.digest.hex())
         if (round_config.round, round_config.config, round_config.layout) != expected:
             raise FederationError(f"round {number}: its configuration is for another round or federation.")
         ledger = attach_ledger(self.disk, self.membership.contract, self.membership.chain_id)
         if ledger is None:
-            return None
+            return request.weight  # this hospital's own settings say that there is no ledger
         view = ledger.round(number)
-        if ledger.open_round_number != number:
-            raise FederationError(f"round {number} is not open on the ledger.")
+        if view.status != "open" or view.attempt != request.attempt:
+            raise FederationError(f"round {number}, attempt {request.attempt}, is not open on the ledger.")
         if view.config_digest != round_config.digest:
             raise FederationError(f"round {number}: the contract holds another round configuration.")
         if self.address not in view.weights:

@@ -97,6 +97,7 @@ class TrainRequest(Record):
 
     kind = "train"
     round: int
+    attempt: int
     round_config: bytes
     weight: int  # read only by a hospital whose own settings say that there is no ledger
     bulk: bytes  # the base model's float32 vector, little-endian
@@ -108,6 +109,7 @@ class UpdateReply(Record):
 
     kind = "update"
     round: int
+    attempt: int
     hospital: str
     base: bytes
     root: bytes

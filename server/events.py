@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from fedcxr.evaluation.metrics import Evaluation
-
+from fedcxr.evaluation.scores import Evaluation
 from fedcxr.update.metrics import HospitalMetrics
 
 
@@ -53,4 +52,4 @@ Event = FederationStarted | RoundOpened | HospitalAnswered | RoundFinalized
 class Observer(Protocol):
     """Receives each event; must not raise."""
 
-    def __call__(self, event: Event) -> None: ...
+    def __call__(self, event: Event, /) -> None: ...

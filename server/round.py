@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from fedcxr.ledger.protocol import Ledger, RoundView
-from fedcxr.ledger.signing import Refusal, SignedSubmission, Submission
 from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedcxr.aggregation.weighted_sum import WeightedSum
 from fedcxr.errors import ContractRejectedError, EnvelopeError, FederationError, LayoutError, StoreError
+from fedcxr.ledger.protocol import Ledger, RoundView
+from fedcxr.ledger.signing import Refusal, SignedSubmission, Submission
 from fedcxr.messages import RefusalReply, TrainRequest, UpdateReply, kind_of
 from fedcxr.privacy.envelope import EnvelopeContext
 from fedcxr.privacy.keys import EnvelopePrivateKey
@@ -82,7 +82,11 @@ class Round:
         asked = []
         for node, address in missing.items():
             request = TrainRequest(
-                self.view.number, self.config.to_bytes(), self.view.weights[address], bulk
+                round=self.view.number,
+                attempt=self.view.attempt,
+                round_config=self.config.to_bytes(),
+                weight=self.view.weights[address],
+                bulk=bulk,
             ).to_records()
             asked.append(grid.create_message(request, "train", node, group_id=str(self.view.number)))
             self.cost.bytes_down += len(bulk)
@@ -131,6 +135,7 @@ class Round:
         submission = Submission(
             federation=bytes.fromhex(self.federation),
             round=reply.round,
+            attempt=reply.attempt,
             hospital=reply.hospital,
             base=reply.base,
             root=reply.root,

@@ -28,14 +28,14 @@ class Cohort:
         label_sets: int64 (p,), a bit for each competition label that is positive (1) on any of the patient's
             images: 32 sets. All 14 labels would make thousands of sets with a patient or two each, and the
             skew would drown in them.
-        portable: bool (p,), whether most of the patient's frontal images are AP, the projection of bedside
-            machines.
+        bedside: float64 (p,), the share of AP, the projection of bedside machines, among the patient's
+            frontal images; 0 where there are none.
         lateral: float64 (p,), the share of the patient's images that are lateral; laterals are taken in
             examination rooms, beside a PA.
     """
 
     label_sets: NDArray[np.int64]
-    portable: NDArray[np.bool_]
+    bedside: NDArray[np.float64]
     lateral: NDArray[np.float64]
 
     @classmethod
@@ -50,9 +50,9 @@ class Cohort:
             positive = count(table.labels[:, LABELS.index(label)] == 1) > 0
             label_sets |= positive.astype(np.int64) << bit
         frontal = table.view == "Frontal"
-        portable = 2 * count(frontal & (table.projection == "AP")) > count(frontal)
+        bedside = count(frontal & (table.projection == "AP")) / np.maximum(count(frontal), 1)
         lateral = count(~frontal) / np.bincount(codes, minlength=patients)
-        return cls(label_sets, portable, lateral)
+        return cls(label_sets, bedside, lateral)
 
     def __len__(self) -> int:
         return len(self.label_sets)
@@ -104,7 +104,11 @@ def device(train: Cohort, valid: Cohort, deal: Deal) -> tuple[Hospitals, Hospita
         for cohort in (train, valid)
     ]
     ordered = np.sort(ranks[0])
-    cuts = ordered[np.arange(1, deal.hospitals) * len(train) // deal.hospitals]
+    firsts = np.arange(1, deal.hospitals) * len(train) // deal.hospitals
+    # Where a hospital begins with another kind of equipment than the last one ends with, all of that kind is
+    # behind the cut, whatever their lots.
+    kinds_differ = np.floor(ordered[firsts]) > np.floor(ordered[firsts - 1])
+    cuts = np.where(kinds_differ, np.floor(ordered[firsts]), ordered[firsts])
     return np.searchsorted(cuts, ranks[0], side="right"), np.searchsorted(cuts, ranks[1], side="right")
 
 
@@ -139,5 +143,5 @@ def _by_shares(groups: NDArray[np.int64], limits: NDArray[np.float64], deal: Dea
 
 
 def _equipment(cohort: Cohort) -> NDArray[np.float64]:
-    """0 where all is lateral, 1 where all is frontal PA, up to 2 where most of it is AP."""
-    return cohort.portable + (1 - cohort.lateral)
+    """0 where all is lateral, 1 where all is frontal PA, 3 where all is AP; mixtures lie between."""
+    return 2 * cohort.bedside + (1 - cohort.lateral)

@@ -37,6 +37,7 @@ class RoundView:
 
     Attributes:
         number: 1-based.
+        attempt: 1-based; an aborted round is opened again under the next.
         base: digest of the model that hospitals start from.
         config_digest: Merkle root of the round's configuration.
         deadline: seconds of chain time.
@@ -50,6 +51,7 @@ class RoundView:
     """
 
     number: int
+    attempt: int
     base: bytes
     config_digest: bytes
     deadline: int

@@ -176,6 +176,25 @@ def test_device_goes_from_examination_rooms_to_bedside_in_hospitals_of_equal_siz
         assert lateral[0] > 0.2 > lateral[1] and lateral[-1] == 0
 
 
+def test_device_orders_patients_with_both_machines_between_the_others() -> None:
+    mixes = {
+        "patient1": ["PA"] * 3,
+        "patient2": ["PA", "PA", "AP"],
+        "patient3": ["AP", "AP", "PA"],
+        "patient4": ["AP"],
+    }
+    train = make_table([(p, "Frontal", view, [0] * 14) for p, views in mixes.items() for view in views])
+    valid = make_table([("patient5", "Frontal", "AP", [0] * 14)], "valid")
+    wanted = Settings(scheme="device", hospitals=4, min_patients=1)
+    shards = make_partition(train, valid, wanted, 0, ROOT).shards
+    assert [shard.patients for shard in shards] == [
+        ("patient1",),
+        ("patient2",),
+        ("patient3",),
+        ("patient4", "patient5"),
+    ]
+
+
 def test_a_patient_in_train_and_valid_is_a_leak_and_named() -> None:
     train, _ = cohort(20, 5)
     valid = make_table([("patient00003", "Frontal", "AP", [0] * 14)], "valid")

@@ -1,0 +1,52 @@
+"""The compiled contract as package data, so that a user needs no compiler."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from fedcxr.errors import ArtifactError
+
+NAME = "FederationLedger"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a compiler made of which sources.
+
+    Attributes:
+        abi: of the contract.
+        bytecode, deployed_bytecode: hex with 0x; in the latter, immutables are zero.
+        immutables: byte ranges [start, length] of the deployed bytecode that the constructor fills.
+        compiler: version.
+        settings: of the standard JSON input.
+        sources: SHA-256 in hex of every file compiled.
+    """
+
+    abi: list[dict[str, Any]]
+    bytecode: str
+    deployed_bytecode: str
+    immutables: list[list[int]]
+    compiler: str
+    settings: dict[str, Any]
+    sources: dict[str, str]
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+
+
+@lru_cache(maxsize=1)
+def load_artifact() -> Artifact:
+    """The committed artifact.
+
+    Raises:
+        ArtifactError: missing or damaged.
+    """
+    path = files("fedcxr.ledger") / "artifacts" / f"{NAME}.json"
+    try:
+        return Artifact(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ArtifactError(f"{path}: {error}") from None
