@@ -103,8 +103,8 @@ def _budget(comparison: Comparison) -> str:
     epochs = "1 local epoch" if comparison.local_epochs == 1 else f"{comparison.local_epochs} local epochs"
     return (
         f"One budget: {comparison.rounds} rounds of {epochs}, one schedule, a fresh optimiser each round. "
-        "The pooled model puts every hospital's images through the network as often as the federation did; "
-        "a hospital alone, its own. The column of image passes counts them."
+        "The pooled model puts every hospital's images through the network as often as a federation in which "
+        "all hospitals answer; a hospital alone, its own. The column of image passes counts them."
     )
 
 

@@ -80,6 +80,13 @@ def test_resamples_that_do_not_count_are_told(evaluation: Evaluation) -> None:
     assert "Cardiomegaly" not in note
 
 
+def test_figures_from_a_handful_of_positives_are_marked(evaluation: Evaluation) -> None:
+    table = label_table(evaluation)
+    assert cells(table, "Pneumonia")[1].endswith("] †")  # one positive study
+    assert not cells(table, "Cardiomegaly *")[1].endswith("†")
+    assert any(note.startswith("† Fewer than 10") for note in table.notes)
+
+
 def test_hospitals_have_their_own_studies_and_an_empty_one_has_no_figure(evaluation: Evaluation) -> None:
     table = hospital_table(evaluation)
     assert [row[:2] for row in table.rows] == [("north", "60"), ("south", "30"), ("west", "0"), ("all", "90")]
