@@ -107,7 +107,7 @@ def round_table(records: Sequence[RoundRecord]) -> Table:
             )
         )
     return Table(
-        title="Rounds",
+        title="Every round",
         header=(
             "round",
             "updates",
