@@ -115,7 +115,7 @@ class BareLoop:
 
     def _ready(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         count = views(self.config.training.contrastive_weight)
-        strength = Augmentation.scaled(config.training.augmentation)
+        strength = Augmentation.scaled(self.config.training.augmentation)
         seen = normalise(augment(batch.images.repeat(count, 1, 1, 1), generator, strength))
         seen = seen.to(self.runtime.device).contiguous(memory_format=self.runtime.memory_format)
         targets, mask = (t.repeat(count, 1).to(self.runtime.device) for t in (batch.targets, batch.mask))
