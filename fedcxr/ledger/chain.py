@@ -7,13 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from eth_tester import EthereumTester
 from eth_tester.exceptions import BlockNotFound, TransactionFailed, TransactionNotFound, ValidationError
-from eth_utils import ValidationError as EthValidationError
+from eth_tester.main import EthereumTester
+from eth_utils.exceptions import ValidationError as EthValidationError
 from web3 import Web3
 from web3.providers.eth_tester import EthereumTesterProvider
 from web3.providers.eth_tester.defaults import API_ENDPOINTS
-from web3.types import RPCEndpoint, RPCResponse
+from web3.types import RPCEndpoint, RPCResponse, Wei
 
 from fedcxr.errors import ChainError
 from fedcxr.ledger.evm import FAUCET, EmbeddedEvm
@@ -72,7 +72,7 @@ class EmbeddedChain:
         """Give an account what it needs for gas."""
         if self.w3.eth.get_balance(Web3.to_checksum_address(address)) < 10**18:
             self.w3.eth.send_transaction(
-                {"from": self.faucet, "to": address, "value": ether * 10**18, "gas": 21_000}
+                {"from": self.faucet, "to": address, "value": Wei(ether * 10**18), "gas": 21_000}
             )
 
     def close(self) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from eth_abi import decode as abi_decode
+from eth_abi.abi import decode as abi_decode
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
 from web3.exceptions import ContractCustomError, ContractLogicError, Web3Exception
 from web3.logs import DISCARD
-from web3.types import TxReceipt
+from web3.types import TxParams, TxReceipt
 
 from fedcxr.errors import ChainError, ContractRejectedError, LedgerError
 from fedcxr.ledger.artifact import load_artifact
@@ -357,7 +357,8 @@ def _send(w3: Web3, account: LocalAccount, function: Any, *, gas: int) -> TxRece
         signed = account.sign_transaction(transaction)
         receipt = w3.eth.wait_for_transaction_receipt(w3.eth.send_raw_transaction(signed.raw_transaction))
         if receipt["status"] != 1:
-            w3.eth.call({k: transaction[k] for k in ("from", "to", "data", "gas") if k in transaction})
+            asked = {k: transaction[k] for k in ("from", "to", "data", "gas") if k in transaction}
+            w3.eth.call(cast(TxParams, asked))
             raise ChainError(f"the transaction failed with {receipt['gasUsed']:,} of {gas:,} gas used.")
         return receipt
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from eth.db.atomic import AtomicDB
-from eth_utils import keccak
+from eth_utils.crypto import keccak
 from web3 import Web3
 
 from fedcxr.errors import ChainError
@@ -72,7 +72,7 @@ def verify(path: Path) -> Iterator[Replayed]:
     try:
         identifier = _execute(rows, fresh, result)
         if identifier is not None:
-            _compare(rows, dict(fresh.items()), result)
+            _compare(rows, dict(fresh.rows()), result)
             chain = EmbeddedChain.over(fresh, chain_id=identifier)
             result.w3 = chain.w3
         yield result

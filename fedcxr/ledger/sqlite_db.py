@@ -67,7 +67,7 @@ class SqliteDB(BaseDB):
         found = self._connection.execute(f"SELECT 1 FROM {TABLE} WHERE key = ?", (key,))  # noqa: S608
         return found.fetchone() is not None
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
+    def rows(self) -> Iterator[tuple[bytes, bytes]]:
         """All rows, by key."""
         for key, value in self._connection.execute(f"SELECT key, value FROM {TABLE} ORDER BY key"):  # noqa: S608
             yield bytes(key), bytes(value)
