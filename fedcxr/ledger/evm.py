@@ -53,8 +53,7 @@ class EmbeddedEvm(PyEVMBackend):
         """
         self.account_keys = (FAUCET,)
         if not db.exists(GENESIS_KEY):
-            db[GENESIS_KEY] = json.dumps({"chain_id": chain_id, "timestamp": int(time.time())}).encode()
-            self.chain = from_genesis(db, db[GENESIS_KEY])
+            self.chain = from_genesis(db, chain_id, int(time.time()))
             return
         try:
             held = int(json.loads(db[GENESIS_KEY])["chain_id"])
@@ -63,6 +62,10 @@ class EmbeddedEvm(PyEVMBackend):
             raise ChainError(f"the stored chain cannot be read: {type(error).__name__}: {error}") from None
         if held != chain_id:
             raise ChainError(f"the stored chain has id {held}, but the configuration says {chain_id}.")
+
+    def reload(self) -> None:
+        """Forget what the database has forgotten."""
+        self.chain = type(self.chain)(self.chain.chaindb.db)
 
     def get_transaction_by_hash(self, transaction_hash: bytes) -> Any:
         block, transaction, index = self._find(transaction_hash)
@@ -95,13 +98,13 @@ class EmbeddedEvm(PyEVMBackend):
         return block, block.transactions[index], index
 
 
-def from_genesis(db: SqliteDB, genesis: bytes) -> MiningChain:
-    """A chain from its genesis record: the same record gives the same first block."""
-    record = json.loads(genesis)
-    params = get_default_genesis_params({"timestamp": record["timestamp"], "gas_limit": GAS_LIMIT})
+def from_genesis(db: SqliteDB, chain_id: int, timestamp: int) -> MiningChain:
+    """Begin a chain, and record how: the same record gives the same first block."""
+    db[GENESIS_KEY] = json.dumps({"chain_id": chain_id, "timestamp": timestamp}).encode()
+    params = get_default_genesis_params({"timestamp": timestamp, "gas_limit": GAS_LIMIT})
     account: AccountDetails = {"balance": to_wei(10**15, "ether"), "nonce": 0, "code": b"", "storage": {}}
     state = {Address(FAUCET.public_key.to_canonical_address()): account}
-    return cast(MiningChain, chain_class(record["chain_id"]).from_genesis(AtomicDB(db), params, state))
+    return cast(MiningChain, chain_class(chain_id).from_genesis(AtomicDB(db), params, state))
 
 
 def chain_class(identifier: int) -> type[MiningChain]:
