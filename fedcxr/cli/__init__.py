@@ -3,6 +3,7 @@
 from fedcxr.cli import (  # a command registers itself by being imported
     audit,
     bench,
+    contracts,
     data,
     demo,
     predict,
@@ -10,4 +11,4 @@ from fedcxr.cli import (  # a command registers itself by being imported
 )
 from fedcxr.cli.app import main
 
-__all__ = ["audit", "bench", "data", "demo", "main", "predict", "simulate"]
+__all__ = ["audit", "bench", "contracts", "data", "demo", "main", "predict", "simulate"]
