@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from fedcxr.ledger.contract import FederationLedger
-from fedcxr.ledger.rpc import connect
-from fedcxr.ledger.signing import Domain, Refusal, Registration, Submission, sign
-from fedcxr.models.registry import create_model
-from fedcxr.training.trainer import TrainingReport, train
 
 from clients.disk import HospitalDisk, Membership
 from clients.shard import load_shard
 from fedcxr import config as configuration
 from fedcxr.config import Config
 from fedcxr.errors import BaseMismatchError, FederationError
+from fedcxr.ledger.contract import FederationLedger
+from fedcxr.ledger.rpc import connect
+from fedcxr.ledger.signing import Domain, Refusal, Registration, Submission, sign
 from fedcxr.messages import RefusalReply, RegisterReply, RegisterRequest, TrainRequest, UpdateReply
+from fedcxr.models.registry import create_model
 from fedcxr.privacy.envelope import EnvelopeContext, seal
 from fedcxr.privacy.keys import EnvelopePublicKey
 from fedcxr.store.identity import Identity
+from fedcxr.training.trainer import TrainingReport, train
 from fedcxr.update import fixed_point, merkle
 from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.metrics import HospitalMetrics

@@ -14,13 +14,13 @@ import contextlib
 import logging
 from pathlib import Path
 
-from fedcxr.ledger.chain import EmbeddedChain
-from fedcxr.ledger.rpc import RpcServer
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from fedcxr import config as configuration
 from fedcxr.errors import ConfigError, FedcxrError
+from fedcxr.ledger.chain import EmbeddedChain
+from fedcxr.ledger.rpc import RpcServer
 from fedcxr.store.run_directory import RunDirectory, write_text
 from server.console import Console
 from server.coordinator import Coordinator, Evaluate

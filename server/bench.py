@@ -26,7 +26,7 @@ from fedcxr.training.bench import bench_trainer
 from fedcxr.training.trainer import TrainingReport
 from fedcxr.update.layout import Vector
 from server.app import coordinate
-from server.events import Event, HospitalAnswered
+from server.events import Event, HospitalAnswered, Observer
 from server.local_grid import LocalGrid
 from server.preparation import open_or_create, prepare_simulation
 from server.simulation import on_local_grid, simulate
@@ -136,10 +136,16 @@ def _config(work: Path, hospitals: int, rounds: int, patients: int, name: str) -
     return configuration.validate(tree, where="bench")
 
 
-def _run_protocol(work: Path, hospitals: int, rounds: int, observer: Callable[[Event], None]) -> RunDirectory:
+def _run_protocol(work: Path, hospitals: int, rounds: int, observer: Observer) -> RunDirectory:
     """Rounds without training, over the whole real path: envelope, signature, contract, store, sum."""
-    fixed = {"training.device": "cpu", "training.precision": "float32", "training.memory_format": "contiguous"}
-    config = _config(work, hospitals, rounds, 10, "bench-protocol").with_changes(fixed)
+    fixed = {
+        "training.device": "cpu",
+        "training.precision": "float32",
+        "training.memory_format": "contiguous",
+    }
+    config = _config(work, hospitals, rounds, 10, "bench-protocol").with_changes(
+        {f"training.{key}": value for key, value in fixed.items()}
+    )
     run = open_or_create(work / "run", config)
     prepare_simulation(run, lambda what, done, total: None)
     run_config: UserConfig = {"run": str(run.root), "hospitals": hospitals}
@@ -186,4 +192,3 @@ def _in_child(function: Callable[[Path, int], float], work: Path, hospitals: int
 def as_json(bench: RoundBench) -> str:
     """The figures for machines."""
     return json.dumps(asdict(bench), indent=2)
-

@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from fedcxr.ledger.protocol import Ledger, RoundView
-from fedcxr.ledger.signing import Refusal, SignedSubmission, Submission
 from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedcxr.aggregation.weighted_sum import WeightedSum
 from fedcxr.errors import ContractRejectedError, EnvelopeError, FederationError, LayoutError, StoreError
+from fedcxr.ledger.protocol import Ledger, RoundView
+from fedcxr.ledger.signing import Refusal, SignedSubmission, Submission
 from fedcxr.messages import RefusalReply, TrainRequest, UpdateReply, kind_of
 from fedcxr.privacy.envelope import EnvelopeContext
 from fedcxr.privacy.keys import EnvelopePrivateKey

@@ -38,11 +38,7 @@ class AttackedGrid(LocalGrid):
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
         replies = []
         for message in super().pull_messages(message_ids):
-            if (
-                self.tamper is None
-                or message.has_error()
-                or kind_of(message.content) != UpdateReply.kind
-            ):
+            if self.tamper is None or message.has_error() or kind_of(message.content) != UpdateReply.kind:
                 replies.append(message)
                 continue
             name = self.nodes[message.metadata.reply_to_message_id]
@@ -93,5 +89,3 @@ def run_federation(
 def digests(run: RunDirectory) -> list[str]:
     """The model digest of every finalized round."""
     return [line["model"] for line in run.read_metrics()]
-
-

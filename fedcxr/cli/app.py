@@ -27,4 +27,3 @@ def main() -> None:
         console.print(f"[bold red]{type(error).__name__}[/]: {escape(str(error))}", soft_wrap=True)
         console.print(f"[dim]{escape(error.help)}[/]", soft_wrap=True)
         sys.exit(error.exit_code)
-

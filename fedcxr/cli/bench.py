@@ -34,5 +34,7 @@ def bench_round(
     console.print(f"trainer_over_default    {result.trainer_over_default:8.1f}")
     console.print(f"protect_verify_seconds  {result.protect_verify_seconds:8.3f}   (goal ≤ 1 a hospital)")
     console.print(f"peak_memory_16_over_4   {result.peak_memory_16_over_4:8.3f}   (goal ≤ 1.15)")
-    console.print(f"ledger_share            {100 * result.ledger_share:7.2f}%   of {result.round_seconds:.0f} s")
+    console.print(
+        f"ledger_share            {100 * result.ledger_share:7.2f}%   of {result.round_seconds:.0f} s"
+    )
     console.print(f"parameters              {result.parameters:>8,}")

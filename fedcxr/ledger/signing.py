@@ -36,7 +36,7 @@ class Struct:
 class Registration(Struct):
     """A hospital joins with so many samples and this envelope key (SHA-256 digest)."""
 
-    types = {
+    types: ClassVar[dict[str, str]] = {
         "federation": "bytes32",
         "hospital": "address",
         "samples": "uint64",
@@ -52,7 +52,7 @@ class Registration(Struct):
 class Submission(Struct):
     """A hospital's commitment to one update: Merkle roots of the sealed blob and of its metrics."""
 
-    types = {
+    types: ClassVar[dict[str, str]] = {
         "federation": "bytes32",
         "round": "uint64",
         "attempt": "uint64",
@@ -78,7 +78,12 @@ class Submission(Struct):
 class Refusal(Struct):
     """A hospital was handed a model with the digest ``seen``, which the contract does not hold."""
 
-    types = {"federation": "bytes32", "round": "uint64", "hospital": "address", "seen": "bytes32"}
+    types: ClassVar[dict[str, str]] = {
+        "federation": "bytes32",
+        "round": "uint64",
+        "hospital": "address",
+        "seen": "bytes32",
+    }
     federation: bytes
     round: int
     hospital: str

@@ -39,11 +39,16 @@ def test_a_federation_ends_with_every_file_and_a_clean_audit(small_config: Confi
     run = run_federation(small_config, tmp_path / "run", observer=recorder, evaluated=True)
     assert [e.round for e in recorder.of(RoundFinalized)] == [1, 2]
     assert all(len(e.included) == 3 for e in recorder.of(RoundFinalized))
-    for name in ("config.toml", "ledger.sqlite", "ledger.json", "partition.json", "partition.png", "layout.json"):
+    for name in (
+        "config.toml",
+        "ledger.sqlite",
+        "ledger.json",
+        "partition.json",
+        "partition.png",
+        "layout.json",
+    ):
         assert (run.root / name).stat().st_size > 0, name
-    assert [p.name for p in sorted(run.models.iterdir())] == [
-        f"round-000{n}.safetensors" for n in range(3)
-    ]
+    assert [p.name for p in sorted(run.models.iterdir())] == [f"round-000{n}.safetensors" for n in range(3)]
     assert run.config == small_config
     lines = run.read_metrics()
     assert lines[-1]["evaluation"] is not None
@@ -64,7 +69,9 @@ def test_the_same_seed_gives_the_same_models_in_any_order_of_arrival_with_and_wi
     assert digests(run_federation(other, tmp_path / "d")) != first
 
 
-def test_a_hospital_that_crashes_is_left_out_and_the_round_goes_on(small_config: Config, tmp_path: Path) -> None:
+def test_a_hospital_that_crashes_is_left_out_and_the_round_goes_on(
+    small_config: Config, tmp_path: Path
+) -> None:
     crashing = ClientApp()
 
     @crashing.query("register")

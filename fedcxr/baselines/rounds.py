@@ -1,0 +1,156 @@
+"""Training without a federation, under a federation's budget.
+
+A baseline goes through the federation's rounds by the federation's own trainer: the same schedule, the same
+number of local epochs a round, a fresh optimiser every round (as hospitals have), the same starting weights.
+Only the averaging is missing. The pooled model so puts as many images through the network as all hospitals
+together, and a hospital's own model as many as that hospital did.
+
+After every round the weights are written; an interrupted baseline continues and ends bit-identical.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from fedcxr.config import Config
+from fedcxr.data.examples import Examples
+from fedcxr.errors import DataError, ModelError
+from fedcxr.models.registry import build_model, create_model
+from fedcxr.training.trainer import Step, train
+
+logger = logging.getLogger(__name__)
+
+POOLED = "pooled"
+"""The name under which the pooled model trains, where a hospital would have its own."""
+
+_KEY = "fedcxr"  # one metadata key only: safetensors does not order them
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a baseline is: what its weights file says beside the weights.
+
+    Attributes:
+        name: pooled, or the hospital's.
+        source: SHA-256, in hex, of the configuration and the examples; another source begins anew.
+        rounds: that are done.
+        passes: images put through the network so far.
+        seconds: of training so far.
+    """
+
+    name: str
+    source: str
+    rounds: int = 0
+    passes: int = 0
+    seconds: float = 0.0
+
+
+def pool(shards: Mapping[str, Examples]) -> Examples:
+    """All hospitals' examples as one set, in the order of the cache.
+
+    Raises:
+        DataError: no shard, or shards of different caches.
+    """
+    parts = list(shards.values())
+    if not parts or any(part.images is not parts[0].images for part in parts):
+        raise DataError("pooling wants the shards of one decoded cache.")
+    rows = np.concatenate([part.rows for part in parts])
+    order = np.argsort(rows, kind="stable")
+    return Examples(
+        images=parts[0].images,
+        rows=rows[order],
+        targets=np.concatenate([part.targets for part in parts])[order],
+        mask=np.concatenate([part.mask for part in parts])[order],
+    )
+
+
+def weights_path(directory: Path, name: str, *, pooled: bool) -> Path:
+    """Where a baseline's weights lie; a hospital may be called anything, "pooled" too."""
+    return directory / (f"{POOLED}.safetensors" if pooled else f"alone-{quote(name, safe='')}.safetensors")
+
+
+def train_rounds(
+    examples: Examples,
+    *,
+    config: Config,
+    name: str,
+    path: Path,
+    on_step: Callable[[int, Step], None] | None = None,
+) -> tuple[nn.Module, Progress]:
+    """Train from the federation's starting weights through all its rounds.
+
+    Args:
+        examples: what to train on.
+        config: resolved (nothing "auto").
+        name: decides, with the seed and the round, every random draw; a hospital's name makes its own.
+        path: weights, written after every round, by temporary file and rename. What is there from the same
+            configuration and examples is continued.
+        on_step: called with the round, from 1, and the step.
+
+    Raises:
+        DataError, NonFiniteError: as :func:`fedcxr.training.trainer.train`.
+        ModelError: the weights cannot be written.
+    """
+    fresh = Progress(name, _source(config, examples))
+    model, done = _resume(path, fresh, config)
+    for round_index in range(done.rounds + 1, config.federation.rounds + 1):
+
+        def watch(step: Step, number: int = round_index) -> None:
+            if on_step is not None:
+                on_step(number, step)
+
+        report = train(model, examples, config=config, round_index=round_index, hospital=name, on_step=watch)
+        done = Progress(
+            name, fresh.source, round_index, done.passes + report.passes, done.seconds + report.seconds
+        )
+        _write(path, model.state_dict(), done)
+    return model, done
+
+
+def _source(config: Config, examples: Examples) -> str:
+    digest = hashlib.sha256(config.digest())
+    digest.update(json.dumps(examples.images.shape).encode())
+    for array in (examples.rows, examples.targets, examples.mask):
+        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _resume(path: Path, fresh: Progress, config: Config) -> tuple[nn.Module, Progress]:
+    """What an earlier call left at ``path``, or the starting weights."""
+    if path.exists():
+        try:
+            with safe_open(path, framework="pt") as file:
+                done = Progress(**json.loads((file.metadata() or {})[_KEY]))
+                if (done.name, done.source) == (fresh.name, fresh.source):
+                    model = build_model(config.model)
+                    model.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+                    return model, done
+                logger.warning("%s is of another configuration or other images; beginning anew", path)
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            logger.warning("%s cannot be continued (%s); beginning anew", path, error)
+    return create_model(config.model, seed=config.seed), fresh
+
+
+def _write(path: Path, state: Mapping[str, Tensor], done: Progress) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(save(dict(state), {_KEY: json.dumps(asdict(done))}))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise ModelError(f"{path}: the weights cannot be written: {error.strerror}.") from None

@@ -1,0 +1,82 @@
+"""Predictions as CheXpert's competition takes them: a CSV with one row a study.
+
+::
+
+    Study,Atelectasis,Cardiomegaly,Consolidation,Edema,Pleural Effusion
+    CheXpert-v1.0/valid/patient64541/study1,0.164103,0.341190,0.101030,0.122174,0.458980
+
+``Study`` is the folder that holds the study's views, as the input CSV's paths write it. A study's probability
+is the maximum over its views. https://stanfordmlgroup.github.io/competitions/chexpert/
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcxr.data.chexpert import ChexpertTable
+from fedcxr.data.labels import COMPETITION_LABELS, LABELS
+from fedcxr.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class StudyPredictions:
+    """m studies, in the order in which the CSV first names them.
+
+    Attributes:
+        studies: such as ``CheXpert-v1.0/valid/patient64541/study1``.
+        probabilities: float32, shape (m, 14).
+    """
+
+    studies: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, table: ChexpertTable, probabilities: NDArray[np.float32]) -> StudyPredictions:
+        """Reduce the probabilities of a table's n images, float32 (n, 14), to its studies.
+
+        Raises:
+            DataError: another shape.
+        """
+        if probabilities.shape != (len(table), len(LABELS)):
+            raise DataError(
+                f"{table.csv}: {len(table)} images, but probabilities of shape {probabilities.shape}."
+            )
+        prefix = f"{table.folder}/" if table.folder else ""
+        position: dict[str, int] = {}
+        index = np.array(
+            [
+                position.setdefault(prefix + path.rpartition("/")[0], len(position))
+                for path in table.paths.tolist()
+            ],
+            dtype=np.int64,
+        )
+        highest = np.full((len(position), len(LABELS)), -np.inf, dtype=np.float32)
+        np.maximum.at(highest, index, probabilities)
+        return cls(tuple(position), highest)
+
+    def write(self, path: Path, labels: Sequence[str] = COMPETITION_LABELS) -> None:
+        """Write the CSV by temporary file and rename, each probability with as many digits as it needs.
+
+        Raises:
+            DataError: it cannot be written.
+        """
+        columns = [LABELS.index(label) for label in labels]
+        temporary = path.with_name(path.name + ".tmp")
+        try:
+            with temporary.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(["Study", *labels])
+                for study, row in zip(self.studies, self.probabilities[:, columns], strict=True):
+                    writer.writerow([study, *(np.format_float_positional(p, trim="0") for p in row)])
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be written: {error.strerror}.") from None

@@ -1,0 +1,70 @@
+"""Probabilities of a model for images of a decoded cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from fedcxr.config import Config
+from fedcxr.data.labels import LABELS
+from fedcxr.data.transforms import normalise, to_float
+from fedcxr.errors import DataError, NonFiniteError
+from fedcxr.training.runtime import Runtime
+
+
+def predict(
+    model: nn.Module,
+    images: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    config: Config,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> NDArray[np.float32]:
+    """Probabilities of the 14 labels for each of n images.
+
+    Device, precision, memory format and threads are those of ``config.training``, so that a prediction can
+    be repeated bit for bit. Batches are ``config.evaluation.batch_size`` images; no more are ever read at
+    once. Normalisation uses running statistics: an image's probabilities do not depend on its batch.
+
+    Args:
+        model: of the registry; on return where it was and in its former mode.
+        images: uint8, shape (N, S, S), usually a memory map.
+        rows: int64, shape (n,): which images, in the order wanted.
+        config: resolved (nothing "auto").
+        progress: called after every batch with images done and in all.
+
+    Returns:
+        float32, shape (n, 14), in [0, 1].
+
+    Raises:
+        ConfigError: the configuration is not resolved, or asks for a device that is not here.
+        DataError: a row outside the images.
+        NonFiniteError: the model gives NaN or infinity for an image.
+    """
+    if len(rows) and (rows.min() < 0 or rows.max() >= len(images)):
+        raise DataError(f"rows {rows.min()} to {rows.max()} are asked of {len(images)} images.")
+    runtime = Runtime.from_config(config.training)
+    probabilities = np.empty((len(rows), len(LABELS)), dtype=np.float32)
+    size = config.evaluation.batch_size
+    with runtime.settings(), runtime.hosting(model), torch.inference_mode():
+        model.eval()
+        for start in range(0, len(rows), size):
+            batch = rows[start : start + size]
+            seen = normalise(runtime.to_device(to_float(images[batch])))
+            with runtime.autocast():
+                output = model(seen.contiguous(memory_format=runtime.memory_format), project=False)
+            logits = output.logits.float().cpu()
+            if not bool(torch.isfinite(logits).all()):
+                faulty = int(torch.nonzero(~torch.isfinite(logits).all(dim=1))[0, 0])
+                raise NonFiniteError(
+                    f"the model's logits for image {int(batch[faulty])} are not finite: "
+                    "its weights or normalisation statistics are broken."
+                )
+            probabilities[start : start + len(batch)] = torch.sigmoid(logits).numpy()
+            if progress is not None:
+                progress(start + len(batch), len(rows))
+    return probabilities

@@ -1,0 +1,127 @@
+"""The rounds of a run as ``metrics.jsonl`` has them, typed, and their table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fedcxr.errors import StoreError
+from fedcxr.evaluation.scores import Evaluation, explain
+from fedcxr.report.tables import Table, figure
+from fedcxr.store.run_directory import RunDirectory
+
+
+class HospitalRecord(BaseModel):
+    """What is read of a hospital's signed metrics of one round."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    images: int
+    passes: int
+    seconds: float
+    loss: float
+    saturated: int
+
+
+class RoundRecord(BaseModel):
+    """One line of ``metrics.jsonl``.
+
+    Attributes:
+        round: from 1.
+        model: digest of the released model, hex.
+        seconds: wall time of the round; ``ledger_seconds`` and ``verify_seconds`` are parts of it.
+        bytes_up, bytes_down: of all hospitals.
+        gas: by kind of call, summed since the coordinator was started.
+        included: hospitals' addresses whose updates are in the model.
+        excluded: addresses accepted by the contract and left out, and why.
+        hospitals: by name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    round: int
+    model: str
+    seconds: float
+    ledger_seconds: float
+    verify_seconds: float
+    bytes_up: int
+    bytes_down: int
+    gas: Mapping[str, int]
+    included: tuple[str, ...]
+    excluded: Mapping[str, str]
+    hospitals: Mapping[str, HospitalRecord]
+    evaluation: Evaluation | None
+
+    @property
+    def passes(self) -> int:
+        """Image passes of all hospitals."""
+        return sum(hospital.passes for hospital in self.hospitals.values())
+
+
+def read_rounds(run: RunDirectory) -> tuple[RoundRecord, ...]:
+    """The finalized rounds of a run, in order; none before the first.
+
+    Raises:
+        StoreError: a line is not a round's; names line and field.
+    """
+    records = []
+    for number, line in enumerate(run.read_metrics(), start=1):
+        try:
+            records.append(RoundRecord.model_validate(line))
+        except ValidationError as error:
+            raise StoreError(f"{run.metrics_path}, line {number}: {explain(error)}") from None
+    return tuple(records)
+
+
+def gas_by_round(records: Sequence[RoundRecord]) -> tuple[int, ...]:
+    """Gas between the end of the round before and the end of each; the first also deploys and registers."""
+    spent = []
+    before: Mapping[str, int] = {}
+    for record in records:
+        # A coordinator that was started again counts from nothing.
+        restarted = any(record.gas.get(kind, 0) < gas for kind, gas in before.items())
+        earlier = 0 if restarted else sum(before.values())
+        spent.append(sum(record.gas.values()) - earlier)
+        before = record.gas
+    return tuple(spent)
+
+
+def round_table(records: Sequence[RoundRecord]) -> Table:
+    """One row a round: its figures, its time, its bytes and its gas."""
+    rows = []
+    for record, gas in zip(records, gas_by_round(records), strict=True):
+        evaluation = record.evaluation
+        left_out = f" (−{len(record.excluded)})" if record.excluded else ""
+        rows.append(
+            (
+                str(record.round),
+                f"{len(record.included)}{left_out}",
+                figure(evaluation.macro) if evaluation else "not evaluated",
+                figure(evaluation.competition) if evaluation else "not evaluated",
+                f"{record.seconds:,.1f}",
+                f"{record.ledger_seconds + record.verify_seconds:,.2f}",
+                f"{record.bytes_up / 1e6:,.1f}",
+                f"{record.bytes_down / 1e6:,.1f}",
+                f"{gas:,}",
+            )
+        )
+    return Table(
+        title="Rounds",
+        header=(
+            "round",
+            "updates",
+            "mean AUROC",
+            "mean of five tasks",
+            "seconds",
+            "ledger and verifying, s",
+            "MB up",
+            "MB down",
+            "gas",
+        ),
+        rows=tuple(rows),
+        notes=(
+            "Bytes are those of all hospitals together; 1 MB is 10⁶ bytes. "
+            "The first round's gas has the contract's deployment and the registrations in it.",
+        ),
+    )

@@ -1,0 +1,88 @@
+"""Tables of one model's evaluation: by label, and by hospital."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fedcxr.data.labels import COMPETITION_LABELS
+from fedcxr.evaluation.scores import Estimate, Evaluation, MeanScore, Scores
+from fedcxr.report.tables import UNDEFINED, Table, figure
+
+METHOD = (
+    "AUROC per study: the highest probability of its views, against labels of 1 and 0; uncertain and blank "
+    "labels are left out."
+)
+
+
+def label_table(evaluation: Evaluation) -> Table:
+    """Every label's AUROC with its interval and counts, then the two means."""
+    rows = [
+        (
+            f"{score.label} *" if score.label in COMPETITION_LABELS else score.label,
+            figure(score) if score.value is not None else f"{UNDEFINED}: {score.undefined}",
+            f"{score.positives:,}",
+            f"{score.negatives:,}",
+        )
+        for score in evaluation.labels
+    ]
+    rows.append(
+        (mean_name(evaluation.competition, "competition tasks *"), figure(evaluation.competition), "", "")
+    )
+    rows.append((mean_name(evaluation.macro, "labels"), figure(evaluation.macro), "", ""))
+    return Table(
+        title=f"AUROC on {evaluation.studies:,} studies ({evaluation.images:,} images)",
+        header=("label", "AUROC [95 %]", "positive", "negative"),
+        rows=tuple(rows),
+        notes=(METHOD, interval_note(evaluation)),
+    )
+
+
+def hospital_table(evaluation: Evaluation) -> Table:
+    """The two means and the five competition tasks on each hospital's own studies."""
+    parts: list[tuple[str, Scores]] = [*evaluation.hospitals.items(), ("all", evaluation)]
+    rows = [
+        (
+            name,
+            f"{scores.studies:,}",
+            f"{figure(scores.macro)} ({len(scores.macro.labels)})",
+            f"{figure(scores.competition)} ({len(scores.competition.labels)})",
+            *(figure(scores.label(label)) for label in COMPETITION_LABELS),
+        )
+        for name, scores in parts
+    ]
+    return Table(
+        title="AUROC by hospital, each on its own validation studies",
+        header=("hospital", "studies", "mean (labels)", "mean of five (tasks)", *COMPETITION_LABELS),
+        rows=tuple(rows),
+        notes=(
+            "In brackets behind a mean: over how many labels it goes. Hospitals differ in which labels have "
+            "both classes, so their means are not means of the same thing.",
+        ),
+    )
+
+
+def mean_name(score: MeanScore, what: str) -> str:
+    """``Mean of 4 of 5 competition tasks``."""
+    return f"Mean of {len(score.labels)} of {score.of} {what}"
+
+
+def interval_note(evaluation: Evaluation) -> str:
+    """What the intervals are, and which rest on fewer resamples than were drawn."""
+    if not evaluation.bootstrap:
+        return "No intervals: no bootstrap was asked for."
+    drawn = evaluation.bootstrap
+    note = f"[95 %]: percentile bootstrap over studies, {drawn:,} resamples."
+    named: list[tuple[str, Estimate]] = [(score.label, score) for score in evaluation.labels]
+    named += [("the mean of five", evaluation.competition), ("the mean", evaluation.macro)]
+    return note + _short_counts(named, drawn)
+
+
+def _short_counts(named: Iterable[tuple[str, Estimate]], drawn: int) -> str:
+    short = [
+        f"{name} {score.resamples:,}"
+        for name, score in named
+        if score.value is not None and score.resamples < drawn
+    ]
+    if not short:
+        return ""
+    return f" A resample with one class only does not count; those that did: {', '.join(short)}."

@@ -1,0 +1,130 @@
+"""``RUN/summary.md``: what came out of a run, for people, with the commands that check it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fedcxr.config import Config
+from fedcxr.errors import StoreError
+from fedcxr.evaluation.comparison import Comparison, Kind
+from fedcxr.evaluation.scores import Evaluation
+from fedcxr.report.comparison import comparison_table, own_table
+from fedcxr.report.curves import draw_curves
+from fedcxr.report.rounds import RoundRecord, read_rounds, round_table
+from fedcxr.report.scores import hospital_table, label_table
+from fedcxr.report.tables import figure
+from fedcxr.store.run_directory import RunDirectory, write_text
+
+CURVES = "auroc.png"
+COMPARISON = Path("baselines", "comparison.json")
+
+
+def write_comparison(run: RunDirectory, comparison: Comparison) -> Path:
+    """Write ``RUN/baselines/comparison.json``; the next summary shows it."""
+    path = run.root / COMPARISON
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, comparison.to_json() + "\n")
+    return path
+
+
+def read_comparison(run: RunDirectory) -> Comparison | None:
+    """What :func:`write_comparison` left, or None.
+
+    Raises:
+        StoreError: it cannot be read.
+        DataError: it is damaged.
+    """
+    path = run.root / COMPARISON
+    try:
+        return Comparison.from_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path}: cannot be read: {error}") from None
+
+
+def write_summary(run: RunDirectory) -> Path:
+    """Write ``summary.md`` and its picture from what the run directory holds; may be called at any round.
+
+    Raises:
+        StoreError: a file of the run is damaged, or the summary cannot be written.
+    """
+    config, records, comparison = run.config, read_rounds(run), read_comparison(run)
+    history = {record.round: record.evaluation for record in records if record.evaluation}
+    sections = [_opening(config, records)]
+    if history:
+        references = {}
+        if comparison and (pooled := comparison.of_kind(Kind.POOLED)[0].evaluation.macro.value) is not None:
+            references["pooled"] = pooled
+        draw_curves(history, run.root / CURVES, title=_title(config), references=references)
+        sections.append(_results(history[max(history)], max(history)))
+    elif records:
+        sections.append("No released model was evaluated: the run has no validation set.\n")
+    if comparison:
+        sections += ["## Against the baselines\n", comparison_table(comparison).markdown()]
+        if (own := own_table(comparison)).rows:
+            sections.append(own.markdown())
+    if records:
+        sections += ["## Rounds\n", round_table(records).markdown(), _exclusions(records)]
+    sections.append(_check(run))
+    write_text(run.summary_path, "\n".join(section for section in sections if section))
+    return run.summary_path
+
+
+def _title(config: Config) -> str:
+    return f"{config.name}: {'SYNTHETIC chest X-rays, ' if config.data.phantom else ''}{config.model.name}"
+
+
+def _opening(config: Config, records: tuple[RoundRecord, ...]) -> str:
+    lines = [f"# {config.name}\n"]
+    if config.data.phantom:
+        lines.append("**The images are SYNTHETIC**; the figures say nothing about patients.\n")
+    training = config.training
+    done, asked = len(records), config.federation.rounds
+    state = "" if done == asked else " (unfinished: the same command continues it)"
+    facts = [
+        f"rounds: {done} of {asked}{state}, {training.local_epochs} local epochs each",
+        f"hospitals: partition {config.partition.scheme}",
+        f"model: {config.model.name}, {config.data.size} px, seed {config.seed}",
+        f"computed on {training.device} in {training.precision}, {training.memory_format}, "
+        f"{training.threads} threads a hospital",
+        f"configuration digest: `{config.digest().hex()}`",
+    ]
+    if records:
+        facts.append(f"last released model: round {records[-1].round}, digest `{records[-1].model}`")
+        facts.append(f"image passes: {sum(record.passes for record in records):,}, of all hospitals")
+    return "\n".join([*lines, *(f"- {fact}" for fact in facts)]) + "\n"
+
+
+def _results(evaluation: Evaluation, number: int) -> str:
+    parts = [
+        f"## After round {number}\n",
+        f"Mean AUROC {figure(evaluation.macro)} over {len(evaluation.macro.labels)} labels; "
+        f"{figure(evaluation.competition)} over {len(evaluation.competition.labels)} of the five "
+        "competition tasks.\n",
+        f"![AUROC per round]({CURVES})\n",
+        label_table(evaluation).markdown(),
+    ]
+    if evaluation.hospitals:
+        parts.append(hospital_table(evaluation).markdown())
+    return "\n".join(parts)
+
+
+def _exclusions(records: tuple[RoundRecord, ...]) -> str:
+    lines = [
+        f"- round {record.round}, {address}: {why}"
+        for record in records
+        for address, why in record.excluded.items()
+    ]
+    return (
+        "\n".join(["Accepted by the contract and left out of the model:", "", *lines]) + "\n" if lines else ""
+    )
+
+
+def _check(run: RunDirectory) -> str:
+    name = run.root.name
+    return (
+        "## Check it\n\n"
+        f"`fedcxr audit {name}` recomputes every released model from the ledger and the store; "
+        f"`fedcxr predict {name} --data ROOT --csv FILE --out P.csv` uses the last one.\n"
+    )
