@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import torch
+from flwr.server.superlink.fleet.vce.backend.backend import BackendConfig
 
 from fedcxr.config import Config
 from fedcxr.errors import GridError
@@ -76,7 +77,7 @@ class RayResources:
             object_store=max(_LEAST_STORE, _COPIES * actors * model_bytes),
         )
 
-    def backend_config(self, scratch: str) -> dict[str, ConfigRecordValues]:
+    def backend_config(self, scratch: str) -> BackendConfig:
         """What Flower's Ray backend is told; ``scratch`` is the directory of Ray's logs and sockets."""
         return {
             "init_args": {
