@@ -13,7 +13,6 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from fedcxr.errors import FedcxrError, GridError
@@ -68,23 +67,26 @@ def simulate_on_ray(
     resources = RayResources.plan(config, hospitals, model_bytes=4 * layout.size)
     scratch = _make_scratch()
     simulation = RaySimulation(run.root.absolute(), hospitals, resources, scratch, server_app, client_app)
-    ours, theirs = Pipe()
-    with ours:
-        with theirs:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "server.ray_process", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                env=flower_environment(scratch / "flwr"),
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
-        error = _run(simulation, process, ours)
+    error: FedcxrError | None = None
+    try:
+        error = _run(simulation)
+    finally:
+        if not isinstance(error, GridError):  # that one's message points into it
+            shutil.rmtree(scratch, ignore_errors=True)
     if error is not None:
         raise error
-    shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _run(simulation: RaySimulation, process: subprocess.Popen[bytes], pipe: Connection) -> FedcxrError | None:
+def _run(simulation: RaySimulation) -> FedcxrError | None:
+    pipe, theirs = Pipe()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "server.ray_process", str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            env=flower_environment(simulation.scratch / "flwr"),
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+        )
     try:
         pipe.send(simulation)
         error: FedcxrError | None = pipe.recv()

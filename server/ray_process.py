@@ -6,17 +6,21 @@ simulation runs in a thread beside it, for Flower's engine heeds neither signals
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import signal
 import sys
 import threading
+import warnings
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import tomli_w
 from flwr.app import Context, RecordDict, UserConfig
+from flwr.serverapp import Grid, ServerApp
 
 # Its public sister run_simulation is deprecated and knows no run configuration; `flwr run` uses this one.
 from flwr.simulation.run_simulation import _run_simulation
@@ -29,76 +33,95 @@ from server import session
 from server.logfile import FORMAT
 from server.ray_grid import RaySimulation
 
-_ENDED = 128 + signal.SIGTERM  # as a shell would say it
-
 
 class EndedFromOutsideError(Exception):
     """A signal came, or the parent is gone."""
+
+
+Outcomes = SimpleQueue[FedcxrError | EndedFromOutsideError | None]
 
 
 def main() -> None:
     """Run what the parent sends, report how it went, and leave nothing behind."""
     pipe = Connection(int(sys.argv[1]))
     os.set_inheritable(pipe.fileno(), False)
-    outcome: SimpleQueue[FedcxrError | EndedFromOutsideError | None] = SimpleQueue()
+    outcomes: Outcomes = SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: outcome.put(EndedFromOutsideError()))
+        signal.signal(number, lambda *_: outcomes.put(EndedFromOutsideError()))
     simulation: RaySimulation = pipe.recv()
-    threading.Thread(target=_watch, args=(pipe, outcome), daemon=True).start()
-    threading.Thread(target=_carry, args=(simulation, outcome), daemon=True).start()
-    ended = outcome.get()
-    if isinstance(ended, EndedFromOutsideError):
+    threading.Thread(target=_watch, args=(pipe, outcomes), daemon=True).start()
+    threading.Thread(target=_carry, args=(simulation, outcomes), daemon=True).start()
+    outcome = outcomes.get()
+    if isinstance(outcome, EndedFromOutsideError):
         _clear_up(simulation)
-        status = _ENDED
+        status = 128 + signal.SIGTERM  # as a shell would say it
     else:
-        status = ended.exit_code if ended else 0
-        pipe.send(ended)
-    session.end(os.getsid(0))
+        status = outcome.exit_code if outcome else 0
+        pipe.send(outcome)
     sys.stdout.flush()
+    # Ray in this process complains on stderr of the end of its daemons. All that they hold is scratch, so
+    # they are not asked to leave, which would take them seconds.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    session.end(os.getsid(0))
     os._exit(status)  # threads of Flower's that never end would keep a usual exit waiting
 
 
-def _watch(pipe: Connection, outcome: SimpleQueue[FedcxrError | EndedFromOutsideError | None]) -> None:
+def _watch(pipe: Connection, outcomes: Outcomes) -> None:
     try:
         pipe.recv()  # the parent says nothing more; it can only hang up
     except (EOFError, OSError):
-        outcome.put(EndedFromOutsideError())
+        outcomes.put(EndedFromOutsideError())
 
 
-def _carry(
-    simulation: RaySimulation, outcome: SimpleQueue[FedcxrError | EndedFromOutsideError | None]
-) -> None:
-    try:
-        _simulate(simulation)
-    except FedcxrError as error:
-        outcome.put(error)
-    except BaseException as error:
-        logging.getLogger("flwr").exception("the simulation stopped")
-        cause = error.__cause__ or error
-        outcome.put(
-            GridError(
-                f"the simulation stopped: {type(cause).__name__}: {cause}; "
-                f"see {RunDirectory(simulation.run).log_path}, and Ray's logs in {simulation.scratch}."
-            )
-        )
-    else:
-        outcome.put(None)
-
-
-def _simulate(simulation: RaySimulation) -> None:
+def _carry(simulation: RaySimulation, outcomes: Outcomes) -> None:
+    """Run Flower's engine. The first outcome counts: the engine lives on a while after the server's end."""
     _log_flower_to(RunDirectory(simulation.run).log_path)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
     run_config: UserConfig = {"run": str(simulation.run), "hospitals": simulation.hospitals}
-    _run_simulation(
-        num_supernodes=simulation.hospitals,
-        exit_event=EventType.PYTHON_API_RUN_SIMULATION_LEAVE,
-        server_app_attr=simulation.server_app,
-        client_app_attr=simulation.client_app,
-        server_app_context=Context(
-            run_id=0, node_id=0, node_config={}, state=RecordDict(), run_config=run_config
-        ),
-        backend_config=simulation.resources.backend_config(str(simulation.scratch)),
-        app_dir=str(_write_app(simulation, run_config)),
-        is_app=True,
+    context = Context(run_id=0, node_id=0, node_config={}, state=RecordDict(), run_config=run_config)
+    watched = ServerApp()
+
+    @watched.main()
+    def run_server(grid: Grid, context: Context) -> None:
+        try:
+            server_app(grid, context)
+        except BaseException as error:
+            outcomes.put(_explain(error, simulation))
+        else:
+            outcomes.put(None)
+
+    try:
+        # Both here: the engine would import one in each of two threads, which can deadlock.
+        server_app = _load(simulation.server_app)
+        _load(simulation.client_app)
+        _run_simulation(
+            num_supernodes=simulation.hospitals,
+            exit_event=EventType.PYTHON_API_RUN_SIMULATION_LEAVE,
+            server_app=watched,
+            client_app_attr=simulation.client_app,
+            server_app_context=context,
+            backend_config=simulation.resources.backend_config(str(simulation.scratch)),
+            app_dir=str(_write_app(simulation, run_config)),
+            is_app=True,
+        )
+    except BaseException as error:
+        outcomes.put(_explain(error, simulation))
+
+
+def _load(reference: str) -> Any:
+    module, _, name = reference.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _explain(error: BaseException, simulation: RaySimulation) -> FedcxrError:
+    if isinstance(error, FedcxrError):
+        return error
+    logging.getLogger("flwr").error("the simulation stopped", exc_info=error)
+    while error.__cause__ is not None:  # Flower wraps what went wrong in sentences that say that it did
+        error = error.__cause__
+    return GridError(
+        f"the simulation stopped: {type(error).__name__}: {error}; "
+        f"see {RunDirectory(simulation.run).log_path}, and Ray's logs in {simulation.scratch}."
     )
 
 

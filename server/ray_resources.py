@@ -84,6 +84,7 @@ class RayResources:
                 "num_cpus": self.cpus,
                 "num_gpus": self.gpus,
                 "object_store_memory": self.object_store,
+                "logging_level": "ERROR",
                 "log_to_driver": False,  # the terminal belongs to the progress display
                 "_temp_dir": scratch,
             },
