@@ -5,11 +5,11 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from fedcxr.evaluation.metrics import Evaluation
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from fedcxr.evaluation.scores import Evaluation
 from server.events import Event, FederationStarted, HospitalAnswered, RoundFinalized, RoundOpened
 
 

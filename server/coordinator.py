@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
 
-from fedcxr.evaluation.metrics import Evaluation
-from fedcxr.ledger.protocol import Ledger
 from flwr.serverapp import Grid
 
 from fedcxr.aggregation.weighted_sum import WeightedSum
 from fedcxr.errors import FederationError, QuorumError
+from fedcxr.evaluation.scores import Evaluation
+from fedcxr.ledger.protocol import Ledger
 from fedcxr.messages import RegisterRequest
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from fedcxr.evaluation.metrics import Evaluation
-
+from fedcxr.evaluation.scores import Evaluation
 from fedcxr.update.metrics import HospitalMetrics
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 
+from fedcxr.config import Config
 from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.protocol import Ledger
 from fedcxr.ledger.unrecorded import UnrecordedLedger
 from fedcxr.models.registry import create_model
-
-from fedcxr.config import Config
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import LedgerFacts, RunDirectory
 from fedcxr.update import model_file
@@ -68,6 +67,7 @@ def open_ledger(run: RunDirectory, layout: Layout, chain: EmbeddedChain | None) 
         return UnrecordedLedger(federation=federation, genesis_digest=genesis_digest)
     if (run.root / "ledger.json").exists():
         return FederationLedger.attach(chain.w3, run.read_facts().contract, account=identity.account)
+    chain.fund(identity.account.address)
     ledger = FederationLedger.deploy(
         chain.w3,
         identity.account,

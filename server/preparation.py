@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedcxr.data.phantom import generate
-from fedcxr.report.shards import draw
-
 from fedcxr.config import Config
 from fedcxr.data.cache import ImageCache, prepare
 from fedcxr.data.chexpert import ChexpertTable, read_table
 from fedcxr.data.partition import Partition, make_partition
+from fedcxr.data.phantom import generate
 from fedcxr.errors import ConfigError
+from fedcxr.evaluation.validation_set import ValidationSet
+from fedcxr.report.shards import draw
 from fedcxr.store.hospital_settings import HospitalData, HospitalSettings
 from fedcxr.store.run_directory import RunDirectory, write_text
 from fedcxr.training.measure import resolve
@@ -108,12 +108,11 @@ def make_evaluator(run: RunDirectory) -> Evaluator | None:
     if run.partition_path.exists():
         partition = Partition.read(run.partition_path)
         hospitals = {name: partition.rows(table, name) for name in partition.names}
-    return Evaluator(config, cache.images, table.labels, table.study_codes, hospitals)
+    return Evaluator(config, ValidationSet(cache.images, table.labels, table.study_codes, hospitals))
 
 
 def _cache(run: RunDirectory, split: str) -> Path:
-    configured = run.config.data.cache
-    return (Path(configured).expanduser() if configured else run.cache.absolute()) / split
+    return run.config.data.cache_path(run.cache).absolute() / split
 
 
 def _decode(run: RunDirectory, split: str, table: ChexpertTable, progress: Progress) -> ImageCache:

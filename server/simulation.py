@@ -38,3 +38,6 @@ def on_local_grid(run: RunDirectory, hospitals: int) -> None:
     nodes: list[UserConfig] = [{"partition-id": i, "num-partitions": hospitals} for i in range(hospitals)]
     context = Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config=run_config)
     server_app(LocalGrid(client_app, nodes, run_config), context)
+
+
+CARRIERS: dict[str, Carry] = {"local": on_local_grid}

@@ -41,12 +41,16 @@ def simulate(
 
 def run_simulation(config: "Config", out: Path, grid: GridName, *, baselines: bool) -> None:
     """Prepare a run, carry it to its end on a grid, and write its summary."""
-    from server.ray_grid import simulate_on_ray
+    from rich.console import Console
 
-    from server.simulation import on_local_grid, simulate
+    from fedcxr.report.comparison import comparison_table
+    from fedcxr.report.summary import write_summary
+    from server import console, simulation
+    from server.comparison import compare
 
-    run = simulate(config, out, on_local_grid if grid is GridName.LOCAL else simulate_on_ray)
+    run = simulation.simulate(config, out, simulation.CARRIERS[grid.value])
     if baselines:
-        from server.comparison import compare
-
-        compare(run)
+        with console.Console() as shown:
+            comparison = compare(run, shown.progress)
+        Console().print(comparison_table(comparison).rich())
+    Console(highlight=False).print(f"summary: {write_summary(run)}", soft_wrap=True)

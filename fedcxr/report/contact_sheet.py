@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,10 +48,20 @@ def contact_sheet(
     font = ImageFont.load_default(11)
     for line, name in enumerate(chosen):
         rows = _choose(table, name, columns)
-        pen.text((3, line * height + 1), f"{name}", fill=_INK, font=font)
+        pen.text((3, line * height + 1), name, fill=_INK, font=font)
         for column, row in enumerate(rows):
             sheet.paste(_picture(table, int(row), name, cell), (column * cell, line * height + _CAPTION))
     return sheet
+
+
+def write_sheet(sheet: Image.Image, path: Path) -> None:
+    """Write a sheet as a PNG of 40 greys and the ink: a third of the bytes, and no difference to the eye."""
+    greys = np.linspace(0, 255, 40).round().astype(np.uint8)
+    colours = [value for grey in greys.tolist() for value in (grey, grey, grey)] + list(_INK)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(colours)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.quantize(palette=palette, dither=Image.Dither.NONE).save(path, "PNG", optimize=True)
 
 
 def _choose(table: ChexpertTable, name: str, count: int) -> NDArray[np.int64]:

@@ -115,9 +115,7 @@ def _draw_hospitals(axes: Axes, rounds: NDArray[np.int64], history: Mapping[int,
         seen = ~np.isnan(stacked).all(axis=0)
         median = np.full(len(rounds), np.nan)
         median[seen] = np.nanmedian(stacked[:, seen], axis=0)
-        axes.plot(
-            rounds, median, color=_ALL, marker="o", markersize=4, label=f"median of {len(lines)} hospitals"
-        )
+        axes.plot(rounds, median, color=_ALL, marker="o", markersize=4, label=f"median of {len(lines)}")
     else:
         for index, (name, values) in enumerate(lines.items()):
             studies = last.hospitals[name].studies if name in last.hospitals else 0
@@ -136,7 +134,7 @@ def _draw_hospitals(axes: Axes, rounds: NDArray[np.int64], history: Mapping[int,
         axes.text(
             0.01,
             0.01,
-            f"undefined in every round: {shown}",
+            f"never defined: {shown}",
             transform=axes.transAxes,
             fontsize=8,
             color=_GREY,

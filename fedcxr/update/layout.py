@@ -131,12 +131,12 @@ class Layout:
         """
         self.check(vector)
         state = model.state_dict()
-        source = torch.from_numpy(vector)
         with torch.no_grad():
             for spec, place in zip(self.tensors, self.slices, strict=True):
                 if spec.name not in state or tuple(state[spec.name].shape) != spec.shape:
                     raise LayoutError(f"{spec.name}: the model has no such tensor of shape {spec.shape}.")
-                state[spec.name].copy_(source[place].view(spec.shape))
+                # A copy, for torch does not take the read-only memory of a message.
+                state[spec.name].copy_(torch.from_numpy(vector[place].reshape(spec.shape).copy()))
 
     def check(self, vector: NDArray[np.generic]) -> None:
         """Raises LayoutError unless ``vector`` is one-dimensional and of :attr:`size` values."""

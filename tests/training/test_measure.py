@@ -1,5 +1,6 @@
 """Start-up measurement and the trainer's benchmark."""
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -39,6 +40,17 @@ def test_only_what_is_auto_changes(make_config: MakeConfig) -> None:
 def test_a_resolved_configuration_is_not_measured_again(make_config: MakeConfig) -> None:
     config = make_config()
     assert resolve(config) == (config, [])
+
+
+def test_a_busy_machine_stops_measuring_and_takes_what_it_knows(make_config: MakeConfig) -> None:
+    seconds = itertools.count(step=15)
+    config = make_config(memory_format="auto", precision="auto")
+    resolved, measurements = resolve(config, clock=lambda: float(next(seconds)))
+    assert resolved.resolved
+    assert [(m.precision, m.memory_format) for m in measurements if m.chosen] == [
+        (resolved.training.precision, resolved.training.memory_format)
+    ]
+    assert len(measurements) == 2  # of four: the clock stood at 15, then at 30
 
 
 def test_cuda_is_taken_where_it_is(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from fedcxr.seeds import derive_seed
 
 Field: TypeAlias = NDArray[np.float32]
 
-BINS = 2048  # of a tabulated curve: finer than a pixel at 1024 px
+BINS = 1024  # of a tabulated curve: two a pixel at 320 px, and every edge is seven wide
 EXTENT = 1.6  # a table spans [-EXTENT, EXTENT]; no pose moves a pixel beyond it
 TREES = 12  # vessel trees in the pool: two a patient, so 144 pairs
 TABLE_AXIS: Field = ((np.arange(BINS) + 0.5) / BINS * 2 * EXTENT - EXTENT).astype(np.float32)
@@ -64,8 +64,7 @@ class Atlas:
         if basis is None:
             basis = self._bases[cells] = _spline_basis(self.size, cells)
         knots = rng.standard_normal((cells + 3, cells + 3), dtype=np.float32)
-        field: Field = basis @ knots @ basis.T
-        return field
+        return np.asarray(basis @ knots @ basis.T, np.float32)
 
 
 @lru_cache(maxsize=2)

@@ -41,6 +41,7 @@ class Anatomy:
     fat: float  # of the chest wall
     bone: float  # 1 is average mineralisation
     rib_spacing: float
+    marking: float  # how strongly the lung's vessels show
     female: bool
     stomach_bubble: bool
     trees: tuple[int, int]  # vessel trees of the right and left lung
@@ -106,7 +107,7 @@ class Chest:
         self.filled: Field = np.zeros_like(self.u)
         self.added: Field = np.zeros_like(self.u)
         self.vessels: Field = self._sample(atlas.trees, a.trees)
-        self.marking = 0.17
+        self.marking = anatomy.marking
 
     def along_u(self, curve: NDArray[np.floating]) -> Field:
         """A curve tabulated over u (see ``TABLE_AXIS``), at every pixel."""
@@ -136,7 +137,7 @@ class Chest:
         to_skin = self.along_v(_skin(a)) - self.au
         below = ramp(-self.to_diaphragm - np.float32(0.08), 0.30)
         heart = ramp(self.to_heart, max(0.03, self.atlas.edge))
-        tissue = np.float32(0.42) + np.float32(0.20) * np.clip(to_skin * np.float32(3.5), 0, 1)
+        tissue: Field = np.float32(0.42) + np.float32(0.20) * np.clip(to_skin * np.float32(3.5), 0, 1)
         tissue += below * np.float32(0.20)
         tissue += heart * (np.float32(0.12) + np.float32(0.5) * np.clip(self.to_heart, 0, 0.22))
         tissue += self._bones(heart)
@@ -172,28 +173,25 @@ class Chest:
         distance = (self.v - self.along_u(centre)) * np.float32(1 / 0.030)
         shaft = np.clip(np.float32(1.3) - distance * distance, 0, 1)
         ribs += shaft * self.along_u(0.09 * np.clip((across - 0.07) / 0.03, 0, 1))
-        spine = np.clip(1.25 - (TABLE_AXIS / 0.095) ** 4, 0, 1) * 0.055
         discs = 1 + 0.35 * np.cos(down * (2 * np.pi / (a.rib_spacing * 0.98)))
-        ribs += self.along_u(spine) * self.along_v(discs)
+        ribs += self.along_u(_SPINE) * self.along_v(discs)
         blade = 0.60 if self.pose.anteroposterior else 0.76
         over = self.au - self.along_v(blade + 0.25 * (down + 0.3))
         window = np.clip((down + 0.80) / 0.1, 0, 1) * np.clip((-0.02 - down) / 0.3, 0, 1)
         ribs += ramp(over, 0.04) * self.along_v(0.05 * window)
         return ribs * np.float32(a.bone)
 
-    def _rib_phase(self, course: NDArray[np.floating], spacing: float) -> NDArray[np.int32]:
+    def _rib_phase(self, course: NDArray[np.floating], spacing: float) -> NDArray[np.intp]:
         """Position within a rib's period, in 64ths, for ribs that follow ``course`` over u."""
         phase = self.v - self.along_u(course)
         phase *= np.float32(64 / spacing)
         phase += np.float32(64 * 64 - self.anatomy.apex * 64 / spacing)
-        return phase.astype(np.int32) & 63
+        return phase.astype(np.intp) & 63
 
     def _soft_parts(self) -> Field:
-        a, down = self.anatomy, TABLE_AXIS
-        lumen = -0.11 * np.exp(-((TABLE_AXIS - 0.01) ** 4) / 0.04**4)  # the trachea, down to the carina
-        parts = self.along_u(lumen) * self.along_v(np.clip((-0.26 - down) / 0.1, 0, 1))
-        hila = 0.11 * np.exp(-(((np.abs(TABLE_AXIS) - 0.16) / 0.075) ** 2))
-        parts += self.along_u(hila) * self.along_v(np.exp(-(((down + 0.05) / 0.13) ** 2)))
+        a = self.anatomy
+        parts = self.along_u(_TRACHEA[0]) * self.along_v(_TRACHEA[1])
+        parts += self.along_u(_HILA[0]) * self.along_v(_HILA[1])
         if a.female:
             fold = (self.au - np.float32(0.44)) ** 2 + (self.v - np.float32(0.22)) ** 2
             parts += ramp(np.float32(0.33**2) - fold, 0.05) * np.float32(0.07)
@@ -205,24 +203,26 @@ class Chest:
 
     def _sample(self, pool: Field, pair: tuple[int, int]) -> Field:
         side = pool.shape[1]
-        column = np.clip(self.au * np.float32(side / TREE_WIDTH), 0, side - 1).astype(np.int32)
+        column = np.clip(self.au * np.float32(side / TREE_WIDTH), 0, side - 1).astype(np.intp)
         row = np.clip((self.v - np.float32(TREE_TOP)) * np.float32(side / TREE_HEIGHT), 0, side - 1)
-        place = row.astype(np.int32) * side + column
-        place += np.where(self.u < 0, pair[0] * side * side, pair[1] * side * side).astype(np.int32)
+        place = row.astype(np.intp) * side + column
+        place += np.where(self.u < 0, pair[0] * side * side, pair[1] * side * side).astype(np.intp)
         sampled: Field = pool.ravel().take(place)
         return sampled
 
 
-def _bins(coordinate: Field) -> NDArray[np.int32]:
-    return ((coordinate + np.float32(EXTENT)) * np.float32(BINS / (2 * EXTENT))).astype(np.int32)
+def _bins(coordinate: Field) -> NDArray[np.intp]:
+    return ((coordinate + np.float32(EXTENT)) * np.float32(BINS / (2 * EXTENT))).astype(np.intp)
 
 
-def _diaphragm(a: Anatomy) -> NDArray[np.floating]:
+def _diaphragm(a: Anatomy) -> Field:
     """v of the diaphragm over u: a dome a side, lowest at the wall, where the costophrenic angle is."""
     across = np.abs(TABLE_AXIS)
-    height = np.where(TABLE_AXIS < 0, a.domes[0], a.domes[1])
+    right, left = a.domes
+    height = right + (left - right) * np.clip(TABLE_AXIS * 4 + 0.5, 0, 1)
     reach = np.where(across < 0.38, 0.75, a.half_width - 0.38)  # steep to the wall, flat to the midline
-    return a.base - height * (1 - np.clip(np.abs(across - 0.38) / reach, 0, 1) ** 2)
+    curve: Field = a.base - height * (1 - np.clip(np.abs(across - 0.38) / reach, 0, 1) ** 2)
+    return curve
 
 
 def _silhouette(a: Anatomy, *, magnified: bool) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
@@ -231,12 +231,11 @@ def _silhouette(a: Anatomy, *, magnified: bool) -> tuple[NDArray[np.floating], N
     width = a.cardiothoracic * 2 * a.half_width
     if magnified:  # AP: the heart is further from the detector
         width *= 1.06
-    stalk = np.where(v < -0.62, 0.085, a.mediastinum)
-    stalk = np.convolve(np.pad(stalk, 60, mode="edge"), np.ones(121) / 121, mode="valid")
-    knob = 0.055 * np.exp(-(((v + 0.37) / 0.075) ** 2)) + 0.045 * np.exp(-(((v + 0.13) / 0.08) ** 2))
-    atrium = 0.34 * width * np.sqrt(np.clip(1 - ((v - 0.22) / 0.36) ** 2, 0, 1))
-    ventricle = 0.66 * width * np.sqrt(np.clip(1 - ((v - 0.30) / 0.42) ** 2, 0, 1)) ** 1.25
-    return _smooth_max(stalk, atrium), _smooth_max(stalk + knob, ventricle)
+    floor = a.base - 0.42 * sum(a.domes)  # the heart rests on the diaphragm, its widest part just above
+    stalk = 0.085 + (a.mediastinum - 0.085) * np.clip((v + 0.72) / 0.20, 0, 1)
+    atrium = 0.34 * width * np.sqrt(np.clip(1 - ((v - floor + 0.19) / 0.36) ** 2, 0, 1))
+    ventricle = 0.66 * width * np.sqrt(np.clip(1 - ((v - floor + 0.11) / 0.42) ** 2, 0, 1)) ** 1.25
+    return _smooth_max(stalk, atrium), _smooth_max(stalk + _KNOB, ventricle)
 
 
 def _smooth_max(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -261,3 +260,17 @@ def _rib_profile() -> Field:
 
 
 _RIB = _rib_profile()
+
+# Curves that are the same in every chest: over u, and over v where there are two.
+_SPINE = np.clip(1.25 - (TABLE_AXIS / 0.095) ** 4, 0, 1) * 0.055
+_TRACHEA = (  # air, down to the carina
+    -0.11 * np.exp(-((TABLE_AXIS - 0.01) ** 4) / 0.04**4),
+    np.clip((-0.26 - TABLE_AXIS) / 0.1, 0, 1),
+)
+_HILA = (
+    0.11 * np.exp(-(((np.abs(TABLE_AXIS) - 0.16) / 0.075) ** 2)),
+    np.exp(-(((TABLE_AXIS + 0.05) / 0.13) ** 2)),
+)
+# The left border above the ventricle, over v: the aortic knob and the pulmonary artery.
+_KNOB = 0.055 * np.exp(-(((TABLE_AXIS + 0.37) / 0.075) ** 2))
+_KNOB += 0.045 * np.exp(-(((TABLE_AXIS + 0.13) / 0.08) ** 2))

@@ -50,14 +50,14 @@ def reshape(anatomy: Anatomy, signs: tuple[Sign, ...]) -> Anatomy:
     """The anatomy after what ``signs`` do to it as a whole: heart, mediastinum, diaphragm, shift."""
     for sign in signs:
         if sign.finding == "Cardiomegaly":
-            anatomy = replace(anatomy, cardiothoracic=0.53 + 0.14 * sign.severity)
+            anatomy = replace(anatomy, cardiothoracic=0.525 + 0.14 * sign.severity)
         elif sign.finding == "Enlarged Cardiomediastinum":
-            anatomy = replace(anatomy, mediastinum=0.185 + 0.09 * sign.severity)
+            anatomy = replace(anatomy, mediastinum=0.155 + 0.11 * sign.severity)
         elif sign.finding == "Atelectasis":
             domes = list(anatomy.domes)
             for side in sign.sides:
-                domes[side > 0] += 0.08 + 0.14 * sign.severity
-            pull = sum(sign.sides) * (0.02 + 0.05 * sign.severity)
+                domes[side > 0] += 0.02 + 0.18 * sign.severity
+            pull = sum(sign.sides) * (0.01 + 0.06 * sign.severity)
             anatomy = replace(anatomy, domes=(domes[0], domes[1]), heart_shift=anatomy.heart_shift + pull)
         elif sign.finding == "Pneumothorax":
             push = -sum(sign.sides) * 0.05 * max(0.0, sign.severity - 0.4)
@@ -81,7 +81,7 @@ def _effusion(chest: Chest, sign: Sign, rng: np.random.Generator) -> Field:
     surface = np.full(TABLE_AXIS.shape, EXTENT)
     for side in sign.sides:
         extent = sign.severity * rng.uniform(0.85, 1.1)
-        level = a.base - 0.10 - 0.55 * extent
+        level = a.base - 0.04 - 0.60 * extent
         to_wall = np.interp(level, TABLE_AXIS, chest.wall_curve) - TABLE_AXIS * side
         meniscus = 0.17 * np.exp(-np.clip(to_wall, 0, None) / 0.12)
         meniscus += 0.07 * np.exp(-np.clip(TABLE_AXIS * side - 0.12, 0, None) / 0.09)
@@ -98,7 +98,7 @@ def _pneumothorax(chest: Chest, sign: Sign, rng: np.random.Generator) -> Field:
     """Air at the apex and along the wall: no markings in it, and a thin pleural line at the lung's edge."""
     a = chest.anatomy
     t = np.clip((TABLE_AXIS - a.apex) / (a.base - a.apex), 0, 1)
-    gap = (0.085 + 0.25 * sign.severity * rng.uniform(0.9, 1.1)) * (1 - 0.65 * t)
+    gap = (0.06 + 0.27 * sign.severity * rng.uniform(0.9, 1.1)) * (1 - 0.65 * t)
     above = (chest.v - np.float32(a.apex)) * np.float32(0.62)
     edge = chest.to_wall + above - np.hypot(chest.to_wall - above, np.float32(0.20))  # a rounded minimum
     edge *= np.float32(0.5)
@@ -126,13 +126,13 @@ def _edema(chest: Chest, sign: Sign, rng: np.random.Generator) -> Field:
     haze = chest.along_u(wings) * chest.along_v(0.18 + 0.82 * height)
     haze *= np.clip(np.float32(0.85) + np.float32(0.30) * chest.atlas.cloud(rng, 12), 0.2, 1.4)
     haze *= chest.cavity
-    chest.fill(np.clip(haze * np.float32(0.34 + 0.66 * sign.severity), 0, 0.95))
-    chest.marking += 0.03 + 0.05 * sign.severity
+    chest.fill(np.clip(haze * np.float32(0.16 + 0.80 * sign.severity), 0, 0.95))
+    chest.marking += 0.07 * sign.severity
     period = max(0.052, 2.5 * chest.atlas.pixel)
     lines = np.clip(np.cos(TABLE_AXIS * (2 * np.pi / period)) * 2 - 1, 0, 1)
     lines = lines * np.clip((TABLE_AXIS - 0.02) / 0.1, 0, 1)
     septa = np.clip(np.float32(1.6) - chest.to_wall * np.float32(10), 0, 1) * chest.along_v(lines)
-    chest.added += septa * chest.cavity * np.float32(0.04 + 0.07 * sign.severity)
+    chest.added += septa * chest.cavity * np.float32(0.02 + 0.08 * sign.severity)
     return haze - np.float32(0.45)
 
 
@@ -152,7 +152,7 @@ def _consolidation(chest: Chest, sign: Sign, rng: np.random.Generator) -> Field:
     air = chest.branches(3)
     shown = fill * (np.float32(1) - np.float32(0.65) * air)
     chest.vessels *= np.float32(1) - fill  # vessels are not seen where no air lies beside them
-    chest.fill(shown * np.float32(0.50 + 0.46 * sign.severity))
+    chest.fill(shown * np.float32(0.38 + 0.56 * sign.severity))
     fill -= np.float32(0.4)
     return fill
 
@@ -175,7 +175,7 @@ def _atelectasis(chest: Chest, sign: Sign, rng: np.random.Generator) -> Field:
             band *= ramp(np.float32(rng.uniform(0.14, 0.24) + 0.05 * sign.severity) - along, 0.06)
             np.maximum(whole, band, out=whole)
     whole *= chest.cavity
-    chest.added += whole * np.float32(0.07 + 0.10 * sign.severity)
+    chest.added += whole * np.float32(0.05 + 0.11 * sign.severity)
     chest.fill(whole * np.float32(0.5))
     sides = sum((chest.side(side) for side in sign.sides[1:]), chest.side(sign.sides[0]))
     reach = 0.02 + 0.16 * max(0.0, sign.severity - 0.35)

@@ -60,13 +60,14 @@ def make_patient(seed: int, hospital: Hospital, index: int, split: Split) -> Pat
         half_width=rng.uniform(0.73, 0.84),
         apex=rng.uniform(-0.84, -0.74),
         base=rng.uniform(0.54, 0.70),
-        domes=(rng.uniform(0.25, 0.34), rng.uniform(0.21, 0.30)),
+        domes=(rng.uniform(0.22, 0.36), rng.uniform(0.18, 0.32)),
         cardiothoracic=rng.uniform(0.38, 0.475),
-        mediastinum=rng.uniform(0.105, 0.135),
+        mediastinum=rng.uniform(0.10, 0.15),
         heart_shift=rng.normal(0, 0.012),
         fat=abs(rng.normal(0, 0.08)),
         bone=rng.uniform(0.7, 1.25),
         rib_spacing=rng.uniform(0.128, 0.152),
+        marking=rng.uniform(0.11, 0.23),
         female=female,
         stomach_bubble=bool(rng.random() < 0.4),
         trees=(int(rng.integers(TREES)), int(rng.integers(TREES))),
@@ -91,7 +92,7 @@ def _progress(
     earlier = {sign.finding: sign for sign in before}
     signs = []
     for finding in PAINTERS:
-        chance, fresh, severity = rng.random(), rng.random(), float(rng.beta(1.4, 1.5))
+        chance, fresh, severity = rng.random(), rng.random(), float(rng.beta(1.2, 1.6))
         both, left = rng.random() < _BOTH_SIDES.get(finding, 0.0), rng.random() < 0.5
         if finding in earlier and chance < PERSISTS:
             old = earlier[finding]

@@ -68,7 +68,7 @@ class Scanner:
         drift = rng.normal(0, self.exposure * portable)
         shown -= np.float32(low + drift)
         shown *= np.float32(_STEPS / (high - low))
-        level = np.clip(shown, 0, _STEPS - 1).astype(np.int32)
+        level = np.clip(shown, 0, _STEPS - 1).astype(np.intp)
         curve = np.rint(255 * ((np.arange(_STEPS) + 0.5) / _STEPS) ** self.gamma).astype(np.uint8)
         image = curve.take(level)
         if self.collimation:

@@ -1,0 +1,40 @@
+"""The federation beside its baselines, after a simulation: pooled, and each hospital alone."""
+
+from __future__ import annotations
+
+from clients.disk import HospitalDisk
+from clients.shard import load_shard
+from fedcxr.baselines.comparison import Baselines
+from fedcxr.data.manifest import Partition
+from fedcxr.errors import ConfigError
+from fedcxr.evaluation.comparison import Comparison
+from fedcxr.models.registry import create_model
+from fedcxr.report.rounds import read_rounds
+from fedcxr.report.summary import write_comparison
+from fedcxr.store.run_directory import RunDirectory
+from fedcxr.update import model_file
+from server.preparation import Progress, make_evaluator
+
+
+def compare(run: RunDirectory, progress: Progress) -> Comparison:
+    """Train the baselines under the federation's budget, score all three, and write the comparison.
+
+    Raises:
+        ConfigError: the run has no validation set.
+        DataError, NonFiniteError, ModelError: as :class:`~fedcxr.baselines.comparison.Baselines`.
+    """
+    config = run.config
+    evaluator = make_evaluator(run)
+    if evaluator is None:
+        raise ConfigError("--baselines wants a validation set: data.valid_csv names none.")
+    names = Partition.read(run.partition_path).names
+    shards = {
+        name: load_shard(HospitalDisk(run.hospital(index)), config.data, config.seed)
+        for index, name in enumerate(names)
+    }
+    model = create_model(config.model, seed=config.seed)
+    model_file.load(run.last_model, model)
+    baselines = Baselines(config, shards, evaluator.valid, run.root / "baselines", progress)
+    comparison = baselines.compare(model, passes=sum(record.passes for record in read_rounds(run)))
+    write_comparison(run, comparison)
+    return comparison
