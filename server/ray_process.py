@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -52,18 +53,17 @@ def main() -> None:
     threading.Thread(target=_watch, args=(pipe, outcomes), daemon=True).start()
     threading.Thread(target=_carry, args=(simulation, outcomes), daemon=True).start()
     outcome = outcomes.get()
-    if isinstance(outcome, EndedFromOutsideError):
-        _clear_up(simulation)
-        status = 128 + signal.SIGTERM  # as a shell would say it
-    else:
-        status = outcome.exit_code if outcome else 0
-        pipe.send(outcome)
     sys.stdout.flush()
     # Ray in this process complains on stderr of the end of its daemons. All that they hold is scratch, so
     # they are not asked to leave, which would take them seconds.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-    session.end(os.getsid(0))
-    os._exit(status)  # threads of Flower's that never end would keep a usual exit waiting
+    if isinstance(outcome, EndedFromOutsideError):
+        _clear_up(simulation)
+        session.end(os.getsid(0))  # Ray may end this process here, when it misses its daemons
+        os._exit(128 + signal.SIGTERM)  # as a shell would say it
+    pipe.send(outcome)
+    # Threads of Flower's that never end would keep a usual exit waiting; the parent ends the session.
+    os._exit(outcome.exit_code if outcome else 0)
 
 
 def _watch(pipe: Connection, outcomes: Outcomes) -> None:
@@ -148,9 +148,10 @@ def _log_flower_to(path: Path) -> None:
 
 
 def _clear_up(simulation: RaySimulation) -> None:
-    """What the server would have put back, had it come to its end."""
+    """What the server and the parent would have put back, had they come to their ends."""
     RichConsole().show_cursor()
     RunDirectory(simulation.run).endpoint_path.unlink(missing_ok=True)
+    shutil.rmtree(simulation.scratch, ignore_errors=True)
 
 
 if __name__ == "__main__":
