@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
@@ -56,6 +57,7 @@ class Coordinator:
         self.observer = observer
         self.evaluate = evaluate
         self.store = run.blob_store()
+        self._gas_recorded: Counter[str] = Counter()
 
     def run(self) -> None:
         """Register the hospitals and run the rounds that are left.
@@ -79,14 +81,14 @@ class Coordinator:
                 hospitals={m.address: m.name for m in members.values()},
                 samples={m.address: m.samples for m in members.values()},
                 first_round=first,
-                rounds=config.federation.rounds,
+                rounds=config.federation.total_rounds,
             )
         )
         if first == 1:
             self.run_directory.rewrite_metrics([])
         base = self._finalized_model(first - 1)
         previous = self._finalized_model(first - 2) if first > 1 else None
-        for number in range(first, config.federation.rounds + 1):
+        for number in range(first, config.federation.total_rounds + 1):
             model = self._run_round(number, base, previous, members)
             base, previous = model, base
             self._prune_models(number)
@@ -178,7 +180,7 @@ class Coordinator:
             "verify_seconds": current.cost.verify,
             "bytes_up": current.cost.bytes_up,
             "bytes_down": current.cost.bytes_down,
-            "gas": dict(self.ledger.gas_used),
+            "gas": dict(Counter(self.ledger.gas_used) - self._gas_recorded),
             "included": sorted(current.included),
             "excluded": current.excluded,
             "hospitals": {
@@ -187,6 +189,7 @@ class Coordinator:
             },
             "evaluation": None if evaluation is None else evaluation.to_dict(),
         }
+        self._gas_recorded = Counter(self.ledger.gas_used)
         lines = self.run_directory.read_metrics()
         if [earlier["round"] for earlier in lines] == list(range(1, number)):
             self.run_directory.append_metrics(line)

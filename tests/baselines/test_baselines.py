@@ -1,6 +1,7 @@
 """Baselines: the federation's budget, continued after a kill, compared on one validation set."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,20 @@ def test_compares_federated_pooled_and_alone(tmp_path: Path) -> None:
     files = sorted(path.name for path in (tmp_path / "baselines").iterdir())
     assert files == ["alone-north.safetensors", "alone-south.safetensors", "pooled.safetensors"]
     assert Baselines(config, shards, valid, tmp_path / "baselines").compare(federated, passes=3612) == found
+
+
+def test_shards_that_map_one_file_each_for_itself_are_pooled(tmp_path: Path) -> None:
+    shards = disc_shards(SIZES)
+    np.save(tmp_path / "images.npy", shards["north"].images)
+    np.save(tmp_path / "other.npy", shards["north"].images)
+
+    def mapped(name: str, file: str) -> Examples:
+        return replace(shards[name], images=np.load(tmp_path / file, mmap_mode="r"))
+
+    pooled = pool({name: mapped(name, "images.npy") for name in shards})
+    assert len(pooled) == 64
+    with pytest.raises(DataError, match="one decoded cache"):
+        pool({"north": mapped("north", "images.npy"), "south": mapped("south", "other.npy")})
 
 
 def test_shards_of_different_caches_are_not_pooled() -> None:

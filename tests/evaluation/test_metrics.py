@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from fedcxr.data.chexpert import read_table
 from fedcxr.data.labels import BLANK, COMPETITION_LABELS, LABELS
 from fedcxr.errors import DataError, NonFiniteError
 from fedcxr.evaluation.auroc import auroc
@@ -210,3 +212,17 @@ def test_a_thousand_resamples_of_1500_studies_take_under_two_seconds() -> None:
     started = time.process_time()
     evaluate(*case, bootstrap=1000, seed=0)
     assert time.process_time() - started < 2.0
+
+
+@pytest.mark.real_cxr
+def test_real_labels_leave_undefined_what_no_source_speaks_of(real_cxr: Path) -> None:
+    table = read_table(real_cxr / "valid.csv", real_cxr)
+    oracle = (table.labels == 1).astype(np.float32)
+    guangzhou = np.flatnonzero((table.labels >= 0).sum(axis=1) == 2)  # normal or pneumonia, nothing else
+    found = evaluate(
+        oracle, table.labels, table.study_codes, hospitals={"guangzhou": guangzhou}, bootstrap=50, seed=0
+    )
+    unsaid = {"Enlarged Cardiomediastinum", "Fracture", "Support Devices"}
+    assert {score.label for score in found.labels if score.value is None} == unsaid
+    assert (found.competition.value, found.macro.value, len(found.macro.labels)) == (1.0, 1.0, 11)
+    assert set(found.hospitals["guangzhou"].macro.labels) <= {"No Finding", "Pneumonia"}

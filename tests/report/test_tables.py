@@ -45,8 +45,8 @@ def cells(table: Table, first: str) -> tuple[str, ...]:
     return next(row for row in table.rows if row[0] == first)
 
 
-def rendered(table: Table) -> str:
-    console = Console(file=io.StringIO(), width=250, highlight=False)
+def rendered(table: Table, width: int = 250) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False)
     console.print(table.rich())
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -80,6 +80,13 @@ def test_resamples_that_do_not_count_are_told(evaluation: Evaluation) -> None:
     assert "Cardiomegaly" not in note
 
 
+def test_figures_from_a_handful_of_positives_are_marked(evaluation: Evaluation) -> None:
+    table = label_table(evaluation)
+    assert cells(table, "Pneumonia")[1].endswith("] †")  # one positive study
+    assert not cells(table, "Cardiomegaly *")[1].endswith("†")
+    assert any(note.startswith("† Fewer than 10") for note in table.notes)
+
+
 def test_hospitals_have_their_own_studies_and_an_empty_one_has_no_figure(evaluation: Evaluation) -> None:
     table = hospital_table(evaluation)
     assert [row[:2] for row in table.rows] == [("north", "60"), ("south", "30"), ("west", "0"), ("all", "90")]
@@ -109,7 +116,7 @@ def test_at_home_each_hospitals_model_meets_its_own_studies(comparison: Comparis
     assert cells(table, "north")[:5] == ("north", "30", "1", figure(north.macro), figure(federated.macro))
     values = [row.evaluation.hospitals[row.name].macro.value for row in comparison.of_kind(Kind.ALONE)]
     weighted = sum(w * v for w, v in zip((2 / 3, 1 / 3), values, strict=True) if v is not None)
-    assert cells(table, "mean by training images, 2 hospitals")[3] == f"{weighted:.3f}"
+    assert cells(table, "mean by images (2)")[3] == f"{weighted:.3f}"
 
 
 def test_markdown_has_one_line_a_row_whatever_a_name_holds() -> None:
@@ -125,3 +132,21 @@ def test_markdown_has_one_line_a_row_whatever_a_name_holds() -> None:
         "a note",
     ]
     assert "[red]w[/red]" in rendered(table)
+
+
+def test_no_figure_is_cut_in_a_terminal_of_eighty_columns(
+    evaluation: Evaluation, comparison: Comparison
+) -> None:
+    tables = (comparison_table(comparison), own_table(comparison), hospital_table(evaluation))
+    for table in (*tables, label_table(evaluation)):
+        text = rendered(table, width=80)
+        assert "…" not in text
+        for row in table.rows:
+            for cell in row[1 : table.essential]:
+                assert all(part in text for part in cell.split())
+
+
+def test_a_file_has_all_columns(comparison: Comparison) -> None:
+    header = comparison_table(comparison).markdown().splitlines()[2]
+    assert header.endswith("| Atelectasis | Cardiomegaly | Consolidation | Edema | Pleural Effusion |")
+    assert "| image passes | mean of 1 labels |" in header
