@@ -115,6 +115,7 @@ class Training(Section):
     clip_norm: Positive = 1.0
     contrastive_weight: Annotated[float, Field(ge=0.0)] = 0.1  # lambda of the joint objective
     temperature: Positive = 0.1  # of NT-Xent
+    augmentation: Annotated[float, Field(ge=0.0, le=2.0)] = 0.5  # strength; few epochs want it mild
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: measured once, then written here
     memory_format: Literal["auto", "channels_last", "contiguous"] = "auto"

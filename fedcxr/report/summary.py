@@ -80,7 +80,7 @@ def _opening(config: Config, records: tuple[RoundRecord, ...]) -> str:
     if config.data.phantom:
         lines.append("**The images are SYNTHETIC**; the figures say nothing about patients.\n")
     training = config.training
-    done, asked = len(records), config.federation.rounds
+    done, asked = len(records), config.federation.total_rounds
     state = "" if done == asked else " (unfinished: the same command continues it)"
     facts = [
         f"rounds: {done} of {asked}{state}, {count(training.local_epochs, 'local epoch')} each",

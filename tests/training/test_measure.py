@@ -76,7 +76,7 @@ def test_the_bare_loop_does_the_trainers_arithmetic(
 ) -> None:
     """On one full batch without augmentation both end at the same weights: like is compared with like."""
     for module in (trainer, bench):
-        monkeypatch.setattr(module, "augment", lambda images, _: images)
+        monkeypatch.setattr(module, "augment", lambda images, *_: images)
     config = make_config(contrastive_weight=weight, warmup_rounds=0.0, min_learning_rate=1e-3)
     examples = noise_examples(config, 16)
     bare, trained = bench.BareLoop(config, examples), build_model(config.model)
