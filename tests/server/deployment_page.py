@@ -62,27 +62,28 @@ class Party:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that was started here, and all that came from it."""
+    end_family(process.pid)
+    process.wait()
+
+
+def end_family(ancestor: int) -> None:
     """Kill a process and all that came from it; Flower starts its helpers in sessions of their own."""
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            try:
+            with contextlib.suppress(OSError):
                 parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-            parents.setdefault(parent, []).append(int(entry.name))
-    family = [process.pid]
+                parents.setdefault(parent, []).append(int(entry.name))
+    family = [ancestor]
     for pid in family:
         family += parents.get(pid, [])
-    sessions = {process.pid}
+    leaders = {ancestor}
     for pid in family:
-        try:
-            sessions.add(os.getsid(pid))
-        except ProcessLookupError:
-            continue
-    for leader in sessions - {os.getsid(0)}:
+        with contextlib.suppress(ProcessLookupError):
+            leaders.add(os.getsid(pid))
+    for leader in leaders - {os.getsid(0)}:
         session.end(leader)
-    process.wait()
 
 
 def free_port() -> int:
