@@ -30,9 +30,6 @@ from torch.nn import functional
 class Augmentation:
     """How far a view may go from its image. Ranges are drawn uniformly, each image on its own.
 
-    The defaults are mild: at training resolution a radiograph's noise has mostly averaged out, a faint film
-    drowns in a few per cent of it, and a federation of few epochs has no time to learn from strong views.
-
     Attributes:
         min_area: smallest part of the image's area that a crop keeps; the largest is 1.
         aspect: widest change of the crop's aspect ratio, as a factor and its inverse.
@@ -43,13 +40,13 @@ class Augmentation:
         noise: largest standard deviation of Gaussian noise, in units of the full grey range.
     """
 
-    min_area: float = 0.8
-    aspect: float = 1.05
-    rotation: float = 5.0
-    brightness: float = 0.05
-    contrast: float = 0.1
-    gamma: float = 0.1
-    noise: float = 0.015
+    min_area: float = 0.7
+    aspect: float = 1.1
+    rotation: float = 7.0
+    brightness: float = 0.1
+    contrast: float = 0.2
+    gamma: float = 0.2
+    noise: float = 0.03
 
     @classmethod
     def scaled(cls, strength: float) -> Augmentation:
