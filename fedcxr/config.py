@@ -129,7 +129,8 @@ class Federation(Section):
     calibrate: bool = False  # one more round at the end, in which only BatchNorm's statistics move
     weighting: Literal["samples", "uniform"] = "samples"  # the contract turns it into integer weights
     min_hospitals: Count = 1  # accepted updates that a round needs
-    round_timeout: Positive = 3600.0  # seconds a round waits for its hospitals
+    join_timeout: Positive = 600.0  # seconds to wait for the hospitals' nodes to appear
+    round_timeout: Positive = 86_400.0  # seconds a round waits for its hospitals
     ray_cpus: Annotated[float, Field(gt=0.0)] = 1.0  # of a Ray client actor
     ray_gpus: Annotated[float, Field(ge=0.0)] = 0.0
 

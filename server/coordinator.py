@@ -18,7 +18,7 @@ from flwr.serverapp import Grid
 from fedcxr.aggregation.weighted_sum import WeightedSum
 from fedcxr.errors import FederationError, QuorumError
 from fedcxr.evaluation.scores import Evaluation
-from fedcxr.ledger.protocol import Ledger
+from fedcxr.ledger.protocol import Ledger, RoundView
 from fedcxr.messages import RegisterRequest
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
@@ -73,6 +73,7 @@ class Coordinator:
             ledger,
             self._register_request,
             expected=self.expected_hospitals,
+            join_timeout=config.federation.join_timeout,
             timeout=config.federation.round_timeout,
         )
         first = ledger.last_finalized + 1
@@ -127,8 +128,8 @@ class Coordinator:
     def _open(self, number: int, base: Vector, previous: Vector | None, members: dict[str, Member]) -> Round:
         """Open the round on the ledger, or take it up where a coordinator before this one left it."""
         started = time.perf_counter()
-        if self.ledger.open_round_number == number:
-            view = self.ledger.round(number)
+        view = self._still_open(number)
+        if view is not None:
             round_config = RoundConfig.from_bytes(self.store.get(view.config_digest).tobytes())
             logger.info("round %d was open: %d updates are in", number, len(view.accepted))
         else:
@@ -161,6 +162,16 @@ class Coordinator:
         )
         current.cost.ledger += time.perf_counter() - started
         return current
+
+    def _still_open(self, number: int) -> RoundView | None:
+        """A round that was open when a coordinator died, unless its time has run out: then it is aborted."""
+        if self.ledger.open_round_number != number:
+            return None
+        view = self.ledger.round(number)
+        if view.deadline < time.time() and len(view.accepted) < len(view.participants):
+            self.ledger.abort(number, "the deadline passed while the coordinator was away")
+            return None
+        return view
 
     def _record(
         self,
