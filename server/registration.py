@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fedcxr.ledger.protocol import Ledger
-from fedcxr.ledger.signing import Registration
 from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedcxr.errors import ContractRejectedError, FederationError, GridError
+from fedcxr.ledger.protocol import Ledger
+from fedcxr.ledger.signing import Registration
 from fedcxr.messages import FailureReply, RegisterReply, RegisterRequest, kind_of
 from fedcxr.privacy.keys import EnvelopePublicKey
 
