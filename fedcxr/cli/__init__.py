@@ -1,6 +1,14 @@
 """The command line: one file a command, nothing heavy imported before a command needs it."""
 
-from fedcxr.cli import audit, bench, data, demo, predict, simulate  # registered by being imported
+from fedcxr.cli import (  # registered by being imported
+    audit,
+    bench,
+    contracts,
+    data,
+    demo,
+    predict,
+    simulate,
+)
 from fedcxr.cli.app import main
 
-__all__ = ["audit", "bench", "data", "demo", "main", "predict", "simulate"]
+__all__ = ["audit", "bench", "contracts", "data", "demo", "main", "predict", "simulate"]
