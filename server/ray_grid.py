@@ -1,13 +1,13 @@
 """A simulation on Ray, in a child process that can always be ended.
 
 Flower's engine does not end at Ctrl-C, and Ray leaves daemons behind. So both run in a session of their own,
-and a pipe is held open to it: when the pipe closes, because this process is done, interrupted or dead, the
-child ends its whole session.
+which this process kills as a whole at the end, whatever the end. A pipe is held open to the child; when it
+closes because this process is dead, the child sees to it itself (:mod:`server.ray_leftovers`).
 """
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -19,11 +19,11 @@ from fedcxr.errors import FedcxrError, GridError
 from fedcxr.models.registry import create_model
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update.layout import Layout
-from server import session
+from server import ray_leftovers
 from server.flower_environment import flower_environment
 from server.ray_resources import RayResources
 
-_GRACE = 15.0  # seconds in which the child ends its session by itself
+_GRACE = 15.0  # seconds in which the child exits after it said how it went
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ def simulate_on_ray(
     try:
         error = _run(simulation)
     finally:
-        if not isinstance(error, GridError):  # that one's message points into it
-            shutil.rmtree(scratch, ignore_errors=True)
+        if not isinstance(error, GridError):  # that one's message points into the scratch
+            ray_leftovers.remove(run.endpoint_path, scratch)
     if error is not None:
         raise error
 
@@ -90,6 +90,8 @@ def _run(simulation: RaySimulation) -> FedcxrError | None:
     try:
         pipe.send(simulation)
         error: FedcxrError | None = pipe.recv()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         status = process.wait()
         how = f"was killed by signal {-status}" if status < 0 else f"ended with exit code {status}"
@@ -98,14 +100,9 @@ def _run(simulation: RaySimulation) -> FedcxrError | None:
             "What is finalized stands: the same command continues."
         )
     finally:
+        ray_leftovers.end(process.pid)
+        process.wait()
         pipe.close()
-        try:
-            process.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            pass  # it hangs; so it is killed with its session
-        finally:
-            session.end(process.pid)
-            process.wait()
     return error
 
 

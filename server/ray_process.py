@@ -1,16 +1,17 @@
 """The child process of a simulation on Ray; :mod:`server.ray_grid` starts it and says why it is there.
 
-Its main thread waits for the first of three things: the simulation's end, a signal, the parent's end. The
-simulation runs in a thread beside it, for Flower's engine heeds neither signals nor the parent.
+Three threads: the simulation, which heeds nobody; one that exits with the parent; and the main one, which
+waits for how the simulation went, says so, and exits without waiting for Flower's engine.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
-import shutil
 import signal
+import subprocess
 import sys
 import threading
 import warnings
@@ -26,51 +27,38 @@ from flwr.serverapp import Grid, ServerApp
 # Its public sister run_simulation is deprecated and knows no run configuration; `flwr run` uses this one.
 from flwr.simulation.run_simulation import _run_simulation
 from flwr.supercore.telemetry import EventType
-from rich.console import Console as RichConsole
 
 from fedcxr.errors import FedcxrError, GridError
 from fedcxr.store.run_directory import RunDirectory
-from server import session
 from server.logfile import FORMAT
 from server.ray_grid import RaySimulation
 
-
-class EndedFromOutsideError(Exception):
-    """A signal came, or the parent is gone."""
-
-
-Outcomes = SimpleQueue[FedcxrError | EndedFromOutsideError | None]
+Outcomes = SimpleQueue[FedcxrError | None]
 
 
 def main() -> None:
-    """Run what the parent sends, report how it went, and leave nothing behind."""
+    """Run what the parent sends, and report how it went; the parent ends the session."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     pipe = Connection(int(sys.argv[1]))
     os.set_inheritable(pipe.fileno(), False)
-    outcomes: Outcomes = SimpleQueue()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: outcomes.put(EndedFromOutsideError()))
     simulation: RaySimulation = pipe.recv()
-    threading.Thread(target=_watch, args=(pipe, outcomes), daemon=True).start()
+    outcomes: Outcomes = SimpleQueue()
+    threading.Thread(target=_watch, args=(pipe, simulation), daemon=True).start()
     threading.Thread(target=_carry, args=(simulation, outcomes), daemon=True).start()
-    outcome = outcomes.get()
+    error = outcomes.get()
     sys.stdout.flush()
-    # Ray in this process complains on stderr of the end of its daemons. All that they hold is scratch, so
-    # they are not asked to leave, which would take them seconds.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-    if isinstance(outcome, EndedFromOutsideError):
-        _clear_up(simulation)
-        session.end(os.getsid(0))  # Ray may end this process here, when it misses its daemons
-        os._exit(128 + signal.SIGTERM)  # as a shell would say it
-    pipe.send(outcome)
-    # Threads of Flower's that never end would keep a usual exit waiting; the parent ends the session.
-    os._exit(outcome.exit_code if outcome else 0)
+    pipe.send(error)
+    # Threads of Flower's that never end would keep a usual exit waiting.
+    os._exit(error.exit_code if error else 0)
 
 
-def _watch(pipe: Connection, outcomes: Outcomes) -> None:
-    try:
-        pipe.recv()  # the parent says nothing more; it can only hang up
-    except (EOFError, OSError):
-        outcomes.put(EndedFromOutsideError())
+def _watch(pipe: Connection, simulation: RaySimulation) -> None:
+    """Exit when the parent is gone; what this process cannot end itself is ended by one that it starts."""
+    with contextlib.suppress(EOFError, OSError):
+        pipe.recv()  # the parent says nothing more
+    places = (RunDirectory(simulation.run).endpoint_path, simulation.scratch)
+    subprocess.Popen([sys.executable, "-m", "server.ray_leftovers", str(os.getsid(0)), *map(str, places)])
+    os._exit(1)
 
 
 def _carry(simulation: RaySimulation, outcomes: Outcomes) -> None:
@@ -145,13 +133,6 @@ def _log_flower_to(path: Path) -> None:
     handler.setFormatter(logging.Formatter(FORMAT))
     logger.addHandler(handler)
     logger.setLevel(logging.WARNING)
-
-
-def _clear_up(simulation: RaySimulation) -> None:
-    """What the server and the parent would have put back, had they come to their ends."""
-    RichConsole().show_cursor()
-    RunDirectory(simulation.run).endpoint_path.unlink(missing_ok=True)
-    shutil.rmtree(simulation.scratch, ignore_errors=True)
 
 
 if __name__ == "__main__":

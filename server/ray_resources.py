@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import torch
-from flwr.server.superlink.fleet.vce.backend.backend import BackendConfig
 
 from fedcxr.config import Config
 from fedcxr.errors import GridError
+
+if TYPE_CHECKING:  # it brings Ray along, which only the child process needs
+    from flwr.server.superlink.fleet.vce.backend.backend import BackendConfig
 
 _MIB = 2**20
 # A message's model is in the store on its way out and on its way back, and Python may hold the one before it.

@@ -18,13 +18,13 @@ from fedcxr.errors import GridError
 
 
 def members(session: int) -> list[int]:
-    """Process ids of a session that still run; zombies, which hold nothing any more, are left out."""
+    """Process ids of a session that still run, its leader first; zombies hold nothing and are left out."""
     found = []
     for pid, state in _processes():
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if not state.startswith(("Z", "X")) and os.getsid(pid) == session:
                 found.append(pid)
-    return found
+    return sorted(found, key=lambda pid: pid != session)
 
 
 def end(session: int, *, patience: float = 10.0) -> None:
