@@ -66,7 +66,10 @@ def test_blocks_and_receipts_are_a_nodes(opened: Party, server: RpcServer) -> No
     for number in (0, "latest"):
         assert dict(far.eth.get_block(number)) == dict(near.eth.get_block(number))
     transaction = near.eth.get_block("latest")["transactions"][0]
-    assert far.eth.get_transaction_receipt(transaction) == near.eth.get_transaction_receipt(transaction)
+    receipts = [dict(w3.eth.get_transaction_receipt(transaction)) for w3 in (near, far)]
+    for receipt in receipts:
+        del receipt["state_root"]  # type: ignore[arg-type] # eth-tester's own, unknown to web3 over HTTP
+    assert receipts[0] == receipts[1]
     assert far.eth.get_transaction(transaction)["input"] == near.eth.get_transaction(transaction)["input"]
     assert (far.eth.chain_id, far.net.version) == (1337, "1337")
 
