@@ -85,10 +85,11 @@ class Party:
     def submission(self, signer: LocalAccount, /, **changes: object) -> Submission:
         """A good one for the round that is open, but for the changes."""
         number = self.number
+        attempt = changes["attempt"] if "attempt" in changes else self.ledger.round(number).attempt
         good = Submission(
             federation=FEDERATION,
             round=number,
-            attempt=self.ledger.round(number).attempt,
+            attempt=attempt,  # type: ignore[arg-type]
             hospital=signer.address,
             base=self.ledger.model_digest,
             root=hashlib.sha256(signer.address.encode() + bytes([number])).digest(),

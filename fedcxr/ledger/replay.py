@@ -31,7 +31,7 @@ from eth.db.backends.memory import MemoryDB
 from eth.db.schema import SchemaV1
 from eth_typing import BlockNumber
 from eth_utils.crypto import keccak
-from rlp.codec import decode, encode
+from rlp.codec import decode
 from rlp.exceptions import DecodingError
 from web3 import Web3
 
@@ -127,54 +127,56 @@ class _Execution:
         """Import block after block; whether that reached the end of what the file holds."""
         children = self._children()
         tip = target.get_canonical_block_by_number(0).hash
-        first = self.believed.get(_number_row(0))
+        first = self._named(0)
         if tip not in self.believed and first is not None:
-            self._report([("block 0", _hash(tip), _hash(decode(first)))])
+            self._report([("block 0", _hash(tip), _hash(first))])
             return False
         while True:
             number = self.result.blocks + 1
-            named = self.believed.get(_number_row(number))
-            # Should there be more than one, the row that names the block goes first; it decides nothing.
-            candidates = sorted(children.get(tip, []), key=lambda block: encode(block) != named)
+            where = f"block {number}"
+            named = self._named(number)
+            # Should there be more than one, the one that a row names goes first; it decides nothing.
+            candidates = sorted(children.get(tip, []), key=lambda block: block != named)
             failures = []
             for candidate in candidates:
                 try:
                     target.import_block(source.get_block_by_hash(candidate))
                     break
                 except Exception as error:  # damaged rows fail anywhere in rlp, trie or py-evm
-                    failures.append(
-                        (f"block {number}", "one that executes", f"{type(error).__name__}: {error}")
-                    )
+                    failures.append((where, "one that executes", f"{type(error).__name__}: {error}"))
             else:
+                missing: list[bytes] = []
+                if candidates:
+                    missing = source.chaindb.db.wrapped_db.missed[-1:]
+                elif named is not None and named in self.believed:
+                    failures.append((where, f"one that follows {_hash(tip)}", _hash(named)))
+                elif named is not None:
+                    missing = [named]
                 self._report(failures)
-                missing = self._missing(source, candidates, named)
-                what = f"what block {number} needs"
+                what = f"what {where} needs"
                 self._report((_row(key), what, "no such row") for key in missing if key not in self.forged)
                 return not failures and not missing
             tip = candidate
             self.result.blocks = number
+
+    def _named(self, number: int) -> bytes | None:
+        """The hash that the look-up row of a block holds."""
+        with contextlib.suppress(DecodingError, RecursionError):
+            value = decode(self.rows.get(_number_row(number), b"\x80"))
+            if isinstance(value, bytes) and len(value) == 32:
+                return value
+        return None
 
     def _children(self) -> dict[bytes, list[bytes]]:
         """Hashes of headers by the hash of their parent."""
         children: dict[bytes, list[bytes]] = {}
         for key, value in self.believed.items():
             if len(key) == 32 and value[:1] >= b"\xf9":
-                with contextlib.suppress(DecodingError):
+                with contextlib.suppress(DecodingError, RecursionError):
                     fields = decode(value)
                     if len(fields) == _HEADER_FIELDS and isinstance(fields[0], bytes):
                         children.setdefault(fields[0], []).append(key)
         return children
-
-    def _missing(self, source: Any, candidates: list[bytes], named: bytes | None) -> list[bytes]:
-        """Rows without which execution could not go on."""
-        database: _Source = source.chaindb.db.wrapped_db
-        if candidates:
-            return database.missed[-1:]
-        with contextlib.suppress(DecodingError):
-            header = decode(named) if named is not None else None
-            if isinstance(header, bytes) and len(header) == 32 and header not in self.believed:
-                return [header]
-        return []
 
     def _compare(self, expected: dict[bytes, bytes], ended: bool) -> None:
         """Each row must be what execution wrote, and nothing may be missing or be there besides."""

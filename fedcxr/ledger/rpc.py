@@ -24,6 +24,7 @@ from fedcxr.ledger.chain import EmbeddedChain
 
 logger = logging.getLogger(__name__)
 _MAX_BODY = 1 << 20  # bytes; a direct submission is under two thousand
+_MAX_BRACKETS = 256  # py-evm raises Python's recursion limit so far that deep JSON would overflow the C stack
 _DRAINED = 256  # blocks of 64 KiB that are read and dropped of a request that is too large
 METHODS = frozenset(
     {
@@ -140,9 +141,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(413, "the request is too large")
             return
         try:
-            request = json.loads(self.rfile.read(int(length)))
+            body = self.rfile.read(int(length))
+            if body.count(b"[") + body.count(b"{") > _MAX_BRACKETS:
+                raise ValueError("nested too deep")  # noqa: TRY301
+            request = json.loads(body)
             identifier, method, params = request.get("id"), request["method"], request.get("params", [])
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             self._reply(400, _failure(-32700, "not a JSON-RPC request"))
             return
         if not isinstance(method, str) or not isinstance(params, list):
