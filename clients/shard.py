@@ -6,14 +6,14 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from fedcxr.data.cache import prepare
-from fedcxr.data.chexpert import ChexpertTable, read_table
-from fedcxr.data.labels import LabelPolicy
-from fedcxr.data.partition import Partition
 
 from clients.disk import HospitalDisk
 from fedcxr.config import Data
+from fedcxr.data.cache import prepare
+from fedcxr.data.chexpert import ChexpertTable, read_table
 from fedcxr.data.examples import Examples
+from fedcxr.data.labels import LabelPolicy
+from fedcxr.data.partition import Partition
 from fedcxr.errors import DataError
 from fedcxr.seeds import derive_seed
 

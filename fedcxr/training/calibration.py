@@ -50,11 +50,12 @@ def calibrate(
         raise DataError(f"{where}: {len(examples)} images; statistics need at least two.")
     runtime = Runtime.from_config(config.training)
     order = torch.Generator().manual_seed(derive_seed(config.seed, round_index, hospital, "order"))
-    layers = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    momenta = [layer.momentum for layer in layers]
     seen, steps, loss = 0, 0, 0.0
     with runtime.settings(), runtime.hosting(model):
         model.train()
+        batch_norms = (m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
+        layers = [layer for layer in batch_norms if layer.training]  # frozen ones keep what they have
+        momenta = [layer.momentum for layer in layers]
         for layer in layers:
             layer.reset_running_stats()
             layer.momentum = None  # a plain mean over the batches
