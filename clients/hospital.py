@@ -24,6 +24,7 @@ from fedcxr.models.registry import create_model
 from fedcxr.privacy.envelope import EnvelopeContext, seal
 from fedcxr.privacy.keys import EnvelopePublicKey
 from fedcxr.store.identity import Identity
+from fedcxr.training.calibration import calibrate
 from fedcxr.training.trainer import TrainingReport, train
 from fedcxr.update import fixed_point, merkle
 from fedcxr.update.layout import Layout, Vector
@@ -159,7 +160,8 @@ class Hospital:
             raise FederationError("the model here has another layout than the federation's: update fedcxr.")
         layout.load(base, model)
         examples = load_shard(self.disk, config.data, config.seed)
-        report = train(model, examples, config=config, round_index=round_number, hospital=self.name)
+        learn = train if round_number <= config.federation.rounds else calibrate
+        report = learn(model, examples, config=config, round_index=round_number, hospital=self.name)
         return report, len(examples), layout.flatten(model.state_dict())
 
     def _refuse(self, member: Member, round_number: int, seen: bytes) -> RefusalReply:

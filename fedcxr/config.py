@@ -115,6 +115,7 @@ class Training(Section):
     clip_norm: Positive = 1.0
     contrastive_weight: Annotated[float, Field(ge=0.0)] = 0.1  # lambda of the joint objective
     temperature: Positive = 0.1  # of NT-Xent
+    augmentation: Annotated[float, Field(ge=0.0, le=2.0)] = 0.5  # strength; few epochs want it mild
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: measured once, then written here
     memory_format: Literal["auto", "channels_last", "contiguous"] = "auto"
@@ -124,12 +125,19 @@ class Training(Section):
 class Federation(Section):
     """Rounds, and who must take part."""
 
-    rounds: Count = 3
+    rounds: Count = 3  # of training
+    calibrate: bool = False  # one more round at the end, in which only BatchNorm's statistics move
     weighting: Literal["samples", "uniform"] = "samples"  # the contract turns it into integer weights
     min_hospitals: Count = 1  # accepted updates that a round needs
-    round_timeout: Positive = 3600.0  # seconds a round waits for its hospitals
+    join_timeout: Positive = 600.0  # seconds to wait for the hospitals' nodes to appear
+    round_timeout: Positive = 86_400.0  # seconds a round waits for its hospitals
     ray_cpus: Annotated[float, Field(gt=0.0)] = 1.0  # of a Ray client actor
     ray_gpus: Annotated[float, Field(ge=0.0)] = 0.0
+
+    @property
+    def total_rounds(self) -> int:
+        """Rounds on the ledger."""
+        return self.rounds + self.calibrate
 
 
 class Privacy(Section):
@@ -182,6 +190,8 @@ class Config(Section):
     def _consistent(self) -> Self:
         if self.training.min_learning_rate > self.training.learning_rate:
             raise ValueError("training.min_learning_rate is above training.learning_rate")
+        if self.federation.calibrate and self.model.norm != "shared":
+            raise ValueError("federation.calibrate wants model.norm = 'shared': others share no statistics")
         if self.store.keep_models == 1:
             raise ValueError(
                 "store.keep_models = 1: a round's scale needs the last two; allowed: 0 (all), 2, 3, …"

@@ -6,21 +6,26 @@ Its run configuration says what to run::
     experiment  a TOML file; when the run does not exist yet, it is made from this
     set         "key=value;key=value" overrides of it
     hospitals   how many hospital nodes to wait for; 0 simulates those of the partition on this machine
+
+Relative paths start at the working directory of the process that runs this app: under ``flwr run`` that is
+the SuperLink's. An experiment that is not there is looked for in the app as it was packaged.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from pathlib import Path
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from fedcxr import config as configuration
-from fedcxr.errors import ConfigError, FedcxrError
+from fedcxr.errors import ConfigError, FedcxrError, GridError
 from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.rpc import RpcServer
+from fedcxr.report.summary import write_summary
 from fedcxr.store.run_directory import RunDirectory, write_text
 from server.console import Console
 from server.coordinator import Coordinator, Evaluate
@@ -31,6 +36,7 @@ from server.preparation import make_evaluator, open_or_create, prepare_simulatio
 
 logger = logging.getLogger(__name__)
 app = ServerApp()
+_NODES_APPEAR = 30.0  # seconds
 
 
 @app.main()
@@ -43,13 +49,32 @@ def main(grid: Grid, context: Context) -> None:
     hospitals = int(values.get("hospitals") or 0)
     if experiment := str(values.get("experiment") or ""):
         overrides = [s for s in str(values.get("set") or "").split(";") if s.strip()]
-        run = open_or_create(out, configuration.load(Path(experiment), overrides))
+        run = open_or_create(out, configuration.load(_locate(Path(experiment)), overrides))
     else:
         run = RunDirectory.open(out)
     with log_to(run.log_path), Console() as console:
         if hospitals == 0:
             hospitals = len(prepare_simulation(run, console.progress).names)
+            _check_nodes(grid, hospitals)
         coordinate(grid, run, hospitals, console, make_evaluator(run))
+    write_summary(run)
+
+
+def _locate(experiment: Path) -> Path:
+    packaged = Path(__file__).resolve().parents[1] / experiment
+    return packaged if packaged.is_file() and not experiment.is_file() else experiment
+
+
+def _check_nodes(grid: Grid, hospitals: int) -> None:
+    """A simulation's nodes are all there from its start: to wait for one more would be to wait in vain."""
+    deadline = time.monotonic() + _NODES_APPEAR
+    while (nodes := len(list(grid.get_node_ids()))) < hospitals:
+        if time.monotonic() > deadline:
+            raise GridError(
+                f"the simulation has {nodes} nodes, but the partition {hospitals} hospitals: "
+                f"flwr run --federation-config 'num-supernodes={hospitals}'."
+            )
+        time.sleep(0.1)
 
 
 def coordinate(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
@@ -17,7 +18,7 @@ from flwr.serverapp import Grid
 from fedcxr.aggregation.weighted_sum import WeightedSum
 from fedcxr.errors import FederationError, QuorumError
 from fedcxr.evaluation.scores import Evaluation
-from fedcxr.ledger.protocol import Ledger
+from fedcxr.ledger.protocol import Ledger, RoundView
 from fedcxr.messages import RegisterRequest
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
@@ -56,6 +57,7 @@ class Coordinator:
         self.observer = observer
         self.evaluate = evaluate
         self.store = run.blob_store()
+        self._gas_recorded: Counter[str] = Counter()
 
     def run(self) -> None:
         """Register the hospitals and run the rounds that are left.
@@ -71,6 +73,7 @@ class Coordinator:
             ledger,
             self._register_request,
             expected=self.expected_hospitals,
+            join_timeout=config.federation.join_timeout,
             timeout=config.federation.round_timeout,
         )
         first = ledger.last_finalized + 1
@@ -79,14 +82,14 @@ class Coordinator:
                 hospitals={m.address: m.name for m in members.values()},
                 samples={m.address: m.samples for m in members.values()},
                 first_round=first,
-                rounds=config.federation.rounds,
+                rounds=config.federation.total_rounds,
             )
         )
         if first == 1:
             self.run_directory.rewrite_metrics([])
         base = self._finalized_model(first - 1)
         previous = self._finalized_model(first - 2) if first > 1 else None
-        for number in range(first, config.federation.rounds + 1):
+        for number in range(first, config.federation.total_rounds + 1):
             model = self._run_round(number, base, previous, members)
             base, previous = model, base
             self._prune_models(number)
@@ -125,8 +128,8 @@ class Coordinator:
     def _open(self, number: int, base: Vector, previous: Vector | None, members: dict[str, Member]) -> Round:
         """Open the round on the ledger, or take it up where a coordinator before this one left it."""
         started = time.perf_counter()
-        if self.ledger.open_round_number == number:
-            view = self.ledger.round(number)
+        view = self._still_open(number)
+        if view is not None:
             round_config = RoundConfig.from_bytes(self.store.get(view.config_digest).tobytes())
             logger.info("round %d was open: %d updates are in", number, len(view.accepted))
         else:
@@ -160,6 +163,16 @@ class Coordinator:
         current.cost.ledger += time.perf_counter() - started
         return current
 
+    def _still_open(self, number: int) -> RoundView | None:
+        """A round that was open when a coordinator died, unless its time has run out: then it is aborted."""
+        if self.ledger.open_round_number != number:
+            return None
+        view = self.ledger.round(number)
+        if view.deadline < time.time() and len(view.accepted) < len(view.participants):
+            self.ledger.abort(number, "the deadline passed while the coordinator was away")
+            return None
+        return view
+
     def _record(
         self,
         current: Round,
@@ -178,7 +191,7 @@ class Coordinator:
             "verify_seconds": current.cost.verify,
             "bytes_up": current.cost.bytes_up,
             "bytes_down": current.cost.bytes_down,
-            "gas": dict(self.ledger.gas_used),
+            "gas": dict(Counter(self.ledger.gas_used) - self._gas_recorded),
             "included": sorted(current.included),
             "excluded": current.excluded,
             "hospitals": {
@@ -187,6 +200,7 @@ class Coordinator:
             },
             "evaluation": None if evaluation is None else evaluation.to_dict(),
         }
+        self._gas_recorded = Counter(self.ledger.gas_used)
         lines = self.run_directory.read_metrics()
         if [earlier["round"] for earlier in lines] == list(range(1, number)):
             self.run_directory.append_metrics(line)

@@ -64,7 +64,8 @@ class LocalGrid(Grid):
             ttl=DEFAULT_TTL if ttl is None else ttl,
             message_type=message_type,
         )
-        return Message(content=content, metadata=metadata)
+        message: Message = Message(content=content, metadata=metadata)  # type: ignore[call-overload]
+        return message
 
     def get_node_ids(self) -> list[int]:
         """All hospitals: none is ever away."""

@@ -7,14 +7,14 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 @contextlib.contextmanager
 def log_to(path: Path) -> Iterator[None]:
     """Append everything that fedcxr, clients and server log to one file while the context lasts."""
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.setFormatter(logging.Formatter(FORMAT))
     loggers = [logging.getLogger(name) for name in ("fedcxr", "clients", "server")]
     for logger in loggers:
         logger.addHandler(handler)

@@ -32,7 +32,13 @@ class Member:
 
 
 def register_hospitals(
-    grid: Grid, ledger: Ledger, request: RegisterRequest, *, expected: int, timeout: float
+    grid: Grid,
+    ledger: Ledger,
+    request: RegisterRequest,
+    *,
+    expected: int,
+    join_timeout: float,
+    timeout: float,
 ) -> dict[str, Member]:
     """Ask every node to register, and put those that do on the ledger.
 
@@ -41,7 +47,8 @@ def register_hospitals(
         ledger: the contract.
         request: what each is asked.
         expected: nodes to wait for.
-        timeout: seconds to wait for nodes, and again for their answers.
+        join_timeout: seconds to wait for the nodes.
+        timeout: seconds to wait for their answers; a hospital may decode its images first.
 
     Returns:
         Members by address, in the order of their addresses.
@@ -50,7 +57,7 @@ def register_hospitals(
         GridError: too few nodes came.
         FederationError: none could be registered.
     """
-    nodes = _wait_for_nodes(grid, expected, timeout)
+    nodes = _wait_for_nodes(grid, expected, join_timeout)
     records = request.to_records()
     messages = [grid.create_message(records, "query.register", node, group_id="register") for node in nodes]
     known = {h.address for h in ledger.hospitals()}

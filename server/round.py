@@ -72,7 +72,10 @@ class Round:
     def collect(self, grid: Grid, members: Mapping[str, Member], timeout: float) -> None:
         """Add what was accepted before a restart, ask everyone else, and add as they are accepted."""
         for address in self.view.accepted:
+            self._recall_metrics(address)
             self._include(address)
+        for address in set(self.view.participants) - set(self.view.accepted) - set(members):
+            self._answered(address, "its node did not come back")
         missing = {
             members[address].node: address
             for address in self.view.participants
@@ -100,6 +103,14 @@ class Round:
                 batch = []
         for address in missing.values():
             self._answered(address, "no reply in time")
+
+    def _recall_metrics(self, address: str) -> None:
+        """The metrics of an update that was accepted before a restart."""
+        try:
+            stored = self.store.get(self.view.accepted[address].metrics)
+            self.metrics[address] = HospitalMetrics.from_bytes(stored.tobytes())
+        except (StoreError, FederationError) as error:
+            logger.warning("round %d: metrics of %s are lost: %s", self.view.number, address, error)
 
     def _check(self, message: Message, address: str) -> list[SignedSubmission]:
         """Check a reply and store its blob; what fails is told to the observer and left out."""

@@ -15,6 +15,7 @@ from server.console import Console
 from server.local_grid import LocalGrid
 from server.logfile import log_to
 from server.preparation import open_or_create, prepare_simulation
+from server.ray_grid import simulate_on_ray
 
 Carry = Callable[[RunDirectory, int], None]  # runs the rounds over a grid: run, number of hospitals
 
@@ -40,4 +41,4 @@ def on_local_grid(run: RunDirectory, hospitals: int) -> None:
     server_app(LocalGrid(client_app, nodes, run_config), context)
 
 
-CARRIERS: dict[str, Carry] = {"local": on_local_grid}
+CARRIERS: dict[str, Carry] = {"local": on_local_grid, "ray": simulate_on_ray}

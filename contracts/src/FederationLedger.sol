@@ -236,7 +236,7 @@ contract FederationLedger is EIP712 {
             )
         );
         address recovered = _recover(structHash, signature);
-        if (recovered != hospital) revert BadSignature(hospital, recovered);
+        if (recovered == address(0) || recovered != hospital) revert BadSignature(hospital, recovered);
         _hospitals[hospital] = Hospital(registration.samples, keyDigest);
         _hospitalList.push(hospital);
         emit HospitalRegistered(hospital, registration.samples, envelopeKey);
@@ -322,7 +322,9 @@ contract FederationLedger is EIP712 {
             abi.encode(REFUSAL_TYPEHASH, refusal.federation, refusal.round, refusal.hospital, refusal.seen)
         );
         address recovered = _recover(structHash, signature);
-        if (recovered != refusal.hospital) revert BadSignature(refusal.hospital, recovered);
+        if (recovered == address(0) || recovered != refusal.hospital) {
+            revert BadSignature(refusal.hospital, recovered);
+        }
         emit BaseRefused(refusal.round, refusal.hospital, refusal.seen, signature);
     }
 
@@ -477,7 +479,7 @@ contract FederationLedger is EIP712 {
             )
         );
         address recovered = _recover(structHash, signature);
-        if (recovered != s.hospital) {
+        if (recovered == address(0) || recovered != s.hospital) {
             return abi.encodeWithSelector(BadSignature.selector, s.hospital, recovered);
         }
         return "";
@@ -490,7 +492,7 @@ contract FederationLedger is EIP712 {
         emit UpdateAccepted(s.round, s.hospital, s.root, s.samples, s.size, s.metrics, signature);
     }
 
-    /// The signer, or zero for a signature that is malformed (wrong length, high s).
+    /// The signer, or zero for a signature that is malformed (wrong length, high s): zero signs nothing.
     function _recover(bytes32 structHash, bytes calldata signature) private view returns (address) {
         (address recovered, ECDSA.RecoverError error,) =
             ECDSA.tryRecover(_hashTypedDataV4(structHash), signature);

@@ -20,6 +20,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -64,7 +65,7 @@ def pool(shards: Mapping[str, Examples]) -> Examples:
         DataError: no shard, or shards of different caches.
     """
     parts = list(shards.values())
-    if not parts or any(part.images is not parts[0].images for part in parts):
+    if not parts or not all(_same_cache(part.images, parts[0].images) for part in parts):
         raise DataError("pooling wants the shards of one decoded cache.")
     rows = np.concatenate([part.rows for part in parts])
     order = np.argsort(rows, kind="stable")
@@ -73,6 +74,19 @@ def pool(shards: Mapping[str, Examples]) -> Examples:
         rows=rows[order],
         targets=np.concatenate([part.targets for part in parts])[order],
         mask=np.concatenate([part.mask for part in parts])[order],
+    )
+
+
+def _same_cache(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
+    """Whether two arrays are the same images: one array, or two maps of one file."""
+    if one is other:
+        return True
+    if not isinstance(one, np.memmap) or not isinstance(other, np.memmap):
+        return False
+    return one.filename is not None and (one.filename, one.offset, one.shape) == (
+        other.filename,
+        other.offset,
+        other.shape,
     )
 
 

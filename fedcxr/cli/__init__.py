@@ -1,8 +1,9 @@
 """The command line: one file a command, nothing heavy imported before a command needs it."""
 
-from fedcxr.cli import (  # a command registers itself by being imported
+from fedcxr.cli import (  # registered by being imported
     audit,
     bench,
+    contracts,
     data,
     demo,
     predict,
@@ -10,4 +11,4 @@ from fedcxr.cli import (  # a command registers itself by being imported
 )
 from fedcxr.cli.app import main
 
-__all__ = ["audit", "bench", "data", "demo", "main", "predict", "simulate"]
+__all__ = ["audit", "bench", "contracts", "data", "demo", "main", "predict", "simulate"]

@@ -17,7 +17,7 @@ def predict(
     run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
     *,
     data: Annotated[Path, typer.Option(help="The data set's folder, or the one that holds it.")],
-    csv: Annotated[Path, typer.Option(help="CSV of the images, in the CheXpert layout.")],
+    csv: Annotated[Path, typer.Option(help="CSV of the images; its column Path is all that is read.")],
     out: Annotated[Path, typer.Option(help="CSV to write: a row a study.")],
     number: Annotated[
         int | None,
@@ -48,7 +48,7 @@ def predict(
     from fedcxr import config as configuration
     from fedcxr.cli.progress import bar
     from fedcxr.data.cache import prepare
-    from fedcxr.data.chexpert import read_table
+    from fedcxr.data.chexpert import read_paths
     from fedcxr.data.labels import COMPETITION_LABELS, LABELS
     from fedcxr.errors import DataError
     from fedcxr.evaluation.competition import StudyPredictions
@@ -62,7 +62,7 @@ def predict(
     path = _released(directory, number)
     if not out.parent.is_dir():
         raise DataError(f"--out {out}: there is no folder {out.parent}.")
-    table = read_table(csv, data)
+    table = read_paths(csv, data)
     model = build_model(config.model)
     model_file.load(path, model)
     with TemporaryDirectory(prefix="fedcxr-predict-") as temporary:

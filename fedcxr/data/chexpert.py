@@ -135,6 +135,43 @@ def read_table(csv: Path, root: Path) -> ChexpertTable:
     )
 
 
+def read_paths(csv: Path, root: Path) -> ChexpertTable:
+    """Read a CSV for its images alone: ``Path`` is all that it must have, as the competition's input does.
+
+    The view comes from the file's name; sex, age, projection and labels are unknown, whatever stands there.
+
+    Args:
+        csv: the file.
+        root: the data set's folder, or the folder that holds it.
+
+    Raises:
+        TableError: as :func:`read_table`, of the column ``Path``.
+    """
+    columns = read_columns(csv, ("Path",))
+    matches = _matches(columns)
+    columns.distinct("Path")
+    folder, dataset = _dataset(columns["Path"][0], root)
+    paths = _strip(columns, folder)
+    studies = [match["study"] for match in matches]
+    _check_studies(columns, studies)
+    count = len(columns)
+    return ChexpertTable(
+        csv=csv,
+        root=dataset,
+        folder=folder,
+        digest=columns.digest,
+        lines=np.array(columns.lines, dtype=np.int32),
+        paths=np.array(paths),
+        patients=np.array([match["patient"] for match in matches]),
+        studies=np.array(studies),
+        sex=np.full(count, "Unknown"),
+        age=np.full(count, AGE_UNKNOWN, dtype=np.int16),
+        view=np.array(["Lateral" if "lateral" in Path(path).name else "Frontal" for path in paths]),
+        projection=np.full(count, ""),
+        labels=np.full((count, len(LABELS)), BLANK, dtype=np.int8),
+    )
+
+
 def _matches(columns: Columns) -> list[re.Match[str]]:
     """Each path's match, with its patient and study."""
     found = list(map(_PATH.fullmatch, columns["Path"]))

@@ -48,6 +48,20 @@ class Augmentation:
     gamma: float = 0.2
     noise: float = 0.03
 
+    @classmethod
+    def scaled(cls, strength: float) -> Augmentation:
+        """The defaults times ``strength``; 0 leaves every image as it is."""
+        full = cls()
+        return cls(
+            min_area=1.0 - strength * (1.0 - full.min_area),
+            aspect=1.0 + strength * (full.aspect - 1.0),
+            rotation=strength * full.rotation,
+            brightness=strength * full.brightness,
+            contrast=strength * full.contrast,
+            gamma=strength * full.gamma,
+            noise=strength * full.noise,
+        )
+
 
 DEFAULT_AUGMENTATION = Augmentation()
 

@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 from fedcxr.errors import ArtifactError
@@ -40,13 +42,35 @@ class Artifact:
 
 @lru_cache(maxsize=1)
 def load_artifact() -> Artifact:
-    """The committed artifact.
+    """The artifact that this package was shipped with.
 
     Raises:
         ArtifactError: missing or damaged.
     """
-    path = files("fedcxr.ledger") / "artifacts" / f"{NAME}.json"
+    return read_artifact(files("fedcxr.ledger") / "artifacts" / f"{NAME}.json")
+
+
+def read_artifact(path: Traversable) -> Artifact:
+    """An artifact from its file.
+
+    Raises:
+        ArtifactError: missing or damaged.
+    """
     try:
         return Artifact(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise ArtifactError(f"{path}: {error}") from None
+
+
+def write_artifact(artifact: Artifact, path: Path) -> None:
+    """Replace an artifact's file, wholly or not at all.
+
+    Raises:
+        ArtifactError: it cannot be written.
+    """
+    partial = path.with_suffix(".partial")
+    try:
+        partial.write_text(artifact.to_json(), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise ArtifactError(f"{path}: {error.strerror}.") from None

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from eth_tester import EthereumTester
+from eth.exceptions import PyEVMError
 from eth_tester.exceptions import BlockNotFound, TransactionFailed, TransactionNotFound, ValidationError
-from eth_utils import ValidationError as EthValidationError
+from eth_utils.exceptions import ValidationError as EthValidationError
 from web3 import Web3
 from web3.providers.eth_tester import EthereumTesterProvider
 from web3.providers.eth_tester.defaults import API_ENDPOINTS
-from web3.types import RPCEndpoint, RPCResponse
+from web3.types import RPCEndpoint, RPCResponse, Wei
 
 from fedcxr.errors import ChainError
 from fedcxr.ledger.evm import FAUCET, EmbeddedEvm
 from fedcxr.ledger.sqlite_db import SqliteDB
+from fedcxr.ledger.tester import EmbeddedTester
 
 _REVERTED = 3  # JSON-RPC code of a revert with data, as geth answers
 _REJECTED = -32000
+_UNKNOWN_METHOD = -32601
 
 
 class EmbeddedChain:
@@ -54,7 +57,7 @@ class EmbeddedChain:
         self.db = db
         self.chain_id = chain_id
         self.lock = threading.RLock()
-        tester = EthereumTester(EmbeddedEvm(db, chain_id))
+        tester = EmbeddedTester(EmbeddedEvm(db, chain_id))
         db.commit()
         self.provider = _Provider(self, tester)
 
@@ -72,7 +75,7 @@ class EmbeddedChain:
         """Give an account what it needs for gas."""
         if self.w3.eth.get_balance(Web3.to_checksum_address(address)) < 10**18:
             self.w3.eth.send_transaction(
-                {"from": self.faucet, "to": address, "value": ether * 10**18, "gas": 21_000}
+                {"from": self.faucet, "to": address, "value": Wei(ether * 10**18), "gas": 21_000}
             )
 
     def close(self) -> None:
@@ -84,38 +87,58 @@ class EmbeddedChain:
 class _Provider(EthereumTesterProvider):
     """eth-tester's provider with our chain id, a lock, durable blocks, and reverts as a node answers them."""
 
-    def __init__(self, chain: EmbeddedChain, tester: EthereumTester) -> None:
+    def __init__(self, chain: EmbeddedChain, tester: EmbeddedTester) -> None:
         endpoints = {**API_ENDPOINTS, "eth": {**API_ENDPOINTS["eth"], "chainId": lambda *_: chain.chain_id}}
         endpoints["net"] = {**API_ENDPOINTS["net"], "version": lambda *_: str(chain.chain_id)}
         super().__init__(tester, endpoints)
         self._chain = chain
+        self._tester = tester
 
     def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
-        """Answer one JSON-RPC request; what it wrote is on the disk when it returns."""
+        """Answer one JSON-RPC request; what it wrote is on the disk when it returns.
+
+        Raises:
+            ChainError: the file cannot be read or written; the chain is as it was before the request.
+        """
         with self._chain.lock:
             try:
                 response = self._answer(method, params)
+                if "error" in response and self._chain.db.in_transaction:
+                    self._forget()
                 self._chain.db.commit()
+            except sqlite3.ProgrammingError:
+                raise ChainError(f"{method}: the chain is closed.") from None
+            except sqlite3.Error as error:
+                self._forget()
+                raise ChainError(f"{method}: the chain's file: {error}") from None
             except BaseException:
-                self._chain.db.rollback()
+                self._forget()
                 raise
             return response
+
+    def _forget(self) -> None:
+        """Undo what a request began to write, in the database and in the machine over it."""
+        if self._chain.db.in_transaction:
+            self._chain.db.rollback()
+        self._tester.reload()
 
     def _answer(self, method: RPCEndpoint, params: Any) -> RPCResponse:
         namespace, _, name = method.partition("_")
         assert self.api_endpoints is not None
+        delegate = self.api_endpoints.get(namespace, {}).get(name)
+        if delegate is None:
+            return _error(_UNKNOWN_METHOD, f"the method {method} does not exist")
         try:
-            delegate = self.api_endpoints[namespace][name]
             result: Any = delegate(self.ethereum_tester, params)
-        except (KeyError, NotImplementedError):
-            return _error(-32601, f"the method {method} does not exist")
+        except NotImplementedError:
+            return _error(_UNKNOWN_METHOD, f"the method {method} does not exist")
         except TransactionFailed as failed:
             data = failed.args[0] if failed.args and isinstance(failed.args[0], bytes) else b""
             return _error(_REVERTED, "execution reverted", "0x" + data.hex())
         except (BlockNotFound, TransactionNotFound):
             result = None
-        except (ValidationError, EthValidationError) as error:
-            return _error(_REJECTED, str(error))
+        except (ValidationError, EthValidationError, PyEVMError) as error:
+            return _error(_REJECTED, f"{type(error).__name__}: {error}")
         return {"id": 1, "jsonrpc": "2.0", "result": result}
 
 

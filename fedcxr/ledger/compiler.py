@@ -63,8 +63,12 @@ def compile_contract(contracts: Path) -> Artifact:
     )
 
 
-def read_sources(contracts: Path) -> dict[str, str]:
+def read_sources(contracts: Path, *, libraries: bool = True) -> dict[str, str]:
     """The contract's source and everything that it imports, by the names that the compiler uses.
+
+    Args:
+        contracts: as for :func:`compile_contract`.
+        libraries: follow imports out of ``src``, too.
 
     Raises:
         ArtifactError: a source is missing.
@@ -81,8 +85,44 @@ def read_sources(contracts: Path) -> dict[str, str]:
         except OSError as error:
             raise ArtifactError(f"{path}: {error.strerror}.") from None
         for imported in _IMPORT.findall(sources[name]):
-            pending.append(_resolve(name, imported))
+            resolved = _resolve(name, imported)
+            if libraries or resolved.startswith("src/"):
+                pending.append(resolved)
     return dict(sorted(sources.items()))
+
+
+def artifact_path(contracts: Path) -> Path:
+    """Where a checkout keeps the artifact of its sources.
+
+    Raises:
+        ArtifactError: the directory does not lie in a checkout.
+    """
+    directory = contracts.resolve().parent / "fedcxr" / "ledger" / "artifacts"
+    if not (contracts / "src").is_dir() or not directory.is_dir():
+        raise ArtifactError(
+            f"{contracts}: no sources here with an artifact beside them;"
+            " run this in a checkout, or give --contracts."
+        )
+    return directory / f"{NAME}.json"
+
+
+def check_sources(artifact: Artifact, contracts: Path) -> int:
+    """Compare the sources with those that the artifact was made of; how many were compared.
+
+    The project's own sources are always compared, the libraries' when they are installed.
+
+    Raises:
+        ArtifactError: a source was changed, added or taken away, or the settings are others.
+    """
+    installed = (contracts / "node_modules").is_dir()
+    found = source_digests(read_sources(contracts, libraries=installed))
+    expected = {k: v for k, v in artifact.sources.items() if installed or k.startswith("src/")}
+    differing = sorted(k for k in found.keys() | expected.keys() if found.get(k) != expected.get(k))
+    if differing:
+        raise ArtifactError(f"the artifact was made of other sources: {', '.join(differing)}.")
+    if artifact.settings != SETTINGS:
+        raise ArtifactError(f"the artifact was made with other settings: {artifact.settings}.")
+    return len(found)
 
 
 def source_digests(sources: dict[str, str]) -> dict[str, str]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from eth_abi import decode as abi_decode
+from eth_abi.abi import decode as abi_decode
+from eth_abi.exceptions import DecodingError
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
 from web3.exceptions import ContractCustomError, ContractLogicError, Web3Exception
 from web3.logs import DISCARD
-from web3.types import TxReceipt
+from web3.types import BlockIdentifier, TxParams, TxReceipt
 
 from fedcxr.errors import ChainError, ContractRejectedError, LedgerError
 from fedcxr.ledger.artifact import load_artifact
@@ -69,8 +70,12 @@ class FederationLedger:
 
         Raises:
             LedgerError: there is no contract at this address.
+            ChainError: the chain does not answer.
         """
-        if not Web3.is_address(address) or not w3.eth.get_code(Web3.to_checksum_address(address)):
+        found = Web3.is_address(address) and _translated(
+            lambda: w3.eth.get_code(Web3.to_checksum_address(address))
+        )
+        if not found:
             raise LedgerError(f"no contract at {address}.")
         return cls(w3, address, account)
 
@@ -81,7 +86,7 @@ class FederationLedger:
     @cached_property
     def domain(self) -> Domain:
         """EIP-712 domain that hospitals sign for."""
-        return Domain(self._w3.eth.chain_id, self.address)
+        return Domain(_translated(lambda: self._w3.eth.chain_id), self.address)
 
     @cached_property
     def coordinator(self) -> str:
@@ -166,7 +171,7 @@ class FederationLedger:
         Raises:
             ContractRejectedError: wrong number or base, a round is open, participants unknown or twice.
         """
-        deadline = self._w3.eth.get_block("latest")["timestamp"] + deadline_seconds
+        deadline = _translated(lambda: self._w3.eth.get_block("latest"))["timestamp"] + deadline_seconds
         arguments = (number, base, config_digest, list(participants), _WEIGHTING[weighting], deadline)
         self._transact("open", "openRound", arguments, gas=300_000 + 110_000 * len(participants))
         return self.round(number)
@@ -227,7 +232,7 @@ class FederationLedger:
             left,
             [excluded[a] for a in left],
         )
-        gas = 400_000 + 15_000 * (len(included) + len(left)) + 20 * sum(len(r) for r in excluded.values())
+        gas = 400_000 + 15_000 * (len(included) + len(left)) + sum(map(_text_gas, excluded.values()))
         self._transact("finalize", "finalizeRound", arguments, gas=gas)
 
     def abort(self, number: int, reason: str) -> None:
@@ -236,7 +241,7 @@ class FederationLedger:
         Raises:
             ContractRejectedError: it is not open.
         """
-        self._transact("abort", "abortRound", (number, reason), gas=150_000 + 20 * len(reason))
+        self._transact("abort", "abortRound", (number, reason), gas=150_000 + _text_gas(reason))
 
     def round(self, number: int) -> RoundView:
         """The latest attempt of a round.
@@ -244,16 +249,18 @@ class FederationLedger:
         Raises:
             LedgerError: it was never opened.
         """
+        # Read at one block: through RPC the coordinator may write in between.
+        block = _translated(lambda: self._w3.eth.block_number)
         status, attempt, deadline, base, config_digest, aggregate_root, model_digest = self._call(
-            "roundOf", number
+            "roundOf", number, block=block
         )
         name = _STATUS[status]
         if name is None:
             raise LedgerError(f"round {number} was never opened.")
-        participants, places = self._call("placesOf", number)
+        participants, places = self._call("placesOf", number, block=block)
         weights = {address: place[1] for address, place in zip(participants, places, strict=True)}
         roots = {a: bytes(p[2]) for a, p in zip(participants, places, strict=True) if bytes(p[2]) != _ZERO}
-        finalized = self._events("RoundFinalized", number) if name == "finalized" else []
+        finalized = self._events("RoundFinalized", number, block) if name == "finalized" else []
         return RoundView(
             number=number,
             attempt=attempt,
@@ -262,13 +269,14 @@ class FederationLedger:
             deadline=deadline,
             participants=tuple(participants),
             weights=weights,
-            accepted=self._accepted(number, roots),
+            accepted=self._accepted(number, roots, block),
             status=name,
             aggregate_root=bytes(aggregate_root),
             model_digest=bytes(model_digest),
             included=tuple(finalized[-1]["args"]["included"]) if finalized else (),
             excluded={
-                e["args"]["hospital"]: e["args"]["reason"] for e in self._events("UpdateExcluded", number)
+                e["args"]["hospital"]: e["args"]["reason"]
+                for e in self._events("UpdateExcluded", number, block)
             }
             if name == "finalized"
             else {},
@@ -290,7 +298,7 @@ class FederationLedger:
         """
         artifact = load_artifact()
         expected = bytearray(bytes.fromhex(artifact.deployed_bytecode[2:]))
-        found = bytearray(self._w3.eth.get_code(self._contract.address))
+        found = bytearray(_translated(lambda: self._w3.eth.get_code(self._contract.address)))
         if len(found) != len(expected):
             return f"{len(found)} bytes instead of {len(expected)}"
         for start, length in artifact.immutables:
@@ -299,12 +307,12 @@ class FederationLedger:
             return None
         return f"other code from byte {next(i for i, b in enumerate(found) if b != expected[i])} on"
 
-    def _accepted(self, number: int, roots: Mapping[str, bytes]) -> dict[str, AcceptedUpdate]:
+    def _accepted(self, number: int, roots: Mapping[str, bytes], block: int) -> dict[str, AcceptedUpdate]:
         """Storage says who and which root; the event of that root has the rest."""
         if not roots:
             return {}
         updates = {}
-        for event in self._events("UpdateAccepted", number):
+        for event in self._events("UpdateAccepted", number, block):
             values = event["args"]
             if roots.get(values["hospital"]) == bytes(values["root"]):
                 updates[values["hospital"]] = AcceptedUpdate(
@@ -315,15 +323,20 @@ class FederationLedger:
                 )
         return updates
 
-    def _events(self, name: str, number: int) -> list[Any]:
+    def _events(self, name: str, number: int, block: int | None = None) -> list[Any]:
+        """A round's events up to a block, by default the latest."""
         event = self._contract.events[name]()
-        return list(event.get_logs(from_block=0, argument_filters={"round": number}))
+        to = "latest" if block is None else block
+        return _translated(
+            lambda: list(event.get_logs(from_block=0, to_block=to, argument_filters={"round": number}))
+        )
 
     def _logs(self, name: str, receipt: TxReceipt) -> Sequence[Any]:
         return list(self._contract.events[name]().process_receipt(receipt, errors=DISCARD))
 
-    def _call(self, name: str, *arguments: object) -> Any:
-        return _translated(lambda: self._contract.functions[name](*arguments).call())
+    def _call(self, name: str, *arguments: object, block: int | None = None) -> Any:
+        at: BlockIdentifier = "latest" if block is None else block
+        return _translated(lambda: self._contract.functions[name](*arguments).call(block_identifier=at))
 
     def _transact(self, kind: str, name: str, arguments: Sequence[object], *, gas: int) -> TxReceipt:
         if self._account is None:
@@ -357,7 +370,8 @@ def _send(w3: Web3, account: LocalAccount, function: Any, *, gas: int) -> TxRece
         signed = account.sign_transaction(transaction)
         receipt = w3.eth.wait_for_transaction_receipt(w3.eth.send_raw_transaction(signed.raw_transaction))
         if receipt["status"] != 1:
-            w3.eth.call({k: transaction[k] for k in ("from", "to", "data", "gas") if k in transaction})
+            asked = {k: transaction[k] for k in ("from", "to", "data", "gas") if k in transaction}
+            w3.eth.call(cast(TxParams, asked))
             raise ChainError(f"the transaction failed with {receipt['gasUsed']:,} of {gas:,} gas used.")
         return receipt
 
@@ -380,6 +394,11 @@ def _translated(call: Callable[[], T]) -> T:
         raise ChainError(f"the chain says: {error}") from None
 
 
+def _text_gas(text: str) -> int:
+    """Gas for a text in call data and event: at most 40 a byte as data (EIP-7623), 8 in the log, 3 a copy."""
+    return 60 * len(text.encode())
+
+
 def decode_error(data: bytes) -> ContractRejectedError:
     """A custom error of the contract from its ABI encoding."""
     for entry in load_artifact().abi:
@@ -388,6 +407,8 @@ def decode_error(data: bytes) -> ContractRejectedError:
         types = [field["type"] for field in entry["inputs"]]
         signature = f"{entry['name']}({','.join(types)})"
         if Web3.keccak(text=signature)[:4] == data[:4]:
-            values = tuple(abi_decode(types, data[4:]))
-            return ContractRejectedError(entry["name"], values)
+            try:
+                return ContractRejectedError(entry["name"], tuple(abi_decode(types, data[4:])))
+            except DecodingError:
+                break
     return ContractRejectedError("Unknown", (data,))

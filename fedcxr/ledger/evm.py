@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from typing import Any, cast
 
 from eth.abc import BlockAPI, SignedTransactionAPI
 from eth.chains.base import MiningChain
 from eth.db.atomic import AtomicDB
 from eth.exceptions import TransactionNotFound as EvmTransactionNotFound
-from eth.vm.forks import PragueVM
+from eth.typing import AccountDetails
+from eth.vm.forks.prague import PragueVM
 from eth.vm.spoof import SpoofTransaction
 from eth_keys.datatypes import PrivateKey
 from eth_tester.backends.pyevm.main import (
@@ -25,7 +26,10 @@ from eth_tester.backends.pyevm.main import (
 )
 from eth_tester.backends.pyevm.serializers import serialize_transaction, serialize_transaction_receipt
 from eth_tester.exceptions import TransactionFailed, TransactionNotFound
-from eth_utils import encode_hex, keccak, to_wei
+from eth_typing import Address, BlockNumber
+from eth_utils.crypto import keccak
+from eth_utils.currency import to_wei
+from eth_utils.hexadecimal import encode_hex
 
 from fedcxr.errors import ChainError
 from fedcxr.ledger.sqlite_db import SqliteDB
@@ -36,8 +40,10 @@ GAS_LIMIT = 60_000_000  # of a block: a round of 256 hospitals opens in one tran
 FAUCET = PrivateKey(keccak(b"fedcxr embedded chain faucet"))
 
 
-class EmbeddedEvm(PyEVMBackend):  # type: ignore[misc]
+class EmbeddedEvm(PyEVMBackend):
     """eth-tester's backend on a persistent chain."""
+
+    chain: Any  # a MiningChain, which eth-tester reaches into without types
 
     def __init__(self, db: SqliteDB, chain_id: int) -> None:
         """Rebuild the chain that ``db`` holds, or begin one.
@@ -47,8 +53,7 @@ class EmbeddedEvm(PyEVMBackend):  # type: ignore[misc]
         """
         self.account_keys = (FAUCET,)
         if not db.exists(GENESIS_KEY):
-            db[GENESIS_KEY] = json.dumps({"chain_id": chain_id, "timestamp": int(time.time())}).encode()
-            self.chain = from_genesis(db, db[GENESIS_KEY])
+            self.chain = from_genesis(db, chain_id, int(time.time()))
             return
         try:
             held = int(json.loads(db[GENESIS_KEY])["chain_id"])
@@ -57,6 +62,10 @@ class EmbeddedEvm(PyEVMBackend):  # type: ignore[misc]
             raise ChainError(f"the stored chain cannot be read: {type(error).__name__}: {error}") from None
         if held != chain_id:
             raise ChainError(f"the stored chain has id {held}, but the configuration says {chain_id}.")
+
+    def reload(self) -> None:
+        """Forget what the database has forgotten."""
+        self.chain = type(self.chain)(self.chain.chaindb.db)
 
     def get_transaction_by_hash(self, transaction_hash: bytes) -> Any:
         block, transaction, index = self._find(transaction_hash)
@@ -69,8 +78,9 @@ class EmbeddedEvm(PyEVMBackend):  # type: ignore[misc]
 
     def call(self, transaction: dict[str, Any], block_number: int | str = "latest") -> bytes:
         """As eth-tester's, but a revert carries its bytes."""
-        filled = {"gas": self._max_available_gas(), **transaction}
-        unsigned = self._get_normalized_and_unsigned_evm_transaction(filled, block_number)
+        inherited: Any = self  # eth-tester's own methods have no annotations
+        filled = {"gas": inherited._max_available_gas(), **transaction}
+        unsigned = inherited._get_normalized_and_unsigned_evm_transaction(filled, block_number)
         spoofed = SpoofTransaction(unsigned, from_=transaction["from"])
         computation = _execute_and_revert_transaction(self.chain, spoofed, block_number)
         if computation.is_error:
@@ -88,21 +98,21 @@ class EmbeddedEvm(PyEVMBackend):  # type: ignore[misc]
         return block, block.transactions[index], index
 
 
-def from_genesis(db: SqliteDB, genesis: bytes) -> MiningChain:
-    """A chain from its genesis record: the same record gives the same first block."""
-    record = json.loads(genesis)
-    params = get_default_genesis_params({"timestamp": record["timestamp"], "gas_limit": GAS_LIMIT})
-    account = {"balance": to_wei(10**15, "ether"), "nonce": 0, "code": b"", "storage": {}}
-    state = {FAUCET.public_key.to_canonical_address(): account}
-    return chain_class(record["chain_id"]).from_genesis(AtomicDB(db), params, state)
+def from_genesis(db: SqliteDB, chain_id: int, timestamp: int) -> MiningChain:
+    """Begin a chain, and record how: the same record gives the same first block."""
+    db[GENESIS_KEY] = json.dumps({"chain_id": chain_id, "timestamp": timestamp}).encode()
+    params = get_default_genesis_params({"timestamp": timestamp, "gas_limit": GAS_LIMIT})
+    account: AccountDetails = {"balance": to_wei(10**15, "ether"), "nonce": 0, "code": b"", "storage": {}}
+    state = {Address(FAUCET.public_key.to_canonical_address()): account}
+    return cast(MiningChain, chain_class(chain_id).from_genesis(AtomicDB(db), params, state))
 
 
 def chain_class(identifier: int) -> type[MiningChain]:
     """A Prague chain with an id of our own and a constant gas limit."""
 
-    class EmbeddedChain(MiningChain):  # type: ignore[misc]
+    class EmbeddedChain(MiningChain):
         chain_id = identifier
-        vm_configuration = ((0, PragueVM),)
+        vm_configuration = ((BlockNumber(0), PragueVM),)
 
         def create_header_from_parent(self, parent_header: Any, **header_params: Any) -> Any:
             params = {**header_params, "gas_limit": parent_header.gas_limit}

@@ -6,8 +6,10 @@ in it: beyond one machine it belongs behind a proxy that has both.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -22,6 +24,8 @@ from fedcxr.ledger.chain import EmbeddedChain
 
 logger = logging.getLogger(__name__)
 _MAX_BODY = 1 << 20  # bytes; a direct submission is under two thousand
+_MAX_BRACKETS = 256  # py-evm raises Python's recursion limit so far that deep JSON would overflow the C stack
+_DRAINED = 256  # blocks of 64 KiB that are read and dropped of a request that is too large
 METHODS = frozenset(
     {
         "eth_blockNumber",
@@ -57,7 +61,7 @@ class RpcServer:
             ChainError: the address cannot be listened at.
         """
         try:
-            self._server = _Server((host, port), _Handler)
+            self._server = _Server((host, port))
         except OSError as error:
             raise ChainError(f"the ledger cannot listen at {host}:{port}: {error.strerror}.") from None
         self._server.chain = chain
@@ -70,8 +74,9 @@ class RpcServer:
         return f"http://{host!s}:{port}"
 
     def close(self) -> None:
-        """Stop answering and free the port."""
+        """Stop answering, hang up and free the port."""
         self._server.shutdown()
+        self._server.hang_up()
         self._server.server_close()
         self._thread.join()
 
@@ -92,26 +97,63 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     chain: EmbeddedChain
 
+    def __init__(self, address: tuple[str, int]) -> None:
+        super().__init__(address, _Handler)
+        self._connections: set[socket.socket] = set()
+        self._guard = threading.Lock()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._guard:
+            self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._guard:
+            self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A client that went away, and nothing else: what a request can do wrong is answered.
+        logger.debug("connection from %s ended", client_address, exc_info=True)
+
+    def hang_up(self) -> None:
+        """End the connections that clients keep open, so that nobody asks a closed chain."""
+        with self._guard:
+            for connection in self._connections:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1  # one write a response
+    timeout = 60  # seconds; who sends half a request does not keep a thread for ever
 
     def do_POST(self) -> None:
         """One JSON-RPC request."""
-        length = int(self.headers.get("Content-Length") or 0)
-        if length > _MAX_BODY:
-            self.close_connection = True
-            self._reply(413, {"error": {"code": -32600, "message": "the request is too large"}})
+        length = self.headers.get("Content-Length", "")
+        if not (length.isascii() and length.isdigit()):
+            self._refuse(411, "a request says its Content-Length")
+            return
+        if int(length) > _MAX_BODY:
+            self._refuse(413, "the request is too large")
             return
         try:
-            request = json.loads(self.rfile.read(length))
+            body = self.rfile.read(int(length))
+            if body.count(b"[") + body.count(b"{") > _MAX_BRACKETS:
+                raise ValueError("nested too deep")  # noqa: TRY301
+            request = json.loads(body)
             identifier, method, params = request.get("id"), request["method"], request.get("params", [])
         except (ValueError, KeyError, TypeError, AttributeError):
-            self._reply(400, {"error": {"code": -32700, "message": "not a JSON-RPC request"}})
+            self._reply(400, _failure(-32700, "not a JSON-RPC request"))
             return
+        if not isinstance(method, str) or not isinstance(params, list):
+            self._reply(400, _failure(-32600, "a request has a method and a list of params"))
+            return
+        if not isinstance(identifier, int | str):
+            identifier = None
         self._reply(200, {"jsonrpc": "2.0", "id": identifier, **self._answer(method, params)})
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
@@ -119,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, method: str, params: Any) -> dict[str, Any]:
         if method not in METHODS:
-            return {"error": {"code": -32601, "message": f"the method {method} is not offered here"}}
+            return _failure(-32601, f"the method {method:.80} is not offered here")
         try:
             # Through web3's own middleware, which turns eth-tester's names and numbers into those of a node.
             w3 = self.server.chain.w3
@@ -127,11 +169,25 @@ class _Handler(BaseHTTPRequestHandler):
                 send = self.server.chain.provider.request_func(w3, w3.middleware_onion)
                 response = send(RPCEndpoint(method), params)
         except Exception as error:
-            logger.exception("%s failed", method)
-            return {"error": {"code": -32603, "message": f"{type(error).__name__}: {error}"}}
+            # Parameters that are none fail anywhere in web3's and eth-tester's formatters.
+            logger.debug("%s failed", method, exc_info=True)
+            return _failure(-32602, f"{method}: {type(error).__name__}: {error}")
         if "error" in response:
             return {"error": response["error"]}
         return {"result": _plain(response.get("result"))}
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer a request whose body is not read, and hang up."""
+        self.close_connection = True
+        self._reply(status, _failure(-32600, message))
+        self.wfile.flush()
+        # A socket closed over unread data resets the connection, and the answer is lost with it.
+        self.connection.shutdown(socket.SHUT_WR)
+        self.connection.settimeout(1)
+        with contextlib.suppress(OSError):
+            for _ in range(_DRAINED):
+                if not self.connection.recv(1 << 16):
+                    break
 
     def _reply(self, status: int, tree: dict[str, Any]) -> None:
         body = json.dumps(tree).encode()
@@ -140,6 +196,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+def _failure(code: int, message: str) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message}}
 
 
 def _plain(value: Any) -> Any:

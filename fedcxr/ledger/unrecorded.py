@@ -1,6 +1,7 @@
 """A ledger that keeps no record: the contract's rules in memory, to measure what the ledger costs.
 
-Nothing is signed and nothing can be audited; the weights are the contract's, so that the models are too.
+Nothing is signed, nothing is late and nothing can be audited; the weights are the contract's, so that the
+models are too.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class UnrecordedLedger:
     def register(self, registration: Registration, envelope_key: bytes, signature: bytes) -> None:
         del envelope_key, signature
         address = registration.hospital
+        if address in self._hospitals:
+            raise ContractRejectedError("AlreadyRegistered", (address,))
         self._hospitals[address] = HospitalView(
             address, registration.samples, registration.envelope_key_digest
         )
@@ -57,6 +60,10 @@ class UnrecordedLedger:
         deadline_seconds: int,
     ) -> RoundView:
         del deadline_seconds
+        if self.open_round_number:
+            raise ContractRejectedError("RoundAlreadyOpen", (self.open_round_number,))
+        if number != self.last_finalized + 1:
+            raise ContractRejectedError("WrongRound", (self.last_finalized + 1, number))
         if base != self._model_digest:
             raise ContractRejectedError("WrongBase", (self._model_digest, base))
         weights = assign_weights([self._hospitals[a].samples for a in participants], weighting)
@@ -121,9 +128,11 @@ class UnrecordedLedger:
         return replace(view, accepted=dict(view.accepted))
 
     def _reason(self, signed: SignedSubmission) -> ContractRejectedError | None:
-        """The contract's checks, in its order, less the signature."""
+        """The contract's checks, in its order, less the signature and the deadline."""
         s = signed.submission
-        if s.round != self.open_round_number:
+        if s.federation != self.federation:
+            return ContractRejectedError("WrongFederation", (self.federation, s.federation))
+        if s.round == 0 or s.round != self.open_round_number:
             return ContractRejectedError("RoundNotOpen", (s.round,))
         view = self._rounds[s.round]
         known = self._hospitals.get(s.hospital)
@@ -134,7 +143,7 @@ class UnrecordedLedger:
             (s.base != view.base, "WrongBase", (view.base, s.base)),
             (s.samples == 0, "NoSamples", (s.hospital,)),
             (s.samples > registered, "TooManySamples", (registered, s.samples)),
-            (s.size == 0, "EmptyUpdate", (s.hospital,)),
+            (s.size == 0 or s.root == bytes(32), "EmptyUpdate", (s.hospital,)),
             (s.hospital in view.accepted, "AlreadySubmitted", (s.round, s.hospital)),
         )
         return next((ContractRejectedError(name, values) for broken, name, values in rules if broken), None)

@@ -8,7 +8,7 @@ from fedcxr.data.labels import COMPETITION_LABELS
 from fedcxr.evaluation.comparison import Comparison, ComparisonRow, Kind
 from fedcxr.evaluation.scores import Estimate, Scores
 from fedcxr.report.scores import interval_note
-from fedcxr.report.tables import UNDEFINED, Table, figure
+from fedcxr.report.tables import UNDEFINED, Table, count, figure
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -31,10 +31,10 @@ def comparison_table(comparison: Comparison) -> Table:
         header=(
             "model",
             "images",
-            "image passes",
-            f"mean of {len(first.macro.labels)} labels",
-            "minus federated",
-            f"mean of {len(first.competition.labels)} of 5 tasks",
+            "image\npasses",
+            f"mean of\n{len(first.macro.labels)} labels",
+            "minus\nfederated",
+            f"mean of\n{len(first.competition.labels)} of 5 tasks",
             *COMPETITION_LABELS,
         ),
         rows=tuple(rows),
@@ -43,6 +43,7 @@ def comparison_table(comparison: Comparison) -> Table:
             interval_note(first) + " Differences are paired.",
             *_failures(comparison),
         ),
+        essential=6,
     )
 
 
@@ -58,7 +59,7 @@ def own_table(comparison: Comparison) -> Table:
         others = (figure(other.evaluation.hospitals[row.name].macro) for other in shared)
         rows.append((row.name, f"{own.studies:,}", str(len(own.macro.labels)), figure(own.macro), *others))
     if rows:
-        rows += [_mean_row("mean by training images", alone, shared, by_images=True)]
+        rows += [_mean_row("mean by images", alone, shared, by_images=True)]
         rows += [_mean_row("plain mean", alone, shared, by_images=False)]
     return Table(
         title="At home: mean AUROC on each hospital's own validation studies",
@@ -92,7 +93,7 @@ def _mean_row(
         mean(row.evaluation.hospitals[hospital].macro.value for _, hospital, _ in defined) for row in shared
     ]
     studies = sum(scores.studies for _, _, scores in defined)
-    return (f"{name}, {len(defined)} hospitals", f"{studies:,}", "", *cells)
+    return (f"{name} ({len(defined)})", f"{studies:,}", "", *cells)
 
 
 def _short(estimate: Estimate) -> str:
@@ -100,11 +101,11 @@ def _short(estimate: Estimate) -> str:
 
 
 def _budget(comparison: Comparison) -> str:
-    epochs = "1 local epoch" if comparison.local_epochs == 1 else f"{comparison.local_epochs} local epochs"
+    rounds, epochs = count(comparison.rounds, "round"), count(comparison.local_epochs, "local epoch")
     return (
-        f"One budget: {comparison.rounds} rounds of {epochs}, one schedule, a fresh optimiser each round. "
-        "The pooled model puts every hospital's images through the network as often as the federation did; "
-        "a hospital alone, its own. The column of image passes counts them."
+        f"One budget: {rounds} of {epochs}, one schedule, a fresh optimiser each round. "
+        "The pooled model puts every hospital's images through the network as often as a federation in which "
+        "all hospitals answer; a hospital alone, its own. The column of image passes counts them."
     )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _ALL, _FIVE, _GREY = "#2b6ca3", "#d68c45", "#777777"
+_TICKS = 20  # rounds that each get a tick
 _MANY = 10  # hospitals drawn by name; of more, thin lines and their median
 
 
@@ -43,13 +44,16 @@ def draw_curves(
     if not history:
         raise DataError("no round has an evaluation: there is nothing to draw.")
     rounds = np.arange(min(history), max(history) + 1)
-    figure = Figure(figsize=(12, 4.6), layout="constrained")
-    whole, parts = figure.subplots(1, 2, sharey=True)
+    figure = Figure(figsize=(12, 5), layout="constrained")
+    whole, parts = figure.subplots(1, 2)  # scales of their own: small hospitals swing far
     _draw_whole(whole, rounds, history, references or {})
     _draw_hospitals(parts, rounds, history)
     for axes in (whole, parts):
         axes.axhline(0.5, color=_GREY, linewidth=0.8, linestyle=(0, (2, 3)))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if len(rounds) > _TICKS:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        else:
+            axes.set_xticks(rounds)
         axes.set_xlim(rounds[0] - 0.3, rounds[-1] + 0.3)
         axes.set_xlabel("round")
         axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
@@ -94,7 +98,7 @@ def _draw_whole(
             color=_GREY,
         )
     axes.set_title(f"All {last.studies:,} studies, with 95 % intervals", fontsize=11, loc="left")
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    _legend(axes)
 
 
 def _draw_hospitals(axes: Axes, rounds: NDArray[np.int64], history: Mapping[int, Evaluation]) -> None:
@@ -110,7 +114,7 @@ def _draw_hospitals(axes: Axes, rounds: NDArray[np.int64], history: Mapping[int,
     last = history[max(history)]
     if len(lines) > _MANY:
         for values in lines.values():
-            axes.plot(rounds, values, color=_GREY, linewidth=0.6, alpha=0.5)
+            axes.plot(rounds, values, color=_GREY, linewidth=0.6, alpha=0.5, marker=".", markersize=3)
         stacked = np.stack(list(lines.values()))
         seen = ~np.isnan(stacked).all(axis=0)
         median = np.full(len(rounds), np.nan)
@@ -136,14 +140,18 @@ def _draw_hospitals(axes: Axes, rounds: NDArray[np.int64], history: Mapping[int,
         axes.text(
             0.01,
             0.01,
-            f"undefined in every round: {shown}",
+            f"never defined: {shown}",
             transform=axes.transAxes,
             fontsize=8,
             color=_GREY,
         )
     axes.set_title("Each hospital's own studies, over its own defined labels", fontsize=11, loc="left")
     if lines:
-        axes.legend(frameon=False, fontsize=8, loc="lower right")
+        _legend(axes)
+
+
+def _legend(axes: Axes) -> None:
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.12), ncols=2)
 
 
 def _series(

@@ -32,7 +32,7 @@ class RoundRecord(BaseModel):
         model: digest of the released model, hex.
         seconds: wall time of the round; ``ledger_seconds`` and ``verify_seconds`` are parts of it.
         bytes_up, bytes_down: of all hospitals.
-        gas: by kind of call, summed since the coordinator was started.
+        gas: by kind of call; the first round's also has the deployment and the registrations.
         included: hospitals' addresses whose updates are in the model.
         excluded: addresses accepted by the contract and left out, and why.
         hospitals: by name.
@@ -74,23 +74,10 @@ def read_rounds(run: RunDirectory) -> tuple[RoundRecord, ...]:
     return tuple(records)
 
 
-def gas_by_round(records: Sequence[RoundRecord]) -> tuple[int, ...]:
-    """Gas between the end of the round before and the end of each; the first also deploys and registers."""
-    spent = []
-    before: Mapping[str, int] = {}
-    for record in records:
-        # A coordinator that was started again counts from nothing.
-        restarted = any(record.gas.get(kind, 0) < gas for kind, gas in before.items())
-        earlier = 0 if restarted else sum(before.values())
-        spent.append(sum(record.gas.values()) - earlier)
-        before = record.gas
-    return tuple(spent)
-
-
 def round_table(records: Sequence[RoundRecord]) -> Table:
     """One row a round: its figures, its time, its bytes and its gas."""
     rows = []
-    for record, gas in zip(records, gas_by_round(records), strict=True):
+    for record in records:
         evaluation = record.evaluation
         left_out = f" (−{len(record.excluded)})" if record.excluded else ""
         rows.append(
@@ -103,11 +90,11 @@ def round_table(records: Sequence[RoundRecord]) -> Table:
                 f"{record.ledger_seconds + record.verify_seconds:,.2f}",
                 f"{record.bytes_up / 1e6:,.1f}",
                 f"{record.bytes_down / 1e6:,.1f}",
-                f"{gas:,}",
+                f"{sum(record.gas.values()):,}",
             )
         )
     return Table(
-        title="Rounds",
+        title="Every round",
         header=(
             "round",
             "updates",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fedcxr.data.labels import COMPETITION_LABELS
-from fedcxr.evaluation.scores import Estimate, Evaluation, MeanScore, Scores
+from fedcxr.evaluation.scores import Estimate, Evaluation, LabelScore, MeanScore, Scores
 from fedcxr.report.tables import UNDEFINED, Table, figure
+
+FEW = 10  # studies of a class below which resampling them says little of other studies
 
 METHOD = (
     "AUROC per study: the highest probability of its views, against labels of 1 and 0; uncertain and blank "
@@ -19,7 +21,7 @@ def label_table(evaluation: Evaluation) -> Table:
     rows = [
         (
             f"{score.label} *" if score.label in COMPETITION_LABELS else score.label,
-            figure(score) if score.value is not None else f"{UNDEFINED}: {score.undefined}",
+            _cell(score) if score.value is not None else f"{UNDEFINED}: {score.undefined}",
             f"{score.positives:,}",
             f"{score.negatives:,}",
         )
@@ -33,7 +35,7 @@ def label_table(evaluation: Evaluation) -> Table:
         title=f"AUROC on {evaluation.studies:,} studies ({evaluation.images:,} images)",
         header=("label", "AUROC [95 %]", "positive", "negative"),
         rows=tuple(rows),
-        notes=(METHOD, interval_note(evaluation)),
+        notes=(METHOD, interval_note(evaluation), *_few_note([evaluation])),
     )
 
 
@@ -46,7 +48,7 @@ def hospital_table(evaluation: Evaluation) -> Table:
             f"{scores.studies:,}",
             f"{figure(scores.macro)} ({len(scores.macro.labels)})",
             f"{figure(scores.competition)} ({len(scores.competition.labels)})",
-            *(figure(scores.label(label)) for label in COMPETITION_LABELS),
+            *(_cell(scores.label(label)) for label in COMPETITION_LABELS),
         )
         for name, scores in parts
     ]
@@ -57,8 +59,24 @@ def hospital_table(evaluation: Evaluation) -> Table:
         notes=(
             "In brackets behind a mean: over how many labels it goes. Hospitals differ in which labels have "
             "both classes, so their means are not means of the same thing.",
+            *_few_note([scores for _, scores in parts]),
         ),
+        essential=4,
     )
+
+
+def _cell(score: LabelScore) -> str:
+    return figure(score) + (" †" if _is_few(score) else "")
+
+
+def _is_few(score: LabelScore) -> bool:
+    return score.low is not None and min(score.positives, score.negatives) < FEW
+
+
+def _few_note(parts: Iterable[Scores]) -> tuple[str, ...]:
+    if not any(_is_few(score) for part in parts for score in part.labels):
+        return ()
+    return (f"† Fewer than {FEW} positive or negative studies: the interval is narrower than the doubt.",)
 
 
 def mean_name(score: MeanScore, what: str) -> str:

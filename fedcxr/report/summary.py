@@ -12,7 +12,7 @@ from fedcxr.report.comparison import comparison_table, own_table
 from fedcxr.report.curves import draw_curves
 from fedcxr.report.rounds import RoundRecord, read_rounds, round_table
 from fedcxr.report.scores import hospital_table, label_table
-from fedcxr.report.tables import figure
+from fedcxr.report.tables import count, figure
 from fedcxr.store.run_directory import RunDirectory, write_text
 
 CURVES = "auroc.png"
@@ -80,14 +80,14 @@ def _opening(config: Config, records: tuple[RoundRecord, ...]) -> str:
     if config.data.phantom:
         lines.append("**The images are SYNTHETIC**; the figures say nothing about patients.\n")
     training = config.training
-    done, asked = len(records), config.federation.rounds
+    done, asked = len(records), config.federation.total_rounds
     state = "" if done == asked else " (unfinished: the same command continues it)"
     facts = [
-        f"rounds: {done} of {asked}{state}, {training.local_epochs} local epochs each",
+        f"rounds: {done} of {asked}{state}, {count(training.local_epochs, 'local epoch')} each",
         f"hospitals: partition {config.partition.scheme}",
         f"model: {config.model.name}, {config.data.size} px, seed {config.seed}",
         f"computed on {training.device} in {training.precision}, {training.memory_format}, "
-        f"{training.threads} threads a hospital",
+        f"{count(training.threads, 'thread')} a hospital",
         f"configuration digest: `{config.digest().hex()}`",
     ]
     if records:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import JustifyMethod
     from rich.table import Table as RichTable
 
     from fedcxr.evaluation.scores import Estimate
@@ -22,26 +23,41 @@ class Table:
         header: the columns' names; the first column is text and stands left, all others right.
         rows: as many cells as the header has.
         notes: what a reader must know to read the figures right; a line each.
+        essential: how many of the leading columns a terminal shows, which is 80 wide; None for all. A file
+            has them all.
     """
 
     title: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+    essential: int | None = None
 
     def rich(self) -> RichTable:
-        """For a terminal."""
+        """For a terminal; where columns are many, an interval goes under its figure."""
+        from rich.box import SIMPLE_HEAD
         from rich.markup import escape
         from rich.table import Table as RichTable
 
         notes = escape("\n".join(self.notes)) or None
+        header = self.header[: self.essential]
+        crowded = len(header) > 4
         shown = RichTable(
-            title=escape(self.title), title_justify="left", caption=notes, caption_justify="left"
+            title=escape(self.title),
+            title_justify="left",
+            caption=notes,
+            caption_justify="left",
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
         )
-        for index, name in enumerate(self.header):
-            shown.add_column(escape(name), justify="right" if index else "left")
+        for index, name in enumerate(header):
+            justify: JustifyMethod = "right" if index else "left"
+            number = crowded and index > 0
+            shown.add_column(escape(name), justify=justify, no_wrap=number, overflow="fold")
         for row in self.rows:
-            shown.add_row(*map(escape, row))
+            cells = (cell.replace(" [", "\n[") if crowded else cell for cell in row[: self.essential])
+            shown.add_row(*map(escape, cells))
         return shown
 
     def markdown(self) -> str:
@@ -67,3 +83,8 @@ def figure(estimate: Estimate, *, signed: bool = False) -> str:
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:{form}}"
     return f"{estimate.value:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"
+
+
+def count(number: int, thing: str) -> str:
+    """``1 round``, ``3 rounds``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

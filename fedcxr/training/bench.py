@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from fedcxr.config import Config
 from fedcxr.data.examples import Examples
-from fedcxr.data.transforms import augment, normalise
+from fedcxr.data.transforms import Augmentation, augment, normalise
 from fedcxr.models.registry import build_model
 from fedcxr.training.batches import Batch, epoch_batches, read_batch
 from fedcxr.training.measure import noise_examples, resolve
@@ -115,7 +115,8 @@ class BareLoop:
 
     def _ready(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         count = views(self.config.training.contrastive_weight)
-        seen = normalise(augment(batch.images.repeat(count, 1, 1, 1), generator))
+        strength = Augmentation.scaled(self.config.training.augmentation)
+        seen = normalise(augment(batch.images.repeat(count, 1, 1, 1), generator, strength))
         seen = seen.to(self.runtime.device).contiguous(memory_format=self.runtime.memory_format)
         targets, mask = (t.repeat(count, 1).to(self.runtime.device) for t in (batch.targets, batch.mask))
         return seen, targets, mask

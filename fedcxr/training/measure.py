@@ -7,7 +7,8 @@ ledger, so that a resumed or repeated run does not choose again: precision and m
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from fedcxr.training.trainer import train
 PROBE_IMAGES = 8  # a float32 NCHW Xception takes seconds even for these, on a CPU
 CLOSE = 0.5  # a candidate with less than this part of the best probe's speed is not measured further
 STEPS = 2  # timed steps of a full batch, after one that warms the kernels up
+BUDGET = 20.0  # seconds after which nothing further is begun: on a busy machine the probes must do
 
 
 @dataclass(frozen=True)
@@ -44,33 +46,44 @@ class Measurement:
     chosen: bool = False
 
 
-def resolve(config: Config) -> tuple[Config, list[Measurement]]:
-    """``config`` with nothing left "auto", and what was measured, fastest first.
+def resolve(
+    config: Config, *, clock: Callable[[], float] = time.monotonic
+) -> tuple[Config, list[Measurement]]:
+    """``config`` with nothing left "auto", and what was measured: the chosen first, then by speed.
 
     CUDA is taken where there is a device, unmeasured. Precision and memory format are timed with the real
-    model at the real size: every candidate on a small batch, then the close ones on full batches. Under
-    20 seconds for Xception at 96 px on two cores. A configuration without "auto" comes back as it is, with
-    no measurement.
+    model at the real size: every candidate on a small batch, then the close ones on full batches. Nothing is
+    begun after 20 seconds, and what was not measured is not chosen. A configuration without "auto" comes back
+    as it is, with no measurement.
 
     Raises:
         ConfigError: ``training.device = "cuda"`` where there is none.
     """
     if config.resolved:
         return config, []
-    candidates = list(_candidates(config.training))
-    speeds = {c: _speed(c.applied_to(config), PROBE_IMAGES, steps=1) for c in candidates}
-    batch_sizes = dict.fromkeys(candidates, PROBE_IMAGES)
-    close = [c for c in candidates if speeds[c] >= CLOSE * max(speeds.values())]
-    if len(close) > 1:
-        for candidate in close:
-            batch_sizes[candidate] = config.training.batch_size
-            speeds[candidate] = _speed(candidate.applied_to(config), batch_sizes[candidate], steps=STEPS)
-    chosen = max(close, key=speeds.__getitem__)
+    deadline = clock() + BUDGET
+    probes: dict[_Candidate, float] = {}
+    for candidate in _candidates(config.training):
+        if not probes or clock() < deadline:
+            probes[candidate] = _speed(candidate.applied_to(config), PROBE_IMAGES, steps=1)
+    batch_size = config.training.batch_size
+    close = [c for c in probes if probes[c] >= CLOSE * max(probes.values())]
+    full: dict[_Candidate, float] = {}
+    for candidate in close if len(close) > 1 else ():
+        if clock() < deadline:
+            full[candidate] = _speed(candidate.applied_to(config), batch_size, steps=STEPS)
+    # Speeds compare at one batch size only: a small batch may look faster than another's full one.
+    compared = full if full.keys() == set(close) else probes
+    chosen = max(compared, key=compared.__getitem__)
     measurements = [
-        Measurement(*c, batch_size=batch_sizes[c], images_per_second=speeds[c], chosen=c == chosen)
-        for c in candidates
+        Measurement(
+            *candidate,
+            batch_size=batch_size if candidate in full else PROBE_IMAGES,
+            images_per_second=full.get(candidate, probe),
+            chosen=candidate == chosen,
+        )
+        for candidate, probe in probes.items()
     ]
-    # The chosen one first: another's small batch may look faster than its full one.
     measurements.sort(key=lambda m: (not m.chosen, -m.images_per_second))
     return chosen.applied_to(config), measurements
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from fedcxr.config import Config
 from fedcxr.data.examples import Examples
-from fedcxr.data.transforms import augment, normalise
+from fedcxr.data.transforms import Augmentation, augment, normalise
 from fedcxr.errors import DataError
 from fedcxr.seeds import derive_seed
 from fedcxr.training.batches import Batch, batch_count, epoch_batches, read_batch
@@ -164,7 +164,8 @@ def _losses(
     """The joint objective of one batch: views drawn, put through the network together, and compared."""
     weight = config.training.contrastive_weight
     count = views(weight)
-    seen = normalise(augment(batch.images.repeat(count, 1, 1, 1), generator))
+    augmentation = Augmentation.scaled(config.training.augmentation)
+    seen = normalise(augment(batch.images.repeat(count, 1, 1, 1), generator, augmentation))
     with runtime.autocast():
         output = model(seen.contiguous(memory_format=runtime.memory_format), project=weight > 0)
     bce = masked_bce(output.logits, batch.targets.repeat(count, 1), batch.mask.repeat(count, 1))

@@ -15,14 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcxr.errors import LayoutError, NonFiniteError
-from fedcxr.update.layout import Layout, Vector
+from fedcxr.update.layout import Layout, TensorSpec, Vector
 
 WEIGHT_SUM = 4096  # the contract's bound on the sum of a round's weights
 LIMIT = (2**31 - 1) // WEIGHT_SUM  # 524,287: the largest |q|, 20 bits with its sign
 Ring = NDArray[np.uint32]
 
 _PARAMETER_FLOOR = 1.0  # range of a parameter's first delta: AdamW at 1e-3 moves one by less in 1,000 steps
-_STATISTIC_FLOOR = 16.0  # statistics start at 0 and 1, and go to where the data are
+# Statistics start at 0 and 1 and go to where the data are; after residual sums variances reach hundreds.
+# The coarse first step does no harm: later rounds, whose scale follows the last aggregate, write them anew.
+_MEAN_FLOOR = 64.0
+_VARIANCE_FLOOR = 2048.0
 _HEADROOM = 16.0  # later rounds: times the largest entry of the last aggregate
 _EXPONENTS = (-8, 40)
 
@@ -41,13 +44,18 @@ def choose_exponents(layout: Layout, base: Vector, last_delta: Vector | None) ->
     exponents = []
     for spec, place in zip(layout.tensors, layout.slices, strict=True):
         if last_delta is None:
-            least = _STATISTIC_FLOOR if spec.statistic else _PARAMETER_FLOOR
-            reach = max(least, 4.0 * _largest(base[place]))
+            reach = max(_first_reach(spec), 4.0 * _largest(base[place]))
         else:
             reach = max(_HEADROOM * _largest(last_delta[place]), 2.0**-10)
         # LIMIT / reach lies in [2^(e-1), 2^e): the exponent e-1 makes `reach` just fit.
         exponents.append(min(max(frexp(LIMIT / reach)[1] - 1, _EXPONENTS[0]), _EXPONENTS[1]))
     return tuple(exponents)
+
+
+def _first_reach(spec: TensorSpec) -> float:
+    if not spec.statistic:
+        return _PARAMETER_FLOOR
+    return _VARIANCE_FLOOR if spec.nonnegative else _MEAN_FLOOR
 
 
 def _largest(values: Vector) -> float:

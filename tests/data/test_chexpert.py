@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from chexpert_tables import HEADER, line, write_csv
 
-from fedcxr.data.chexpert import AGE_UNKNOWN, COLUMNS, read_table
+from fedcxr.data.chexpert import AGE_UNKNOWN, COLUMNS, read_paths, read_table
 from fedcxr.data.labels import BLANK, LABELS
 from fedcxr.errors import TableError
 
@@ -200,3 +200,13 @@ def test_real_tables_are_read_from_the_folder_and_from_its_parent(real_cxr: Path
     assert inside.paths.tolist() == outside.paths.tolist()
     assert (inside.root / inside.paths[-1]).is_file()
     assert set(np.unique(inside.labels)) == {1, 0, BLANK}
+
+
+def test_paths_alone_are_read_where_labels_are_not_wanted(tmp_path: Path) -> None:
+    paths = [f"CheXpert-v1.0/test/patient64741/study1/view{name}.jpg" for name in ("1_frontal", "2_lateral")]
+    table = read_paths(write_csv(tmp_path / "test.csv", *paths, header="Path"), tmp_path)
+    assert (table.folder, list(table.view)) == ("CheXpert-v1.0", ["Frontal", "Lateral"])
+    assert list(table.studies) == ["patient64741/study1"] * 2
+    assert (table.labels == BLANK).all()
+    with pytest.raises(TableError, match="column 'Path': the column is missing"):
+        read_paths(write_csv(tmp_path / "bad.csv", *paths, header="File"), tmp_path)

@@ -17,6 +17,13 @@ def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def test_no_strength_leaves_an_image_as_it_is_and_full_strength_is_the_default() -> None:
+    images = torch.rand(4, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    same = augment(images.clone(), torch.Generator().manual_seed(1), Augmentation.scaled(0.0))
+    assert torch.allclose(same, images, atol=1e-5)
+    assert Augmentation.scaled(1.0) == Augmentation()
+
+
 def test_bytes_become_floats_in_the_unit_interval() -> None:
     images = np.array([[[0, 255], [51, 102]]], dtype=np.uint8)
     floats = to_float(images)

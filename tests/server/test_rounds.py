@@ -250,3 +250,19 @@ def test_only_the_last_models_are_kept_when_asked(small_config: Config, tmp_path
     run = run_federation(config, tmp_path / "run")
     assert sorted(p.name[6:10] for p in run.models.iterdir()) == ["0000", "0003", "0004"]
     assert_clean(run)
+
+
+def test_a_calibration_round_moves_statistics_only_and_is_audited_like_any_other(
+    small_config: Config, tmp_path: Path
+) -> None:
+    from fedcxr.update import model_file
+
+    config = small_config.with_changes({"federation.rounds": 1, "federation.calibrate": True})
+    run = run_federation(config, tmp_path / "run")
+    assert len(digests(run)) == 2
+    layout = run.read_layout()
+    trained, calibrated = (model_file.read(run.model(n), layout) for n in (1, 2))
+    for spec, place in zip(layout.tensors, layout.slices, strict=True):
+        same = np.array_equal(trained[place], calibrated[place])
+        assert same != spec.statistic, spec.name
+    assert_clean(run)

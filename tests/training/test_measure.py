@@ -1,5 +1,6 @@
 """Start-up measurement and the trainer's benchmark."""
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -41,6 +42,17 @@ def test_a_resolved_configuration_is_not_measured_again(make_config: MakeConfig)
     assert resolve(config) == (config, [])
 
 
+def test_a_busy_machine_stops_measuring_and_takes_what_it_knows(make_config: MakeConfig) -> None:
+    seconds = itertools.count(step=15)
+    config = make_config(memory_format="auto", precision="auto")
+    resolved, measurements = resolve(config, clock=lambda: float(next(seconds)))
+    assert resolved.resolved
+    assert [(m.precision, m.memory_format) for m in measurements if m.chosen] == [
+        (resolved.training.precision, resolved.training.memory_format)
+    ]
+    assert len(measurements) == 2  # of four: the clock stood at 15, then at 30
+
+
 def test_cuda_is_taken_where_it_is(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     from fedcxr.training import measure
 
@@ -64,7 +76,7 @@ def test_the_bare_loop_does_the_trainers_arithmetic(
 ) -> None:
     """On one full batch without augmentation both end at the same weights: like is compared with like."""
     for module in (trainer, bench):
-        monkeypatch.setattr(module, "augment", lambda images, _: images)
+        monkeypatch.setattr(module, "augment", lambda images, *_: images)
     config = make_config(contrastive_weight=weight, warmup_rounds=0.0, min_learning_rate=1e-3)
     examples = noise_examples(config, 16)
     bare, trained = bench.BareLoop(config, examples), build_model(config.model)

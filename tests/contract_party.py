@@ -1,0 +1,136 @@
+"""A federation of four on a chain in memory: its contract, its keys, and what its hospitals sign."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+from web3 import Web3
+
+from fedcxr.ledger.chain import EmbeddedChain
+from fedcxr.ledger.contract import FederationLedger
+from fedcxr.ledger.protocol import RoundView
+from fedcxr.ledger.signing import Domain, Registration, SignedSubmission, Submission, sign
+
+FEDERATION = b"F" * 32
+GENESIS = b"G" * 32
+SAMPLES = (100, 50, 7)
+ENVELOPE_KEY = b"envelope key"
+
+
+def account(number: int) -> LocalAccount:
+    return Account.from_key(number.to_bytes(32, "big"))
+
+
+def registration(hospital: LocalAccount, samples: int = 100) -> Registration:
+    return Registration(FEDERATION, hospital.address, samples, hashlib.sha256(ENVELOPE_KEY).digest())
+
+
+def deploy(w3: Web3, coordinator: LocalAccount, federation: bytes = FEDERATION) -> FederationLedger:
+    return FederationLedger.deploy(
+        w3,
+        coordinator,
+        federation=federation,
+        layout_digest=b"L" * 32,
+        config_digest=b"C" * 32,
+        genesis_digest=GENESIS,
+        coordinator_key=b"coordinator's key",
+        auditor_key=b"",
+    )
+
+
+@dataclass
+class Party:
+    """One contract, and who acts on it; ``outsider`` is registered, but never asked."""
+
+    chain: EmbeddedChain
+    ledger: FederationLedger
+    coordinator: LocalAccount
+    hospitals: list[LocalAccount]
+    outsider: LocalAccount
+
+    @classmethod
+    def found(cls, chain: EmbeddedChain, samples: Sequence[int] = SAMPLES) -> "Party":
+        coordinator = account(1)
+        chain.fund(coordinator.address)
+        ledger = deploy(chain.w3, coordinator)
+        party = cls(chain, ledger, coordinator, [account(10 + i) for i in range(len(samples))], account(9))
+        for hospital, count in zip([*party.hospitals, party.outsider], [*samples, 5], strict=True):
+            party.register(hospital, count)
+        return party
+
+    @property
+    def addresses(self) -> list[str]:
+        return [hospital.address for hospital in self.hospitals]
+
+    @property
+    def number(self) -> int:
+        return self.ledger.last_finalized + 1
+
+    def register(self, hospital: LocalAccount, samples: int) -> None:
+        request = registration(hospital, samples)
+        self.ledger.register(request, ENVELOPE_KEY, sign(hospital, request, self.ledger.domain))
+
+    def open(self, *, seconds: int = 10_000, weighting: str = "samples") -> RoundView:
+        return self.ledger.open_round(
+            self.number,
+            base=self.ledger.model_digest,
+            config_digest=b"R" * 32,
+            participants=self.addresses,
+            weighting=weighting,
+            deadline_seconds=seconds,
+        )
+
+    def submission(self, signer: LocalAccount, /, **changes: object) -> Submission:
+        """A good one for the round that is open, but for the changes."""
+        number = self.number
+        attempt = changes["attempt"] if "attempt" in changes else self.ledger.round(number).attempt
+        good = Submission(
+            federation=FEDERATION,
+            round=number,
+            attempt=attempt,  # type: ignore[arg-type]
+            hospital=signer.address,
+            base=self.ledger.model_digest,
+            root=hashlib.sha256(signer.address.encode() + bytes([number])).digest(),
+            samples=5,
+            size=1000,
+            metrics=b"M" * 32,
+        )
+        return replace(good, **changes)  # type: ignore[arg-type]
+
+    def signed(
+        self,
+        signer: LocalAccount,
+        /,
+        *,
+        key: LocalAccount | None = None,
+        domain: Domain | None = None,
+        **changes: object,
+    ) -> SignedSubmission:
+        submission = self.submission(signer, **changes)
+        return SignedSubmission(submission, sign(key or signer, submission, domain or self.ledger.domain))
+
+    def finalize(self, included: Sequence[str], excluded: dict[str, str] | None = None) -> None:
+        number = self.number
+        self.ledger.finalize(
+            number,
+            aggregate_root=hashlib.sha256(b"sum" + bytes([number])).digest(),
+            model_digest=hashlib.sha256(b"model" + bytes([number])).digest(),
+            included=included,
+            excluded=excluded or {},
+        )
+
+    def whole_round(self) -> list[SignedSubmission]:
+        """Open, submit for everyone, finalize; what was submitted."""
+        self.open()
+        batch = [self.signed(hospital) for hospital in self.hospitals]
+        assert all(verdict.accepted for verdict in self.ledger.submit(batch))
+        self.finalize(self.addresses)
+        return batch
+
+    def travel(self, seconds: int) -> None:
+        """Let chain time pass."""
+        tester = self.chain.provider.ethereum_tester
+        tester.time_travel(self.chain.w3.eth.get_block("latest")["timestamp"] + seconds)
+        self.chain.db.commit()

@@ -1,0 +1,305 @@
+"""What the contract lets the coordinator do, and when."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from contract_party import ENVELOPE_KEY, FEDERATION, GENESIS, Party, account, registration
+
+from fedcxr.errors import ChainError, ContractRejectedError, LedgerError
+from fedcxr.ledger.artifact import load_artifact
+from fedcxr.ledger.contract import FederationLedger
+from fedcxr.ledger.signing import Refusal, sign
+
+
+def rejected(call: Callable[[], object]) -> str:
+    """The name of the custom error that a call meets."""
+    with pytest.raises(ContractRejectedError) as raised:
+        call()
+    return raised.value.name
+
+
+def open_with(p: Party, **changes: object) -> None:
+    arguments: dict[str, object] = {
+        "number": 1,
+        "base": GENESIS,
+        "config_digest": b"R" * 32,
+        "participants": p.addresses,
+        "weighting": "samples",
+        "deadline_seconds": 1000,
+    }
+    p.ledger.open_round(**{**arguments, **changes})  # type: ignore[arg-type]
+
+
+def as_stranger(p: Party) -> FederationLedger:
+    p.chain.fund(account(66).address)
+    return FederationLedger.attach(p.chain.w3, p.ledger.address, account(66))
+
+
+# ---------------------------------------------------------------------------------------------- register
+
+
+def test_a_registration_is_held_as_it_was_signed(party: Party) -> None:
+    views = party.ledger.hospitals()
+    assert [v.address for v in views] == [*party.addresses, party.outsider.address]
+    assert [v.samples for v in views] == [100, 50, 7, 5]
+    assert {v.envelope_key_digest for v in views} == {hashlib.sha256(ENVELOPE_KEY).digest()}
+
+
+def test_registering_needs_the_hospitals_own_signature(party: Party) -> None:
+    request = registration(account(70))
+    signature = sign(account(71), request, party.ledger.domain)
+    assert rejected(lambda: party.ledger.register(request, ENVELOPE_KEY, signature)) == "BadSignature"
+
+
+def test_registering_needs_the_key_that_was_signed(party: Party) -> None:
+    request = registration(account(70))
+    signature = sign(account(70), request, party.ledger.domain)
+    assert rejected(lambda: party.ledger.register(request, b"another key", signature)) == "WrongKey"
+
+
+def test_registering_twice_is_rejected(party: Party) -> None:
+    assert rejected(lambda: party.register(party.hospitals[0], 1000)) == "AlreadyRegistered"
+
+
+def test_registering_without_samples_is_rejected(party: Party) -> None:
+    assert rejected(lambda: party.register(account(70), 0)) == "NoSamples"
+
+
+def test_registering_for_another_federation_is_rejected(party: Party) -> None:
+    request = replace(registration(account(70)), federation=b"O" * 32)
+    signature = sign(account(70), request, party.ledger.domain)
+    assert rejected(lambda: party.ledger.register(request, ENVELOPE_KEY, signature)) == "WrongFederation"
+
+
+def test_only_the_coordinator_registers(party: Party) -> None:
+    request = registration(account(70))
+    signature = sign(account(70), request, party.ledger.domain)
+    stranger = as_stranger(party)
+    assert rejected(lambda: stranger.register(request, ENVELOPE_KEY, signature)) == "NotCoordinator"
+
+
+# -------------------------------------------------------------------------------------------------- open
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"number": 2}, "WrongRound"),
+        ({"number": 0}, "WrongRound"),
+        ({"base": b"B" * 32}, "WrongBase"),
+        ({"participants": []}, "BadParticipantCount"),
+        ({"participants": [account(10).address, account(777).address]}, "NotRegistered"),
+        ({"participants": [account(10).address, account(10).address]}, "DuplicateParticipant"),
+        ({"deadline_seconds": 0}, "DeadlineInPast"),
+        ({"deadline_seconds": -100}, "DeadlineInPast"),
+    ],
+)
+def test_opening_is_rejected_by_name(party: Party, changes: dict[str, object], error: str) -> None:
+    assert rejected(lambda: open_with(party, **changes)) == error
+    assert party.ledger.open_round_number == 0
+
+
+def test_more_than_256_participants_are_rejected_before_anything_is_written(party: Party) -> None:
+    many = [account(1000 + i).address for i in range(257)]
+    assert rejected(lambda: open_with(party, participants=many)) == "BadParticipantCount"
+
+
+def test_one_round_is_open_at_a_time(opened: Party) -> None:
+    assert rejected(lambda: open_with(opened)) == "RoundAlreadyOpen"
+    assert rejected(lambda: open_with(opened, number=2)) == "RoundAlreadyOpen"
+
+
+def test_only_the_coordinator_opens_finalizes_and_aborts(opened: Party) -> None:
+    stranger = as_stranger(opened)
+    opened.ledger.submit([opened.signed(opened.hospitals[0])])
+    assert rejected(lambda: stranger.abort(1, "because")) == "NotCoordinator"
+    close = replace(opened, ledger=stranger)
+    assert rejected(lambda: close.finalize([opened.addresses[0]])) == "NotCoordinator"
+    opened.ledger.abort(1, "because")
+    assert rejected(close.open) == "NotCoordinator"
+
+
+def test_a_round_is_held_as_it_was_opened(party: Party) -> None:
+    view = party.open(seconds=500)
+    assert (view.number, view.attempt, view.status, view.base) == (1, 1, "open", GENESIS)
+    assert list(view.participants) == party.addresses
+    assert view.config_digest == b"R" * 32
+    assert view.accepted == {}
+    assert view == party.ledger.round(1)
+    assert party.ledger.open_round_number == 1
+
+
+def test_a_round_that_never_was_is_an_error(party: Party) -> None:
+    with pytest.raises(LedgerError, match="never opened"):
+        party.ledger.round(1)
+
+
+# ---------------------------------------------------------------------------------------------- finalize
+
+
+@pytest.fixture
+def submitted(opened: Party) -> Party:
+    """With updates of the first two hospitals accepted."""
+    opened.ledger.submit([opened.signed(hospital) for hospital in opened.hospitals[:2]])
+    return opened
+
+
+def finalize_raw(
+    p: Party, included: list[str], excluded: list[str], reasons: list[str], number: int = 1
+) -> None:
+    """Past the client, which sorts."""
+    p.ledger._transact(
+        "finalize",
+        "finalizeRound",
+        (number, b"A" * 32, b"N" * 32, included, excluded, reasons),
+        gas=1_000_000,
+    )
+
+
+def test_a_finalized_round_names_its_result_and_whom_it_leaves_out(submitted: Party) -> None:
+    a, b, _ = submitted.addresses
+    submitted.finalize([b], {a: "cannot be opened – ß"})
+    view = submitted.ledger.round(1)
+    assert (view.status, view.included, view.excluded) == ("finalized", (b,), {a: "cannot be opened – ß"})
+    assert view.model_digest == submitted.ledger.model_digest == hashlib.sha256(b"model\1").digest()
+    assert view.aggregate_root == hashlib.sha256(b"sum\1").digest()
+    assert (submitted.ledger.last_finalized, submitted.ledger.open_round_number) == (1, 0)
+
+
+def test_finalizing_is_rejected_by_name(submitted: Party) -> None:
+    a, b, c = submitted.addresses
+    low, high = sorted([a, b], key=str.lower)
+    for included, excluded, reasons, error in [
+        ([], [], [], "NothingIncluded"),
+        ([], [low, high], ["", ""], "NothingIncluded"),
+        ([low], [], [], "WrongCount"),
+        ([c], [], [], "NotAccepted"),
+        ([low, high, c] if c.lower() > high.lower() else [c, low, high], [], [], "NotAccepted"),
+        ([submitted.outsider.address], [], [], "NotAccepted"),
+        ([high, low], [], [], "NotAscending"),
+        ([low, low], [], [], "NotAscending"),
+        ([low], [low], [""], "NotAscending"),
+        ([low, high], [high], [""], "NotAscending"),
+        ([low], [high], [], "LengthMismatch"),
+        (["0x" + "00" * 20], [], [], "NotAscending"),
+    ]:
+        found = rejected(lambda i=included, e=excluded, r=reasons: finalize_raw(submitted, i, e, r))
+        assert found == error, (included, excluded)
+    assert submitted.ledger.round(1).status == "open"
+
+
+def test_a_round_without_a_model_is_not_finalized(submitted: Party) -> None:
+    included = sorted(submitted.addresses[:2], key=str.lower)
+    arguments = (1, b"A" * 32, bytes(32), included, [], [])
+    assert (
+        rejected(lambda: submitted.ledger._transact("finalize", "finalizeRound", arguments, gas=10**6))
+        == "NoModel"
+    )
+
+
+def test_only_the_open_round_is_finalized_and_only_once(submitted: Party) -> None:
+    included = sorted(submitted.addresses[:2], key=str.lower)
+    assert rejected(lambda: finalize_raw(submitted, included, [], [], number=2)) == "RoundNotOpen"
+    assert rejected(lambda: finalize_raw(submitted, included, [], [], number=0)) == "RoundNotOpen"
+    finalize_raw(submitted, included, [], [])
+    assert rejected(lambda: finalize_raw(submitted, included, [], [])) == "RoundNotOpen"
+
+
+def test_the_next_round_starts_from_the_finalized_model(party: Party) -> None:
+    party.whole_round()
+    assert rejected(lambda: open_with(party, number=2)) == "WrongBase"
+    assert rejected(lambda: open_with(party, number=1)) == "WrongRound"
+    assert party.open().base == hashlib.sha256(b"model\1").digest()
+
+
+def test_long_reasons_fit_the_gas(submitted: Party) -> None:
+    a, b, _ = submitted.addresses
+    submitted.finalize([a], {b: "ü" * 5_000})
+    assert submitted.ledger.round(1).excluded == {b: "ü" * 5_000}
+
+
+# ------------------------------------------------------------------------------------- abort and refuse
+
+
+def test_an_aborted_round_is_opened_again_as_its_next_attempt(submitted: Party) -> None:
+    submitted.ledger.abort(1, "ü" * 5_000)
+    assert submitted.ledger.round(1).status == "aborted"
+    assert (submitted.ledger.last_finalized, submitted.ledger.open_round_number) == (0, 0)
+    view = submitted.open()
+    assert (view.number, view.attempt, view.accepted) == (1, 2, {})
+    included = sorted(submitted.addresses[:2], key=str.lower)
+    assert rejected(lambda: finalize_raw(submitted, included, [], [])) == "NotAccepted"
+
+
+def test_only_the_open_round_is_aborted(opened: Party) -> None:
+    assert rejected(lambda: opened.ledger.abort(2, "")) == "RoundNotOpen"
+    opened.ledger.abort(1, "")
+    assert rejected(lambda: opened.ledger.abort(1, "")) == "RoundNotOpen"
+
+
+def test_a_refusal_is_on_record_under_the_hospitals_signature_only(opened: Party) -> None:
+    hospital = opened.hospitals[0]
+    refusal = Refusal(FEDERATION, 1, hospital.address, b"S" * 32)
+    forged = sign(opened.coordinator, refusal, opened.ledger.domain)
+    assert rejected(lambda: opened.ledger.refuse(refusal, forged)) == "BadSignature"
+    opened.ledger.refuse(refusal, sign(hospital, refusal, opened.ledger.domain))
+    assert opened.ledger.refusals(1) == {hospital.address: b"S" * 32}
+    assert opened.ledger.refusals(2) == {}
+    stranger = replace(refusal, hospital=account(777).address)
+    signature = sign(account(777), stranger, opened.ledger.domain)
+    assert rejected(lambda: opened.ledger.refuse(stranger, signature)) == "NotRegistered"
+    elsewhere = replace(refusal, federation=b"O" * 32)
+    signature = sign(hospital, elsewhere, opened.ledger.domain)
+    assert rejected(lambda: opened.ledger.refuse(elsewhere, signature)) == "WrongFederation"
+
+
+# ------------------------------------------------------------------------------------------- the client
+
+
+def test_the_code_is_the_artifacts_and_other_code_is_named(party: Party) -> None:
+    assert party.ledger.code_difference() is None
+    w3 = party.chain.w3
+    code = bytearray(w3.eth.get_code(party.ledger.address))
+    constructed = {at for start, length in load_artifact().immutables for at in range(start, start + length)}
+    at = next(i for i in range(5000, len(code)) if i not in constructed)
+    code[at] ^= 1
+    for other, difference in [
+        (bytes(code), f"from byte {at} on"),
+        (bytes(code[:-1]), f"{len(code) - 1} bytes instead"),
+    ]:
+        # A constructor that returns the bytes that follow it.
+        n = len(other)
+        init = bytes.fromhex(f"62{n:06x}80600d6000396000f3") + other
+        transaction = w3.eth.send_transaction({"from": party.chain.faucet, "data": init, "gas": 10_000_000})
+        address = w3.eth.wait_for_transaction_receipt(transaction)["contractAddress"]
+        found = FederationLedger.attach(w3, str(address)).code_difference()
+        assert found is not None
+        assert difference in found
+
+
+def test_attaching_to_no_contract_is_an_error(party: Party) -> None:
+    for address in (account(1).address, "0x123", "nonsense"):
+        with pytest.raises(LedgerError, match="no contract"):
+            FederationLedger.attach(party.chain.w3, address)
+
+
+def test_a_reader_without_an_account_cannot_write(opened: Party) -> None:
+    reader = FederationLedger.attach(opened.chain.w3, opened.ledger.address)
+    assert reader.round(1) == opened.ledger.round(1)
+    with pytest.raises(LedgerError, match="no account"):
+        reader.abort(1, "")
+
+
+def test_an_account_without_ether_meets_a_chain_error(opened: Party) -> None:
+    poor = FederationLedger.attach(opened.chain.w3, opened.ledger.address, account(4242))
+    with pytest.raises(ChainError, match="the chain says"):
+        poor.submit_direct(opened.signed(opened.hospitals[0]))
+    opened.ledger.submit_direct(opened.signed(opened.hospitals[0]))
+
+
+def test_too_little_gas_is_a_chain_error(opened: Party) -> None:
+    with pytest.raises(ChainError):
+        opened.ledger._transact("abort", "abortRound", (1, "x"), gas=25_000)
+    assert opened.ledger.round(1).status == "open"

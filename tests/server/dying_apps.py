@@ -1,0 +1,44 @@
+"""Apps whose processes are killed, or whose server fails, where Ray must be able to import them by name."""
+
+import os
+import signal
+from pathlib import Path
+
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid, ServerApp
+
+from clients.app import register, train
+from fedcxr.errors import ContractRejectedError
+
+hospital = ClientApp()
+hospital.query("register")(register)
+
+
+@hospital.train()
+def train_or_die(message: Message, context: Context) -> Message:
+    """Killed in training: the first hospital once in round 2, the second at every try in round 3."""
+    index, round_number = context.node_config["partition-id"], message.metadata.group_id
+    died = Path(str(context.run_config["run"])) / "died"
+    if (index, round_number) == (0, "2") and not died.exists():
+        died.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if (index, round_number) == (1, "3"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return train(message, context)
+
+
+killed_server = ServerApp()
+
+
+@killed_server.main()
+def die(grid: Grid, context: Context) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+failing_server = ServerApp()
+
+
+@failing_server.main()
+def fail(grid: Grid, context: Context) -> None:
+    raise ContractRejectedError("WrongBase", (b"\x01" * 32, 7))
