@@ -67,8 +67,7 @@ class Evidence:
         federation = self.ledger.federation
         expected = model_file.to_bytes(vector, self.layout, federation=federation, round_number=number)
         if found != expected:
-            pairs = zip(found, expected, strict=False)
-            at = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(found), len(expected)))
+            at = _first_difference(found, expected)
             said = f"{len(expected)} bytes with root {merkle.root(expected).hex()}"
             self.report.find(path.name, said, f"{len(found)} bytes that differ from byte {at} on", number)
         return vector
@@ -211,3 +210,10 @@ class RoundAudit:
 
     def _find(self, where: str, expected: str, found: str, hospital: str = "") -> None:
         self.evidence.report.find(where, expected, found, self.view.number, hospital)
+
+
+def _first_difference(a: bytes, b: bytes) -> int:
+    """The first offset at which two different byte strings differ."""
+    size = min(len(a), len(b))
+    different = np.frombuffer(a, np.uint8, size) != np.frombuffer(b, np.uint8, size)
+    return int(different.argmax()) if different.any() else size
