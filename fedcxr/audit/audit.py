@@ -26,7 +26,7 @@ from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.run_directory import LedgerFacts, RunDirectory
 from fedcxr.update import merkle
-from fedcxr.update.layout import Layout
+from fedcxr.update.layout import Layout, Vector
 
 Progress = Callable[[str, int, int], None]  # what, done, total
 
@@ -118,13 +118,15 @@ class _Audit:
         if not run.model(0).exists():
             report.find(run.model(0).name, f"digest {ledger.genesis_digest.hex()}", "no such file", 0)
         model = evidence.model(0, ledger.genesis_digest)
+        before: Vector | None = None  # the model before `model`
         proven = model is not None
         lines = read_lines(run.metrics_path, report)
         last = ledger.last_finalized
         for number in range(1, last + 1):
             progress("rounds", number - 1, last)
             view = ledger.round(number)
-            model, computed = RoundAudit(evidence, view).check(model, lines.get(number))
+            result, computed = RoundAudit(evidence, view).check(model, before, lines.get(number))
+            before, model = model, result
             proven = proven and computed
             report.rounds += 1
         progress("rounds", last, last)

@@ -18,7 +18,7 @@ from fedcxr.privacy.envelope import EnvelopeContext
 from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.run_directory import RunDirectory
-from fedcxr.update import merkle, model_file
+from fedcxr.update import fixed_point, merkle, model_file
 from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import RoundConfig
@@ -81,11 +81,12 @@ class RoundAudit:
     view: RoundView
     metrics: dict[str, HospitalMetrics] = field(default_factory=dict)
 
-    def check(self, base: Vector | None, line: object) -> tuple[Vector | None, bool]:
+    def check(self, base: Vector | None, before: Vector | None, line: object) -> tuple[Vector | None, bool]:
         """Check everything that the ledger says of the round.
 
         Args:
             base: the model that the ledger holds as the round's base; None when nothing has it.
+            before: the base of the round before; None in the first round, or when nothing has it.
             line: of ``metrics.jsonl``; None when there is none.
 
         Returns:
@@ -94,6 +95,8 @@ class RoundAudit:
         """
         view, evidence = self.view, self.evidence
         round_config = self._round_config()
+        if round_config is not None:
+            self._check_exponents(round_config, base, before)
         total = self._sum()
         if total is not None and total.root != view.aggregate_root:
             self._find("aggregate root", view.aggregate_root.hex(), total.root.hex())
@@ -137,6 +140,17 @@ class RoundAudit:
             if found != expected:
                 self._find(f"round configuration's {what}", str(expected), str(found))
         return round_config
+
+    def _check_exponents(self, round_config: RoundConfig, base: Vector | None, before: Vector | None) -> None:
+        """They follow from two models: a coordinator free to choose could clip or coarsen the updates."""
+        layout, number = self.evidence.layout, self.view.number
+        if layout is None or base is None or (before is None and number > 1):
+            why = "the models before it are not at hand"
+            self.evidence.report.unchecked.append(f"round {number}: its exponents ({why})")
+            return
+        expected = fixed_point.choose_exponents(layout, base, None if before is None else base - before)
+        if round_config.exponents != expected:
+            self._find("round configuration's exponents", str(expected), str(round_config.exponents))
 
     def _sum(self) -> WeightedSum | None:
         """The sum over the included updates; None when it cannot be computed."""
