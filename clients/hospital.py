@@ -6,18 +6,16 @@ import logging
 import time
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from clients.disk import HospitalDisk, Membership
+from clients.ledger import attach_ledger
 from clients.shard import load_shard
 from fedcxr import config as configuration
 from fedcxr import json_text
 from fedcxr.config import Config
 from fedcxr.errors import BaseMismatchError, FederationError
-from fedcxr.ledger.contract import FederationLedger
-from fedcxr.ledger.rpc import connect
 from fedcxr.ledger.signing import Domain, Refusal, Registration, Submission, sign
 from fedcxr.messages import RefusalReply, RegisterReply, RegisterRequest, TrainRequest, UpdateReply
 from fedcxr.models.registry import create_model
@@ -283,26 +281,3 @@ class Member:
                 f"but the contract holds {view.base.hex()}; refused."
             )
         return view.weights[self.address]
-
-
-def attach_ledger(disk: HospitalDisk, contract: str, chain_id: int) -> FederationLedger | None:
-    """The contract as this hospital sees it through its own endpoint; None when its settings say ``off``.
-
-    Raises:
-        FederationError: the server runs without a ledger but this hospital insists on one, or the reverse.
-        ChainError: the endpoint does not answer, or is another chain.
-    """
-    endpoint = disk.settings.ledger
-    if endpoint == "off":
-        if contract:
-            raise FederationError(
-                f'{disk.settings.name}: hospital.toml says ledger = "off", but there is one.'
-            )
-        return None
-    if not contract:
-        raise FederationError(f"{disk.settings.name}: the server offers no ledger; hospital.toml wants one.")
-    url = endpoint if "://" in endpoint else Path(endpoint).read_text(encoding="utf-8").strip()
-    w3 = connect(url)
-    if (found := w3.eth.chain_id) != chain_id:
-        raise FederationError(f"{url} is chain {found}, but the federation is on {chain_id}.")
-    return FederationLedger.attach(w3, contract)

@@ -20,8 +20,8 @@ from fedcxr.audit.metrics_line import read_lines
 from fedcxr.audit.round_audit import Evidence, RoundAudit
 from fedcxr.errors import ChainError, EnvelopeError, FedcxrError, LayoutError, LedgerError, StoreError
 from fedcxr.ledger import replay
-from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.replay import Replayed
+from fedcxr.ledger.views import FederationViews
 from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.run_directory import LedgerFacts, RunDirectory
@@ -67,7 +67,7 @@ def audit(
         if (chain_id := replayed.w3.eth.chain_id) != facts.chain_id:
             report.find("ledger.json chain_id", str(chain_id), str(facts.chain_id))
         try:
-            ledger = FederationLedger.attach(replayed.w3, facts.contract)
+            ledger = FederationViews.attach(replayed.w3, facts.contract)
             if facts.contract != ledger.address:  # in another case: its checksum says that a letter changed
                 report.find("ledger.json contract", ledger.address, facts.contract)
             if facts.federation != ledger.federation.hex():
@@ -104,7 +104,7 @@ class _Audit:
     """One audit in progress, from the moment that there is a contract to go by."""
 
     run: RunDirectory
-    ledger: FederationLedger
+    ledger: FederationViews
     key: EnvelopePrivateKey | None
     report: AuditReport
 

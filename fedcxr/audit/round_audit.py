@@ -12,8 +12,8 @@ from fedcxr.aggregation.weighted_sum import WeightedSum
 from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.metrics_line import differences
 from fedcxr.errors import EnvelopeError, FedcxrError, LayoutError, ModelError, StoreError
-from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.protocol import RoundView
+from fedcxr.ledger.views import FederationViews
 from fedcxr.privacy.envelope import EnvelopeContext
 from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.store.blobs import BlobStore
@@ -39,7 +39,7 @@ class Evidence:
     """
 
     run: RunDirectory
-    ledger: FederationLedger
+    ledger: FederationViews
     store: BlobStore
     layout: Layout | None
     key: EnvelopePrivateKey | None

@@ -13,7 +13,7 @@ from fedcxr.audit.audit import audit
 from fedcxr.audit.findings import AuditReport
 from fedcxr.config import Config
 from fedcxr.ledger import replay
-from fedcxr.ledger.contract import FederationLedger
+from fedcxr.ledger.views import FederationViews
 from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
@@ -59,8 +59,8 @@ def quick_audit(
 ) -> Audit:
     """An audit of a copy whose chain is known to be whole: it is not executed again each time."""
     assert executed.w3 is not None
-    contract = FederationLedger.attach(executed.w3, finished.read_facts().contract)
+    contract = FederationViews.attach(executed.w3, finished.read_facts().contract)
     views = functools.cache(contract.round)
     monkeypatch.setattr(replay, "verify", lambda path: contextlib.nullcontext(executed))
-    monkeypatch.setattr(FederationLedger, "round", lambda self, number: views(number))
+    monkeypatch.setattr(FederationViews, "round", lambda self, number: views(number))
     return lambda run: audit(run, auditor_key)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fedcxr.config import Config, Phantom, validate
+from fedcxr.config import Config, Phantom
 from fedcxr.data.phantom import generate
 
 
@@ -17,23 +17,13 @@ def two_hospitals_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def two_hospitals(two_hospitals_root: Path) -> Config:
-    """Two rounds of the compact model at 64 px, with all that decides bits written out."""
-    return validate(
-        {
-            "name": "two-hospitals",
-            "seed": 8,
-            "data": {"root": str(two_hospitals_root), "size": 64},
-            "model": {"name": "compact", "projection_dim": 16},
-            "training": {
-                "batch_size": 8,
-                "device": "cpu",
-                "precision": "float32",
-                "memory_format": "contiguous",
-                "threads": 1,
-            },
-            "federation": {"rounds": 2, "round_timeout": 300},
-            "evaluation": {"bootstrap": 20},
-        },
-        where="tests",
-    )
+def two_hospitals(small_config: Config, two_hospitals_root: Path) -> Config:
+    """The small federation over two hospitals, at 64 px."""
+    changes = {
+        "name": "two-hospitals",
+        "data.root": str(two_hospitals_root),
+        "data.size": 64,
+        "federation.round_timeout": 300,
+        "evaluation.bootstrap": 20,
+    }
+    return small_config.with_changes(changes)

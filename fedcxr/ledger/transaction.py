@@ -1,0 +1,80 @@
+"""One transaction or call on a chain, and web3's many errors as ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from eth_abi.abi import decode as abi_decode
+from eth_abi.exceptions import DecodingError
+from eth_account.signers.local import LocalAccount
+from web3 import Web3
+from web3.exceptions import ContractCustomError, ContractLogicError, Web3Exception
+from web3.types import TxParams, TxReceipt
+
+from fedcxr.errors import ChainError, ContractRejectedError
+from fedcxr.ledger.artifact import load_artifact
+
+T = TypeVar("T")
+
+
+def send(w3: Web3, account: LocalAccount, function: Any, *, gas: int) -> TxReceipt:
+    """Sign, send and await one transaction; a revert is asked for its reason.
+
+    Raises:
+        ContractRejectedError: the contract reverted.
+        ChainError: the chain did not take it.
+    """
+
+    def run() -> TxReceipt:
+        base_fee = w3.eth.get_block("latest").get("baseFeePerGas", 0)
+        transaction = function.build_transaction(
+            {
+                "from": account.address,
+                "nonce": w3.eth.get_transaction_count(account.address),
+                "gas": gas,  # estimating costs more than the transaction, and overestimates
+                "maxFeePerGas": 2 * base_fee + 1,
+                "maxPriorityFeePerGas": 1,
+                "chainId": w3.eth.chain_id,
+            }
+        )
+        signed = account.sign_transaction(transaction)
+        receipt = w3.eth.wait_for_transaction_receipt(w3.eth.send_raw_transaction(signed.raw_transaction))
+        if receipt["status"] != 1:
+            asked = {k: transaction[k] for k in ("from", "to", "data", "gas") if k in transaction}
+            w3.eth.call(cast(TxParams, asked))
+            raise ChainError(f"the transaction failed with {receipt['gasUsed']:,} of {gas:,} gas used.")
+        return receipt
+
+    return translated(run)
+
+
+def translated(call: Callable[[], T]) -> T:
+    """Run a call; web3's errors become ours.
+
+    Raises:
+        ContractRejectedError: a custom error, by name and with its arguments.
+        ChainError: anything else that the chain said.
+    """
+    try:
+        return call()
+    except ContractCustomError as error:
+        data = error.data if isinstance(error.data, str) else str(error.message)
+        raise decode_error(bytes.fromhex(data.removeprefix("0x"))) from None
+    except (ContractLogicError, Web3Exception, OSError) as error:
+        raise ChainError(f"the chain says: {error}") from None
+
+
+def decode_error(data: bytes) -> ContractRejectedError:
+    """A custom error of the contract from its ABI encoding."""
+    for entry in load_artifact().abi:
+        if entry["type"] != "error":
+            continue
+        types = [field["type"] for field in entry["inputs"]]
+        signature = f"{entry['name']}({','.join(types)})"
+        if Web3.keccak(text=signature)[:4] == data[:4]:
+            try:
+                return ContractRejectedError(entry["name"], tuple(abi_decode(types, data[4:])))
+            except DecodingError:
+                break
+    return ContractRejectedError("Unknown", (data,))

@@ -1,0 +1,194 @@
+"""What can be read of a federation's contract, typed; an auditor and a hospital need no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Self
+
+from web3 import Web3
+from web3.types import BlockIdentifier
+
+from fedcxr.errors import ContractRejectedError, LedgerError
+from fedcxr.ledger.artifact import load_artifact
+from fedcxr.ledger.protocol import AcceptedUpdate, HospitalView, RoundView, Status
+from fedcxr.ledger.signing import Domain
+from fedcxr.ledger.transaction import decode_error, translated
+
+_STATUS: tuple[Status | None, ...] = (None, "open", "finalized", "aborted")
+_ZERO = bytes(32)
+
+
+class FederationViews:
+    """A connection to one federation's contract that only reads."""
+
+    def __init__(self, w3: Web3, address: str) -> None:
+        self._w3 = w3
+        self._contract = w3.eth.contract(address=Web3.to_checksum_address(address), abi=load_artifact().abi)
+
+    @classmethod
+    def attach(cls, w3: Web3, address: str) -> Self:
+        """An existing federation.
+
+        Raises:
+            LedgerError: there is no contract at this address.
+            ChainError: the chain does not answer.
+        """
+        found = Web3.is_address(address) and translated(
+            lambda: w3.eth.get_code(Web3.to_checksum_address(address))
+        )
+        if not found:
+            raise LedgerError(f"no contract at {address}.")
+        return cls(w3, address)
+
+    @property
+    def address(self) -> str:
+        return str(self._contract.address)
+
+    @cached_property
+    def domain(self) -> Domain:
+        """EIP-712 domain that hospitals sign for."""
+        return Domain(translated(lambda: self._w3.eth.chain_id), self.address)
+
+    @cached_property
+    def coordinator(self) -> str:
+        return str(self._call("coordinator"))
+
+    @cached_property
+    def federation(self) -> bytes:
+        return bytes(self._call("federation"))
+
+    @cached_property
+    def layout_digest(self) -> bytes:
+        return bytes(self._call("layoutDigest"))
+
+    @cached_property
+    def config_digest(self) -> bytes:
+        return bytes(self._call("configDigest"))
+
+    @cached_property
+    def genesis_digest(self) -> bytes:
+        return bytes(self._call("genesisDigest"))
+
+    @cached_property
+    def coordinator_key_digest(self) -> bytes:
+        return bytes(self._call("coordinatorKeyDigest"))
+
+    @cached_property
+    def auditor_key_digest(self) -> bytes:
+        """32 zero bytes when there is no auditor."""
+        return bytes(self._call("auditorKeyDigest"))
+
+    @property
+    def model_digest(self) -> bytes:
+        """Of the model that the next round starts from."""
+        return bytes(self._call("modelDigest"))
+
+    @property
+    def last_finalized(self) -> int:
+        return int(self._call("lastFinalized"))
+
+    @property
+    def open_round_number(self) -> int:
+        """0 when no round is open."""
+        return int(self._call("openRoundNumber"))
+
+    def hospitals(self) -> list[HospitalView]:
+        """All registered hospitals, in the order of registration."""
+        views = []
+        for address in self._call("hospitals"):
+            samples, key_digest = self._call("hospitalOf", address)
+            views.append(HospitalView(address, samples, bytes(key_digest)))
+        return views
+
+    def round(self, number: int) -> RoundView:
+        """The latest attempt of a round.
+
+        Raises:
+            LedgerError: it was never opened.
+        """
+        # Read at one block: through RPC the coordinator may write in between.
+        block = translated(lambda: self._w3.eth.block_number)
+        status, attempt, deadline, base, config_digest, aggregate_root, model_digest = self._call(
+            "roundOf", number, block=block
+        )
+        name = _STATUS[status]
+        if name is None:
+            raise LedgerError(f"round {number} was never opened.")
+        participants, places = self._call("placesOf", number, block=block)
+        weights = {address: place[1] for address, place in zip(participants, places, strict=True)}
+        roots = {a: bytes(p[2]) for a, p in zip(participants, places, strict=True) if bytes(p[2]) != _ZERO}
+        finalized = self._events("RoundFinalized", number, block) if name == "finalized" else []
+        return RoundView(
+            number=number,
+            attempt=attempt,
+            base=bytes(base),
+            config_digest=bytes(config_digest),
+            deadline=deadline,
+            participants=tuple(participants),
+            weights=weights,
+            accepted=self._accepted(number, roots, block),
+            status=name,
+            aggregate_root=bytes(aggregate_root),
+            model_digest=bytes(model_digest),
+            included=tuple(finalized[-1]["args"]["included"]) if finalized else (),
+            excluded={
+                e["args"]["hospital"]: e["args"]["reason"]
+                for e in self._events("UpdateExcluded", number, block)
+            }
+            if name == "finalized"
+            else {},
+        )
+
+    def refusals(self, number: int) -> dict[str, bytes]:
+        """Digests that hospitals say they were handed instead of a round's base."""
+        return {e["args"]["hospital"]: bytes(e["args"]["seen"]) for e in self._events("BaseRefused", number)}
+
+    def rejections(self, number: int) -> list[tuple[str, ContractRejectedError]]:
+        """Submissions to a round that the contract rejected in batches: hospital and reason, in order."""
+        events = self._events("UpdateRejected", number)
+        return [(e["args"]["hospital"], decode_error(bytes(e["args"]["reason"]))) for e in events]
+
+    def code_difference(self) -> str | None:
+        """What of the code at the address is not the artifact's; None when nothing.
+
+        Immutables are what the constructor fills in; they are compared by the views that read them.
+        """
+        artifact = load_artifact()
+        expected = bytearray(bytes.fromhex(artifact.deployed_bytecode[2:]))
+        found = bytearray(translated(lambda: self._w3.eth.get_code(self._contract.address)))
+        if len(found) != len(expected):
+            return f"{len(found)} bytes instead of {len(expected)}"
+        for start, length in artifact.immutables:
+            expected[start : start + length] = found[start : start + length]
+        if found == expected:
+            return None
+        return f"other code from byte {next(i for i, b in enumerate(found) if b != expected[i])} on"
+
+    def _accepted(self, number: int, roots: Mapping[str, bytes], block: int) -> dict[str, AcceptedUpdate]:
+        """Storage says who and which root; the event of that root has the rest."""
+        if not roots:
+            return {}
+        updates = {}
+        for event in self._events("UpdateAccepted", number, block):
+            values = event["args"]
+            if roots.get(values["hospital"]) == bytes(values["root"]):
+                updates[values["hospital"]] = AcceptedUpdate(
+                    root=bytes(values["root"]),
+                    samples=values["samples"],
+                    size=values["size"],
+                    metrics=bytes(values["metrics"]),
+                )
+        return updates
+
+    def _events(self, name: str, number: int, block: int | None = None) -> list[Any]:
+        """A round's events up to a block, by default the latest."""
+        event = self._contract.events[name]()
+        to = "latest" if block is None else block
+        return translated(
+            lambda: list(event.get_logs(from_block=0, to_block=to, argument_filters={"round": number}))
+        )
+
+    def _call(self, name: str, *arguments: object, block: int | None = None) -> Any:
+        at: BlockIdentifier = "latest" if block is None else block
+        return translated(lambda: self._contract.functions[name](*arguments).call(block_identifier=at))
