@@ -75,13 +75,16 @@ class Data(Section):
         """
         return _expand("data.root", self.root)
 
-    def cache_path(self, fallback: Path) -> Path:
-        """``cache`` with variables and ``~`` expanded, or ``fallback`` where it is empty.
+    def cache_path(self, fallback: Path, split: str) -> Path:
+        """Where a split's decoded images are: below ``cache``, expanded, or ``fallback`` where it is empty.
+
+        Each size has a folder of its own, so that experiments at two sizes can share a cache.
 
         Raises:
             ConfigError: a variable is not set.
         """
-        return _expand("data.cache", self.cache) if self.cache else fallback
+        base = _expand("data.cache", self.cache) if self.cache else fallback
+        return base / f"{self.size}px" / split
 
 
 class Partition(Section):

@@ -112,7 +112,7 @@ def make_evaluator(run: RunDirectory) -> Evaluator | None:
 
 
 def _cache(run: RunDirectory, split: str) -> Path:
-    return run.config.data.cache_path(run.cache).absolute() / split
+    return run.config.data.cache_path(run.cache, split).absolute()
 
 
 def _decode(run: RunDirectory, split: str, table: ChexpertTable, progress: Progress) -> ImageCache:

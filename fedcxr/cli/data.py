@@ -88,10 +88,10 @@ def prepare(
         raise ConfigError(
             "data.cache is empty, and a run's own cache is made by the run: pass --cache or set it."
         )
-    base = cache or config.data.cache_path(Path())
+    data = config.data if cache is None else config.data.model_copy(update={"cache": str(cache)})
     console = _console()
     for split, table in zip(("train", "valid"), tables, strict=True):
-        directory = base / split
+        directory = data.cache_path(Path(), split)
         with bar(f"decode {split}") as progress:
             made = prepare_cache(table, config.data.size, directory, workers=workers, progress=progress)
         count, side, _ = made.images.shape
@@ -133,7 +133,7 @@ def phantom(
     """Draw SYNTHETIC chest X-rays in the CheXpert layout, for machines that have no real ones."""
     from fedcxr.cli.progress import bar
     from fedcxr.config import Phantom
-    from fedcxr.data.phantom import generate  # type: ignore[import-not-found,unused-ignore]
+    from fedcxr.data.phantom import generate
 
     given = {"hospitals": hospitals, "patients": patients, "size": size}
     settings = Phantom.model_validate({key: value for key, value in given.items() if value is not None})

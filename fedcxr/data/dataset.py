@@ -24,7 +24,7 @@ def read_dataset(
     """
     root = data.root_path
     if data.phantom is not None:
-        from fedcxr.data.phantom import generate  # type: ignore[import-not-found,unused-ignore]
+        from fedcxr.data.phantom import generate
 
         generate(root, data.phantom, seed, progress=progress)
     return read_table(root / data.train_csv, root), read_table(root / data.valid_csv, root)

@@ -13,7 +13,7 @@ from fedcxr.config import Config
 from fedcxr.data.labels import LABELS
 from fedcxr.data.transforms import normalise, to_float
 from fedcxr.errors import DataError, NonFiniteError
-from fedcxr.training.runtime import Runtime
+from fedcxr.models.runtime import Runtime
 
 
 def predict(

@@ -22,12 +22,12 @@ from fedcxr.config import Config
 from fedcxr.data.examples import Examples
 from fedcxr.data.transforms import Augmentation, augment, normalise
 from fedcxr.models.registry import build_model
+from fedcxr.models.runtime import Runtime
 from fedcxr.training.batches import Batch, epoch_batches, read_batch
 from fedcxr.training.measure import noise_examples, resolve
 from fedcxr.training.objectives.bce import masked_bce
 from fedcxr.training.objectives.ntxent import nt_xent
 from fedcxr.training.optimizer import make_optimizer
-from fedcxr.training.runtime import Runtime
 from fedcxr.training.trainer import train, views
 
 DEFAULT_IMAGES = (

@@ -21,11 +21,11 @@ from fedcxr.config import Config
 from fedcxr.data.examples import Examples
 from fedcxr.data.transforms import normalise
 from fedcxr.errors import DataError
+from fedcxr.models.runtime import Runtime
 from fedcxr.seeds import derive_seed
 from fedcxr.training.batches import Batch, epoch_batches, read_batch
 from fedcxr.training.finite import check_finite
 from fedcxr.training.objectives.bce import masked_bce
-from fedcxr.training.runtime import Runtime
 from fedcxr.training.trainer import TrainingReport
 
 IMAGES = 768  # a hospital's sample; the statistics of one channel settle within a few hundred images

@@ -19,13 +19,13 @@ from fedcxr.config import Config
 from fedcxr.data.examples import Examples
 from fedcxr.data.transforms import Augmentation, augment, normalise
 from fedcxr.errors import DataError
+from fedcxr.models.runtime import Runtime
 from fedcxr.seeds import derive_seed
 from fedcxr.training.batches import Batch, batch_count, epoch_batches, read_batch
 from fedcxr.training.finite import check_finite, check_step
 from fedcxr.training.objectives.bce import masked_bce
 from fedcxr.training.objectives.ntxent import nt_xent
 from fedcxr.training.optimizer import make_optimizer
-from fedcxr.training.runtime import Runtime
 from fedcxr.training.schedule import learning_rate, step_progress
 
 

@@ -76,7 +76,7 @@ def test_prepare_decodes_both_tables_below_the_cache(experiment: Path, tmp_path:
     result = run("prepare", experiment, "--cache", tmp_path / "cache")
     assert result.exit_code == 0, result.exception
     assert "8 images of 32 x 32" in result.output
-    train, valid = (ImageCache.open(tmp_path / "cache" / split) for split in ("train", "valid"))
+    train, valid = (ImageCache.open(tmp_path / "cache" / "32px" / split) for split in ("train", "valid"))
     assert train.images[:, 0, 0].tolist() == [20 * number for number in range(8)]
     assert np.unique(valid.images[3]).tolist() == [220]
 
@@ -86,7 +86,7 @@ def test_prepare_uses_the_configured_cache_and_asks_for_one_where_there_is_none(
 ) -> None:
     monkeypatch.setenv("CACHES", str(tmp_path / "caches"))
     assert run("prepare", experiment, "--set", "data.cache=$CACHES/x").exit_code == 0
-    assert (tmp_path / "caches" / "x" / "train" / "images.npy").is_file()
+    assert (tmp_path / "caches" / "x" / "32px" / "train" / "images.npy").is_file()
     assert isinstance(run("prepare", experiment).exception, ConfigError)
 
 
