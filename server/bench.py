@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
+import re
 import resource
 import statistics
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -47,6 +50,7 @@ class RoundBench:
         ledger_share: ledger and protection as a share of a round that trains.
         parameters: values in the update.
         round_seconds: of the round that trains.
+        round_images: that the hospitals trained on in it, together; the share shrinks as it grows.
     """
 
     trainer_over_bare: float
@@ -56,20 +60,21 @@ class RoundBench:
     ledger_share: float
     parameters: int
     round_seconds: float
+    round_images: int
 
 
-def bench_round(say: Say) -> RoundBench:
-    """Measure everything; about four minutes on two cores."""
+def bench_round(say: Say, model: str = "semssxl") -> RoundBench:
+    """Measure everything; about four minutes on two cores with the full model."""
     with tempfile.TemporaryDirectory(prefix="fedcxr-bench-") as directory:
         work = Path(directory)
         say("training speed against a bare loop")
-        trainer = bench_trainer(_config(work, 1, 1, 10, "bench-trainer"))
+        trainer = bench_trainer(_config(work, model, hospitals=1))
         say("protecting and verifying updates")
-        cost = _protocol(work / "protocol", 4)
+        cost = _protocol(work / "protocol", model, 4)
         say("peak memory with 4 and with 16 hospitals")
-        peaks = {n: _in_child(_peak_memory, work / f"memory-{n}", n) for n in (4, 16)}
+        peaks = {n: _in_child(_peak_memory, work / f"memory-{n}", model, n) for n in (4, 16)}
         say("a round that trains")
-        share, seconds = _training_round(work / "training")
+        share, seconds, images = _training_round(work / "training", model)
         return RoundBench(
             trainer_over_bare=trainer.trainer_over_bare,
             trainer_over_default=trainer.trainer_over_default,
@@ -78,6 +83,7 @@ def bench_round(say: Say) -> RoundBench:
             ledger_share=share,
             parameters=cost.parameters,
             round_seconds=seconds,
+            round_images=images,
         )
 
 
@@ -121,14 +127,15 @@ def _noise_app() -> ClientApp:
     return app
 
 
-def _config(work: Path, hospitals: int, rounds: int, patients: int, name: str) -> Config:
+def _config(work: Path, model: str, *, hospitals: int, rounds: int = 1, patients: int = 10) -> Config:
     tree = {
-        "name": name,
+        "name": "bench",
         "data": {
             "root": str(work / "phantom"),
             "size": 64,
             "phantom": {"hospitals": hospitals, "patients": patients, "size": 64},
         },
+        "model": {"name": model},
         "training": {"threads": 2},
         "federation": {"rounds": rounds},
         "evaluation": {"bootstrap": 0},
@@ -136,16 +143,14 @@ def _config(work: Path, hospitals: int, rounds: int, patients: int, name: str) -
     return configuration.validate(tree, where="bench")
 
 
-def _run_protocol(work: Path, hospitals: int, rounds: int, observer: Observer) -> RunDirectory:
+def _run_protocol(work: Path, model: str, hospitals: int, rounds: int, observer: Observer) -> RunDirectory:
     """Rounds without training, over the whole real path: envelope, signature, contract, store, sum."""
     fixed = {
         "training.device": "cpu",
         "training.precision": "float32",
         "training.memory_format": "contiguous",
     }
-    config = _config(work, hospitals, rounds, 10, "bench-protocol").with_changes(
-        {f"training.{key}": value for key, value in fixed.items()}
-    )
+    config = _config(work, model, hospitals=hospitals, rounds=rounds).with_changes(fixed)
     run = open_or_create(work / "run", config)
     prepare_simulation(run, lambda what, done, total: None)
     run_config: UserConfig = {"run": str(run.root), "hospitals": hospitals}
@@ -154,7 +159,7 @@ def _run_protocol(work: Path, hospitals: int, rounds: int, observer: Observer) -
     return run
 
 
-def _protocol(work: Path, hospitals: int) -> _ProtocolCost:
+def _protocol(work: Path, model: str, hospitals: int) -> _ProtocolCost:
     """Seconds per hospital, from the sealed side (signed metrics) and the server's own clock."""
     protect: list[float] = []
 
@@ -162,31 +167,36 @@ def _protocol(work: Path, hospitals: int) -> _ProtocolCost:
         if isinstance(event, HospitalAnswered) and event.metrics is not None:
             protect.append(event.metrics.protect_seconds)
 
-    run = _run_protocol(work, hospitals, rounds=2, observer=observer)
+    run = _run_protocol(work, model, hospitals, rounds=2, observer=observer)
     lines = run.read_metrics()
     server = [(line["verify_seconds"] + line["ledger_seconds"]) / hospitals for line in lines]
     return _ProtocolCost(statistics.median(protect) + min(server), run.read_layout().size)
 
 
-def _peak_memory(work: Path, hospitals: int) -> float:
+def _peak_memory(work: Path, model: str, hospitals: int) -> float:
     """Peak resident memory, in bytes, of a process that runs server and hospitals in turn."""
-    _run_protocol(work, hospitals, rounds=1, observer=lambda event: None)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+    _run_protocol(work, model, hospitals, rounds=1, observer=lambda event: None)
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss would begin at the parent's size at the fork
+        return 1024.0 * float(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1])  # type: ignore[index]
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
-def _training_round(work: Path) -> tuple[float, float]:
-    """The share of a training round that ledger and protection take, and the round's seconds."""
-    config = _config(work, hospitals=4, rounds=1, patients=100, name="bench-training")
-    run = simulate(config, work / "run", on_local_grid)
+def _training_round(work: Path, model: str) -> tuple[float, float, int]:
+    """The share of a training round that ledger and protection take, its seconds and its images."""
+    config = _config(work, model, hospitals=4, patients=400)
+    with contextlib.redirect_stdout(sys.stderr):  # the figures alone go to standard output
+        run = simulate(config, work / "run", on_local_grid)
     line = run.read_metrics()[-1]
     protect = sum(hospital["protect_seconds"] for hospital in line["hospitals"].values())
-    return (line["ledger_seconds"] + line["verify_seconds"] + protect) / line["seconds"], line["seconds"]
+    share = (line["ledger_seconds"] + line["verify_seconds"] + protect) / line["seconds"]
+    return share, line["seconds"], sum(hospital["images"] for hospital in line["hospitals"].values())
 
 
-def _in_child(function: Callable[[Path, int], float], work: Path, hospitals: int) -> float:
+def _in_child(function: Callable[[Path, str, int], float], work: Path, model: str, hospitals: int) -> float:
     """Run a measurement in a process of its own, whose peak memory is then its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, (work, hospitals))
+        return pool.apply(function, (work, model, hospitals))
 
 
 def as_json(bench: RoundBench) -> str:

@@ -36,5 +36,6 @@ def bench_round(
     console.print(f"peak_memory_16_over_4   {result.peak_memory_16_over_4:8.3f}   (goal ≤ 1.15)")
     console.print(
         f"ledger_share            {100 * result.ledger_share:7.2f}%   of {result.round_seconds:.0f} s"
+        f" with {result.round_images:,} images"
     )
     console.print(f"parameters              {result.parameters:>8,}")
