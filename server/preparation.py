@@ -87,7 +87,7 @@ def prepare_simulation(run: RunDirectory, progress: Progress) -> Partition:
             tables.train, tables.valid, config.partition, config.seed, config.data.root_path
         )
         partition.write(run.partition_path)
-        draw(partition, tables.train, tables.valid, run.root / "partition.png")
+        draw(partition, tables.train, tables.valid, run.root / "partition.png", blank=config.data.blank)
     _decode(run, "train", tables.train, progress)
     _decode(run, "valid", tables.valid, progress)
     for index, name in enumerate(partition.names):

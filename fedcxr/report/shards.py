@@ -69,7 +69,7 @@ def draw(
     valid: ChexpertTable,
     path: Path,
     *,
-    blank: Literal["negative", "ignore"] = "negative",
+    blank: Literal["negative", "ignore"],
 ) -> None:
     """Draw who holds what.
 

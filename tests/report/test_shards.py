@@ -60,7 +60,7 @@ def test_the_picture_is_drawn_for_few_and_for_many_hospitals(tmp_path: Path) -> 
     train = make_table(images)
     valid = make_table([("patient999", "Frontal", "AP", [0] * 14)], "valid")
     many = make_partition(train, valid, Settings(scheme="iid", hospitals=50), 0, tmp_path)
-    draw(many, train, valid, tmp_path / "many.png")
+    draw(many, train, valid, tmp_path / "many.png", blank="negative")
     heights = []
     for name in ("few.png", "many.png"):
         with Image.open(tmp_path / name) as picture:
@@ -73,7 +73,7 @@ def test_a_table_of_another_partition_is_not_drawn(tmp_path: Path) -> None:
     partition, _, valid = two_hospitals(tmp_path)
     other = make_table([("patient1", "Frontal", "AP", [1] * 14)])
     with pytest.raises(PartitionError):
-        draw(partition, other, valid, tmp_path / "no.png")
+        draw(partition, other, valid, tmp_path / "no.png", blank="negative")
 
 
 @pytest.mark.real_cxr
