@@ -29,8 +29,8 @@ from fedcxr.report.summary import write_summary
 from fedcxr.store.run_directory import RunDirectory, write_text
 from server.console import Console
 from server.coordinator import Coordinator, Evaluate
-from server.events import Observer
-from server.logfile import log_to
+from server.events import Event, Observer
+from server.logfile import log_event, log_to
 from server.opening import open_ledger, prepare_genesis
 from server.preparation import make_evaluator, open_or_create, prepare_simulation
 
@@ -85,6 +85,11 @@ def coordinate(
     Raises:
         FedcxrError: what ended it; everything finalized before stands, and the same call goes on from there.
     """
+
+    def observe(event: Event) -> None:
+        log_event(event)
+        observer(event)
+
     config = run.config
     layout = prepare_genesis(run)
     with contextlib.ExitStack() as stack:
@@ -105,7 +110,7 @@ def coordinate(
                 open_ledger(run, layout, chain),
                 layout=layout,
                 expected_hospitals=hospitals,
-                observer=observer,
+                observer=observe,
                 evaluate=evaluate,
             ).run()
         except FedcxrError:

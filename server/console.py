@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console as RichConsole
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -63,22 +64,22 @@ class Console:
         self._names, self._rounds = dict(event.hospitals), event.rounds
         table = Table("hospital", "address", "images", title="registered on the ledger", title_justify="left")
         for address, name in event.hospitals.items():
-            table.add_row(name, address, f"{event.samples[address]:,}")
+            table.add_row(escape(name), address, f"{event.samples[address]:,}")
         self._console.print(table)
         if event.first_round > 1:
             self._console.print(f"continuing after round {event.first_round - 1}")
 
     def _answered(self, event: HospitalAnswered) -> None:
-        name = self._names.get(event.hospital, event.hospital)
+        name = escape(self._names.get(event.hospital, event.hospital))
         if task := self._tasks.get(f"round {event.round}/{self._rounds}"):
             self._progress.advance(task)
         if event.reason:
-            self._console.print(f"  [red]✗[/] {name}: {event.reason}", soft_wrap=True)
+            self._console.print(f"  [red]✗[/] {name}: {escape(event.reason)}", soft_wrap=True)
         elif event.metrics:
             metrics = event.metrics
             speed = metrics.images / metrics.seconds if metrics.seconds else 0.0
             said = f"{metrics.images:,} images, {speed:.0f} images/s, loss {metrics.loss:.3f}"
-            saturated = f", [yellow]{metrics.saturated} saturated[/]" if metrics.saturated else ""
+            saturated = f", [yellow]{metrics.saturated:,} saturated[/]" if metrics.saturated else ""
             self._console.print(f"  [green]✓[/] {name}: accepted; {said}{saturated}")
         else:
             self._console.print(f"  [green]✓[/] {name}: accepted before the restart")
@@ -88,7 +89,8 @@ class Console:
             self._progress.remove_task(task)
         self._console.print(
             f"[bold]round {event.round}/{self._rounds}[/] {len(event.included)} updates in, "
-            f"{event.seconds:.1f} s, model {event.model_digest.hex()[:16]}…{_auroc(event.evaluation)}"
+            f"{event.seconds:.1f} s, model {event.model_digest.hex()[:16]}…{_auroc(event.evaluation)}",
+            soft_wrap=True,
         )
 
 

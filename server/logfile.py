@@ -1,4 +1,4 @@
-"""One log file a run."""
+"""One log file a run: what is logged anywhere, and every event of the engine."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+from server.events import Event, FederationStarted, HospitalAnswered, RoundFinalized, RoundOpened
+
+logger = logging.getLogger(__name__)
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -27,3 +30,25 @@ def log_to(path: Path) -> Iterator[None]:
             logger.removeHandler(handler)
             logger.propagate = True
         handler.close()
+
+
+def log_event(event: Event) -> None:
+    """Put an event of the engine on the log."""
+    match event:
+        case FederationStarted():
+            said = ", ".join(
+                f"{name} ({a}, {event.samples[a]} images)" for a, name in event.hospitals.items()
+            )
+            logger.info("rounds %d to %d with %s", event.first_round, event.rounds, said)
+        case RoundOpened():
+            weights = ", ".join(f"{address}: {weight}" for address, weight in event.weights.items())
+            logger.info("round %d: open on %s; weights %s", event.round, event.base.hex(), weights)
+        case HospitalAnswered() if event.reason:
+            logger.warning("round %d: %s is left out: %s", event.round, event.hospital, event.reason)
+        case HospitalAnswered():
+            logger.info("round %d: %s is in; %s", event.round, event.hospital, event.metrics)
+        case RoundFinalized():
+            mean = event.evaluation and event.evaluation.macro.value
+            auroc = "" if mean is None else f"; mean AUROC {mean:.4f}"
+            said = f"{len(event.included)} updates, {event.seconds:.1f} s, model {event.model_digest.hex()}"
+            logger.info("round %d: finalized with %s%s", event.round, said, auroc)

@@ -192,7 +192,6 @@ class Round:
             blob = self.store.get(self.view.accepted[address].root, verify=False)
             self.total.add_sealed(blob, context, self.key, self.view.weights[address])
         except (EnvelopeError, LayoutError, StoreError) as error:
-            logger.error("round %d: %s is excluded: %s", self.view.number, address, error)
             self.excluded[address] = f"{type(error).__name__}: {error}"[:200]
             self._answered(address, f"excluded: {error}")
         else:
@@ -201,6 +200,4 @@ class Round:
         self.cost.verify += time.perf_counter() - started
 
     def _answered(self, address: str, reason: str) -> None:
-        if reason:
-            logger.warning("round %d: %s left out: %s", self.view.number, address, reason)
         self.observer(HospitalAnswered(self.view.number, address, reason, self.metrics.get(address)))
