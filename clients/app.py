@@ -14,7 +14,7 @@ from flwr.clientapp import ClientApp
 
 from clients.disk import HospitalDisk
 from clients.hospital import Hospital
-from fedcxr.errors import ConfigError, FedcxrError
+from fedcxr.errors import ConfigError, DataError, FedcxrError
 from fedcxr.messages import FailureReply, Record, RegisterRequest, TrainRequest
 from fedcxr.store.run_directory import RunDirectory
 
@@ -45,7 +45,11 @@ def _answer(message: Message, context: Context) -> Message:
             reply = hospital.register(RegisterRequest.from_records(message.content))
     except FedcxrError as error:
         logger.error("%s: %s", type(error).__name__, error)
-        reply = FailureReply(hospital="", error=type(error).__name__, message=str(error))
+        # The data's errors name files, and with them patients: those stay here.
+        said = (
+            f"{error.help} The hospital's own log says where." if isinstance(error, DataError) else str(error)
+        )
+        reply = FailureReply(error=type(error).__name__, message=said)
     return Message(reply.to_records(), reply_to=message)
 
 

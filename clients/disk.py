@@ -87,8 +87,16 @@ class HospitalDisk:
             raise StoreError(f"{path}: damaged: {error}") from None
 
     def record(self, address: str, entry: dict[str, Any]) -> None:
-        """Append to the journal what was signed, before it leaves the hospital."""
-        with (self.root / address / "journal.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        """Append to the journal what was signed, before it leaves the hospital.
+
+        Raises:
+            StoreError: it cannot be written; then nothing may leave.
+        """
+        path = self.root / address / "journal.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise StoreError(f"{path}: the journal cannot be written: {error.strerror}.") from None

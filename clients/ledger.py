@@ -26,8 +26,19 @@ def attach_ledger(disk: HospitalDisk, contract: str, chain_id: int) -> Federatio
         return None
     if not contract:
         raise FederationError(f"{disk.settings.name}: the server offers no ledger; hospital.toml wants one.")
-    url = endpoint if "://" in endpoint else Path(endpoint).read_text(encoding="utf-8").strip()
+    url = endpoint if "://" in endpoint else _read(disk, Path(endpoint))
     w3 = connect(url)
     if (found := w3.eth.chain_id) != chain_id:
         raise FederationError(f"{url} is chain {found}, but the federation is on {chain_id}.")
     return FederationViews.attach(w3, contract)
+
+
+def _read(disk: HospitalDisk, file: Path) -> str:
+    """The URL in a file that a coordinator on this machine keeps while its chain is open."""
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise FederationError(
+            f"{disk.settings.name}: hospital.toml names {file} as its ledger, but no URL can be read there: "
+            "is the coordinator running?"
+        ) from None

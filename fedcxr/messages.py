@@ -137,6 +137,5 @@ class FailureReply(Record):
     """A hospital could not do what was asked; ``error`` is the error's type."""
 
     kind = "failure"
-    hospital: str
     error: str
     message: str

@@ -1,0 +1,77 @@
+"""Messages: what is sent comes back, and what does not fit is refused by field."""
+
+from dataclasses import replace
+
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+
+from fedcxr.errors import FederationError
+from fedcxr.messages import FailureReply, RefusalReply, TrainRequest, UpdateReply, kind_of
+
+UPDATE = UpdateReply(
+    round=3,
+    attempt=1,
+    hospital="0x" + "11" * 20,
+    base=b"b" * 32,
+    root=b"r" * 32,
+    samples=5,
+    size=6,
+    metrics_root=b"m" * 32,
+    signature=b"s" * 65,
+    metrics=b"{}",
+    bulk=b"\x00\x01\xff\n\r\x80",
+)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        UPDATE,
+        replace(UPDATE, bulk=b""),
+        TrainRequest(1, 2, b"config", 7, b"\0" * 8),
+        RefusalReply(1, "0x", b"s" * 32, b""),
+        FailureReply("DataError", "über"),
+    ],
+    ids=lambda m: type(m).__name__,
+)
+def test_a_message_comes_back(message: UpdateReply) -> None:
+    records = message.to_records()
+    assert kind_of(records) == message.kind
+    assert type(message).from_records(records) == message
+
+
+def test_a_model_travels_as_one_flat_buffer() -> None:
+    (record,) = UPDATE.to_records().array_records.values()
+    (array,) = record.values()
+    assert (array.dtype, array.shape, array.data) == ("uint8", (6,), UPDATE.bulk)
+
+
+def test_another_kind_of_message_is_refused() -> None:
+    with pytest.raises(FederationError, match="expected a 'train' message, got 'update'"):
+        TrainRequest.from_records(UPDATE.to_records())
+    with pytest.raises(FederationError, match="got None"):
+        TrainRequest.from_records(RecordDict())
+    assert kind_of(RecordDict()) == ""
+
+
+@pytest.mark.parametrize("field", ["round", "hospital", "base", "signature", "metrics", "size"])
+@pytest.mark.parametrize("value", [None, 1.5, [1, 2], True], ids=["missing", "float", "list", "bool"])
+def test_a_field_that_does_not_fit_is_named(field: str, value: object) -> None:
+    records = UPDATE.to_records()
+    head = dict(records.config_records["fedcxr"])
+    del head[field]
+    if value is not None:
+        head[field] = value  # type: ignore[assignment]
+    records["fedcxr"] = ConfigRecord(head)
+    with pytest.raises(FederationError, match=f"without a good '{field}'"):
+        UpdateReply.from_records(records)
+
+
+def test_a_missing_buffer_is_named() -> None:
+    records = UPDATE.to_records()
+    del records["bulk"]
+    with pytest.raises(FederationError, match="without a good 'bulk'"):
+        UpdateReply.from_records(records)
+    records["bulk"] = ArrayRecord({"other": Array("uint8", (1,), "x", b"1")})
+    with pytest.raises(FederationError, match="without a good 'bulk'"):
+        UpdateReply.from_records(records)
