@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from fedcxr.errors import ContractRejectedError, FederationError, GridError
+from fedcxr.errors import ContractRejectedError, EnvelopeError, FederationError, GridError
 from fedcxr.ledger.protocol import Ledger
 from fedcxr.ledger.signing import Registration
 from fedcxr.messages import FailureReply, RegisterReply, RegisterRequest, kind_of
@@ -18,6 +18,7 @@ from fedcxr.privacy.keys import EnvelopePublicKey
 
 logger = logging.getLogger(__name__)
 _POLL = 0.2  # seconds between two looks at a grid that had nothing
+_NAME_LENGTH = 60  # characters; it is shown, and written into reports
 _GATHER = 0.5  # seconds within which replies share a transaction
 
 
@@ -68,12 +69,14 @@ def register_hospitals(
         node = messages_node(message, messages)
         try:
             member = _admit(message, ledger, request, known, node)
-        except (FederationError, ContractRejectedError) as error:
+        except (FederationError, EnvelopeError, ContractRejectedError) as error:
             logger.error("node %d was not registered: %s", node, error)
             continue
         if member.address in members:
             logger.error("node %d presents the address of another node, %s", node, member.address)
             continue
+        if any(member.name == other.name for other in members.values()):
+            member = replace(member, name=f"{member.name} {member.address[:8]}")
         members[member.address] = member
     if not members:
         raise FederationError("no hospital could be registered; the log says why for each.")
@@ -142,4 +145,5 @@ def _admit(message: Message, ledger: Ledger, request: RegisterRequest, known: se
             envelope_key_digest=EnvelopePublicKey(reply.envelope_key).digest,
         )
         ledger.register(registration, reply.envelope_key, reply.signature)
-    return Member(reply.hospital, reply.name, reply.samples, node)
+    name = "".join(c for c in reply.name if c.isprintable())[:_NAME_LENGTH] or reply.hospital
+    return Member(reply.hospital, name, reply.samples, node)

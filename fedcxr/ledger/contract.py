@@ -14,7 +14,7 @@ from web3.types import TxReceipt
 from fedcxr.errors import ChainError, LedgerError
 from fedcxr.ledger.artifact import load_artifact
 from fedcxr.ledger.protocol import RoundView, Verdict
-from fedcxr.ledger.signing import Refusal, Registration, SignedSubmission, as_tuple
+from fedcxr.ledger.signing import Refusal, Registration, SignedSubmission, as_tuple, check_length
 from fedcxr.ledger.transaction import decode_error, send, translated
 from fedcxr.ledger.views import FederationViews
 
@@ -75,7 +75,9 @@ class FederationLedger(FederationViews):
 
         Raises:
             ContractRejectedError: bad signature, wrong key, no samples, registered already.
+            FederationError: bytes far longer than a signature.
         """
+        check_length(signature)
         arguments = (as_tuple(registration), envelope_key, signature)
         self._transact("register", "registerHospital", arguments, gas=250_000 + 40 * len(envelope_key))
 
@@ -137,7 +139,9 @@ class FederationLedger(FederationViews):
 
         Raises:
             ContractRejectedError: not registered, or not signed by the hospital.
+            FederationError: bytes far longer than a signature.
         """
+        check_length(signature)
         self._transact("refuse", "refuseBase", (as_tuple(refusal), signature), gas=150_000)
 
     def finalize(

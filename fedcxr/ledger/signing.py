@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 from eth_account import Account
 from eth_account.messages import SignableMessage, encode_typed_data
 from eth_account.signers.local import LocalAccount
+from eth_utils.address import is_checksum_address
 
-from fedcxr.errors import LedgerError
+from fedcxr.errors import FederationError, LedgerError
 
 NAME, VERSION = "FederationLedger", "1"
 
@@ -27,9 +28,18 @@ class Domain:
 
 @dataclass(frozen=True)
 class Struct:
-    """A typed struct; fields stand in the order of the Solidity struct."""
+    """A typed struct; fields stand in the order of the Solidity struct.
+
+    Raises:
+        FederationError: a value that the Solidity type cannot hold. Most come from another institution.
+    """
 
     types: ClassVar[dict[str, str]]
+
+    def __post_init__(self) -> None:
+        for (name, solidity), value in zip(self.types.items(), as_tuple(self), strict=True):
+            if not _fits(value, solidity):
+                raise FederationError(f"{type(self).__name__}.{name}: {value!r:.80} is not a {solidity}.")
 
 
 @dataclass(frozen=True)
@@ -92,15 +102,40 @@ class Refusal(Struct):
 
 @dataclass(frozen=True)
 class SignedSubmission:
-    """A submission and its 65-byte signature."""
+    """A submission and its 65-byte signature; empty where there is no contract.
+
+    Raises:
+        FederationError: as :func:`check_length`.
+    """
 
     submission: Submission
     signature: bytes
+
+    def __post_init__(self) -> None:
+        check_length(self.signature)
 
 
 def as_tuple(struct: Struct) -> tuple[object, ...]:
     """The values in the order of the ABI."""
     return tuple(asdict(struct).values())
+
+
+def check_length(signature: bytes) -> None:
+    """Refuse what is far from a signature: its bytes would cost gas, and the contract judges the rest.
+
+    Raises:
+        FederationError: far more than 65 bytes.
+    """
+    if len(signature) > 128:
+        raise FederationError(f"a signature of {len(signature)} bytes, where 65 are expected.")
+
+
+def _fits(value: object, solidity: str) -> bool:
+    if solidity == "bytes32":
+        return isinstance(value, bytes) and len(value) == 32
+    if solidity == "address":
+        return is_checksum_address(value)
+    return isinstance(value, int) and 0 <= value < 2**64
 
 
 def sign(account: LocalAccount, struct: Struct, domain: Domain) -> bytes:

@@ -129,6 +129,10 @@ def flipped(reply: UpdateReply) -> UpdateReply:
         (lambda r: replace(r, base=bytes(32)), "WrongBase"),
         (lambda r: replace(r, round=r.round + 1), "RoundNotOpen"),
         (lambda r: replace(r, samples=0), "NoSamples"),
+        (lambda r: replace(r, samples=-1), "samples: -1 is not a uint64"),
+        (lambda r: replace(r, base=b"short"), "is not a bytes32"),
+        (lambda r: replace(r, attempt=2**64), "is not a uint64"),
+        (lambda r: replace(r, signature=bytes(1_000_000)), "a signature of 1000000 bytes"),
     ],
 )
 def test_a_tampered_reply_is_left_out_by_name(
