@@ -60,9 +60,8 @@ def test_the_installed_wheel_runs_the_demonstration(wheel: Path, tmp_path: Path)
         "--no-index",
         str(wheel),
     ]
-    subprocess.run(install, check=True, capture_output=True)
-
     clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    subprocess.run(install, check=True, capture_output=True, env=clean)
     where = [str(python), "-c", "import fedcxr, clients, server; print(fedcxr.__file__, server.__file__)"]
     found = subprocess.run(where, check=True, capture_output=True, text=True, cwd=tmp_path, env=clean).stdout
     assert str(CHECKOUT) not in found
