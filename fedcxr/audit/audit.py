@@ -130,6 +130,7 @@ class _Audit:
             proven = proven and computed
             report.rounds += 1
         progress("rounds", last, last)
+        self._check_refusals(last)
         if last == 0:
             report.unchecked.append("the released model: no round is finalized yet")
         elif proven:
@@ -170,6 +171,19 @@ class _Audit:
             self.report.find(path.name, expected.hex(), str(error))
         self.report.unchecked.append("sums and model files: layout.json is not the ledger's")
         return None
+
+    def _check_refusals(self, last: int) -> None:
+        """A hospital's signed word that it was handed a model which is not the round's base.
+
+        It may be a lie, or a bit that flipped on its way; either way somebody has to look into it.
+        """
+        for number in range(1, last + 2):  # also of a round that never got to its end
+            for hospital, seen in self.ledger.refusals(number).items():
+                try:
+                    base = self.ledger.round(number).base.hex()
+                except LedgerError as error:  # nobody keeps a hospital from refusing what was never opened
+                    base = str(error)
+                self.report.find("base model as handed out", base, seen.hex(), number, hospital)
 
     def _check_models(self, last: int) -> None:
         """The released file must be there, and none that no round released."""

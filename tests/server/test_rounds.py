@@ -234,6 +234,9 @@ def test_a_server_that_sends_another_model_is_refused_and_the_refusal_is_on_the_
         run_federation(small_config, tmp_path / "run", observer=recorder)
     assert all("refused the base model" in reason for reason in reasons(recorder, 1).values())
     assert len(refused) == 3
+    report = audit(RunDirectory(tmp_path / "run"), None)
+    assert {(f.round, f.where) for f in report.findings} == {(1, "base model as handed out")}
+    assert len({f.hospital for f in report.findings}) == 3
 
 
 def test_a_directory_with_another_run_is_not_touched(small_config: Config, tmp_path: Path) -> None:
