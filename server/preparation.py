@@ -12,7 +12,7 @@ from fedcxr.data.cache import ImageCache, prepare
 from fedcxr.data.chexpert import ChexpertTable, read_table
 from fedcxr.data.partition import Partition, make_partition
 from fedcxr.data.phantom import generate
-from fedcxr.errors import ConfigError
+from fedcxr.errors import ConfigError, TableError
 from fedcxr.evaluation.validation_set import ValidationSet
 from fedcxr.report.shards import draw
 from fedcxr.store.hospital_settings import HospitalData, HospitalSettings
@@ -41,14 +41,22 @@ class Tables:
         )
 
 
-def open_or_create(out: Path, config: Config) -> RunDirectory:
+def require_tables(config: Config) -> None:
+    """Raise TableError where there are no CSVs, before anything is measured or made."""
+    for name in (config.data.train_csv, config.data.valid_csv):
+        path = config.data.root_path / name
+        if config.data.phantom is None and not path.is_file():
+            raise TableError(f"{path}: no such file; data.root must name a folder in the CheXpert layout.")
+
+
+def open_or_create(out: Path, config: Config, progress: Progress | None = None) -> RunDirectory:
     """The run at ``out``: a new one with every measurement made, or the one that this configuration began.
 
     Raises:
         ConfigError: ``out`` holds a run of another configuration.
     """
     if not RunDirectory(out).config_path.exists():
-        resolved, measurements = resolve(config)
+        resolved, measurements = resolve(config, progress=progress)
         run = RunDirectory.create(out, resolved)
         with log_to(run.log_path):
             for measurement in measurements:

@@ -21,6 +21,8 @@ from fedcxr.models.network import LABEL_COUNT
 from fedcxr.models.registry import build_model
 from fedcxr.training.trainer import train
 
+Progress = Callable[[str, int, int], None]  # what, done, total
+_WHAT = "measuring what this machine trains fastest with"
 PROBE_IMAGES = 8  # a float32 NCHW Xception takes seconds even for these, on a CPU
 CLOSE = 0.5  # a candidate with less than this part of the best probe's speed is not measured further
 STEPS = 2  # timed steps of a full batch, after one that warms the kernels up
@@ -47,14 +49,14 @@ class Measurement:
 
 
 def resolve(
-    config: Config, *, clock: Callable[[], float] = time.monotonic
+    config: Config, *, progress: Progress | None = None, clock: Callable[[], float] = time.monotonic
 ) -> tuple[Config, list[Measurement]]:
     """``config`` with nothing left "auto", and what was measured: the chosen first, then by speed.
 
     CUDA is taken where there is a device, unmeasured. Precision and memory format are timed with the real
     model at the real size: every candidate on a small batch, then the close ones on full batches. Nothing is
     begun after 20 seconds, and what was not measured is not chosen. A configuration without "auto" comes back
-    as it is, with no measurement.
+    as it is, with no measurement. ``progress`` is told before and after each of the at most eight timings.
 
     Raises:
         ConfigError: ``training.device = "cuda"`` where there is none.
@@ -62,16 +64,21 @@ def resolve(
     if config.resolved:
         return config, []
     deadline = clock() + BUDGET
+    tell = progress or (lambda what, done, total: None)
     probes: dict[_Candidate, float] = {}
-    for candidate in _candidates(config.training):
+    candidates = list(_candidates(config.training))
+    for candidate in candidates:
+        tell(_WHAT, len(probes), 2 * len(candidates))
         if not probes or clock() < deadline:
             probes[candidate] = _speed(candidate.applied_to(config), PROBE_IMAGES, steps=1)
     batch_size = config.training.batch_size
     close = [c for c in probes if probes[c] >= CLOSE * max(probes.values())]
     full: dict[_Candidate, float] = {}
     for candidate in close if len(close) > 1 else ():
+        tell(_WHAT, len(candidates) + len(full), 2 * len(candidates))
         if clock() < deadline:
             full[candidate] = _speed(candidate.applied_to(config), batch_size, steps=STEPS)
+    tell(_WHAT, 2 * len(candidates), 2 * len(candidates))
     # Speeds compare at one batch size only: a small batch may look faster than another's full one.
     compared = full if full.keys() == set(close) else probes
     chosen = max(compared, key=compared.__getitem__)
