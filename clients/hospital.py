@@ -134,19 +134,7 @@ class Hospital:
             size=blob.nbytes,
             metrics=merkle.root(metrics),
         )
-        return UpdateReply(
-            round=request.round,
-            attempt=request.attempt,
-            hospital=member.address,
-            base=digest,
-            root=root,
-            samples=samples,
-            size=blob.nbytes,
-            metrics_root=submission.metrics,
-            signature=member.sign(submission),
-            metrics=metrics,
-            bulk=blob.tobytes(),
-        )
+        return UpdateReply.of(submission, member.sign(submission), metrics, blob.tobytes())
 
     def _train_from(
         self, base: Vector, member: Member, round_number: int

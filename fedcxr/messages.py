@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from fedcxr.errors import FederationError
+from fedcxr.ledger.signing import Submission
 
 _HEAD = "fedcxr"
 _BULK = "bulk"
@@ -119,6 +120,41 @@ class UpdateReply(Record):
     signature: bytes  # EIP-712 over Submission
     metrics: bytes  # JSON of HospitalMetrics
     bulk: bytes  # the sealed update
+
+    @classmethod
+    def of(cls, submission: Submission, signature: bytes, metrics: bytes, blob: bytes) -> Self:
+        """A submission with what it commits to."""
+        return cls(
+            round=submission.round,
+            attempt=submission.attempt,
+            hospital=submission.hospital,
+            base=submission.base,
+            root=submission.root,
+            samples=submission.samples,
+            size=submission.size,
+            metrics_root=submission.metrics,
+            signature=signature,
+            metrics=metrics,
+            bulk=blob,
+        )
+
+    def submission(self, federation: bytes) -> Submission:
+        """What the hospital signed, if it signed for ``federation``.
+
+        Raises:
+            FederationError: a field that the contract's types cannot hold.
+        """
+        return Submission(
+            federation=federation,
+            round=self.round,
+            attempt=self.attempt,
+            hospital=self.hospital,
+            base=self.base,
+            root=self.root,
+            samples=self.samples,
+            size=self.size,
+            metrics=self.metrics_root,
+        )
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from flwr.serverapp import Grid
 from fedcxr.aggregation.weighted_sum import WeightedSum
 from fedcxr.errors import ContractRejectedError, EnvelopeError, FederationError, LayoutError, StoreError
 from fedcxr.ledger.protocol import Ledger, RoundView
-from fedcxr.ledger.signing import Refusal, SignedSubmission, Submission
+from fedcxr.ledger.signing import Refusal, SignedSubmission
 from fedcxr.messages import RefusalReply, TrainRequest, UpdateReply, kind_of
 from fedcxr.privacy.envelope import EnvelopeContext
 from fedcxr.privacy.keys import EnvelopePrivateKey
@@ -143,18 +143,7 @@ class Round:
         self.cost.verify += time.perf_counter() - started
         self.cost.bytes_up += blob.nbytes
         self.metrics[address] = metrics
-        submission = Submission(
-            federation=bytes.fromhex(self.federation),
-            round=reply.round,
-            attempt=reply.attempt,
-            hospital=reply.hospital,
-            base=reply.base,
-            root=reply.root,
-            samples=reply.samples,
-            size=reply.size,
-            metrics=reply.metrics_root,
-        )
-        return SignedSubmission(submission, reply.signature)
+        return SignedSubmission(reply.submission(bytes.fromhex(self.federation)), reply.signature)
 
     def _put_refusal(self, reply: RefusalReply, address: str) -> None:
         """Put a hospital's refusal on the ledger; always ends in FederationError, for there is no update."""

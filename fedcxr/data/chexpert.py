@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -107,21 +107,8 @@ def read_table(csv: Path, root: Path) -> ChexpertTable:
             (the line in the file) and column.
     """
     columns = read_columns(csv, COLUMNS)
-    matches = _matches(columns)
-    columns.distinct("Path")
-    folder, dataset = _dataset(columns["Path"][0], root)
-    paths = _strip(columns, folder)
-    studies = [match["study"] for match in matches]
-    _check_studies(columns, studies)
-    return ChexpertTable(
-        csv=csv,
-        root=dataset,
-        folder=folder,
-        digest=columns.digest,
-        lines=np.array(columns.lines, dtype=np.int32),
-        paths=np.array(paths),
-        patients=np.array([match["patient"] for match in matches]),
-        studies=np.array(studies),
+    return replace(
+        _of_paths(csv, columns, root),
         sex=np.array(columns.choices("Sex", _SEXES)),
         age=columns.integers("Age", _age, "an age in whole years (0 to 150, or blank)"),
         view=np.array(columns.choices("Frontal/Lateral", _VIEWS)),
@@ -147,7 +134,11 @@ def read_paths(csv: Path, root: Path) -> ChexpertTable:
     Raises:
         TableError: as :func:`read_table`, of the column ``Path``.
     """
-    columns = read_columns(csv, ("Path",))
+    return _of_paths(csv, read_columns(csv, ("Path",)), root)
+
+
+def _of_paths(csv: Path, columns: Columns, root: Path) -> ChexpertTable:
+    """The table as far as column ``Path`` tells it; all else is unknown."""
     matches = _matches(columns)
     columns.distinct("Path")
     folder, dataset = _dataset(columns["Path"][0], root)

@@ -84,7 +84,7 @@ def _opening(config: Config, records: tuple[RoundRecord, ...]) -> str:
     state = "" if done == asked else " (unfinished: the same command continues it)"
     facts = [
         f"rounds: {done} of {asked}{state}, {count(training.local_epochs, 'local epoch')} each",
-        f"hospitals: partition {config.partition.scheme}",
+        f"partition of the patients: {config.partition.scheme}",
         f"model: {config.model.name}, {config.data.size} px, seed {config.seed}",
         f"computed on {training.device} in {training.precision}, {training.memory_format}, "
         f"{count(training.threads, 'thread')} a hospital",

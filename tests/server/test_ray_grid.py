@@ -135,7 +135,7 @@ def test_nothing_is_left_when_the_parent_ends(
     simulating: tuple[subprocess.Popen[bytes], int], tmp_path: Path, how: signal.Signals
 ) -> None:
     process, child = simulating
-    (scratch,) = {Path(found[1]) for found in re.finditer(r"(/tmp/fedcxr-ray-\w+)", commands(child))}
+    (scratch,) = {Path(found[1]) for found in re.finditer(r"(/[\w/]+/fedcxr-ray-\w+)", commands(child))}
     assert scratch.is_dir()
     assert len(session.members(child)) > 3  # the child, Ray's daemons, the actors
     process.send_signal(how)
