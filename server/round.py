@@ -130,6 +130,7 @@ class Round:
         reply = UpdateReply.from_records(message.content)
         if reply.hospital != address:
             raise FederationError(f"it answers as {reply.hospital}, but was asked as {address}")
+        submission = reply.submission(bytes.fromhex(self.federation))
         metrics = HospitalMetrics.from_bytes(reply.metrics)
         started = time.perf_counter()
         blob = np.frombuffer(reply.bulk, np.uint8)
@@ -143,7 +144,7 @@ class Round:
         self.cost.verify += time.perf_counter() - started
         self.cost.bytes_up += blob.nbytes
         self.metrics[address] = metrics
-        return SignedSubmission(reply.submission(bytes.fromhex(self.federation)), reply.signature)
+        return SignedSubmission(submission, reply.signature)
 
     def _put_refusal(self, reply: RefusalReply, address: str) -> None:
         """Put a hospital's refusal on the ledger; always ends in FederationError, for there is no update."""
