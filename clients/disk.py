@@ -5,7 +5,7 @@
     hospital.toml
     identity.json              private keys, readable by the owner only
     <address>/federation.json  the federation that it joined; another one is refused
-    <address>/journal.jsonl    every submission and refusal that it signed
+    <address>/journal.jsonl    everything that it signed
 """
 
 from __future__ import annotations

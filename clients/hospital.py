@@ -16,7 +16,7 @@ from fedcxr import config as configuration
 from fedcxr import json_text
 from fedcxr.config import Config
 from fedcxr.errors import BaseMismatchError, FederationError
-from fedcxr.ledger.signing import Domain, Refusal, Registration, Submission, sign
+from fedcxr.ledger.signing import Domain, Presence, Refusal, Registration, Submission, sign
 from fedcxr.messages import RefusalReply, RegisterReply, RegisterRequest, TrainRequest, UpdateReply
 from fedcxr.models.registry import create_model
 from fedcxr.privacy.envelope import EnvelopeContext, seal
@@ -79,6 +79,7 @@ class Hospital:
             samples=samples,
             envelope_key=envelope_key.data,
             signature=member.sign(registration),
+            presence=member.sign(Presence(request.federation, identity.account.address, request.challenge)),
         )
 
     def train(self, request: TrainRequest) -> UpdateReply | RefusalReply:
@@ -171,6 +172,13 @@ class Hospital:
         ledger = attach_ledger(self.disk, request.contract, request.chain_id)
         if ledger is None:
             return
+        if (code := ledger.code_difference()) is not None:
+            raise FederationError(f"{self.name}: {ledger.address} is not the contract it should be: {code}.")
+        if ledger.weighting != config.federation.weighting:
+            raise FederationError(
+                f"{self.name}: the server's weighting is {config.federation.weighting}, "
+                f"but the contract holds {ledger.weighting}."
+            )
         auditor = EnvelopePublicKey(request.auditor_key).digest if request.auditor_key else bytes(32)
         for what, said, held in (
             ("federation", request.federation, ledger.federation),
@@ -217,7 +225,7 @@ class Member:
     def address(self) -> str:
         return self.identity.account.address
 
-    def sign(self, struct: Registration | Submission | Refusal) -> bytes:
+    def sign(self, struct: Registration | Presence | Submission | Refusal) -> bytes:
         """EIP-712 signature, in the journal before it leaves; empty when there is no contract to sign for."""
         if not self.membership.contract:
             return b""

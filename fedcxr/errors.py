@@ -24,7 +24,8 @@
     │   ├── BaseMismatchError     71   a hospital was given a model that the contract does not hold
     │   ├── QuorumError           72   too few updates were accepted
     │   └── GridError             73   the grid cannot be started, or lost what it was asked to carry
-    └── AuditFailedError          90   the audit found something
+    ├── AuditFailedError          90   the audit found something
+    └── AuditIncompleteError      91   it found nothing, but could not recompute the released model
 
 Codes come in ranges of ten, a range a subject; 2 is a command line that cannot be parsed.
 """
@@ -159,3 +160,8 @@ class GridError(FederationError):
 class AuditFailedError(FedcxrError):
     exit_code = 90
     help = "Each finding names its round, its hospital, what was expected and what is there."
+
+
+class AuditIncompleteError(FedcxrError):
+    exit_code = 91
+    help = "Nothing is proven: give a key (--key) and what is listed as unchecked, and audit again."

@@ -78,6 +78,7 @@ class RegisterRequest(Record):
     contract: str  # address; "" when the ledger is off
     coordinator_key: bytes  # HPKE
     auditor_key: bytes  # HPKE; empty when there is no auditor
+    challenge: bytes  # 32, drawn afresh
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class RegisterReply(Record):
     samples: int
     envelope_key: bytes  # HPKE
     signature: bytes  # EIP-712 over Registration
+    presence: bytes  # EIP-712 over Presence, with the request's challenge
 
 
 @dataclass(frozen=True)

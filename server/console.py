@@ -82,7 +82,7 @@ class Console:
             saturated = f", [yellow]{metrics.saturated:,} saturated[/]" if metrics.saturated else ""
             self._console.print(f"  [green]✓[/] {name}: accepted; {said}{saturated}")
         else:
-            self._console.print(f"  [green]✓[/] {name}: accepted before the restart")
+            self._console.print(f"  [green]✓[/] {name}: accepted; its metrics are not at hand")
 
     def _finalized(self, event: RoundFinalized) -> None:
         if (task := self._tasks.pop(f"round {event.round}/{self._rounds}", None)) is not None:

@@ -7,16 +7,16 @@ taken up again, with the updates that the contract had accepted.
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import cached_property
 
 from flwr.serverapp import Grid
 
 from fedcxr.aggregation.weighted_sum import WeightedSum
-from fedcxr.errors import FederationError, QuorumError
+from fedcxr.errors import ContractRejectedError, FederationError, QuorumError
 from fedcxr.evaluation.scores import Evaluation
 from fedcxr.ledger.protocol import Ledger, RoundView
 from fedcxr.messages import RegisterRequest
@@ -27,6 +27,7 @@ from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.round_config import RoundConfig
 from server.events import FederationStarted, Observer, RoundFinalized, RoundOpened
 from server.opening import auditor_identity, coordinator_identity, federation_id
+from server.records import all_stored_metrics, round_line, write_line
 from server.registration import Member, register_hospitals
 from server.round import Round
 
@@ -76,6 +77,11 @@ class Coordinator:
             join_timeout=config.federation.join_timeout,
             timeout=config.federation.round_timeout,
         )
+        if len(members) < config.federation.min_hospitals:
+            raise QuorumError(
+                f"{len(members)} hospitals are registered, but federation.min_hospitals is "
+                f"{config.federation.min_hospitals}: no round can succeed; none was opened."
+            )
         first = ledger.last_finalized + 1
         self.observer(
             FederationStarted(
@@ -87,6 +93,7 @@ class Coordinator:
         )
         if first == 1:
             self.run_directory.rewrite_metrics([])
+        self._complete_records(first - 1, members)
         base = self._finalized_model(first - 1)
         previous = self._finalized_model(first - 2) if first > 1 else None
         for number in range(first, config.federation.total_rounds + 1):
@@ -101,29 +108,41 @@ class Coordinator:
         current = self._open(number, base, previous, members)
         self.observer(RoundOpened(number, current.view.base, current.view.weights))
         current.collect(self.grid, members, self.config.federation.round_timeout)
-        if len(current.included) < self.config.federation.min_hospitals:
-            reason = f"{len(current.included)} of {self.config.federation.min_hospitals} updates"
-            self.ledger.abort(number, reason)
-            raise QuorumError(f"round {number}: {reason} could be included; the round is aborted.")
-        model = current.total.model(base, current.config.exponents)
-        digest = model_file.vector_digest(model)
-        # On the disk before it is final: what the contract calls the next base can always be sent.
-        self._write_model(number, model)
-        ledger_started = time.perf_counter()
-        self.ledger.finalize(
-            number,
-            aggregate_root=current.total.root,
-            model_digest=digest,
-            included=sorted(current.included),
-            excluded=current.excluded,
-        )
-        current.cost.ledger += time.perf_counter() - ledger_started
+        model, digest = self._close(current, base)
         seconds = time.perf_counter() - started
         evaluation = self.evaluate(model, self.layout) if self.evaluate else None
         self._record(current, digest, seconds, evaluation, members)
         included = tuple(sorted(current.included))
         self.observer(RoundFinalized(number, digest, included, seconds, evaluation))
         return model
+
+    def _close(self, current: Round, base: Vector) -> tuple[Vector, bytes]:
+        """Release the round's model: written, then finalized on the ledger."""
+        number, needed = current.view.number, self.config.federation.min_hospitals
+        if len(current.included) < needed:
+            reason = f"{len(current.included)} of {needed} updates"
+            self.ledger.abort(number, reason)
+            raise QuorumError(f"round {number}: {reason} could be included; the round is aborted.")
+        model = current.total.model(base, current.config.exponents)
+        digest = model_file.vector_digest(model)
+        # On the disk before it is final: what the contract calls the next base can always be sent.
+        self._write_model(number, model)
+        started = time.perf_counter()
+        try:
+            self.ledger.finalize(
+                number,
+                aggregate_root=current.total.root,
+                model_digest=digest,
+                included=sorted(current.included),
+                excluded=current.excluded,
+            )
+        except ContractRejectedError as error:
+            # Until now a hospital may have brought its update to the contract by itself.
+            if error.name != "WrongCount" or not current.take_up():
+                raise
+            return self._close(current, base)
+        current.cost.ledger += time.perf_counter() - started
+        return model, digest
 
     def _open(self, number: int, base: Vector, previous: Vector | None, members: dict[str, Member]) -> Round:
         """Open the round on the ledger, or take it up where a coordinator before this one left it."""
@@ -138,6 +157,7 @@ class Coordinator:
                 round=number,
                 config=self.config.digest().hex(),
                 layout=self.layout.digest.hex(),
+                partition=self.run_directory.partition_digest(),
                 exponents=fixed_point.choose_exponents(self.layout, base, last_delta),
             )
             self.store.put(round_config.to_bytes(), round_config.digest)
@@ -146,7 +166,6 @@ class Coordinator:
                 base=model_file.vector_digest(base),
                 config_digest=round_config.digest,
                 participants=sorted(members),
-                weighting=self.config.federation.weighting,
                 deadline_seconds=self.config.ledger.deadline,
             )
         current = Round(
@@ -181,32 +200,49 @@ class Coordinator:
         evaluation: Evaluation | None,
         members: dict[str, Member],
     ) -> None:
-        """One line of metrics.jsonl; what a resumed run repeats, it replaces."""
-        number = current.view.number
-        line = {
-            "round": number,
-            "model": digest.hex(),
-            "seconds": seconds,
-            "ledger_seconds": current.cost.ledger,
-            "verify_seconds": current.cost.verify,
-            "bytes_up": current.cost.bytes_up,
-            "bytes_down": current.cost.bytes_down,
-            "gas": dict(Counter(self.ledger.gas_used) - self._gas_recorded),
-            "included": sorted(current.included),
-            "excluded": current.excluded,
-            "hospitals": {
-                members[a].name if a in members else a: {"address": a, **asdict(m)}
-                for a, m in sorted(current.metrics.items())
+        """Put the round on ``metrics.jsonl``."""
+        line = round_line(
+            current.view.number,
+            digest,
+            included=current.included,
+            excluded=current.excluded,
+            metrics=current.metrics,
+            names={address: member.name for address, member in members.items()},
+            evaluation=evaluation,
+            cost={
+                "seconds": seconds,
+                "ledger_seconds": current.cost.ledger,
+                "verify_seconds": current.cost.verify,
+                "bytes_up": current.cost.bytes_up,
+                "bytes_down": current.cost.bytes_down,
+                "gas": dict(Counter(self.ledger.gas_used) - self._gas_recorded),
             },
-            "evaluation": None if evaluation is None else evaluation.to_dict(),
-        }
+        )
         self._gas_recorded = Counter(self.ledger.gas_used)
-        lines = self.run_directory.read_metrics()
-        if [earlier["round"] for earlier in lines] == list(range(1, number)):
-            self.run_directory.append_metrics(line)
-        else:
-            kept = [earlier for earlier in lines if earlier["round"] < number]
-            self.run_directory.rewrite_metrics([*kept, line])
+        write_line(self.run_directory, line)
+
+    def _complete_records(self, last: int, members: dict[str, Member]) -> None:
+        """Write the lines that a coordinator before this one did not live to write; their cost is unknown."""
+        written = {int(line["round"]) for line in self.run_directory.read_metrics()}
+        for number in sorted(set(range(1, last + 1)) - written):
+            view = self.ledger.round(number)
+            evaluation = None
+            if self.evaluate and self.run_directory.model(number).exists():
+                evaluation = self.evaluate(self._finalized_model(number), self.layout)
+            line = round_line(
+                number,
+                view.model_digest,
+                included=view.included,
+                excluded=view.excluded,
+                metrics=all_stored_metrics(self.store, view.accepted),
+                names={address: member.name for address, member in members.items()},
+                evaluation=evaluation,
+                cost=dict.fromkeys(
+                    ("seconds", "ledger_seconds", "verify_seconds", "bytes_up", "bytes_down", "gas")
+                ),
+            )
+            write_line(self.run_directory, line)
+            logger.info("round %d was finalized, but not on record: its line is written now", number)
 
     def _finalized_model(self, number: int) -> Vector:
         """The model of a finalized round, held against the ledger.
@@ -219,7 +255,7 @@ class Coordinator:
         if (found := model_file.vector_digest(vector)) != expected:
             raise FederationError(
                 f"{self.run_directory.model(number)} has digest {found.hex()}, but the ledger holds "
-                f"{expected.hex()}: restore it; `fedcxr audit` recomputes it from the blobs."
+                f"{expected.hex()}: restore it from a copy; the run cannot go on from another model."
             )
         return vector
 
@@ -250,4 +286,5 @@ class Coordinator:
             contract=facts.contract,
             coordinator_key=self._identity.envelope_key.public.data,
             auditor_key=auditor.envelope_key.public.data if auditor else b"",
+            challenge=secrets.token_bytes(32),
         )

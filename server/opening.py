@@ -64,7 +64,9 @@ def open_ledger(run: RunDirectory, layout: Layout, chain: EmbeddedChain | None) 
     federation = federation_id(config)
     if chain is None:
         run.write_facts(LedgerFacts(federation.hex(), 0, ""))
-        return UnrecordedLedger(federation=federation, genesis_digest=genesis_digest)
+        return UnrecordedLedger(
+            federation=federation, genesis_digest=genesis_digest, weighting=config.federation.weighting
+        )
     if (run.root / "ledger.json").exists():
         return FederationLedger.attach(chain.w3, run.read_facts().contract, account=identity.account)
     chain.fund(identity.account.address)
@@ -75,6 +77,7 @@ def open_ledger(run: RunDirectory, layout: Layout, chain: EmbeddedChain | None) 
         layout_digest=layout.digest,
         config_digest=config.digest(),
         genesis_digest=genesis_digest,
+        weighting=config.federation.weighting,
         coordinator_key=identity.envelope_key.public.data,
         auditor_key=auditor.envelope_key.public.data if auditor else b"",
     )

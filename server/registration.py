@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from fedcxr.errors import ContractRejectedError, EnvelopeError, FederationError, GridError
+from fedcxr.errors import ContractRejectedError, EnvelopeError, FederationError, GridError, LedgerError
 from fedcxr.ledger.protocol import Ledger
-from fedcxr.ledger.signing import Registration
+from fedcxr.ledger.signing import Domain, Presence, Registration, check_length, recover
 from fedcxr.messages import FailureReply, RegisterReply, RegisterRequest, kind_of
 from fedcxr.privacy.keys import EnvelopePublicKey
 
@@ -61,7 +61,7 @@ def register_hospitals(
     nodes = _wait_for_nodes(grid, expected, join_timeout)
     records = request.to_records()
     messages = [grid.create_message(records, "query.register", node, group_id="register") for node in nodes]
-    known = {h.address for h in ledger.hospitals()}
+    known = {h.address: h.samples for h in ledger.hospitals()}
     members: dict[str, Member] = {}
     for message in replies(grid, messages, timeout):
         if message is None:
@@ -133,10 +133,13 @@ def _wait_for_nodes(grid: Grid, expected: int, timeout: float) -> list[int]:
     return nodes
 
 
-def _admit(message: Message, ledger: Ledger, request: RegisterRequest, known: set[str], node: int) -> Member:
+def _admit(
+    message: Message, ledger: Ledger, request: RegisterRequest, known: Mapping[str, int], node: int
+) -> Member:
     if reason := why_failed(message):
         raise FederationError(reason)
     reply = RegisterReply.from_records(message.content)
+    _check_presence(reply, request)
     if reply.hospital not in known:  # a resumed run finds its hospitals on the ledger
         registration = Registration(
             federation=request.federation,
@@ -146,4 +149,22 @@ def _admit(message: Message, ledger: Ledger, request: RegisterRequest, known: se
         )
         ledger.register(registration, reply.envelope_key, reply.signature)
     name = "".join(c for c in reply.name if c.isprintable())[:_NAME_LENGTH] or reply.hospital
-    return Member(reply.hospital, name, reply.samples, node)
+    return Member(reply.hospital, name, known.get(reply.hospital, reply.samples), node)
+
+
+def _check_presence(reply: RegisterReply, request: RegisterRequest) -> None:
+    """A registration can be copied from the chain; an answer to this run's challenge cannot.
+
+    Raises:
+        FederationError: another key than the address's has signed, or none.
+    """
+    presence = Presence(request.federation, reply.hospital, request.challenge)
+    check_length(reply.presence)
+    if not request.contract:
+        return  # without a ledger nothing is signed
+    try:
+        signer = recover(presence, reply.presence, Domain(request.chain_id, request.contract))
+    except LedgerError as error:
+        signer = str(error)
+    if signer != reply.hospital:
+        raise FederationError(f"it answers as {reply.hospital}, but the challenge was signed by: {signer}")

@@ -29,6 +29,7 @@ from fedcxr.update.layout import Vector
 from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import RoundConfig
 from server.events import HospitalAnswered, Observer
+from server.records import stored_metrics
 from server.registration import Member, messages_node, replies, why_failed
 
 logger = logging.getLogger(__name__)
@@ -71,9 +72,7 @@ class Round:
 
     def collect(self, grid: Grid, members: Mapping[str, Member], timeout: float) -> None:
         """Add what was accepted before a restart, ask everyone else, and add as they are accepted."""
-        for address in self.view.accepted:
-            self._recall_metrics(address)
-            self._include(address)
+        self.take_up()
         for address in set(self.view.participants) - set(self.view.accepted) - set(members):
             self._answered(address, "its node did not come back")
         missing = {
@@ -101,16 +100,27 @@ class Round:
             elif batch:
                 self._submit(batch)
                 batch = []
+        self.take_up()
         for address in missing.values():
-            self._answered(address, "no reply in time")
+            if address not in self.view.accepted:
+                self._answered(address, "no reply in time")
 
-    def _recall_metrics(self, address: str) -> None:
-        """The metrics of an update that was accepted before a restart."""
-        try:
-            stored = self.store.get(self.view.accepted[address].metrics)
-            self.metrics[address] = HospitalMetrics.from_bytes(stored.tobytes())
-        except (StoreError, FederationError) as error:
-            logger.warning("round %d: metrics of %s are lost: %s", self.view.number, address, error)
+    def take_up(self) -> bool:
+        """Add what the contract accepted, but not from here: before a restart, or from a hospital itself.
+
+        Returns:
+            Whether there was any.
+        """
+        accepted = self.ledger.round(self.view.number).accepted
+        new = {a: update for a, update in accepted.items() if a not in {*self.included, *self.excluded}}
+        for address, update in new.items():
+            self.view.accepted[address] = update
+            try:
+                self.metrics[address] = stored_metrics(self.store, update)
+            except (StoreError, FederationError) as error:
+                logger.warning("round %d: no metrics of %s: %s", self.view.number, address, error)
+            self._include(address)
+        return bool(new)
 
     def _check(self, message: Message, address: str) -> list[SignedSubmission]:
         """Check a reply and store its blob; what fails is told to the observer and left out."""
@@ -182,7 +192,9 @@ class Round:
             blob = self.store.get(self.view.accepted[address].root, verify=False)
             self.total.add_sealed(blob, context, self.key, self.view.weights[address])
         except (EnvelopeError, LayoutError, StoreError) as error:
-            self.excluded[address] = f"{type(error).__name__}: {error}"[:200]
+            # The reason is public, and a store's error names paths of this machine.
+            public = error.help if isinstance(error, StoreError) else str(error)
+            self.excluded[address] = f"{type(error).__name__}: {public}"[:200]
             self._answered(address, f"excluded: {error}")
         else:
             self.included.append(address)
@@ -190,4 +202,5 @@ class Round:
         self.cost.verify += time.perf_counter() - started
 
     def _answered(self, address: str, reason: str) -> None:
-        self.observer(HospitalAnswered(self.view.number, address, reason, self.metrics.get(address)))
+        said = " ".join(reason.split())  # a hospital's words cannot begin a line of the log
+        self.observer(HospitalAnswered(self.view.number, address, said, self.metrics.get(address)))

@@ -27,7 +27,9 @@ def registration(hospital: LocalAccount, samples: int = 100) -> Registration:
     return Registration(FEDERATION, hospital.address, samples, hashlib.sha256(ENVELOPE_KEY).digest())
 
 
-def deploy(w3: Web3, coordinator: LocalAccount, federation: bytes = FEDERATION) -> FederationLedger:
+def deploy(
+    w3: Web3, coordinator: LocalAccount, federation: bytes = FEDERATION, weighting: str = "samples"
+) -> FederationLedger:
     return FederationLedger.deploy(
         w3,
         coordinator,
@@ -35,6 +37,7 @@ def deploy(w3: Web3, coordinator: LocalAccount, federation: bytes = FEDERATION) 
         layout_digest=b"L" * 32,
         config_digest=b"C" * 32,
         genesis_digest=GENESIS,
+        weighting=weighting,
         coordinator_key=b"coordinator's key",
         auditor_key=b"",
     )
@@ -51,10 +54,12 @@ class Party:
     outsider: LocalAccount
 
     @classmethod
-    def found(cls, chain: EmbeddedChain, samples: Sequence[int] = SAMPLES) -> "Party":
+    def found(
+        cls, chain: EmbeddedChain, samples: Sequence[int] = SAMPLES, weighting: str = "samples"
+    ) -> "Party":
         coordinator = account(1)
         chain.fund(coordinator.address)
-        ledger = deploy(chain.w3, coordinator)
+        ledger = deploy(chain.w3, coordinator, weighting=weighting)
         party = cls(chain, ledger, coordinator, [account(10 + i) for i in range(len(samples))], account(9))
         for hospital, count in zip([*party.hospitals, party.outsider], [*samples, 5], strict=True):
             party.register(hospital, count)
@@ -72,13 +77,12 @@ class Party:
         request = registration(hospital, samples)
         self.ledger.register(request, ENVELOPE_KEY, sign(hospital, request, self.ledger.domain))
 
-    def open(self, *, seconds: int = 10_000, weighting: str = "samples") -> RoundView:
+    def open(self, *, seconds: int = 10_000) -> RoundView:
         return self.ledger.open_round(
             self.number,
             base=self.ledger.model_digest,
             config_digest=b"R" * 32,
             participants=self.addresses,
-            weighting=weighting,
             deadline_seconds=seconds,
         )
 

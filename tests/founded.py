@@ -68,18 +68,22 @@ def found(config: Config, out: Path) -> Iterator[Founded]:
             contract=ledger.address,
             coordinator_key=coordinator_identity(run).envelope_key.public.data,
             auditor_key=auditor.envelope_key.public.data,
+            challenge=b"?" * 32,
         )
         joined = [admit(Hospital(HospitalDisk(run.hospital(i))), register, ledger) for i in (0, 1)]
         base = model_file.read(run.model(0), layout)
         round_config = RoundConfig(
-            1, config.digest().hex(), layout.digest.hex(), fixed_point.choose_exponents(layout, base, None)
+            round=1,
+            config=config.digest().hex(),
+            layout=layout.digest.hex(),
+            partition=run.partition_digest(),
+            exponents=fixed_point.choose_exponents(layout, base, None),
         )
         view = ledger.open_round(
             1,
             base=model_file.vector_digest(base),
             config_digest=round_config.digest,
             participants=[joined[0].hospital],
-            weighting="samples",
             deadline_seconds=10_000,
         )
         train = TrainRequest(

@@ -160,6 +160,8 @@ contract FederationLedger is EIP712 {
     bytes32 public immutable layoutDigest;
     bytes32 public immutable configDigest;
     bytes32 public immutable genesisDigest;
+    /// @notice How every round's weights follow from its participants' registered samples.
+    Weighting public immutable weighting;
     bytes32 public immutable coordinatorKeyDigest;
     bytes32 public immutable auditorKeyDigest; // zero: no auditor
 
@@ -188,6 +190,7 @@ contract FederationLedger is EIP712 {
     /// @param layoutDigest_ Merkle root of the layout: it pins the architecture.
     /// @param configDigest_ SHA-256 of the resolved configuration.
     /// @param genesisDigest_ Digest of the model that round 1 starts from.
+    /// @param weighting_ By registered samples, or uniform; for all rounds, so that no round is a favour.
     /// @param coordinatorKey HPKE public key that updates are sealed to.
     /// @param auditorKey HPKE public key of the auditor; empty when there is none.
     constructor(
@@ -195,6 +198,7 @@ contract FederationLedger is EIP712 {
         bytes32 layoutDigest_,
         bytes32 configDigest_,
         bytes32 genesisDigest_,
+        Weighting weighting_,
         bytes memory coordinatorKey,
         bytes memory auditorKey
     ) EIP712("FederationLedger", "1") {
@@ -203,6 +207,7 @@ contract FederationLedger is EIP712 {
         layoutDigest = layoutDigest_;
         configDigest = configDigest_;
         genesisDigest = genesisDigest_;
+        weighting = weighting_;
         coordinatorKeyDigest = sha256(coordinatorKey);
         auditorKeyDigest = auditorKey.length == 0 ? bytes32(0) : sha256(auditorKey);
         modelDigest = genesisDigest_;
@@ -242,19 +247,17 @@ contract FederationLedger is EIP712 {
         emit HospitalRegistered(hospital, registration.samples, envelopeKey);
     }
 
-    /// @notice Open the next round. The contract computes the weights; the coordinator cannot favour anyone.
+    /// @notice Open the next round. The contract computes the weights, by the rule that it was founded with.
     /// @param number One more than the last finalized round.
     /// @param base Must be the current model's digest.
     /// @param roundConfigDigest Merkle root of the round's configuration.
     /// @param participants Registered hospitals, none twice.
-    /// @param weighting By registered samples, or uniform.
     /// @param deadline Chain time in seconds after which nothing is accepted.
     function openRound(
         uint64 number,
         bytes32 base,
         bytes32 roundConfigDigest,
         address[] calldata participants,
-        Weighting weighting,
         uint64 deadline
     ) external onlyCoordinator {
         if (openRoundNumber != 0) revert RoundAlreadyOpen(openRoundNumber);
@@ -274,7 +277,7 @@ contract FederationLedger is EIP712 {
         openRoundNumber = number;
 
         bytes32 key = _attemptKey(number, attempt);
-        uint32[] memory weights = _assign(key, participants, weighting);
+        uint32[] memory weights = _assign(key, participants);
         _participants[key] = participants;
         emit RoundOpened(number, attempt, base, roundConfigDigest, deadline, participants, weights);
     }
@@ -412,7 +415,7 @@ contract FederationLedger is EIP712 {
 
     /// Weights of at least one each: w = 1 + floor(samples * (WEIGHT_SUM - n) / total), so that their sum is
     /// at most WEIGHT_SUM; uniform: floor(WEIGHT_SUM / n).
-    function _assign(bytes32 key, address[] calldata participants, Weighting weighting)
+    function _assign(bytes32 key, address[] calldata participants)
         private
         returns (uint32[] memory weights)
     {

@@ -11,15 +11,18 @@ audit goes on with what is left.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from fedcxr import config as configuration
 from fedcxr.audit.findings import AuditReport
+from fedcxr.audit.journal import check_journal
 from fedcxr.audit.metrics_line import read_lines
 from fedcxr.audit.round_audit import Evidence, RoundAudit
 from fedcxr.errors import ChainError, EnvelopeError, FedcxrError, LayoutError, LedgerError, StoreError
 from fedcxr.ledger import replay
+from fedcxr.ledger.history import aborted_attempts, not_asked
 from fedcxr.ledger.replay import Replayed
 from fedcxr.ledger.views import FederationViews
 from fedcxr.privacy.keys import EnvelopePrivateKey
@@ -32,20 +35,25 @@ Progress = Callable[[str, int, int], None]  # what, done, total
 
 
 def audit(
-    run: RunDirectory, key: EnvelopePrivateKey | None, progress: Progress = lambda what, done, total: None
+    run: RunDirectory,
+    keys: Sequence[EnvelopePrivateKey],
+    *,
+    journals: Sequence[Path] = (),
+    progress: Progress = lambda what, done, total: None,
 ) -> AuditReport:
     """Verify every finalized round of a run; the run is only read.
 
     Args:
         run: the directory.
-        key: the coordinator's or the auditor's envelope key. Without one the stored bytes are checked, and
-            the sums are listed as unchecked.
+        keys: envelope keys of the coordinator, the auditor, or both. Without any the stored bytes are
+            checked, and the sums are listed as unchecked.
+        journals: of hospitals, each ``journal.jsonl``, to hold against the ledger.
         progress: told of each round.
 
     Raises:
         LedgerError: the run has no ledger.
-        StoreError: no run here.
-        EnvelopeError: the key is neither the coordinator's nor the auditor's of this federation.
+        StoreError: no run here, or a journal cannot be read.
+        EnvelopeError: no key is the coordinator's or the auditor's of this federation.
     """
     report = AuditReport()
     facts = _facts(run, report)
@@ -76,7 +84,9 @@ def audit(
             report.find("ledger.json contract", "the federation's contract", f"{facts.contract}: {error}")
             report.unchecked.append("everything else: there is no contract to hold the run against")
             return report
-        _Audit(run, ledger, key, report).check(progress)
+        _Audit(run, ledger, keys, report).check(progress)
+        for journal in journals:
+            check_journal(journal, ledger, report)
     return report
 
 
@@ -105,16 +115,16 @@ class _Audit:
 
     run: RunDirectory
     ledger: FederationViews
-    key: EnvelopePrivateKey | None
+    keys: Sequence[EnvelopePrivateKey]
     report: AuditReport
 
     def check(self, progress: Progress) -> None:
         report, ledger, run = self.report, self.ledger, self.run
-        self._check_key()
+        keys = self._usable_keys()
         if (code := ledger.code_difference()) is not None:
-            report.find("the contract's code", "the artifact's bytecode", code)
+            report.find("the contract", "one that the artifact's bytecode created", code)
         store = self._store()
-        evidence = Evidence(run, ledger, store, self._layout(), self.key, report)
+        evidence = Evidence(run, ledger, store, self._layout(), keys, report)
         if not run.model(0).exists():
             report.find(run.model(0).name, f"digest {ledger.genesis_digest.hex()}", "no such file", 0)
         model = evidence.model(0, ledger.genesis_digest)
@@ -130,7 +140,13 @@ class _Audit:
             proven = proven and computed
             report.rounds += 1
         progress("rounds", last, last)
+        for number in sorted(lines.keys() - set(range(1, last + 1))):
+            report.find(run.metrics_path.name, f"rounds 1 to {last}", f"a line of round {number}")
+        if lines:
+            report.notes.append("metrics.jsonl: scores, times, bytes and gas are the coordinator's own word")
+        self._check_history(last)
         self._check_refusals(last)
+        self._check_partition(evidence)
         if last == 0:
             report.unchecked.append("the released model: no round is finalized yet")
         elif proven:
@@ -140,11 +156,19 @@ class _Audit:
         self._check_models(last)
         self._check_surplus(evidence)
 
-    def _check_key(self) -> None:
-        """Raises EnvelopeError for a stranger's key: with it, every update would look broken."""
-        holders = {self.ledger.coordinator_key_digest, self.ledger.auditor_key_digest}
-        if self.key is not None and self.key.public.digest not in holders:
+    def _usable_keys(self) -> list[EnvelopePrivateKey]:
+        """The keys that updates are sealed to, the coordinator's first.
+
+        Raises:
+            EnvelopeError: there are keys, but strangers' only: with them every update would look broken.
+        """
+        holders = [self.ledger.coordinator_key_digest, self.ledger.auditor_key_digest]
+        usable = [key for key in self.keys if key.public.digest in holders]
+        if self.keys and not usable:
             raise EnvelopeError("the key is neither the coordinator's nor the auditor's of this federation.")
+        if len(usable) < len(self.keys):
+            self.report.notes.append("a key that is neither the coordinator's nor the auditor's is not used")
+        return sorted(usable, key=lambda key: holders.index(key.public.digest))
 
     def _store(self) -> BlobStore:
         """The blobs: where the configuration says, if it is the ledger's; else where they are by default."""
@@ -178,12 +202,48 @@ class _Audit:
         It may be a lie, or a bit that flipped on its way; either way somebody has to look into it.
         """
         for number in range(1, last + 2):  # also of a round that never got to its end
-            for hospital, seen in self.ledger.refusals(number).items():
+            for hospital, digests in self.ledger.refusals(number).items():
                 try:
                     base = self.ledger.round(number).base.hex()
                 except LedgerError as error:  # nobody keeps a hospital from refusing what was never opened
                     base = str(error)
-                self.report.find("base model as handed out", base, seen.hex(), number, hospital)
+                for seen in digests:
+                    if seen.hex() == base:
+                        said = f"round {number}: {hospital} refused the very model that the ledger holds"
+                        self.report.notes.append(said)
+                    else:
+                        self.report.find("base model as handed out", base, seen.hex(), number, hospital)
+
+    def _check_history(self, last: int) -> None:
+        """Who was not asked, and what was given up: the coordinator's to decide, and everyone's to know.
+
+        An update that was accepted in an attempt that was given up may have been read by then; to leave its
+        hospital out of the next attempt is a finding.
+        """
+        ledger, report = self.ledger, self.report
+        for number in range(1, last + 2):
+            for attempt in aborted_attempts(ledger, number):
+                said = f"round {number}, attempt {attempt.attempt}: given up ({attempt.reason})"
+                report.notes.append(f"{said}, with {len(attempt.accepted)} updates accepted")
+                if number > last:
+                    continue
+                for hospital in sorted(set(attempt.accepted) - set(ledger.round(number).participants)):
+                    expected = f"asked again, for attempt {attempt.attempt} had accepted its update"
+                    report.find("participants", expected, "not asked", number, hospital)
+            if number <= last:
+                for hospital in not_asked(ledger, number):
+                    report.notes.append(f"round {number}: {hospital} was registered, but not asked")
+
+    def _check_partition(self, evidence: Evidence) -> None:
+        """``partition.json`` is what the rounds' configurations name."""
+        try:
+            found = self.run.partition_digest()
+        except StoreError as error:
+            found = str(error)
+        for expected in sorted(evidence.partitions - {found}):
+            self.report.find(
+                self.run.partition_path.name, expected or "no such file", found or "no such file"
+            )
 
     def _check_models(self, last: int) -> None:
         """The released file must be there, and none that no round released."""

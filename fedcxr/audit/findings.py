@@ -43,6 +43,7 @@ class AuditReport:
         bytes: of blobs read.
         findings: empty when the run is clean.
         unchecked: what could not be checked, and why; never counted as passed.
+        notes: what the ledger states, or somebody says, and nothing can prove right or wrong.
     """
 
     federation: str = ""
@@ -53,6 +54,7 @@ class AuditReport:
     bytes: int = 0
     findings: list[Finding] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def find(
         self, where: str, expected: str, found: str, number: int | None = None, hospital: str = ""
@@ -69,5 +71,11 @@ class AuditReport:
     def complete(self) -> bool:
         return not self.unchecked
 
+    @property
+    def proven(self) -> bool:
+        """The released model was recomputed, and nothing was found."""
+        return self.clean and bool(self.released)
+
     def to_json(self) -> str:
-        return json.dumps({"clean": self.clean, "complete": self.complete, **asdict(self)}, indent=2)
+        verdict = {"clean": self.clean, "complete": self.complete, "proven": self.proven}
+        return json.dumps({**verdict, **asdict(self)}, indent=2)

@@ -34,7 +34,9 @@ def read_lines(path: Path, report: AuditReport) -> dict[int, dict[str, object]]:
             break
         try:
             line = json_text.parse(text)
-            lines[int(line["round"])] = line
+            if (of := int(line["round"])) in lines:
+                report.find(f"{path.name} line {number}", f"one line of round {of}", "a second one")
+            lines[of] = line
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             if number < len(texts):
                 report.find(f"{path.name} line {number}", "a round's metrics", str(error))
@@ -57,8 +59,10 @@ def differences(
     if not isinstance(hospitals, dict):
         yield "metrics.jsonl hospitals", "each hospital's metrics", str(hospitals), ""
         return
+    told: set[object] = set()
     for name, entry in hospitals.items():
         address = entry.get("address") if isinstance(entry, dict) else None
+        told.add(address)
         if address not in view.participants:
             yield f"metrics.jsonl hospitals.{name}.address", "a participant", str(address), ""
         elif address in metrics:  # what the contract rejected stands here too, and is on no ledger
@@ -68,3 +72,5 @@ def differences(
                 if signed.get(key) != found.get(key):
                     where = f"metrics.jsonl hospitals.{name}.{key}"
                     yield where, str(signed.get(key)), str(found.get(key)), address
+    for address in sorted(set(metrics) - told):
+        yield "metrics.jsonl hospitals", "what it signed of its training", "nothing", address

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from fedcxr.aggregation.weighted_sum import WeightedSum
 from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.metrics_line import differences
 from fedcxr.errors import EnvelopeError, FedcxrError, LayoutError, ModelError, StoreError
+from fedcxr.ledger.history import relays
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.ledger.views import FederationViews
 from fedcxr.privacy.envelope import EnvelopeContext
@@ -33,18 +35,20 @@ class Evidence:
         ledger: the contract on the chain as executed again.
         store: the blobs.
         layout: None when ``layout.json`` is not the ledger's; then no sum can be computed.
-        key: the coordinator's or the auditor's; None when there is none.
+        keys: the coordinator's first, then the auditor's; those that are at hand.
         report: what findings are added to.
         named: roots of the blobs that the ledger names, as they are met.
+        partitions: digests of ``partition.json`` that the rounds' configurations name, as they are met.
     """
 
     run: RunDirectory
     ledger: FederationViews
     store: BlobStore
     layout: Layout | None
-    key: EnvelopePrivateKey | None
+    keys: Sequence[EnvelopePrivateKey]
     report: AuditReport
     named: set[bytes] = field(default_factory=set)
+    partitions: set[str] = field(default_factory=set)
 
     def model(self, number: int, digest: bytes, computed: Vector | None = None) -> Vector | None:
         """The model whose digest the ledger holds, from computation or from its file; the file is compared.
@@ -139,6 +143,7 @@ class RoundAudit:
         ):
             if found != expected:
                 self._find(f"round configuration's {what}", str(expected), str(found))
+        self.evidence.partitions.add(round_config.partition)
         return round_config
 
     def _check_exponents(self, round_config: RoundConfig, base: Vector | None, before: Vector | None) -> None:
@@ -157,28 +162,73 @@ class RoundAudit:
         view, evidence = self.view, self.evidence
         if not set(view.included) <= set(view.accepted):
             self._find("included set", "only accepted updates", ", ".join(sorted(view.included)))
-        layout, key = evidence.layout, evidence.key
+        layout = evidence.layout
         total = None if layout is None else WeightedSum(layout)
         complete = set(view.included) <= set(view.accepted)
+        brought = relays(evidence.ledger, view.number) if view.excluded else {}
         for address in sorted(view.accepted):
             evidence.report.updates += 1
+            if address in view.excluded and self._never_came(address, brought.get(address, "")):
+                continue
             self._check_metrics(address)
             blob = self._update(address)
             included = address in view.included
-            if total is None or key is None or layout is None:
-                why = "no key" if key is None else "layout.json is not the ledger's"
+            if total is None or layout is None or not evidence.keys:
+                why = "no key" if layout is not None else "layout.json is not the ledger's"
                 said = f"round {view.number}, {address}: what is sealed in its update ({why})"
                 evidence.report.unchecked.append(said)
                 complete = False
             elif blob is None:
                 complete = complete and not included
             elif included:
-                complete = self._add(blob, address, total, key) == "" and complete
-            elif not self._add(blob, address, WeightedSum(layout), key):
-                reason = view.excluded.get(address) or "no reason given"
-                expected = f"one that cannot be added ({reason})"
-                self._find("excluded update", expected, "one that opens with this key and adds", address)
+                complete = self._included(blob, address, total) and complete
+            else:
+                self._excluded(blob, address, layout)
         return total if complete else None
+
+    def _never_came(self, address: str, sender: str) -> bool:
+        """An update that somebody else than the coordinator submitted, and whose bytes nobody has.
+
+        The coordinator may never have seen them; whether it has, the hospital's word is against its own.
+        """
+        root = self.view.accepted[address].root
+        if sender == self.evidence.ledger.coordinator or root in self.evidence.store:
+            return False
+        self.evidence.named.update((root, self.view.accepted[address].metrics))
+        self.evidence.report.notes.append(
+            f"round {self.view.number}: the update of {address} was brought to the contract by {sender}, and "
+            f"excluded since its bytes never came ({self.view.excluded[address]})"
+        )
+        return True
+
+    def _included(self, blob: NDArray[np.uint8], address: str, total: WeightedSum) -> bool:
+        """Add an update with a key that opens it; its header commits it to say the same to each.
+
+        Returns:
+            Whether it could be added.
+        """
+        for key in self.evidence.keys:
+            why = self._add(blob, address, total, key)
+            if not why:
+                return True
+        if not self._has_coordinator_key:
+            why += " With the coordinator's key it may: then its hospital sealed it badly to the auditor."
+        self._find("sealed update", "one that opens and adds", why, address)
+        return False
+
+    def _excluded(self, blob: NDArray[np.uint8], address: str, layout: Layout) -> None:
+        """Try the reason for an exclusion, with the coordinator's key if it is at hand: it decides."""
+        if self._add(blob, address, WeightedSum(layout), self.evidence.keys[0]):
+            return
+        reason = self.view.excluded.get(address) or "no reason given"
+        found = "one that opens and adds"
+        if not self._has_coordinator_key:
+            found += " with the auditor's key: the coordinator lies, or its hospital sealed it badly"
+        self._find("excluded update", f"one that cannot be added ({reason})", found, address)
+
+    @property
+    def _has_coordinator_key(self) -> bool:
+        return self.evidence.keys[0].public.digest == self.evidence.ledger.coordinator_key_digest
 
     def _add(self, blob: NDArray[np.uint8], address: str, total: WeightedSum, key: EnvelopePrivateKey) -> str:
         """Open an update and add it; why it cannot be, empty when it was."""
@@ -191,8 +241,6 @@ class RoundAudit:
         try:
             total.add_sealed(blob, context, key, self.view.weights[address])
         except (EnvelopeError, LayoutError) as error:
-            if address in self.view.included:
-                self._find("sealed update", "one that opens and adds", str(error), address)
             return str(error)
         return ""
 

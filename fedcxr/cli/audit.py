@@ -14,35 +14,48 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     key: Annotated[
         Path | None,
-        typer.Option(help="Key file of the coordinator or auditor; by default one in the run's keys/."),
+        typer.Option(help="Key file of the coordinator or auditor; by default those in the run's keys/."),
+    ] = None,
+    journal: Annotated[
+        list[Path] | None,
+        typer.Option(help="A hospital's journal.jsonl, to hold against the ledger; may be repeated."),
     ] = None,
 ) -> None:
     """Recompute a run from its ledger and store, and say what is not as it must be.
 
-    Exit code 0 when clean, 90 when something was found.
+    Exit code 0 when the released model is proven, 90 when something was found, 91 when nothing was found but
+    the released model could not be recomputed.
     """
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import Progress
 
     from fedcxr.audit.audit import audit as run_audit
-    from fedcxr.errors import AuditFailedError
+    from fedcxr.errors import AuditFailedError, AuditIncompleteError, FedcxrError
     from fedcxr.store.identity import Identity
     from fedcxr.store.run_directory import RunDirectory
 
     directory = RunDirectory(run)
-    candidates = [key] if key else [directory.keys / "auditor.json", directory.keys / "coordinator.json"]
-    found = next((path for path in candidates if path.exists() or path == key), None)
-    envelope_key = Identity.load(found).envelope_key if found else None
+    keys, unreadable = [], []
+    for path in [key] if key else [directory.keys / "auditor.json", directory.keys / "coordinator.json"]:
+        if path.exists() or path == key:
+            try:
+                keys.append(Identity.load(path).envelope_key)
+            except FedcxrError as error:
+                if path == key:
+                    raise
+                unreadable.append(f"what {path} could open: {error}")
     with Progress(console=Console(stderr=True), transient=True, disable=as_json) as bar:
         task = bar.add_task("auditing", total=None)
         report = run_audit(
             directory,
-            envelope_key,
+            keys,
+            journals=journal or (),
             progress=lambda what, done, total: bar.update(
                 task, description=what, completed=done, total=total
             ),
         )
+    report.unchecked += unreadable
     if as_json:
         typer.echo(report.to_json())
     else:
@@ -51,6 +64,8 @@ def audit(
             console.print(f"[red]✗[/] {escape(str(finding))}")
         for unchecked in report.unchecked:
             console.print(f"[yellow]?[/] unchecked: {escape(unchecked)}")
+        for note in report.notes:
+            console.print(f"[dim]· {escape(note)}[/]")
         if report.clean:
             verdict = "[green]✓ clean[/]" if report.complete else "[yellow]nothing found, but see above[/]"
             console.print(
@@ -59,3 +74,5 @@ def audit(
             )
     if not report.clean:
         raise AuditFailedError(f"{run}: {len(report.findings)} finding(s).")
+    if not report.proven:
+        raise AuditIncompleteError(f"{run}: nothing found, but the released model could not be recomputed.")

@@ -9,6 +9,8 @@ import typer
 from fedcxr.cli.app import app
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from fedcxr.store.run_directory import RunDirectory
 
 
@@ -59,12 +61,14 @@ def predict(
 
     directory = RunDirectory.open(run)
     config = configuration.load(directory.config_path, overrides or ())
-    path = _released(directory, number)
-    if not out.parent.is_dir():
-        raise DataError(f"--out {out}: there is no folder {out.parent}.")
+    number, path = _released(directory, number)
+    if not out.parent.is_dir() or out.is_dir():
+        what = "it is a folder" if out.is_dir() else f"there is no folder {out.parent}"
+        raise DataError(f"--out {out}: {what}; name a CSV to write.")
     table = read_paths(csv, data)
     model = build_model(config.model)
     model_file.load(path, model)
+    _check(directory, number, model)
     with TemporaryDirectory(prefix="fedcxr-predict-") as temporary:
         with bar("decode") as progress:
             images = prepare(table, config.data.size, cache or Path(temporary) / "cache", progress=progress)
@@ -78,8 +82,8 @@ def predict(
     )
 
 
-def _released(run: "RunDirectory", number: int | None) -> Path:
-    """The model file of a round, or of the last one that was finalized.
+def _released(run: "RunDirectory", number: int | None) -> tuple[int, Path]:
+    """A round, by default the last that was finalized, and its model's file.
 
     Raises:
         StoreError: there is no such file; before the first finalized round there is nothing to predict with.
@@ -87,16 +91,34 @@ def _released(run: "RunDirectory", number: int | None) -> Path:
     from fedcxr.errors import StoreError
 
     if number is None:
-        path = run.last_model
-        if path == run.model(0):
+        number = run.last_round
+        if number == 0:
             raise StoreError(
-                f"{run.models}: no round is finalized yet, there is only the untrained {path.name}; "
-                "continue the run, or ask for --round 0."
+                f"{run.models}: no round is finalized yet; continue the run, or ask for --round 0, which is "
+                "untrained."
             )
-        return path
     path = run.model(number)
     if not path.is_file():
         raise StoreError(
             f"{path}: no model of round {number} (the last is {run.last_model.name}; see store.keep_models)."
         )
-    return path
+    return number, path
+
+
+def _check(run: "RunDirectory", number: int, model: "nn.Module") -> None:
+    """Hold a round's model against the digest on record.
+
+    Raises:
+        StoreError: the file is another model.
+    """
+    from fedcxr.errors import StoreError
+    from fedcxr.update import model_file
+    from fedcxr.update.layout import Layout
+
+    found = model_file.vector_digest(Layout.of(model).flatten(model.state_dict())).hex()
+    for line in run.read_metrics():
+        if line["round"] == number and line["model"] != found:
+            raise StoreError(
+                f"{run.model(number)} has digest {found}, but round {number} released {line['model']}: "
+                "`fedcxr audit` says more."
+            )

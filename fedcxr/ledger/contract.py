@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -16,9 +17,7 @@ from fedcxr.ledger.artifact import load_artifact
 from fedcxr.ledger.protocol import RoundView, Verdict
 from fedcxr.ledger.signing import Refusal, Registration, SignedSubmission, as_tuple, check_length
 from fedcxr.ledger.transaction import decode_error, send, translated
-from fedcxr.ledger.views import FederationViews
-
-_WEIGHTING = {"samples": 0, "uniform": 1}
+from fedcxr.ledger.views import WEIGHTINGS, FederationViews
 
 
 class FederationLedger(FederationViews):
@@ -39,6 +38,7 @@ class FederationLedger(FederationViews):
         layout_digest: bytes,
         config_digest: bytes,
         genesis_digest: bytes,
+        weighting: str,
         coordinator_key: bytes,
         auditor_key: bytes,
     ) -> FederationLedger:
@@ -49,7 +49,13 @@ class FederationLedger(FederationViews):
         """
         artifact = load_artifact()
         constructor = w3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode).constructor(
-            federation, layout_digest, config_digest, genesis_digest, coordinator_key, auditor_key
+            federation,
+            layout_digest,
+            config_digest,
+            genesis_digest,
+            WEIGHTINGS.index(weighting),
+            coordinator_key,
+            auditor_key,
         )
         receipt = send(w3, account, constructor, gas=4_000_000)
         address = receipt["contractAddress"]
@@ -88,7 +94,6 @@ class FederationLedger(FederationViews):
         base: bytes,
         config_digest: bytes,
         participants: Sequence[str],
-        weighting: str,
         deadline_seconds: int,
     ) -> RoundView:
         """Open a round; the contract computes the weights.
@@ -98,14 +103,14 @@ class FederationLedger(FederationViews):
             base: digest of the current model.
             config_digest: Merkle root of the round's configuration.
             participants: registered hospitals.
-            weighting: samples or uniform.
-            deadline_seconds: from the chain's present, which may run ahead of the wall clock.
+            deadline_seconds: from now, or from the chain's present where that runs ahead of the clock.
 
         Raises:
             ContractRejectedError: wrong number or base, a round is open, participants unknown or twice.
         """
-        deadline = translated(lambda: self._w3.eth.get_block("latest"))["timestamp"] + deadline_seconds
-        arguments = (number, base, config_digest, list(participants), _WEIGHTING[weighting], deadline)
+        latest = translated(lambda: self._w3.eth.get_block("latest"))["timestamp"]
+        deadline = max(latest, int(time.time())) + deadline_seconds
+        arguments = (number, base, config_digest, list(participants), deadline)
         self._transact("open", "openRound", arguments, gas=300_000 + 110_000 * len(participants))
         return self.round(number)
 

@@ -1,8 +1,9 @@
 """The embedded chain's machine: py-evm behind eth-tester's backend, over a database of ours.
 
-Three things differ from eth-tester's own backend. The chain is rebuilt from the head in its database, so
+Four things differ from eth-tester's own backend. The chain is rebuilt from the head in its database, so
 that a history survives. Transactions are looked up through the chain's index, where eth-tester scans every
-block. And a revert carries its bytes, so that a custom error can be told by name.
+block. A revert carries its bytes, so that a custom error can be told by name. And a block has the time of its
+transaction, where eth-tester's has that of the block before it.
 """
 
 from __future__ import annotations
@@ -88,6 +89,26 @@ class EmbeddedEvm(PyEVMBackend):
             data = arguments[0] if arguments and isinstance(arguments[0], bytes) else b""
             raise TransactionFailed(data)
         return bytes(computation.output)
+
+    def send_raw_transaction(self, raw_transaction: bytes) -> Any:
+        self._catch_up()
+        inherited: Any = super()
+        return inherited.send_raw_transaction(raw_transaction)
+
+    def send_transaction(self, transaction: dict[str, Any]) -> Any:
+        self._catch_up()
+        inherited: Any = super()
+        return inherited.send_transaction(transaction)
+
+    def _catch_up(self) -> None:
+        """Give the block that is being made the present time.
+
+        py-evm dates a block when the one before it is mined: after an idle hour, chain time would be an hour
+        late, and a deadline that has passed would not have.
+        """
+        header = self.chain.header
+        if header.timestamp < (now := int(time.time())):
+            self.chain.header = header.copy(timestamp=now)
 
     def _find(self, transaction_hash: bytes) -> tuple[BlockAPI, SignedTransactionAPI, int]:
         try:

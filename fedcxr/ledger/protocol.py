@@ -107,7 +107,6 @@ class Ledger(Protocol):
         base: bytes,
         config_digest: bytes,
         participants: Sequence[str],
-        weighting: str,
         deadline_seconds: int,
     ) -> RoundView: ...
 

@@ -101,6 +101,20 @@ class Refusal(Struct):
 
 
 @dataclass(frozen=True)
+class Presence(Struct):
+    """Who answers is the hospital: it signs what the server has just drawn. The contract never sees it."""
+
+    types: ClassVar[dict[str, str]] = {
+        "federation": "bytes32",
+        "hospital": "address",
+        "challenge": "bytes32",
+    }
+    federation: bytes
+    hospital: str
+    challenge: bytes
+
+
+@dataclass(frozen=True)
 class SignedSubmission:
     """A submission and its 65-byte signature; empty where there is no contract.
 

@@ -27,9 +27,10 @@ def assign_weights(samples: Sequence[int], weighting: str) -> list[int]:
 class UnrecordedLedger:
     """The coordinator's view of a contract that is not there."""
 
-    def __init__(self, *, federation: bytes, genesis_digest: bytes) -> None:
+    def __init__(self, *, federation: bytes, genesis_digest: bytes, weighting: str) -> None:
         self.federation = federation
         self.genesis_digest = genesis_digest
+        self.weighting = weighting
         self.last_finalized = 0
         self.open_round_number = 0
         self.gas_used: Counter[str] = Counter()
@@ -56,7 +57,6 @@ class UnrecordedLedger:
         base: bytes,
         config_digest: bytes,
         participants: Sequence[str],
-        weighting: str,
         deadline_seconds: int,
     ) -> RoundView:
         del deadline_seconds
@@ -66,7 +66,7 @@ class UnrecordedLedger:
             raise ContractRejectedError("WrongRound", (self.last_finalized + 1, number))
         if base != self._model_digest:
             raise ContractRejectedError("WrongBase", (self._model_digest, base))
-        weights = assign_weights([self._hospitals[a].samples for a in participants], weighting)
+        weights = assign_weights([self._hospitals[a].samples for a in participants], self.weighting)
         before = self._rounds.get(number)
         self._rounds[number] = RoundView(
             number=number,

@@ -17,6 +17,8 @@ from fedcxr.ledger.transaction import decode_error, translated
 
 _STATUS: tuple[Status | None, ...] = (None, "open", "finalized", "aborted")
 _ZERO = bytes(32)
+WEIGHTINGS = ("samples", "uniform")
+"""Names of the contract's enum ``Weighting``, in its order."""
 
 
 class FederationViews:
@@ -71,6 +73,11 @@ class FederationViews:
         return bytes(self._call("genesisDigest"))
 
     @cached_property
+    def weighting(self) -> str:
+        """One of :data:`WEIGHTINGS`; the same for every round."""
+        return WEIGHTINGS[self._call("weighting")]
+
+    @cached_property
     def coordinator_key_digest(self) -> bytes:
         return bytes(self._call("coordinatorKeyDigest"))
 
@@ -118,7 +125,7 @@ class FederationViews:
         participants, places = self._call("placesOf", number, block=block)
         weights = {address: place[1] for address, place in zip(participants, places, strict=True)}
         roots = {a: bytes(p[2]) for a, p in zip(participants, places, strict=True) if bytes(p[2]) != _ZERO}
-        finalized = self._events("RoundFinalized", number, block) if name == "finalized" else []
+        finalized = self.events("RoundFinalized", number, block) if name == "finalized" else []
         return RoundView(
             number=number,
             attempt=attempt,
@@ -134,25 +141,32 @@ class FederationViews:
             included=tuple(finalized[-1]["args"]["included"]) if finalized else (),
             excluded={
                 e["args"]["hospital"]: e["args"]["reason"]
-                for e in self._events("UpdateExcluded", number, block)
+                for e in self.events("UpdateExcluded", number, block)
             }
             if name == "finalized"
             else {},
         )
 
-    def refusals(self, number: int) -> dict[str, bytes]:
-        """Digests that hospitals say they were handed instead of a round's base."""
-        return {e["args"]["hospital"]: bytes(e["args"]["seen"]) for e in self._events("BaseRefused", number)}
+    def refusals(self, number: int) -> dict[str, list[bytes]]:
+        """Digests that each hospital says it was handed instead of a round's base, none twice."""
+        refusals: dict[str, list[bytes]] = {}
+        for event in self.events("BaseRefused", number):
+            seen, said = bytes(event["args"]["seen"]), refusals.setdefault(event["args"]["hospital"], [])
+            if seen not in said:
+                said.append(seen)
+        return refusals
 
     def rejections(self, number: int) -> list[tuple[str, ContractRejectedError]]:
         """Submissions to a round that the contract rejected in batches: hospital and reason, in order."""
-        events = self._events("UpdateRejected", number)
+        events = self.events("UpdateRejected", number)
         return [(e["args"]["hospital"], decode_error(bytes(e["args"]["reason"]))) for e in events]
 
     def code_difference(self) -> str | None:
-        """What of the code at the address is not the artifact's; None when nothing.
+        """What of the contract is not the artifact's: its code, or how it came to be; None when nothing.
 
-        Immutables are what the constructor fills in; they are compared by the views that read them.
+        The code alone would prove little: other initialisation code may write any storage and any immutable,
+        and then leave the same code behind. So the transaction that created the contract must carry the
+        artifact's bytecode; what follows there are the constructor's arguments, which the views show.
         """
         artifact = load_artifact()
         expected = bytearray(bytes.fromhex(artifact.deployed_bytecode[2:]))
@@ -161,16 +175,26 @@ class FederationViews:
             return f"{len(found)} bytes instead of {len(expected)}"
         for start, length in artifact.immutables:
             expected[start : start + length] = found[start : start + length]
-        if found == expected:
-            return None
-        return f"other code from byte {next(i for i, b in enumerate(found) if b != expected[i])} on"
+        if found != expected:
+            return f"other code from byte {next(i for i, b in enumerate(found) if b != expected[i])} on"
+        created = self.events("FederationCreated")
+        if len(created) != 1:
+            return "no record of its creation"
+        transaction = created[0]["transactionHash"]
+        receipt = translated(lambda: self._w3.eth.get_transaction_receipt(transaction))
+        if receipt["contractAddress"] != self.address:
+            return "created by another contract"
+        code = bytes.fromhex(artifact.bytecode[2:])
+        if not bytes(translated(lambda: self._w3.eth.get_transaction(transaction))["input"]).startswith(code):
+            return "created by other code, which may have written anything into its storage"
+        return None
 
     def _accepted(self, number: int, roots: Mapping[str, bytes], block: int) -> dict[str, AcceptedUpdate]:
         """Storage says who and which root; the event of that root has the rest."""
         if not roots:
             return {}
         updates = {}
-        for event in self._events("UpdateAccepted", number, block):
+        for event in self.events("UpdateAccepted", number, block):
             values = event["args"]
             if roots.get(values["hospital"]) == bytes(values["root"]):
                 updates[values["hospital"]] = AcceptedUpdate(
@@ -181,13 +205,16 @@ class FederationViews:
                 )
         return updates
 
-    def _events(self, name: str, number: int, block: int | None = None) -> list[Any]:
-        """A round's events up to a block, by default the latest."""
+    def events(self, name: str, number: int | None = None, block: int | None = None) -> list[Any]:
+        """The contract's events of a kind, of one round or of all, up to a block, by default the latest."""
         event = self._contract.events[name]()
         to = "latest" if block is None else block
-        return translated(
-            lambda: list(event.get_logs(from_block=0, to_block=to, argument_filters={"round": number}))
-        )
+        wanted = {} if number is None else {"round": number}
+        return translated(lambda: list(event.get_logs(from_block=0, to_block=to, argument_filters=wanted)))
+
+    def sender(self, event: Any) -> str:
+        """Address that sent the transaction behind an event."""
+        return str(translated(lambda: self._w3.eth.get_transaction(event["transactionHash"]))["from"])
 
     def _call(self, name: str, *arguments: object, block: int | None = None) -> Any:
         at: BlockIdentifier = "latest" if block is None else block

@@ -30,7 +30,8 @@ class RoundRecord(BaseModel):
     Attributes:
         round: from 1.
         model: digest of the released model, hex.
-        seconds: wall time of the round; ``ledger_seconds`` and ``verify_seconds`` are parts of it.
+        seconds: wall time of the round; ``ledger_seconds`` and ``verify_seconds`` are parts of it. These and
+            the next three are None where a coordinator died before it wrote them down.
         bytes_up, bytes_down: of all hospitals.
         gas: by kind of call; the first round's also has the deployment and the registrations.
         included: hospitals' addresses whose updates are in the model.
@@ -42,12 +43,12 @@ class RoundRecord(BaseModel):
 
     round: int
     model: str
-    seconds: float
-    ledger_seconds: float
-    verify_seconds: float
-    bytes_up: int
-    bytes_down: int
-    gas: Mapping[str, int]
+    seconds: float | None
+    ledger_seconds: float | None
+    verify_seconds: float | None
+    bytes_up: int | None
+    bytes_down: int | None
+    gas: Mapping[str, int] | None
     included: tuple[str, ...]
     excluded: Mapping[str, str]
     hospitals: Mapping[str, HospitalRecord]
@@ -86,11 +87,7 @@ def round_table(records: Sequence[RoundRecord]) -> Table:
                 f"{len(record.included)}{left_out}",
                 figure(evaluation.macro) if evaluation else "not evaluated",
                 figure(evaluation.competition) if evaluation else "not evaluated",
-                f"{record.seconds:,.1f}",
-                f"{record.ledger_seconds + record.verify_seconds:,.2f}",
-                f"{record.bytes_up / 1e6:,.1f}",
-                f"{record.bytes_down / 1e6:,.1f}",
-                f"{sum(record.gas.values()):,}",
+                *_costs(record),
             )
         )
     return Table(
@@ -111,4 +108,24 @@ def round_table(records: Sequence[RoundRecord]) -> Table:
             "Bytes are those of all hospitals together; 1 MB is 10⁶ bytes. "
             "The first round's gas has the contract's deployment and the registrations in it.",
         ),
+    )
+
+
+def _costs(record: RoundRecord) -> tuple[str, str, str, str, str]:
+    """Time, bytes and gas of a round; dashes where they were lost."""
+    if (
+        record.seconds is None
+        or record.ledger_seconds is None
+        or record.verify_seconds is None
+        or record.bytes_up is None
+        or record.bytes_down is None
+        or record.gas is None
+    ):
+        return ("–", "–", "–", "–", "–")
+    return (
+        f"{record.seconds:,.1f}",
+        f"{record.ledger_seconds + record.verify_seconds:,.2f}",
+        f"{record.bytes_up / 1e6:,.1f}",
+        f"{record.bytes_down / 1e6:,.1f}",
+        f"{sum(record.gas.values()):,}",
     )

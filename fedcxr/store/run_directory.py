@@ -21,6 +21,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -156,16 +157,33 @@ class RunDirectory:
         return self.models / f"round-{round_number:04d}.safetensors"
 
     @property
+    def last_round(self) -> int:
+        """The last round on record, 0 before the first.
+
+        A model file of a round that is not on record was never released: a coordinator died over it.
+        """
+        return max((int(line["round"]) for line in self.read_metrics()), default=0)
+
+    @property
     def last_model(self) -> Path:
-        """The model of the last round that has one.
+        """The model of the last round on record; before the first, where the federation started.
 
         Raises:
             StoreError: there is none yet.
         """
-        models = sorted(self.models.glob("round-*.safetensors"))
-        if not models:
-            raise StoreError(f"{self.models}: no model has been released yet.")
-        return models[-1]
+        path = self.model(self.last_round)
+        if not path.is_file():
+            raise StoreError(f"{path}: no such model; has the run begun?")
+        return path
+
+    def partition_digest(self) -> str:
+        """Hex SHA-256 of ``partition.json``; empty when there is none."""
+        try:
+            return hashlib.sha256(self.partition_path.read_bytes()).hexdigest()
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise StoreError(f"{self.partition_path}: cannot be read: {error}") from None
 
     def blob_store(self) -> BlobStore:
         """The store that the configuration names, by default ``RUN/blobs``."""
@@ -195,11 +213,18 @@ class RunDirectory:
         return facts
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
-        """Append one round's line; it is on the disk when this returns."""
-        with self.metrics_path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, allow_nan=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        """Append one round's line; it is on the disk when this returns.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        try:
+            with self.metrics_path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line, allow_nan=False) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise StoreError(f"{self.metrics_path}: cannot be written: {error}") from None
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The rounds' lines in order; a last line cut short by a crash is left out."""

@@ -14,6 +14,9 @@ from typing import Self
 from fedcxr import json_text
 from fedcxr.errors import FederationError
 
+_SALT = 16  # bytes
+_LARGEST = 1e12  # seconds or loss
+
 
 @dataclass(frozen=True)
 class HospitalMetrics:
@@ -43,7 +46,7 @@ class HospitalMetrics:
 
     @staticmethod
     def fresh_salt() -> str:
-        return secrets.token_hex(16)
+        return secrets.token_hex(_SALT)
 
     def to_bytes(self) -> bytes:
         """Canonical JSON."""
@@ -54,7 +57,7 @@ class HospitalMetrics:
         """Read :meth:`to_bytes` back.
 
         Raises:
-            FederationError: fields missing, surplus, of another type, or not finite.
+            FederationError: fields missing, surplus, of another type, or not a number that can be.
         """
         try:
             tree = json_text.parse(data)
@@ -63,6 +66,17 @@ class HospitalMetrics:
             raise FederationError("the metrics are not what a hospital reports.") from None
         for field in fields(cls):
             value = getattr(metrics, field.name)
-            if type(value).__name__ != field.type or (isinstance(value, float) and not math.isfinite(value)):
-                raise FederationError(f"the metrics' {field.name} is {value!r}, not a finite {field.type}.")
+            if type(value).__name__ != field.type or not _possible(value):
+                raise FederationError(
+                    f"the metrics' {field.name} is {value!r:.40}, not a possible {field.type}."
+                )
         return metrics
+
+
+def _possible(value: str | float) -> bool:
+    """Counts and times fit any table and any sum; a loss may be negative, and a salt has its length."""
+    if isinstance(value, str):
+        return len(value) == 2 * _SALT
+    if isinstance(value, int):
+        return 0 <= value < 2**63
+    return math.isfinite(value) and abs(value) < _LARGEST

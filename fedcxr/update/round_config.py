@@ -20,12 +20,14 @@ class RoundConfig:
         round: 1-based.
         config: hex digest of the federation's configuration.
         layout: hex digest of the layout.
+        partition: hex SHA-256 of ``partition.json``; empty where hospitals bring their own data.
         exponents: of the fixed point, one per tensor of the layout.
     """
 
     round: int
     config: str
     layout: str
+    partition: str
     exponents: tuple[int, ...]
 
     def to_bytes(self) -> bytes:
@@ -41,7 +43,13 @@ class RoundConfig:
         """
         try:
             tree = json_text.parse(data)
-            return cls(int(tree["round"]), tree["config"], tree["layout"], tuple(map(int, tree["exponents"])))
+            return cls(
+                round=int(tree["round"]),
+                config=tree["config"],
+                layout=tree["layout"],
+                partition=tree["partition"],
+                exponents=tuple(map(int, tree["exponents"])),
+            )
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise LayoutError(f"not a round's configuration: {error}") from None
 

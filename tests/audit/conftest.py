@@ -63,4 +63,4 @@ def quick_audit(
     views = functools.cache(contract.round)
     monkeypatch.setattr(replay, "verify", lambda path: contextlib.nullcontext(executed))
     monkeypatch.setattr(FederationViews, "round", lambda self, number: views(number))
-    return lambda run: audit(run, auditor_key)
+    return lambda run: audit(run, [auditor_key])

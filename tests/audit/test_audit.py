@@ -51,7 +51,7 @@ def state(run: RunDirectory) -> dict[str, tuple[int, int, bytes]]:
 @pytest.mark.parametrize("who", ["auditor", "coordinator"])
 def test_a_clean_run_is_recomputed_with_either_key_and_not_written_to(copy: RunDirectory, who: str) -> None:
     before = state(copy)
-    report = audit(copy, Identity.load(copy.keys / f"{who}.json").envelope_key)
+    report = audit(copy, [Identity.load(copy.keys / f"{who}.json").envelope_key])
     assert (report.findings, report.unchecked) == ([], [])
     assert (report.rounds, report.updates) == (2, 6)
     assert report.released == copy.read_metrics()[-1]["model"]
@@ -60,7 +60,7 @@ def test_a_clean_run_is_recomputed_with_either_key_and_not_written_to(copy: RunD
 
 
 def test_without_a_key_nothing_that_is_sealed_counts_as_checked(copy: RunDirectory) -> None:
-    report = audit(copy, None)
+    report = audit(copy, [])
     assert report.clean
     assert not report.complete
     assert report.released == ""
@@ -72,13 +72,13 @@ def test_without_a_key_nothing_that_is_sealed_counts_as_checked(copy: RunDirecto
 def test_without_a_key_bytes_and_model_files_are_checked_all_the_same(copy: RunDirectory) -> None:
     flip(updates(copy)[0], 9000)
     copy.model(2).write_bytes(copy.model(1).read_bytes())
-    found = [f.where for f in audit(copy, None).findings]
+    found = [f.where for f in audit(copy, []).findings]
     assert found == ["blob", "round-0002.safetensors"] or found == ["round-0002.safetensors", "blob"]
 
 
 def test_a_strangers_key_is_refused_and_accuses_nobody(finished: RunDirectory) -> None:
     with pytest.raises(EnvelopeError, match="neither the coordinator's nor the auditor's"):
-        audit(finished, EnvelopePrivateKey.generate("MLKEM768_X25519"))
+        audit(finished, [EnvelopePrivateKey.generate("MLKEM768_X25519")])
 
 
 def test_a_flipped_byte_of_every_blob_is_a_finding_of_its_own(copy: RunDirectory, quick_audit: Audit) -> None:
@@ -277,7 +277,7 @@ def test_a_file_that_is_gone_or_cut_short_is_a_finding_and_no_exception(
 ) -> None:
     damage(copy.root / name)
     before = state(copy)
-    report = audit(copy, auditor_key)
+    report = audit(copy, [auditor_key])
     assert any(f.where.split()[0].startswith((name, "the")) for f in report.findings), report.findings
     assert report.released == "" or name == "config.toml"
     assert report.released or report.unchecked
@@ -331,11 +331,31 @@ def test_metrics_that_are_not_the_ledgers_are_named(copy: RunDirectory, quick_au
         (with_entry(loss=entry["loss"] + 1e-9), f"metrics.jsonl hospitals.{name}.loss"),
         (with_entry(images=1), f"metrics.jsonl hospitals.{name}.images"),
         (with_entry(better=1), f"metrics.jsonl hospitals.{name}.better"),
-        (with_entry(address="0x" + "11" * 20), f"metrics.jsonl hospitals.{name}.address"),
     ):
         copy.rewrite_metrics(changed)
         finding = only(quick_audit(copy))
         assert (finding.where, finding.round) == (where, 2)
+    copy.rewrite_metrics(with_entry(address="0x" + "11" * 20))
+    stranger, missing = quick_audit(copy).findings
+    assert stranger.where == f"metrics.jsonl hospitals.{name}.address"
+    assert (missing.where, missing.hospital) == ("metrics.jsonl hospitals", entry["address"])
+
+
+def test_a_line_too_many_is_named(copy: RunDirectory, quick_audit: Audit) -> None:
+    lines = copy.read_metrics()
+    copy.rewrite_metrics([*lines, lines[1]])
+    assert only(quick_audit(copy)).where == "metrics.jsonl line 3"
+    copy.rewrite_metrics([*lines, {**lines[1], "round": 9}])
+    assert only(quick_audit(copy)).found == "a line of round 9"
+
+
+def test_another_partition_than_the_rounds_name_is_found(copy: RunDirectory, quick_audit: Audit) -> None:
+    digest = copy.partition_digest()
+    flip(copy.partition_path, 100)
+    finding = only(quick_audit(copy))
+    assert (finding.where, finding.expected) == ("partition.json", digest)
+    copy.partition_path.unlink()
+    assert only(quick_audit(copy)).found == "no such file"
 
 
 def test_a_line_of_metrics_that_is_none_is_named(copy: RunDirectory, quick_audit: Audit) -> None:
@@ -372,7 +392,7 @@ def test_a_row_of_the_ledger_that_is_changed_is_named(
     assert connection.execute(statement).rowcount == 1
     connection.commit()
     connection.close()
-    report = audit(copy, auditor_key)
+    report = audit(copy, [auditor_key])
     assert not report.clean
     assert any("ledger.sqlite" in f.where or "block" in f.where for f in report.findings), report.findings
 
@@ -385,7 +405,7 @@ def test_a_chain_with_a_flipped_byte_is_a_finding_and_no_exception(
     for _ in range(4):
         offset = rng.randrange(len(whole))
         flip(copy.chain_path, offset, rng.randrange(8))
-        report = audit(copy, auditor_key)
+        report = audit(copy, [auditor_key])
         # SQLite's free space says nothing; everything else must be found.
         assert report.findings or report.released, offset
         copy.chain_path.write_bytes(whole)
@@ -393,7 +413,7 @@ def test_a_chain_with_a_flipped_byte_is_a_finding_and_no_exception(
 
 def test_a_place_without_a_run_has_an_error_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no run here"):
-        audit(RunDirectory(tmp_path), None)
+        audit(RunDirectory(tmp_path), [])
 
 
 def test_a_run_without_a_ledger_has_an_error_of_its_own(copy: RunDirectory) -> None:
@@ -401,10 +421,10 @@ def test_a_run_without_a_ledger_has_an_error_of_its_own(copy: RunDirectory) -> N
     facts = copy.read_facts()
     copy.write_facts(LedgerFacts(facts.federation, 0, ""))
     with pytest.raises(LedgerError, match="nothing to audit"):
-        audit(copy, None)
+        audit(copy, [])
     (copy.root / "ledger.json").unlink()
     with pytest.raises(LedgerError, match="no ledger yet"):
-        audit(copy, None)
+        audit(copy, [])
 
 
 def test_a_damaged_configuration_does_not_hide_the_blobs(copy: RunDirectory, quick_audit: Audit) -> None:

@@ -30,7 +30,7 @@ def one_round(small_config: Config) -> Config:
 
 
 def audited(run: RunDirectory) -> AuditReport:
-    return audit(run, Identity.load(run.keys / "auditor.json").envelope_key)
+    return audit(run, [Identity.load(run.keys / "auditor.json").envelope_key])
 
 
 def places(report: AuditReport) -> set[str]:

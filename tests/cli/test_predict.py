@@ -32,6 +32,7 @@ def run(tmp_path: Path) -> RunDirectory:
         layout = Layout.of(model)
         vector = layout.flatten(model.state_dict())
         model_file.write(made.model(number), vector, layout, federation=bytes(32), round_number=number)
+    made.rewrite_metrics([{"round": 1, "model": model_file.vector_digest(vector).hex()}])
     return made
 
 
@@ -105,10 +106,13 @@ def test_what_is_missing_is_named_and_nothing_is_written(
     fails(call(run, dataset, tmp_path / "absent" / "P.csv"), DataError, "there is no folder")
     fails(call(run, dataset, out, "--csv", tmp_path / "none.csv"), TableError, "none.csv: cannot be read")
     fails(call(run, dataset, out, "--set", "model.projection_dim=64"), LayoutError, "projection")
-    run.model(1).unlink()
+    fails(call(run, dataset, dataset), DataError, "it is a folder")
+    run.model(1).write_bytes(run.model(0).read_bytes())
+    fails(call(run, dataset, out), StoreError, "but round 1 released")
+    run.metrics_path.unlink()
     fails(call(run, dataset, out), StoreError, "no round is finalized yet")
     run.model(0).unlink()
-    fails(call(run, dataset, out), StoreError, "no model has been released yet")
+    fails(call(run, dataset, out, "--round", 0), StoreError, "has the run begun")
     assert not out.exists()
 
 

@@ -39,6 +39,7 @@ def test_weights_are_the_references_and_never_sum_to_more_than_they_may(
     st.sampled_from(["samples", "uniform"]),
 )
 def test_the_contract_assigns_the_same(chain: EmbeddedChain, samples: list[int], weighting: str) -> None:
-    party = Party.found(chain, samples)
-    view = party.open(weighting=weighting)
+    party = Party.found(chain, samples, weighting)
+    assert party.ledger.weighting == weighting
+    view = party.open()
     assert [view.weights[a] for a in party.addresses] == assign_weights(samples, weighting)

@@ -26,7 +26,6 @@ def open_with(p: Party, **changes: object) -> None:
         "base": GENESIS,
         "config_digest": b"R" * 32,
         "participants": p.addresses,
-        "weighting": "samples",
         "deadline_seconds": 1000,
     }
     p.ledger.open_round(**{**arguments, **changes})  # type: ignore[arg-type]
@@ -277,6 +276,39 @@ def test_the_code_is_the_artifacts_and_other_code_is_named(party: Party) -> None
         found = FederationLedger.attach(w3, str(address)).code_difference()
         assert found is not None
         assert difference in found
+
+
+@pytest.mark.parametrize(
+    ("with_event", "difference"), [(False, "no record of its creation"), (True, "created by other code")]
+)
+def test_the_artifacts_code_over_storage_of_anothers_making_is_named(
+    party: Party, with_event: bool, difference: str
+) -> None:
+    w3 = party.chain.w3
+    code = bytes(w3.eth.get_code(party.ledger.address))
+    slot = next(i for i in range(8) if bytes(w3.eth.get_storage_at(party.ledger.address, i)) == GENESIS)
+    # It writes a model digest of its own choice, and returns the very code of a founded contract.
+    init = b"\x7f" + b"X" * 32 + bytes([0x60, slot, 0x55])
+    data = b""
+    if with_event:  # the event of that contract's creation, word for word
+        (event,) = party.ledger.events("FederationCreated")
+        (log,) = w3.eth.get_transaction_receipt(event["transactionHash"])["logs"]
+        topics, data = log["topics"], bytes(log["data"])
+        at = len(init) + 12 + 33 * len(topics) + 5 + 16
+        init += bytes.fromhex(f"62{len(data):06x}62{at:06x}600039").ljust(12, b"\x5b")
+        init += b"".join(b"\x7f" + bytes(topic) for topic in reversed(topics))
+        init += bytes.fromhex(f"61{len(data):04x}5f") + bytes([0xA0 + len(topics)])
+        init = init.ljust(at - 16, b"\x5b")
+    start = len(init) + 16 + len(data)
+    init += bytes.fromhex(f"62{len(code):06x}8062{start:06x}6000396000f3").ljust(16, b"\x5b") + data + code
+    transaction = w3.eth.send_transaction({"from": party.chain.faucet, "data": init, "gas": 10_000_000})
+    receipt = w3.eth.wait_for_transaction_receipt(transaction)
+    forged = FederationLedger.attach(w3, str(receipt["contractAddress"]))
+    assert bytes(w3.eth.get_code(forged.address)) == code
+    assert len(receipt["logs"]) == with_event
+    assert forged.model_digest == b"X" * 32
+    assert forged.genesis_digest == GENESIS
+    assert difference in str(forged.code_difference())
 
 
 def test_attaching_to_no_contract_is_an_error(party: Party) -> None:

@@ -31,7 +31,7 @@ STEPS = st.lists(st.tuples(ATTEMPTS, st.sampled_from(["go on", "abort", "finaliz
 
 def beside(party: Party) -> UnrecordedLedger:
     """The same federation, unrecorded."""
-    ledger = UnrecordedLedger(federation=FEDERATION, genesis_digest=GENESIS)
+    ledger = UnrecordedLedger(federation=FEDERATION, genesis_digest=GENESIS, weighting="samples")
     for view in party.ledger.hospitals():
         ledger.register(replace(registration(account(10), view.samples), hospital=view.address), b"", b"")
     return ledger
@@ -53,7 +53,6 @@ def test_verdicts_are_the_contracts_on_any_sequence(
                 base=base,
                 config_digest=b"R" * 32,
                 participants=party.addresses,
-                weighting="samples",
                 deadline_seconds=1,
             )
             assert (found.weights, found.attempt) == (expected.weights, expected.attempt)
@@ -94,7 +93,6 @@ def test_guards_of_opening_and_registering_are_the_contracts(party: Party) -> No
                 base=base,
                 config_digest=b"R" * 32,
                 participants=party.addresses,
-                weighting="samples",
                 deadline_seconds=1,
             )
         return raised.value.name

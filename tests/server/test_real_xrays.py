@@ -65,5 +65,5 @@ def test_five_real_sites_train_one_audited_model(real_cxr: Path, tmp_path: Path)
     values = dict(zip(LABELS, (label.value for label in scores.labels), strict=True))
     assert all(values[name] is None for name in never_asked), "no number for a label that nobody asked"
     assert all(np.isfinite(values[name]) for name in ("No Finding", "Pneumonia"))  # type: ignore[arg-type]
-    report = audit(run, Identity.load(run.keys / "auditor.json").envelope_key)
+    report = audit(run, [Identity.load(run.keys / "auditor.json").envelope_key])
     assert (report.clean, report.complete) == (True, True)

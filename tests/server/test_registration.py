@@ -100,7 +100,8 @@ def test_two_nodes_with_one_hospitals_keys_count_once(
     [
         ({"samples": 9_999}, "BadSignature"),
         ({"signature": bytes(65)}, "BadSignature"),
-        ({"hospital": "0x" + "11" * 20}, "BadSignature"),
+        ({"hospital": "0x" + "11" * 20}, "the challenge was signed by: 0x"),
+        ({"presence": bytes(65)}, "the challenge was signed by: not a signature"),
         ({"samples": 0}, "NoSamples"),
         ({"envelope_key": b"no key"}, "key"),
         ({"hospital": "no address"}, "address"),
@@ -119,6 +120,19 @@ def test_a_registration_that_was_not_signed_so_is_rejected(
     assert "node 2 was not registered" in caplog.text
     assert said in caplog.text
     assert len(federation.ledger.hospitals()) == 2
+
+
+def test_nobody_takes_the_place_of_a_hospital_that_the_ledger_knows(
+    federation: Founded, caplog: pytest.LogCaptureFixture
+) -> None:
+    honest, thief = federation.run.hospital(0), federation.run.hospital(2)
+    known = federation.ledger.hospitals()[0]
+    change = {"hospital": known.address, "samples": 10**6, "signature": b""}
+    with caplog.at_level(logging.ERROR):
+        members = register(federation, [thief, honest], lying(change, thief.name))
+    assert "node 1 was not registered" in caplog.text
+    (member,) = members.values()
+    assert (member.address, member.node, member.samples) == (known.address, 2, known.samples)
 
 
 def test_names_are_told_apart_and_cannot_break_a_report(

@@ -28,7 +28,7 @@ def reasons(recorder: Recorder, round_number: int) -> dict[str, str]:
 
 def assert_clean(run: RunDirectory) -> None:
     key = Identity.load(run.keys / "auditor.json").envelope_key
-    report = audit(run, key)
+    report = audit(run, [key])
     assert report.findings == []
     assert report.unchecked == []
     assert report.released == digests(run)[-1]
@@ -234,7 +234,7 @@ def test_a_server_that_sends_another_model_is_refused_and_the_refusal_is_on_the_
         run_federation(small_config, tmp_path / "run", observer=recorder)
     assert all("refused the base model" in reason for reason in reasons(recorder, 1).values())
     assert len(refused) == 3
-    report = audit(RunDirectory(tmp_path / "run"), None)
+    report = audit(RunDirectory(tmp_path / "run"), [])
     assert {(f.round, f.where) for f in report.findings} == {(1, "base model as handed out")}
     assert len({f.hospital for f in report.findings}) == 3
 

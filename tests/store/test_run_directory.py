@@ -52,14 +52,16 @@ def test_a_configuration_that_leaves_something_to_a_measurement_makes_no_run(
 def test_a_place_without_a_run_and_a_run_without_a_model_are_named(run: RunDirectory, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"no run here \(config.toml is missing\)"):
         RunDirectory.open(tmp_path)
-    with pytest.raises(StoreError, match="no model has been released"):
+    with pytest.raises(StoreError, match="no such model; has the run begun"):
         _ = run.last_model
 
 
-def test_the_last_model_is_that_of_the_highest_round(run: RunDirectory) -> None:
+def test_the_last_model_is_that_of_the_last_round_on_record(run: RunDirectory) -> None:
     for number in (0, 9, 10):
         run.model(number).touch()
-    assert run.last_model == run.model(10)
+    assert run.last_model == run.model(0)
+    run.rewrite_metrics([{"round": 9}])
+    assert run.last_model == run.model(9)  # the coordinator died before it had released round 10
 
 
 @pytest.mark.parametrize(

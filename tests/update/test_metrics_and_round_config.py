@@ -32,7 +32,7 @@ def test_metrics_of_another_kind_are_refused(old: bytes, new: bytes) -> None:
 
 
 def test_round_config_reads_back_under_the_same_digest() -> None:
-    config = RoundConfig(3, "aa", "bb", (1, 2, 3))
+    config = RoundConfig(3, "aa", "bb", "cc", (1, 2, 3))
     assert RoundConfig.from_bytes(config.to_bytes()) == config
     assert RoundConfig.from_bytes(config.to_bytes()).digest == config.digest
     assert replace(config, exponents=(1, 2, 4)).digest != config.digest

@@ -1,0 +1,82 @@
+"""A hospital's journal: what it signed, and so what the coordinator cannot deny having been given.
+
+The ledger has what was relayed to it. A coordinator that hands one hospital a model of its own making, and
+drops the refusal, leaves no trace there; the hospital's disk has one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from fedcxr import json_text
+from fedcxr.audit.findings import AuditReport
+from fedcxr.errors import FederationError, LedgerError, StoreError
+from fedcxr.ledger.signing import Presence, Refusal, Registration, Struct, Submission, recover
+from fedcxr.ledger.views import FederationViews
+
+_KINDS: dict[str, type[Struct]] = {
+    kind.__name__.lower(): kind for kind in (Registration, Presence, Submission, Refusal)
+}
+
+
+def check_journal(path: Path, ledger: FederationViews, report: AuditReport) -> None:
+    """Hold a journal against the ledger.
+
+    A refusal that the ledger lacks is a finding. An update that it lacks is a note: it may have come late.
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise StoreError(f"{path}: the journal cannot be read: {error.strerror}.") from None
+    hospitals = {hospital.address for hospital in ledger.hospitals()}
+    for number, text in enumerate(lines, start=1):
+        where = f"{path} line {number}"
+        try:
+            struct = _signed(text, ledger)
+        except (ValueError, KeyError, TypeError, FederationError, LedgerError) as error:
+            report.find(where, "what a hospital signed", str(error))
+            continue
+        if isinstance(struct, Refusal | Submission):
+            if struct.federation != ledger.federation or struct.hospital not in hospitals:
+                report.find(where, "a hospital of this federation", struct.hospital)
+            elif isinstance(struct, Refusal):
+                _check_refusal(struct, ledger, report, where)
+            else:
+                _check_submission(struct, ledger, report, where)
+
+
+def _signed(text: bytes, ledger: FederationViews) -> Struct:
+    """A line's struct, with its signature verified."""
+    tree = json_text.parse(text)
+    kind = _KINDS[tree["kind"]]
+    values: dict[str, Any] = {}
+    for field in fields(kind):
+        value = tree[field.name]
+        values[field.name] = bytes.fromhex(value) if field.type == "bytes" else value
+    struct = kind(**values)
+    if (signer := recover(struct, bytes.fromhex(tree["signature"]), ledger.domain)) != tree["hospital"]:
+        raise FederationError(f"signed by {signer}")
+    return struct
+
+
+def _check_refusal(refusal: Refusal, ledger: FederationViews, report: AuditReport, where: str) -> None:
+    if refusal.seen not in ledger.refusals(refusal.round).get(refusal.hospital, []):
+        expected = "its refusal on the ledger"
+        found = f"none: the coordinator kept back that it had handed out {refusal.seen.hex()}"
+        report.find(where, expected, found, refusal.round, refusal.hospital)
+
+
+def _check_submission(signed: Submission, ledger: FederationViews, report: AuditReport, where: str) -> None:
+    known = {
+        (event["args"]["hospital"], bytes(event["args"]["root"]))
+        for name in ("UpdateAccepted", "UpdateRejected")
+        for event in ledger.events(name, signed.round)
+    }
+    if (signed.hospital, signed.root) not in known:
+        said = f"round {signed.round}: {signed.hospital} signed an update that never came to the contract"
+        report.notes.append(f"{where}: {said}")
