@@ -8,19 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from federation import Recorder, run_federation
+from flwr.serverapp import Grid
 
 import clients.hospital
 from fedcxr.aggregation.weighted_sum import Ring, WeightedSum
 from fedcxr.audit.audit import audit
 from fedcxr.audit.findings import AuditReport
 from fedcxr.config import Config
+from fedcxr.errors import FederationError, QuorumError, StoreError
+from fedcxr.messages import UpdateReply
 from fedcxr.privacy.envelope import EnvelopeContext, seal
-from fedcxr.privacy.keys import EnvelopePublicKey
+from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import fixed_point
 from fedcxr.update.layout import Layout, Vector
+from server.coordinator import Coordinator
 from server.events import HospitalAnswered
+from server.registration import Member
 from server.round import Round
 
 
@@ -151,3 +156,127 @@ def test_a_hospital_that_seals_what_cannot_be_added_is_left_out_and_the_audit_ag
     report = audited(run)
     assert report.clean, [str(f) for f in report.findings]
     assert (report.updates, bool(report.released)) == (3, True)
+
+
+def test_a_hospital_left_out_of_the_next_attempt_after_its_update_was_read_is_found(
+    one_round: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = Coordinator._close
+
+    def give_up(self: Coordinator, current: Round, base: Vector) -> object:
+        self.ledger.abort(1, "second thoughts")
+        raise QuorumError("given up")
+
+    with monkeypatch.context() as patch, pytest.raises(QuorumError):
+        patch.setattr(Coordinator, "_close", give_up)
+        run_federation(one_round, tmp_path / "run")
+    run_round = Coordinator._run_round
+    victims: list[str] = []
+
+    def without(
+        self: Coordinator, number: int, base: Vector, previous: object, members: dict[str, Member]
+    ) -> object:
+        victims.append(min(members))
+        chosen = {address: member for address, member in members.items() if address not in victims}
+        return run_round(self, number, base, previous, chosen)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Coordinator, "_run_round", without)
+        run = run_federation(one_round, tmp_path / "run")
+    assert Coordinator._close is close
+    report = audited(run)
+    (finding,) = report.findings
+    assert (finding.where, finding.hospital, finding.round) == ("participants", victims[0], 1)
+    assert f"round 1: {victims[0]} was registered, but not asked" in report.notes
+    assert any(
+        "attempt 1: given up (second thoughts), with 3 updates accepted" in said for said in report.notes
+    )
+
+
+def test_a_refusal_that_the_coordinator_kept_back_is_in_the_hospitals_journal(
+    one_round: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collect = Round.collect
+
+    def crafted(self: Round, grid: Grid, members: dict[str, Member], timeout: float) -> None:
+        victim, base = next(iter(members)), self.base
+        self.base = base + np.float32(1e-3)
+        collect(self, grid, {victim: members[victim]}, 1)
+        self.base = base
+        collect(self, grid, {a: m for a, m in members.items() if a != victim}, timeout)
+
+    def keep_back(self: Round, reply: object, address: str) -> None:
+        raise FederationError("what refusal?")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Round, "collect", crafted)
+        patch.setattr(Round, "_put_refusal", keep_back)
+        run = run_federation(one_round, tmp_path / "run")
+    key = Identity.load(run.keys / "auditor.json").envelope_key
+    assert audit(run, [key]).proven
+    journals = sorted(run.hospitals.glob("*/0x*/journal.jsonl"))
+    assert len(journals) == 3
+    (finding,) = audit(run, [key], journals=journals).findings
+    assert finding.expected == "its refusal on the ledger"
+    (journal,) = (path for path in journals if finding.hospital in str(path))
+    # What a hospital did not sign accuses nobody.
+    journal.write_text(journal.read_text().replace('"seen": "', '"seen": "00').replace('00"', '"', 1))
+    found = audit(run, [key], journals=[journal]).findings
+    assert [f.expected for f in found] == ["what a hospital signed"]
+
+
+def test_an_update_that_never_came_to_the_contract_is_noted_from_the_journal(
+    one_round: Config, tmp_path: Path
+) -> None:
+    config = one_round.with_changes({"federation.round_timeout": 20})
+    lost: list[str] = []
+
+    def lose(name: str, reply: UpdateReply) -> UpdateReply | None:
+        if not lost:
+            lost.append(reply.hospital)
+        return None if reply.hospital in lost else reply
+
+    run = run_federation(config, tmp_path / "run", tamper=lose)
+    journals = sorted(run.hospitals.glob("*/0x*/journal.jsonl"))
+    key = Identity.load(run.keys / "auditor.json").envelope_key
+    report = audit(run, [key], journals=journals)
+    assert report.proven
+    (note,) = (said for said in report.notes if "never came" in said)
+    assert lost[0] in note
+    with pytest.raises(StoreError, match="journal cannot be read"):
+        audit(run, [key], journals=[tmp_path / "none"])
+
+
+@pytest.mark.parametrize("victim", ["coordinator", "auditor"])
+def test_a_key_sealed_badly_to_one_reader_accuses_nobody_where_the_coordinators_key_is_at_hand(
+    one_round: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victim: str
+) -> None:
+    dishonest: list[str] = []
+
+    def seal_badly(payload: Ring, context: EnvelopeContext, readers: list[EnvelopePublicKey]) -> object:
+        if not dishonest:
+            dishonest.append(context.hospital)
+        if context.hospital not in dishonest:
+            return seal(payload, context, readers)
+        other = EnvelopePrivateKey.generate("MLKEM768_X25519").public
+
+        class Badly(EnvelopePublicKey):
+            def seal(self, key: bytes, info: bytes) -> bytes:
+                return other.seal(key, info)
+
+        at = ("coordinator", "auditor").index(victim)
+        return seal(payload, context, [Badly(r.data) if i == at else r for i, r in enumerate(readers)])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(clients.hospital, "seal", seal_badly)
+        run = run_federation(one_round, tmp_path / "run")
+    (line,) = run.read_metrics()
+    assert list(line["excluded"]) == (dishonest if victim == "coordinator" else [])
+    coordinator, auditor = (
+        Identity.load(run.keys / f"{who}.json").envelope_key for who in ("coordinator", "auditor")
+    )
+    assert audit(run, [coordinator]).proven
+    assert audit(run, [auditor, coordinator]).proven
+    (finding,) = audit(run, [auditor]).findings
+    assert finding.hospital == dishonest[0]
+    assert "sealed it badly" in finding.found

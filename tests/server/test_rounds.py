@@ -1,10 +1,13 @@
 """Whole rounds over the real path, on the local grid: what must come out, and what must not get in."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from eth_account import Account
 from federation import Recorder, digests, run_federation
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
@@ -13,10 +16,15 @@ from clients import app as client_module
 from fedcxr.audit.audit import audit
 from fedcxr.config import Config
 from fedcxr.errors import ConfigError, FederationError, QuorumError
+from fedcxr.ledger.chain import EmbeddedChain
+from fedcxr.ledger.contract import FederationLedger
+from fedcxr.ledger.evm import FAUCET
+from fedcxr.ledger.signing import SignedSubmission
 from fedcxr.messages import UpdateReply
+from fedcxr.report.summary import write_summary
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
-from server.events import Event, FederationStarted, HospitalAnswered, RoundFinalized
+from server.events import Event, FederationStarted, HospitalAnswered, RoundFinalized, RoundOpened
 
 
 def reasons(recorder: Recorder, round_number: int) -> dict[str, str]:
@@ -211,10 +219,115 @@ def test_a_coordinator_that_died_goes_on_to_the_same_model(
     assert_clean(run)
 
 
+@pytest.mark.parametrize("rounds_lost", [1, 2])
+def test_a_round_that_was_finalized_but_not_recorded_is_recorded_by_the_next_start(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rounds_lost: int
+) -> None:
+    def die(run: RunDirectory, line: object) -> None:
+        raise Killed
+
+    if rounds_lost == 1:
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr("server.coordinator.write_line", die)
+            run_federation(
+                small_config.with_changes({"federation.rounds": 1}), tmp_path / "run", evaluated=True
+            )
+        run = run_federation(
+            small_config.with_changes({"federation.rounds": 1}), tmp_path / "run", evaluated=True
+        )
+    else:
+        run = run_federation(small_config, tmp_path / "run", evaluated=True)
+        whole = run.read_metrics()
+        run.metrics_path.unlink()
+        run_federation(small_config, tmp_path / "run", evaluated=True)
+        for before, after in zip(whole, run.read_metrics(), strict=True):
+            assert after["seconds"] is None
+            for key in ("round", "model", "included", "excluded", "hospitals", "evaluation"):
+                assert after[key] == before[key], key
+    assert [line["round"] for line in run.read_metrics()] == list(range(1, rounds_lost + 1))
+    assert [line["evaluation"] is not None for line in run.read_metrics()] == [True] * rounds_lost
+    write_summary(run)
+    assert "(unfinished" not in run.summary_path.read_text()
+    assert_clean(run)
+
+
+def test_an_update_that_a_hospital_brought_to_the_contract_itself_cannot_stop_the_round(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may come while replies are awaited, or between the last look and the round's end."""
+    config = small_config.with_changes({"federation.rounds": 1, "federation.round_timeout": 20})
+    kept: list[UpdateReply] = []
+
+    def tamper(name: str, reply: UpdateReply) -> UpdateReply | None:
+        if len(kept) < 2:
+            kept.append(reply)
+            return None
+        return reply
+
+    def bring(ledger: FederationLedger, reply: UpdateReply) -> None:
+        FederationLedger(ledger._w3, ledger.address, courier).submit_direct(
+            SignedSubmission(reply.submission(ledger.federation), reply.signature)
+        )
+
+    courier = Account.from_key(b"7" * 32)
+    submit, finalize = FederationLedger.submit, FederationLedger.finalize
+
+    def early(self: FederationLedger, batch: list[SignedSubmission]) -> object:
+        if len(kept) == 2 and not brought:
+            EmbeddedChain.fund(
+                SimpleNamespace(w3=self._w3, faucet=FAUCET.public_key.to_checksum_address()), courier.address
+            )
+            brought.append(1)
+            bring(self, kept[0])
+        return submit(self, batch)
+
+    def late(self: FederationLedger, number: int, **values: object) -> None:
+        if len(brought) == 1:
+            brought.append(2)
+            bring(self, kept[1])
+        finalize(self, number, **values)
+
+    brought: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(FederationLedger, "submit", early)
+        patch.setattr(FederationLedger, "finalize", late)
+        run = run_federation(config, tmp_path / "run", tamper=tamper)
+    assert brought == [1, 2]
+    (line,) = run.read_metrics()
+    assert sorted(line["excluded"]) == sorted(reply.hospital for reply in kept)
+    assert len(line["included"]) == 1
+    assert "/" not in "".join(line["excluded"].values())
+    report = audit(run, [Identity.load(run.keys / "auditor.json").envelope_key])
+    assert report.proven, [str(f) for f in report.findings]
+    assert sum("its bytes never came" in note for note in report.notes) == 2
+
+
+def test_metrics_that_no_hospital_can_have_are_refused_before_anything_is_submitted(
+    small_config: Config, tmp_path: Path
+) -> None:
+    def tamper(name: str, reply: UpdateReply) -> UpdateReply:
+        metrics = json.loads(reply.metrics)
+        metrics["images"] = 10**400
+        return replace(reply, metrics=json.dumps(metrics).encode()) if reply.round == 1 else reply
+
+    recorder = Recorder()
+    with pytest.raises(QuorumError):
+        run_federation(small_config, tmp_path / "run", observer=recorder, tamper=tamper)
+    assert all("not a possible int" in reason for reason in reasons(recorder, 1).values())
+    assert not recorder.of(RoundFinalized)
+
+
+def test_more_hospitals_than_there_are_cannot_be_asked_for(small_config: Config, tmp_path: Path) -> None:
+    config = small_config.with_changes({"federation.min_hospitals": 4})
+    recorder = Recorder()
+    with pytest.raises(QuorumError, match=r"3 hospitals are registered, but federation\.min_hospitals is 4"):
+        run_federation(config, tmp_path / "run", observer=recorder)
+    assert not recorder.of(RoundOpened)
+
+
 def test_a_server_that_sends_another_model_is_refused_and_the_refusal_is_on_the_ledger(
     small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fedcxr.ledger.contract import FederationLedger
     from server.round import Round
 
     collect = Round.collect
