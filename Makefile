@@ -36,7 +36,8 @@ contracts: setup contracts/node_modules
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+# The stamp is named for what it installed, so that a shared environment serves every checkout.
+$(STAMP):
 	test -x $(BIN)/python || $(PYTHON) -m venv $(FEDCXR_VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@

@@ -24,6 +24,7 @@ from fedcxr.errors import ConfigError
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+MAX_HOSPITALS = 256  # of one round: the contract's bound
 UncertaintyName = Literal["ignore", "zeros", "ones", "smoothed", "smoothed_zeros"]
 
 
@@ -91,7 +92,7 @@ class Partition(Section):
     """How patients are dealt out to hospitals; by patient, never by row."""
 
     scheme: Literal["natural", "dirichlet", "quantity", "device", "iid"] = "natural"
-    hospitals: Annotated[int, Field(ge=1, le=1000)] = 4  # ignored by natural: the sites decide
+    hospitals: Annotated[int, Field(ge=1, le=MAX_HOSPITALS)] = 4  # ignored by natural: the sites decide
     sites: str = "hospitals.csv"  # natural: CSV with columns patient and site, relative to data.root
     alpha: Positive = 0.5  # dirichlet, quantity: smaller is more skewed
     min_patients: Count = 2  # a hospital with fewer is an error, not an empty shard
@@ -221,6 +222,15 @@ class Config(Section):
 
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
+    def differences(self, other: Config) -> dict[str, tuple[object, object]]:
+        """Keys whose values differ, dotted, each with this configuration's value and the other's."""
+        mine, others = _flat(self.model_dump(mode="json")), _flat(other.model_dump(mode="json"))
+        return {
+            key: (mine.get(key), others.get(key))
+            for key in sorted(mine.keys() | others.keys())
+            if mine.get(key) != others.get(key)
+        }
+
     def with_changes(self, changes: Mapping[str, object]) -> Config:
         """A copy with dotted keys replaced, validated again: ``{"training.precision": "bfloat16"}``."""
         tree = self.model_dump(mode="json", exclude_none=True)
@@ -280,6 +290,16 @@ def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
         members = getattr(annotation, "__args__", (annotation,))
         section = next(m for m in members if isinstance(m, type) and issubclass(m, BaseModel))
     return sorted(section.model_fields)
+
+
+def _flat(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
 
 
 def _place(tree: dict[str, Any], key: str, value: object) -> None:

@@ -40,7 +40,7 @@ class FedcxrError(Exception):
 
 class ConfigError(FedcxrError):
     exit_code = 10
-    help = "Correct the key that the message names, in the TOML file or in --set."
+    help = "Correct what the message names, in the TOML file or in --set."
 
 
 class DataError(FedcxrError):
@@ -50,7 +50,7 @@ class DataError(FedcxrError):
 
 class TableError(DataError):
     exit_code = 21
-    help = "Correct the CSV at the row and column that the message names."
+    help = "Correct the CSV that the message names, at the row and column if it names them."
 
 
 class ImageError(DataError):
@@ -124,7 +124,7 @@ class ArtifactError(LedgerError):
 
 class StoreError(FedcxrError):
     exit_code = 60
-    help = "Check the store's place and its permissions."
+    help = "Check the path that the message names, and its permissions."
 
 
 class BlobMissingError(StoreError):

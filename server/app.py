@@ -53,10 +53,14 @@ def main(grid: Grid, context: Context) -> None:
     else:
         run = RunDirectory.open(out)
     with log_to(run.log_path), Console() as console:
-        if hospitals == 0:
-            hospitals = len(prepare_simulation(run, console.progress).names)
-            _check_nodes(grid, hospitals)
-        coordinate(grid, run, hospitals, console, make_evaluator(run))
+        try:
+            if hospitals == 0:
+                hospitals = len(prepare_simulation(run, console.progress).names)
+                _check_nodes(grid, hospitals)
+            coordinate(grid, run, hospitals, console, make_evaluator(run))
+        except FedcxrError as error:
+            logger.error("%s: %s; the same command continues the run", type(error).__name__, error)
+            raise
     write_summary(run)
 
 
@@ -103,16 +107,12 @@ def coordinate(
             )
             write_text(run.endpoint_path, front.url + "\n")
             stack.callback(run.endpoint_path.unlink, missing_ok=True)
-        try:
-            Coordinator(
-                grid,
-                run,
-                open_ledger(run, layout, chain),
-                layout=layout,
-                expected_hospitals=hospitals,
-                observer=observe,
-                evaluate=evaluate,
-            ).run()
-        except FedcxrError:
-            logger.exception("the run stopped; the same command continues it")
-            raise
+        Coordinator(
+            grid,
+            run,
+            open_ledger(run, layout, chain),
+            layout=layout,
+            expected_hospitals=hospitals,
+            observer=observe,
+            evaluate=evaluate,
+        ).run()

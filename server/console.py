@@ -66,7 +66,9 @@ class Console:
         for address, name in event.hospitals.items():
             table.add_row(escape(name), address, f"{event.samples[address]:,}")
         self._console.print(table)
-        if event.first_round > 1:
+        if event.first_round > event.rounds:
+            self._console.print("all rounds are finalized already")
+        elif event.first_round > 1:
             self._console.print(f"continuing after round {event.first_round - 1}")
 
     def _answered(self, event: HospitalAnswered) -> None:

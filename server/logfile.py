@@ -39,7 +39,10 @@ def log_event(event: Event) -> None:
             said = ", ".join(
                 f"{name} ({a}, {event.samples[a]} images)" for a, name in event.hospitals.items()
             )
-            logger.info("rounds %d to %d with %s", event.first_round, event.rounds, said)
+            if event.first_round > event.rounds:
+                logger.info("all %d rounds are finalized, with %s", event.rounds, said)
+            else:
+                logger.info("rounds %d to %d with %s", event.first_round, event.rounds, said)
         case RoundOpened():
             weights = ", ".join(f"{address}: {weight}" for address, weight in event.weights.items())
             logger.info("round %d: open on %s; weights %s", event.round, event.base.hex(), weights)

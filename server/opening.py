@@ -34,10 +34,7 @@ def coordinator_identity(run: RunDirectory) -> Identity:
 
 
 def auditor_identity(run: RunDirectory) -> Identity | None:
-    """The auditor's keys, or None when updates are sealed to the coordinator alone.
-
-    In a deployment the auditor makes them elsewhere and hands over the public part.
-    """
+    """The auditor's keys, or None when updates are sealed to the coordinator alone; made with the run."""
     if not run.config.privacy.auditor:
         return None
     return Identity.load_or_create(run.keys / "auditor.json", run.config.privacy.kem)

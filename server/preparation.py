@@ -7,13 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedcxr.config import Config
+import torch
+
+from fedcxr.config import MAX_HOSPITALS, Config
 from fedcxr.data.cache import ImageCache, prepare
 from fedcxr.data.chexpert import ChexpertTable, read_table
+from fedcxr.data.labels import LabelPolicy
 from fedcxr.data.partition import Partition, make_partition
 from fedcxr.data.phantom import generate
 from fedcxr.errors import ConfigError, TableError
 from fedcxr.evaluation.validation_set import ValidationSet
+from fedcxr.models.registry import create_model
 from fedcxr.report.shards import draw
 from fedcxr.store.hospital_settings import HospitalData, HospitalSettings
 from fedcxr.store.run_directory import RunDirectory, write_text
@@ -23,6 +27,7 @@ from server.logfile import log_to
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]  # what, done, total
+_MEASURED = ("device", "precision", "memory_format")
 
 
 @dataclass(frozen=True)
@@ -41,9 +46,18 @@ class Tables:
         )
 
 
-def require_tables(config: Config) -> None:
-    """Raise TableError where there are no CSVs, before anything is measured or made."""
-    for name in (config.data.train_csv, config.data.valid_csv):
+def require_means(config: Config) -> None:
+    """Say what a simulation lacks on this machine, before anything is measured or made.
+
+    Raises:
+        TableError: there are no CSVs.
+        ConfigError: a key asks for what is not there.
+    """
+    if config.training.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("training.device = 'cuda': torch finds no CUDA device here; set it to 'cpu'.")
+    for key in ("train_csv", "valid_csv"):
+        if not (name := getattr(config.data, key)):
+            raise ConfigError(f"data.{key} is empty: a simulation wants both tables.")
         path = config.data.root_path / name
         if config.data.phantom is None and not path.is_file():
             raise TableError(f"{path}: no such file; data.root must name a folder in the CheXpert layout.")
@@ -52,22 +66,33 @@ def require_tables(config: Config) -> None:
 def open_or_create(out: Path, config: Config, progress: Progress | None = None) -> RunDirectory:
     """The run at ``out``: a new one with every measurement made, or the one that this configuration began.
 
+    Until its federation is founded, a run may be begun again with another configuration.
+
     Raises:
-        ConfigError: ``out`` holds a run of another configuration.
+        ConfigError: ``out`` holds a run of another configuration; the keys that differ are named.
+        ModelError: the model cannot be made.
     """
-    if not RunDirectory(out).config_path.exists():
-        resolved, measurements = resolve(config, progress=progress)
-        run = RunDirectory.create(out, resolved)
-        with log_to(run.log_path):
-            for measurement in measurements:
-                logger.info("measured %s", measurement)
-        return run
-    run = RunDirectory.open(out)
-    chosen = run.config.training
-    measured = ("device", "precision", "memory_format")
-    changes = {f"training.{k}": getattr(chosen, k) for k in measured if getattr(config.training, k) == "auto"}
-    if config.with_changes(changes) != run.config:
-        raise ConfigError(f"{out} holds another run: choose another --out, or remove it.")
+    run = RunDirectory(out)
+    if run.config_path.exists():
+        chosen = run.config.training
+        measured = [name for name in _MEASURED if getattr(config.training, name) == "auto"]
+        config = config.with_changes({f"training.{name}": getattr(chosen, name) for name in measured})
+        if config == run.config:
+            return run
+        if run.founded:
+            differing = "; ".join(
+                f"{key} is {held!r} there and {wanted!r} here"
+                for key, (held, wanted) in run.config.differences(config).items()
+            )
+            raise ConfigError(f"{out} holds another run: {differing}. Choose another --out, or remove it.")
+    LabelPolicy.from_config(config.data)
+    create_model(config.model, seed=config.seed)
+    resolved, measurements = resolve(config, progress=progress)
+    run.forget()
+    run = RunDirectory.create(out, resolved)
+    with log_to(run.log_path):
+        for measurement in measurements:
+            logger.info("measured %s", measurement)
     return run
 
 
@@ -94,13 +119,30 @@ def prepare_simulation(run: RunDirectory, progress: Progress) -> Partition:
         partition = make_partition(
             tables.train, tables.valid, config.partition, config.seed, config.data.root_path
         )
+        _check_size(partition, config)
         partition.write(run.partition_path)
-        draw(partition, tables.train, tables.valid, run.root / "partition.png", blank=config.data.blank)
+        draw(
+            partition,
+            tables.train,
+            tables.valid,
+            run.root / "partition.png",
+            blank=config.data.blank,
+            synthetic=config.data.phantom is not None,
+        )
     _decode(run, "train", tables.train, progress)
     _decode(run, "valid", tables.valid, progress)
     for index, name in enumerate(partition.names):
         _write_hospital(run, index, name)
     return partition
+
+
+def _check_size(partition: Partition, config: Config) -> None:
+    """Raise ConfigError for a federation that could not open, or not finish, a round."""
+    count, needed = len(partition.names), config.federation.min_hospitals
+    if count < needed:
+        raise ConfigError(f"federation.min_hospitals = {needed}: the partition has {count} hospitals.")
+    if count > MAX_HOSPITALS:
+        raise ConfigError(f"the partition has {count} hospitals: a round takes {MAX_HOSPITALS} at most.")
 
 
 def make_evaluator(run: RunDirectory) -> Evaluator | None:

@@ -14,7 +14,7 @@ from server.app import app as server_app
 from server.console import Console
 from server.local_grid import LocalGrid
 from server.logfile import log_to
-from server.preparation import open_or_create, prepare_simulation, require_tables
+from server.preparation import open_or_create, prepare_simulation, require_means
 from server.ray_grid import simulate_on_ray
 
 Carry = Callable[[RunDirectory, int], None]  # runs the rounds over a grid: run, number of hospitals
@@ -26,7 +26,7 @@ def simulate(config: Config, out: Path, carry: Carry) -> RunDirectory:
     Raises:
         FedcxrError: what ended it; the same call continues.
     """
-    require_tables(config)
+    require_means(config)
     with Console() as console:
         run = open_or_create(out, config, console.progress)
         with log_to(run.log_path):

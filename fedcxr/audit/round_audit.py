@@ -57,6 +57,8 @@ class Evidence:
             None when neither has it.
         """
         path = self.run.model(number)
+        if not path.exists() and number not in (0, self.ledger.last_finalized):  # those two are findings
+            self.report.notes.append(f"round {number}: its model file is not there (see store.keep_models)")
         if self.layout is None or not path.exists():
             return computed
         try:

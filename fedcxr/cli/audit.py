@@ -32,6 +32,7 @@ def audit(
 
     from fedcxr.audit.audit import audit as run_audit
     from fedcxr.errors import AuditFailedError, AuditIncompleteError, FedcxrError
+    from fedcxr.report.tables import count
     from fedcxr.store.identity import Identity
     from fedcxr.store.run_directory import RunDirectory
 
@@ -69,10 +70,10 @@ def audit(
         if report.clean:
             verdict = "[green]✓ clean[/]" if report.complete else "[yellow]nothing found, but see above[/]"
             console.print(
-                f"{verdict}: {report.rounds} rounds, {report.updates} updates, "
+                f"{verdict}: {count(report.rounds, 'round')}, {count(report.updates, 'update')}, "
                 f"{report.bytes / 1e6:,.0f} MB; released model {report.released or '(not recomputed)'}"
             )
     if not report.clean:
-        raise AuditFailedError(f"{run}: {len(report.findings)} finding(s).")
+        raise AuditFailedError(f"{run}: {count(len(report.findings), 'finding')}.")
     if not report.proven:
         raise AuditIncompleteError(f"{run}: nothing found, but the released model could not be recomputed.")

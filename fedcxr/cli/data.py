@@ -113,7 +113,14 @@ def partition(
     config, train, valid = _open(experiment, overrides)
     dealt = make_partition(train, valid, config.partition, config.seed, config.data.root_path)
     dealt.write(out / "partition.json")
-    draw(dealt, train, valid, out / "partition.png", blank=config.data.blank)
+    draw(
+        dealt,
+        train,
+        valid,
+        out / "partition.png",
+        blank=config.data.blank,
+        synthetic=config.data.phantom is not None,
+    )
     console = _console()
     console.print(_shard_table(dealt))
     console.print(f"{out / 'partition.json'}: sha256 {dealt.digest.hex()}")

@@ -52,7 +52,7 @@ def predict(
     from fedcxr.data.cache import prepare
     from fedcxr.data.chexpert import read_paths
     from fedcxr.data.labels import COMPETITION_LABELS, LABELS
-    from fedcxr.errors import DataError
+    from fedcxr.errors import ConfigError, DataError
     from fedcxr.evaluation.competition import StudyPredictions
     from fedcxr.evaluation.inference import predict as infer
     from fedcxr.models.registry import build_model
@@ -61,6 +61,11 @@ def predict(
 
     directory = RunDirectory.open(run)
     config = configuration.load(directory.config_path, overrides or ())
+    for key, (held, _) in directory.config.differences(config).items():
+        if not key.startswith(("training.", "evaluation.")):
+            raise ConfigError(
+                f"{key} is {held!r} in the run, and belongs to its model: it cannot be set here."
+            )
     number, path = _released(directory, number)
     if not out.parent.is_dir() or out.is_dir():
         what = "it is a folder" if out.is_dir() else f"there is no folder {out.parent}"

@@ -45,12 +45,19 @@ def run_simulation(config: "Config", out: Path, grid: GridName, *, baselines: bo
 
     from fedcxr.report.comparison import comparison_table
     from fedcxr.report.summary import write_summary
+    from fedcxr.store.run_directory import RunDirectory
     from server import console, simulation
     from server.comparison import compare
 
-    run = simulation.simulate(config, out, simulation.CARRIERS[grid.value])
-    if baselines:
-        with console.Console() as shown:
-            comparison = compare(run, shown.progress)
-        Console().print(comparison_table(comparison).rich())
+    try:
+        run = simulation.simulate(config, out, simulation.CARRIERS[grid.value])
+        if baselines:
+            with console.Console() as shown:
+                comparison = compare(run, shown.progress)
+            Console().print(comparison_table(comparison).rich())
+    except KeyboardInterrupt:
+        done = RunDirectory(out).last_round
+        said = f"interrupted: {done} of {config.federation.total_rounds} rounds are finalized"
+        Console(stderr=True).print(f"[yellow]{said}; the same command continues the run.[/]", soft_wrap=True)
+        raise
     Console(highlight=False).print(f"summary: {write_summary(run)}", soft_wrap=True)

@@ -7,7 +7,9 @@ a CUDA context or a Ray connection.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -93,11 +95,26 @@ def _spread(
             for future in done:
                 yield future.result()
     finally:
-        executor.shutdown(wait=True, cancel_futures=True)
+        with _uninterrupted():
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C must not break off the end of the workers: what is left of a pool would hang."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _end_with_parent() -> None:
-    """Make a worker end when its parent is killed; it would wait for work for ever."""
+    """Make a worker end when its parent is killed, and not at Ctrl-C, which its parent answers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     assert parent is not None
 

@@ -78,6 +78,11 @@ class EmbeddedChain:
                 {"from": self.faucet, "to": address, "value": Wei(ether * 10**18), "gas": 21_000}
             )
 
+    def gas_of(self, transaction: bytes) -> int:
+        """The gas that a signed, encoded transaction may use."""
+        evm: Any = self.provider.ethereum_tester
+        return int(evm.backend.chain.get_transaction_builder().decode(transaction).gas)
+
     def close(self) -> None:
         """Give the file back."""
         with self.lock:

@@ -25,6 +25,8 @@ from fedcxr.ledger.chain import EmbeddedChain
 logger = logging.getLogger(__name__)
 _MAX_BODY = 1 << 20  # bytes; a direct submission is under two thousand
 _MAX_BRACKETS = 256  # py-evm raises Python's recursion limit so far that deep JSON would overflow the C stack
+_CALL_GAS = 5_000_000  # of a view; a round's 256 places take a third. More would hold the chain's one lock
+_SEND_GAS = 1_000_000  # of a transaction from outside; a direct submission takes a fifth
 _DRAINED = 256  # blocks of 64 KiB that are read and dropped of a request that is too large
 METHODS = frozenset(
     {
@@ -165,6 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             # Through web3's own middleware, which turns eth-tester's names and numbers into those of a node.
             w3 = self.server.chain.w3
+            _bound_gas(method, params, self.server.chain)
             with self.server.chain.lock:
                 send = self.server.chain.provider.request_func(w3, w3.middleware_onion)
                 response = send(RPCEndpoint(method), params)
@@ -196,6 +199,21 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+def _bound_gas(method: str, params: list[Any], chain: EmbeddedChain) -> None:
+    """Hold a stranger's call to the gas that the contract's own need.
+
+    Raises:
+        ValueError: a transaction wants more.
+    """
+    if method == "eth_call" and params and isinstance(params[0], dict):
+        asked = params[0].get("gas", _CALL_GAS)
+        params[0]["gas"] = hex(min(int(asked, 16) if isinstance(asked, str) else int(asked), _CALL_GAS))
+    elif method == "eth_sendRawTransaction":
+        gas = chain.gas_of(HexBytes(params[0]))
+        if gas > _SEND_GAS:
+            raise ValueError(f"{gas:,} gas, where {_SEND_GAS:,} are allowed")
 
 
 def _failure(code: int, message: str) -> dict[str, Any]:

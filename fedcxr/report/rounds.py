@@ -106,7 +106,8 @@ def round_table(records: Sequence[RoundRecord]) -> Table:
         rows=tuple(rows),
         notes=(
             "Bytes are those of all hospitals together; 1 MB is 10⁶ bytes. "
-            "The first round's gas has the contract's deployment and the registrations in it.",
+            "The first round's gas has the contract's deployment and the registrations in it; a round that "
+            "was interrupted and continued lacks what was spent before.",
         ),
     )
 

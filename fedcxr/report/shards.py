@@ -70,6 +70,7 @@ def draw(
     path: Path,
     *,
     blank: Literal["negative", "ignore"],
+    synthetic: bool = False,
 ) -> None:
     """Draw who holds what.
 
@@ -79,6 +80,7 @@ def draw(
         valid: the table whose images are counted beside it.
         path: of the picture; its suffix says the format, ``.png`` or ``.svg``.
         blank: whether a blank label is a negative or not known, ``data.blank`` of the configuration.
+        synthetic: whether the images are phantoms; the title says so.
 
     Raises:
         PartitionError: the tables are not the partition's.
@@ -101,7 +103,8 @@ def draw(
     for axes in (amounts, heat, mix):
         axes.tick_params(which="both", length=0, labelsize=9)
         axes.spines[:].set_visible(False)
-    figure.suptitle(_title(partition, len(order)), fontsize=13, x=0.01, ha="left")
+    title = ("SYNTHETIC chest X-rays: " if synthetic else "") + _title(partition, len(order))
+    figure.suptitle(title, fontsize=13, x=0.01, ha="left")
     figure.savefig(path, dpi=150, facecolor="white")
 
 

@@ -122,7 +122,7 @@ def _exclusions(records: tuple[RoundRecord, ...]) -> str:
 
 
 def _check(run: RunDirectory) -> str:
-    name = run.root.name
+    name = run.root
     return (
         "## Check it\n\n"
         f"`fedcxr audit {name}` recomputes every released model from the ledger and the store; "

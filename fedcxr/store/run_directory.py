@@ -96,6 +96,17 @@ class RunDirectory:
         return run
 
     @property
+    def founded(self) -> bool:
+        """Whether its federation is: from then on the configuration is on the ledger."""
+        return (self.root / "ledger.json").exists()
+
+    def forget(self) -> None:
+        """Remove what a configuration has made, up to the moment that the federation is founded."""
+        made = ("config.toml", "partition.json", "partition.png", "layout.json")
+        for path in (*(self.root / name for name in made), self.model(0)):
+            path.unlink(missing_ok=True)
+
+    @property
     def config_path(self) -> Path:
         return self.root / "config.toml"
 

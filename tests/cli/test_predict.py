@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from fedcxr.cli import app as registered
 from fedcxr.cli.app import app
 from fedcxr.data.labels import COMPETITION_LABELS, LABELS
-from fedcxr.errors import DataError, FedcxrError, ImageError, LayoutError, StoreError, TableError
+from fedcxr.errors import ConfigError, DataError, FedcxrError, ImageError, StoreError, TableError
 from fedcxr.evaluation.inference import predict
 from fedcxr.models.registry import create_model
 from fedcxr.store.run_directory import RunDirectory
@@ -105,7 +105,7 @@ def test_what_is_missing_is_named_and_nothing_is_written(
     fails(call(run, dataset, out, "--round", 7), StoreError, "no model of round 7 (the last is round-0001")
     fails(call(run, dataset, tmp_path / "absent" / "P.csv"), DataError, "there is no folder")
     fails(call(run, dataset, out, "--csv", tmp_path / "none.csv"), TableError, "none.csv: cannot be read")
-    fails(call(run, dataset, out, "--set", "model.projection_dim=64"), LayoutError, "projection")
+    fails(call(run, dataset, out, "--set", "data.size=48"), ConfigError, "data.size is")
     fails(call(run, dataset, dataset), DataError, "it is a folder")
     run.model(1).write_bytes(run.model(0).read_bytes())
     fails(call(run, dataset, out), StoreError, "but round 1 released")

@@ -249,13 +249,41 @@ def test_a_killed_preparation_is_resumed_and_its_workers_end(tmp_path: Path) -> 
     child.stdout.close()
     with pytest.raises(CacheError, match="not decoded"):
         ImageCache.open(tmp_path / "cache")
-    deadline = time.monotonic() + 10
-    while processes_of_session(child.pid):
-        assert time.monotonic() < deadline, "workers outlive a killed parent"
-        time.sleep(0.05)
+    wait_for_the_end_of(child.pid)
     cache, count = prepare_and_count(table, tmp_path / "cache")
     assert 0 < count <= 1200 - 128
     np.testing.assert_array_equal(cache.images, prepare(table, SIZE, tmp_path / "whole").images)
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.05])
+def test_ctrl_c_twice_ends_everything(tmp_path: Path, gap: float) -> None:
+    table = write_images(tmp_path / "set", 1200, side=160)
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    child = subprocess.Popen(
+        [sys.executable, program, table.root, tmp_path / "cache"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        start_new_session=True,
+    )
+    assert child.stdout is not None
+    while int(child.stdout.readline()) < 256:
+        pass
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does, to parent and workers alike
+    time.sleep(gap)
+    os.killpg(child.pid, signal.SIGINT)
+    _, said = child.communicate(timeout=30)
+    assert "KeyboardInterrupt" in said
+    wait_for_the_end_of(child.pid)
+
+
+def wait_for_the_end_of(session: int) -> None:
+    deadline = time.monotonic() + 10
+    while processes_of_session(session):
+        assert time.monotonic() < deadline, "workers outlive their parent"
+        time.sleep(0.05)
 
 
 def processes_of_session(session: int) -> list[int]:

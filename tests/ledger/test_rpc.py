@@ -4,6 +4,7 @@ import http.client
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -59,6 +60,25 @@ def test_a_client_reads_what_the_owner_reads(opened: Party, server: RpcServer) -
     assert [(a, e.name) for a, e in remote.rejections(1)] == [(opened.addresses[2], "WrongBase")]
     opened.finalize(opened.addresses[:1], {opened.addresses[1]: "ß"})
     assert remote.round(1) == opened.ledger.round(1)
+
+
+def test_nobody_can_hold_the_chain_with_a_costly_call(opened: Party, server: RpcServer) -> None:
+    loop = "0x5b5f56"  # JUMPDEST, PUSH0, JUMP: for ever, until the gas is used
+    started = time.perf_counter()
+    status, answer = ask(
+        server, "eth_call", [{"data": loop, "gas": "0x3938700", "from": opened.chain.faucet}]
+    )
+    assert status == 200
+    assert "error" in answer
+    assert time.perf_counter() - started < 5  # 60 million gas took 13 s
+    stranger = account(77)
+    opened.chain.fund(stranger.address)
+    for gas, taken in ((1_000_001, False), (50_000, True)):
+        signed = stranger.sign_transaction(
+            {"to": stranger.address, "value": 0, "gas": gas, "gasPrice": 10**10, "nonce": 0, "chainId": 1337}
+        )
+        _, answer = ask(server, "eth_sendRawTransaction", [signed.raw_transaction.to_0x_hex()])
+        assert ("result" in answer) == taken, answer
 
 
 def test_blocks_and_receipts_are_a_nodes(opened: Party, server: RpcServer) -> None:

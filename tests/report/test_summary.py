@@ -78,7 +78,7 @@ def test_summary_says_what_came_out_and_how_to_check_it(run: RunDirectory) -> No
     assert f"Mean AUROC {last.macro.value:.3f} [" in text
     assert "image passes: 320, of all hospitals" in text
     assert "round 2, 0x02: EnvelopeError: it does not open" in text
-    assert "`fedcxr audit run`" in text
+    assert f"`fedcxr audit {run.root}`" in text
     assert "SYNTHETIC" not in text
     assert "baselines" not in text
     with Image.open(run.root / "auroc.png") as picture:

@@ -1,0 +1,58 @@
+"""The command line as a whole: what ends it, and what it says then."""
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from fedcxr.cli import main
+from fedcxr.config import Config
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """Exit code of a command line."""
+    monkeypatch.setattr(sys, "argv", ["fedcxr", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def test_the_version_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"fedcxr {version('fedcxr')}\n"
+
+
+def test_what_the_system_refuses_is_named_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    assert run(monkeypatch, "data", "phantom", tmp_path / "file" / "set", "--hospitals", 1) == 60
+    said = capsys.readouterr().err
+    assert f"StoreError: {tmp_path / 'file' / 'set'}" in said
+    assert "Traceback" not in said
+
+
+def test_an_error_ends_with_its_code_and_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(monkeypatch, "simulate", tmp_path / "none.toml", "--out", tmp_path / "run") == 10
+    said = capsys.readouterr().err
+    assert "none.toml: no such configuration file" in said
+    assert "Correct what the message names" in said
+
+
+def test_an_interrupted_run_says_how_far_it_came_and_how_to_go_on(
+    small_config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("server.simulation.simulate", interrupted)
+    (tmp_path / "small.toml").write_text(small_config.to_toml())
+    assert run(monkeypatch, "simulate", tmp_path / "small.toml", "--out", tmp_path / "run") == 130
+    said = capsys.readouterr().err
+    assert "interrupted: 0 of 2 rounds are finalized; the same command continues the run." in said
