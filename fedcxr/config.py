@@ -158,7 +158,7 @@ class Ledger(Section):
     chain_id: Count = 61_370  # our own: a signature for it is worthless elsewhere
     rpc_host: str = "127.0.0.1"  # where the embedded chain answers hospitals in other processes
     rpc_port: Annotated[int, Field(ge=0, le=65535)] = 0  # 0: any free one, written to <run>/ledger.url
-    deadline: Annotated[int, Field(ge=60)] = 86_400  # seconds of chain time; a test chain's clock runs ahead
+    deadline: Annotated[int, Field(ge=60)] = 86_400  # seconds in which the contract takes updates
 
 
 class Store(Section):
