@@ -97,6 +97,8 @@ def draw(
     amounts, heat, mix = figure.subplots(1, 3, sharey=True, width_ratios=(1.1, 3.2, 1.1))
     _draw_amounts(amounts, images[order])
     _draw_prevalence(heat, figures.prevalence[order], figures.overall)
+    known = "blank read as negative" if blank == "negative" else "of those known"
+    heat.set_title(f"Positive images in train, %, {known}", fontsize=11, loc="left", pad=18)
     _draw_views(mix, figures.views[order])
     amounts.set_yticks(range(len(order)), names)
     amounts.set_ylim(len(order) - 0.5, -0.5)
@@ -113,7 +115,7 @@ def _title(partition: Partition, drawn: int) -> str:
     count = len(partition.shards)
     which = f"the {drawn} largest of {count} hospitals" if drawn < count else f"{count} hospitals"
     digest = partition.digest.hex()[:12]
-    return f"Who holds what: {which}, scheme {partition.scheme}{alpha}, seed {partition.seed} ({digest})"
+    return f"Who holds what: {which}, scheme {partition.scheme}{alpha}, seed {partition.seed}, manifest {digest}…"
 
 
 def _draw_amounts(axes: Axes, images: NDArray[np.int64]) -> None:
@@ -155,7 +157,6 @@ def _draw_prevalence(axes: Axes, prevalence: NDArray[np.float64], overall: NDArr
     axes.set_xticks(np.arange(len(LABELS) + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(len(prevalence) + 1) - 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=1.5)
-    axes.set_title("Positive images in train, % of those known", fontsize=11, loc="left", pad=18)
     figure = axes.get_figure()
     assert figure is not None
     bar = figure.colorbar(image, ax=axes, ticks=[-2, -1, 0, 1, 2], pad=0.01, fraction=0.025)
