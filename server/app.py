@@ -16,7 +16,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from importlib.metadata import version
 from pathlib import Path
+from platform import platform, python_version
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
@@ -53,6 +55,13 @@ def main(grid: Grid, context: Context) -> None:
     else:
         run = RunDirectory.open(out)
     with log_to(run.log_path), Console() as console:
+        logger.info(
+            "fedcxr %s, Python %s, torch %s, %s",
+            version("fedcxr"),
+            python_version(),
+            version("torch"),
+            platform(),
+        )
         try:
             if hospitals == 0:
                 hospitals = len(prepare_simulation(run, console.progress).names)

@@ -59,5 +59,7 @@ def run_simulation(config: "Config", out: Path, grid: GridName, *, baselines: bo
         done = RunDirectory(out).last_round
         said = f"interrupted: {done} of {config.federation.total_rounds} rounds are finalized"
         Console(stderr=True).print(f"[yellow]{said}; the same command continues the run.[/]", soft_wrap=True)
+        if done:
+            write_summary(RunDirectory(out))
         raise
     Console(highlight=False).print(f"summary: {write_summary(run)}", soft_wrap=True)

@@ -87,7 +87,7 @@ def _draw_whole(
         if len(rounds) == 1 and not np.isnan(low).all():  # a band of one round has no width
             axes.vlines(rounds, low, high, color=colour, alpha=0.5)
     for name, value in references.items():
-        axes.axhline(value, color=_GREY, linewidth=1.2, linestyle="--")
+        axes.axhline(value, color=_ALL, linewidth=1.2, linestyle="--", alpha=0.7)  # of the same mean
         axes.annotate(
             f"{name} {value:.3f}",
             (0.01, value),
@@ -95,7 +95,7 @@ def _draw_whole(
             xytext=(0, 3),
             textcoords="offset points",
             fontsize=8,
-            color=_GREY,
+            color=_ALL,
         )
     axes.set_title(f"All {last.studies:,} studies, with 95 % intervals", fontsize=11, loc="left")
     _legend(axes)
@@ -128,7 +128,7 @@ def _draw_hospitals(axes: Axes, rounds: NDArray[np.int64], history: Mapping[int,
             axes.plot(
                 rounds,
                 values,
-                color=colormaps["tab10"](index),
+                color=colormaps["tab10"]((index + 2) % 10),  # the first two are the left panel's
                 marker="o",
                 markersize=3.5,
                 linewidth=1.4,

@@ -115,7 +115,8 @@ def _title(partition: Partition, drawn: int) -> str:
     count = len(partition.shards)
     which = f"the {drawn} largest of {count} hospitals" if drawn < count else f"{count} hospitals"
     digest = partition.digest.hex()[:12]
-    return f"Who holds what: {which}, scheme {partition.scheme}{alpha}, seed {partition.seed}, manifest {digest}…"
+    scheme = f"scheme {partition.scheme}{alpha}, seed {partition.seed}"
+    return f"Who holds what: {which}, {scheme}, manifest {digest}…"
 
 
 def _draw_amounts(axes: Axes, images: NDArray[np.int64]) -> None:

@@ -82,8 +82,9 @@ def _opening(config: Config, records: tuple[RoundRecord, ...]) -> str:
     training = config.training
     done, asked = len(records), config.federation.total_rounds
     state = "" if done == asked else " (unfinished: the same command continues it)"
+    last = "; in the last, only BatchNorm's statistics move" if config.federation.calibrate else ""
     facts = [
-        f"rounds: {done} of {asked}{state}, {count(training.local_epochs, 'local epoch')} each",
+        f"rounds: {done} of {asked}{state}, {count(training.local_epochs, 'local epoch')} each{last}",
         f"partition of the patients: {config.partition.scheme}",
         f"model: {config.model.name}, {config.data.size} px, seed {config.seed}",
         f"computed on {training.device} in {training.precision}, {training.memory_format}, "
