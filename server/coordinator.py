@@ -77,12 +77,12 @@ class Coordinator:
             join_timeout=config.federation.join_timeout,
             timeout=config.federation.round_timeout,
         )
-        if len(members) < config.federation.min_hospitals:
+        first = ledger.last_finalized + 1
+        if first <= config.federation.total_rounds and len(members) < config.federation.min_hospitals:
             raise QuorumError(
                 f"{len(members)} hospitals are registered, but federation.min_hospitals is "
                 f"{config.federation.min_hospitals}: no round can succeed; none was opened."
             )
-        first = ledger.last_finalized + 1
         self.observer(
             FederationStarted(
                 hospitals={m.address: m.name for m in members.values()},

@@ -238,15 +238,18 @@ class RunDirectory:
             raise StoreError(f"{self.metrics_path}: cannot be written: {error}") from None
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The rounds' lines in order; a last line cut short by a crash is left out."""
+        """The rounds' lines in order, up to one that is none: a crash cuts the last one short."""
         if not self.metrics_path.exists():
             return []
         lines = []
         for text in self.metrics_path.read_bytes().splitlines():
             try:
-                lines.append(json_text.parse(text))
+                line = json_text.parse(text)
             except ValueError:
                 break
+            if not isinstance(line, dict) or type(line.get("round")) is not int:
+                break
+            lines.append(line)
         return lines
 
     def rewrite_metrics(self, lines: Iterable[Mapping[str, Any]]) -> None:

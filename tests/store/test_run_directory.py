@@ -97,6 +97,8 @@ def test_metrics_lines_are_kept_up_to_the_one_that_a_crash_cut_short(run: RunDir
     assert run.read_metrics() == [{"round": 1}, {"round": 2}]
     run.rewrite_metrics([{"round": 1}])
     assert run.read_metrics() == [{"round": 1}]
+    run.metrics_path.write_text('{"round": 1}\n{"rounds": 2}\n{"round": 3}\n')
+    assert run.read_metrics() == [{"round": 1}]
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
