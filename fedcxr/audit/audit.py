@@ -143,7 +143,8 @@ class _Audit:
         for number in sorted(lines.keys() - set(range(1, last + 1))):
             report.find(run.metrics_path.name, f"rounds 1 to {last}", f"a line of round {number}")
         if lines:
-            report.notes.append("metrics.jsonl: scores, times, bytes and gas are the coordinator's own word")
+            whose = "scores, times, bytes and gas are the coordinator's own word"
+            report.notes.append(f"metrics.jsonl, summary.md: {whose}")
         self._check_history(last)
         self._check_refusals(last)
         self._check_partition(evidence)
