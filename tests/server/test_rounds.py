@@ -317,11 +317,19 @@ def test_metrics_that_no_hospital_can_have_are_refused_before_anything_is_submit
     assert not recorder.of(RoundFinalized)
 
 
-def test_more_hospitals_than_there_are_cannot_be_asked_for(small_config: Config, tmp_path: Path) -> None:
-    config = small_config.with_changes({"federation.min_hospitals": 4})
+def test_no_round_is_opened_when_too_few_hospitals_came(small_config: Config, tmp_path: Path) -> None:
+    away = ClientApp()
+
+    @away.query("register")
+    def register(message: Message, context: Context) -> Message:
+        if context.node_config["partition-id"] == 1:
+            raise RuntimeError("no data")
+        return client_module.register(message, context)
+
+    config = small_config.with_changes({"federation.min_hospitals": 3})
     recorder = Recorder()
-    with pytest.raises(QuorumError, match=r"3 hospitals are registered, but federation\.min_hospitals is 4"):
-        run_federation(config, tmp_path / "run", observer=recorder)
+    with pytest.raises(QuorumError, match=r"2 hospitals are registered, but federation\.min_hospitals is 3"):
+        run_federation(config, tmp_path / "run", observer=recorder, client=away)
     assert not recorder.of(RoundOpened)
 
 
