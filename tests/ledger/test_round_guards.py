@@ -244,7 +244,7 @@ def test_a_refusal_is_on_record_under_the_hospitals_signature_only(opened: Party
     forged = sign(opened.coordinator, refusal, opened.ledger.domain)
     assert rejected(lambda: opened.ledger.refuse(refusal, forged)) == "BadSignature"
     opened.ledger.refuse(refusal, sign(hospital, refusal, opened.ledger.domain))
-    assert opened.ledger.refusals(1) == {hospital.address: b"S" * 32}
+    assert opened.ledger.refusals(1) == {hospital.address: [b"S" * 32]}
     assert opened.ledger.refusals(2) == {}
     stranger = replace(refusal, hospital=account(777).address)
     signature = sign(account(777), stranger, opened.ledger.domain)
