@@ -15,7 +15,7 @@ import os
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from fedcxr import json_text
 from fedcxr.errors import FederationError, StoreError
@@ -94,9 +94,20 @@ class HospitalDisk:
         """
         path = self.root / address / "journal.jsonl"
         try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
+            with path.open("ab+") as file:
+                _cut_to_whole_lines(file)
+                file.write(json.dumps(entry).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             raise StoreError(f"{path}: the journal cannot be written: {error.strerror}.") from None
+
+
+def _cut_to_whole_lines(file: BinaryIO) -> None:
+    """Take away a line that a crash cut short: it was never sent, and the next must not join it."""
+    if file.seek(0, os.SEEK_END) == 0:
+        return
+    file.seek(-1, os.SEEK_END)
+    if file.read(1) != b"\n":
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)

@@ -25,14 +25,17 @@ def check_journal(path: Path, ledger: FederationViews, report: AuditReport) -> N
     """Hold a journal against the ledger.
 
     A refusal that the ledger lacks is a finding. An update that it lacks is a note: it may have come late.
+    So is a last line that a crash cut short: what it would have said never left the hospital.
 
     Raises:
         StoreError: the file cannot be read.
     """
     try:
-        lines = path.read_bytes().splitlines()
+        *lines, rest = path.read_bytes().split(b"\n")
     except OSError as error:
         raise StoreError(f"{path}: the journal cannot be read: {error.strerror}.") from None
+    if rest:
+        report.notes.append(f"{path} line {len(lines) + 1}: cut short")
     hospitals = {hospital.address for hospital in ledger.hospitals()}
     for number, text in enumerate(lines, start=1):
         where = f"{path} line {number}"

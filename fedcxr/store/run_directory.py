@@ -102,6 +102,8 @@ class RunDirectory:
 
     def forget(self) -> None:
         """Remove what a configuration has made, up to the moment that the federation is founded."""
+        if not self.root.is_dir():
+            return
         made = ("config.toml", "partition.json", "partition.png", "layout.json")
         for path in (*(self.root / name for name in made), self.model(0)):
             path.unlink(missing_ok=True)

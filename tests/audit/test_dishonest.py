@@ -243,6 +243,11 @@ def test_an_update_that_never_came_to_the_contract_is_noted_from_the_journal(
     assert report.proven
     (note,) = (said for said in report.notes if "never came" in said)
     assert lost[0] in note
+    with journals[0].open("ab") as file:
+        file.write(b'{"kind": "ref')  # the hospital was killed
+    cut = audit(run, [key], journals=journals)
+    assert cut.proven
+    assert any(said.endswith("cut short") for said in cut.notes)
     with pytest.raises(StoreError, match="journal cannot be read"):
         audit(run, [key], journals=[tmp_path / "none"])
 
