@@ -120,11 +120,13 @@ def test_the_file_is_never_written(recorded: Recorded, copy: Path) -> None:
 
 @pytest.mark.parametrize("change", ["edited", "deleted", "emptied"])
 def test_any_row_that_is_changed_is_named(recorded: Recorded, copy: Path, change: str) -> None:
-    for keys in batches(recorded.rows):
+    for sample in batches(recorded.rows):
+        # One row is empty, the code of an account that has none: it cannot be emptied.
+        keys = [key for key in sample if recorded.rows[key] or change != "emptied"]
         for key in keys:
             value = recorded.rows[key]
-            other = {"edited": value[:-1] + bytes([value[-1] ^ 1]), "deleted": None, "emptied": b""}[change]
-            write(copy, {key: other})
+            edited = value[:-1] + bytes([value[-1] ^ 1]) if value else b"\x01"
+            write(copy, {key: {"edited": edited, "deleted": None, "emptied": b""}[change]})
         found = {finding.where for finding in findings(copy)}
         assert {f"ledger.sqlite row {name_of(key)}" for key in keys} <= found
         shutil.copyfile(recorded.path, copy)
