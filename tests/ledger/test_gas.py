@@ -7,7 +7,7 @@ from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.evm import GAS_LIMIT
 
 
-@pytest.mark.parametrize("count", [64, pytest.param(256, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [64, pytest.param(255, marks=pytest.mark.slow)])
 def test_a_whole_round_fits(chain: EmbeddedChain, count: int) -> None:
     party = Party.found(chain, [100 + i for i in range(count)])
     party.open()

@@ -271,7 +271,7 @@ def test_a_chain_that_goes_away_is_a_chain_error(party: Party) -> None:
     for question in (
         lambda: remote.model_digest,
         lambda: remote.round(1),
-        remote.hospitals,
+        remote.members,
         remote.code_difference,
         lambda: remote.domain,
         lambda: FederationLedger.attach(remote._w3, party.ledger.address),
