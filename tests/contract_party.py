@@ -1,4 +1,4 @@
-"""A federation of four on a chain in memory: its contract, its keys, and what its hospitals sign."""
+"""A federation of four on a chain of this process: its contract, its keys, and what its hospitals sign."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
 
+from fedcxr.ledger.anvil_chain import AnvilChain
 from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.protocol import RoundView
@@ -15,6 +16,7 @@ from fedcxr.ledger.signing import Domain, Registration, SignedSubmission, Submis
 
 FEDERATION = b"F" * 32
 GENESIS = b"G" * 32
+LocalChain = EmbeddedChain | AnvilChain
 SAMPLES = (100, 50, 7)
 ENVELOPE_KEY = b"envelope key"
 
@@ -47,7 +49,7 @@ def deploy(
 class Party:
     """One contract, and who acts on it; ``outsider`` is registered, but never asked."""
 
-    chain: EmbeddedChain
+    chain: LocalChain
     ledger: FederationLedger
     coordinator: LocalAccount
     hospitals: list[LocalAccount]
@@ -55,7 +57,7 @@ class Party:
 
     @classmethod
     def found(
-        cls, chain: EmbeddedChain, samples: Sequence[int] = SAMPLES, weighting: str = "samples"
+        cls, chain: LocalChain, samples: Sequence[int] = SAMPLES, weighting: str = "samples"
     ) -> "Party":
         coordinator = account(1)
         chain.fund(coordinator.address)
@@ -135,6 +137,9 @@ class Party:
 
     def travel(self, seconds: int) -> None:
         """Let chain time pass."""
+        if isinstance(self.chain, AnvilChain):
+            self.chain.travel(seconds)
+            return
         tester = self.chain.provider.ethereum_tester
         tester.time_travel(self.chain.w3.eth.get_block("latest")["timestamp"] + seconds)
         self.chain.db.commit()

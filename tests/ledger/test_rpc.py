@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from contract_party import Party, account
+from contract_party import LocalChain, Party, account
 from web3 import HTTPProvider, Web3
 from web3.exceptions import ContractCustomError
 
@@ -21,7 +21,7 @@ from fedcxr.ledger.rpc import RpcServer, connect
 
 
 @pytest.fixture
-def server(chain: EmbeddedChain) -> Iterator[RpcServer]:
+def server(chain: LocalChain) -> Iterator[RpcServer]:
     server = RpcServer(chain)
     yield server
     server.close()
@@ -241,7 +241,7 @@ def test_many_clients_at_once(opened: Party, server: RpcServer) -> None:
     assert len(opened.ledger.round(1).accepted) == 3
 
 
-def test_closing_frees_the_port_and_hangs_up(chain: EmbeddedChain) -> None:
+def test_closing_frees_the_port_and_hangs_up(chain: LocalChain) -> None:
     before = threading.active_count()
     server = RpcServer(chain)
     host, port = address_of(server)

@@ -40,7 +40,7 @@ def beside(party: Party) -> UnrecordedLedger:
 @settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_verdicts_are_the_contracts_on_any_sequence(
-    chain: EmbeddedChain, steps: list[tuple[list[tuple[int, dict[str, object]]], str]]
+    chain: LocalChain, steps: list[tuple[list[tuple[int, dict[str, object]]], str]]
 ) -> None:
     party = Party.found(chain)
     ledger = beside(party)
