@@ -8,6 +8,7 @@ under the next.
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
 from collections import deque
@@ -27,6 +28,7 @@ from fedcxr.ledger.patience import FEE_BUMP, Patience
 logger = logging.getLogger(__name__)
 _SLOWEST_POLL = 0.5  # seconds
 _REMEMBERED = 64  # sent transactions that can be sent again after a reorganisation
+_OWN_GAS = 4096  # more than asked for, at most; what is not used is not paid
 _PLACES = 50  # nonces that are tried when other processes take them
 # What nodes say (geth, Besu, Nethermind, anvil, and the embedded chain), in lower case.
 _KNOWN = ("already known", "already imported", "known transaction", "alreadyknown")
@@ -93,6 +95,8 @@ class Sender:
         self._lock = threading.Lock()
         self._on_their_way: set[int] = set()  # nonces
         self._sent: deque[_Outgoing] = deque(maxlen=_REMEMBERED)
+        # Two processes that say the same under one nonce would else sign the same bytes: one transaction.
+        self._own_gas = secrets.randbelow(_OWN_GAS)
         self._chain_id: int | None = None
         self._first_genesis = b""
 
@@ -301,6 +305,7 @@ class Sender:
         content: dict[str, Any] = {
             k: v for k, v in outgoing.content.items() if k not in ("maxFeePerGas", "maxPriorityFeePerGas")
         }
+        content["gas"] += self._own_gas
         signed = self._account.sign_transaction(
             {**content, "nonce": outgoing.nonce, **outgoing.fees.fields()}
         )

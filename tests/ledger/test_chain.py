@@ -173,8 +173,8 @@ def test_a_bad_transaction_leaves_the_chain_as_it_was(party: Party) -> None:
     w3 = party.chain.w3
     head = w3.eth.block_number
     bad = {"to": account(2).address, "value": 1, "gas": 21_000, "gasPrice": 10**10, "chainId": 1337}
-    nonces = (0, 10_000) if isinstance(party.chain, EmbeddedChain) else (0,)  # a node keeps those of the future
-    for nonce in nonces:
+    # Used; of the future, which a node would keep in its pool.
+    for nonce in (0, 10_000) if isinstance(party.chain, EmbeddedChain) else (0,):
         raw = party.coordinator.sign_transaction({**bad, "nonce": nonce}).raw_transaction
         answer = party.chain.provider.make_request(
             "eth_sendRawTransaction", ["0x" + raw.hex().removeprefix("0x")]

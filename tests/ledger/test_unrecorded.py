@@ -3,12 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from contract_party import FEDERATION, GENESIS, Party, account, registration
+from contract_party import FEDERATION, GENESIS, LocalChain, Party, account, registration
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedcxr.errors import ContractRejectedError, LedgerError
-from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.signing import SignedSubmission, Submission, sign
 from fedcxr.ledger.unrecorded import UnrecordedLedger
 
