@@ -30,6 +30,7 @@ from fedcxr.ledger.patience import Patience
 from fedcxr.ledger.transaction import translated
 
 logger = logging.getLogger(__name__)
+_REVIVALS = 5  # attempts, of an anvil that dies while it is rebuilt
 _ENDS = 1.0  # seconds between a connection that breaks and its process's end
 
 
@@ -69,7 +70,7 @@ class AnvilChain:
         self._rejected = _result(None)
         self._journal = Journal(path, Beginning(chain_id, int(time.time()), GAS_LIMIT))
         try:
-            self._begin()
+            translated(self._begin)
         except BaseException:
             self._journal.close()
             raise
@@ -185,6 +186,7 @@ class AnvilChain:
 
         Raises:
             ChainError: its blocks are not those that the journal was written over.
+            ConnectionError: it died meanwhile.
         """
         self._anvil = Anvil(self._binary, self._journal.beginning)
         self._direct = PatientProvider(self._anvil.url, self._once)
@@ -203,9 +205,6 @@ class AnvilChain:
                         raise ChainError(f"the journal cannot be replayed: {response['error']}")  # noqa: TRY301
                     self._rejected = response
                     self._journal.take_back()
-        except OSError as error:
-            self._anvil.close()
-            raise ChainError(f"anvil died while its chain was rebuilt: {error}") from None
         except BaseException:
             self._anvil.close()
             raise
@@ -224,8 +223,15 @@ class AnvilChain:
                 if not self._anvil.has_ended(_ENDS):
                     return False
                 logger.warning("anvil has died; it is started again from its journal")
-                self._anvil.close()
-                self._begin()
+                for attempt in range(_REVIVALS):
+                    self._anvil.close()
+                    try:
+                        self._begin()
+                    except OSError as error:
+                        if attempt == _REVIVALS - 1:
+                            raise ChainError(f"anvil dies while its chain is rebuilt: {error}") from None
+                    else:
+                        break
             return True
 
     def _make_blocks(self) -> None:

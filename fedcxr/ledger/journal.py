@@ -66,7 +66,7 @@ class Journal:
         self.beginning = beginning
         self._file: int | None = None
         self._end = 0  # of the file
-        self._ends: list[int] = []  # of the file before each line since it was opened
+        self._ends: list[int] = []  # of the file before each line
         if path is None:
             return
         try:
@@ -92,7 +92,8 @@ class Journal:
         """Forget the last step: the chain refused it, and is as it was."""
         self.steps.pop()
         if self._file is not None:
-            os.ftruncate(self._file, self._ends.pop())
+            self._end = self._ends.pop()
+            os.ftruncate(self._file, self._end)
 
     def close(self) -> None:
         """Give the file back."""
@@ -108,8 +109,10 @@ class Journal:
             raise ChainError(f"{path}: the chain is in use by another process.") from None
         data = path.read_bytes()
         whole = data.rfind(b"\n") + 1
-        lines = data[:whole].splitlines()
-        self._end = whole
+        lines = data[:whole].splitlines(keepends=True)
+        for line in lines:
+            self._ends.append(self._end)
+            self._end += len(line)
         if whole < len(data):  # a line that a crash cut short was never acted upon
             os.ftruncate(self._file, whole)
         if not lines:
