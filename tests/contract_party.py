@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
+from web3.types import TxParams, TxReceipt, Wei
 
 from fedcxr.ledger.anvil_chain import AnvilChain
 from fedcxr.ledger.chain import EmbeddedChain
@@ -134,6 +135,11 @@ class Party:
         assert all(verdict.accepted for verdict in self.ledger.submit(batch))
         self.finalize(self.addresses)
         return batch
+
+    def create(self, code: bytes) -> TxReceipt:
+        """Run initialisation code of any kind; the receipt names what it made."""
+        creation: TxParams = {"data": code, "value": Wei(0), "gas": 10_000_000}
+        return self.chain.w3.sender(self.coordinator).deliver(creation)
 
     def travel(self, seconds: int) -> None:
         """Let chain time pass."""

@@ -78,7 +78,7 @@ HINTS = {
     "artifact here?",
     "UnknownSeats": "Some of these seats belong to no active hospital.",
     "UpdatesAreSealed": "Only open updates can be added on the chain; this federation's are encrypted.",
-    "ValidationOver": "The time for verdicts is over.",
+    "ValidationOver": "The time for verdicts is over: this one came too late to count.",
     "WrongAttempt": "Signed for another attempt at this round: the round was aborted and opened again "
     "meanwhile.",
     "WrongBase": "The model started from is not the one that the contract holds: look for a second "

@@ -1,27 +1,12 @@
 """One chain in memory a module, embedded and anvil in turn; one contract a test."""
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from contract_party import LocalChain, Party
 
-from fedcxr.errors import ChainError
-from fedcxr.ledger.anvil import find_anvil
 from fedcxr.ledger.anvil_chain import AnvilChain
 from fedcxr.ledger.chain import EmbeddedChain
-
-
-@pytest.fixture(scope="session")
-def anvil_binary() -> Path:
-    """The anvil that npm installed."""
-    try:
-        return find_anvil()
-    except ChainError as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module", params=["embedded", "anvil"])
