@@ -18,7 +18,7 @@ HOME = Path("runs/chain")
 
 
 @chain_app.command("up")
-def chain_up(
+def chain_up(  # noqa: PLR0917 (the command line calls it)
     home: Home = HOME,
     port: Annotated[int, typer.Option(min=0, max=65535, help="To listen at; 0: any free one.")] = 8545,
     host: Annotated[
@@ -69,8 +69,6 @@ def chain_status(
         facts = found.facts
         blocks = f"a block every {facts.block_time:g} s" if facts.block_time else "a block a transaction"
         typer.echo(f"chain {facts.chain_id} at {facts.url}, process {facts.pid}, {blocks}")
-        typer.echo(
-            f"block {found.block:,}, journal {found.journal_bytes:,} bytes, first block {found.genesis}"
-        )
+        typer.echo(f"block {found.block:,}, journal {found.journal_bytes:,} bytes, genesis {found.genesis}")
     if found is None:
         raise typer.Exit(1)
