@@ -6,9 +6,10 @@ from fedcxr.cli import (  # registered by being imported
     contracts,
     data,
     demo,
+    ledger,
     predict,
     simulate,
 )
 from fedcxr.cli.app import main
 
-__all__ = ["audit", "bench", "contracts", "data", "demo", "main", "predict", "simulate"]
+__all__ = ["audit", "bench", "contracts", "data", "demo", "ledger", "main", "predict", "simulate"]
