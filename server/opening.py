@@ -7,6 +7,8 @@ import hashlib
 from fedcxr.config import Config
 from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
+from fedcxr.ledger.court import DisputeCourt
+from fedcxr.ledger.founding import Founding, rules
 from fedcxr.ledger.protocol import Ledger
 from fedcxr.ledger.unrecorded import UnrecordedLedger
 from fedcxr.models.registry import create_model
@@ -62,21 +64,24 @@ def open_ledger(run: RunDirectory, layout: Layout, chain: EmbeddedChain | None) 
     if chain is None:
         run.write_facts(LedgerFacts(federation.hex(), 0, ""))
         return UnrecordedLedger(
-            federation=federation, genesis_digest=genesis_digest, weighting=config.federation.weighting
+            federation=federation,
+            genesis_digest=genesis_digest,
+            weighting=config.federation.weighting,
+            min_updates=config.federation.min_hospitals,
         )
     if (run.root / "ledger.json").exists():
         return FederationLedger.attach(chain.w3, run.read_facts().contract, account=identity.account)
     chain.fund(identity.account.address)
-    ledger = FederationLedger.deploy(
-        chain.w3,
-        identity.account,
+    founding = Founding(
         federation=federation,
         layout_digest=layout.digest,
-        config_digest=config.digest(),
         genesis_digest=genesis_digest,
-        weighting=config.federation.weighting,
         coordinator_key=identity.envelope_key.public.data,
         auditor_key=auditor.envelope_key.public.data if auditor else b"",
+        **rules(config, layout.size),
     )
+    ledger = FederationLedger.deploy(chain.w3, identity.account, founding)
+    if config.ledger.bond:
+        DisputeCourt(chain.w3, ledger.court, identity.account).post_bond(config.ledger.bond)
     run.write_facts(LedgerFacts(federation.hex(), config.ledger.chain_id, ledger.address))
     return ledger

@@ -18,7 +18,7 @@ abstract contract Rounds is Membership {
         uint48 deadline; // chain time in seconds after which nothing is accepted
         uint48 validationDeadline; // after which nobody attests; zero before it is closed
         uint64 openedAt; // block
-        uint64 totalSamples; // of the participants
+        uint80 totalSamples; // of the participants: 256 times 2^64 fit
         uint16 participants; // how many
     }
 
@@ -410,7 +410,7 @@ abstract contract Rounds is Membership {
             deadline: deadline,
             validationDeadline: 0,
             openedAt: uint64(block.number),
-            totalSamples: uint64(total), // the sum of counts of images
+            totalSamples: uint80(total), // at most 256 times 2^64
             participants: uint16(seats.length)
         });
         emit RoundOpened(

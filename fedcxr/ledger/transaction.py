@@ -18,7 +18,7 @@ from fedcxr.ledger.artifact import load_artifact
 T = TypeVar("T")
 
 
-def send(w3: Web3, account: LocalAccount, function: Any, *, gas: int) -> TxReceipt:
+def send(w3: Web3, account: LocalAccount, function: Any, *, gas: int, value: int = 0) -> TxReceipt:
     """Sign, send and await one transaction; a revert is asked for its reason.
 
     Raises:
@@ -32,6 +32,7 @@ def send(w3: Web3, account: LocalAccount, function: Any, *, gas: int) -> TxRecei
             {
                 "from": account.address,
                 "nonce": w3.eth.get_transaction_count(account.address),
+                "value": value,
                 "gas": gas,  # estimating costs more than the transaction, and overestimates
                 "maxFeePerGas": 2 * base_fee + 1,
                 "maxPriorityFeePerGas": 1,
@@ -41,7 +42,7 @@ def send(w3: Web3, account: LocalAccount, function: Any, *, gas: int) -> TxRecei
         signed = account.sign_transaction(transaction)
         receipt = w3.eth.wait_for_transaction_receipt(w3.eth.send_raw_transaction(signed.raw_transaction))
         if receipt["status"] != 1:
-            asked = {k: transaction[k] for k in ("from", "to", "data", "gas") if k in transaction}
+            asked = {k: transaction[k] for k in ("from", "to", "data", "gas", "value") if k in transaction}
             w3.eth.call(cast(TxParams, asked))
             raise ChainError(f"the transaction failed with {receipt['gasUsed']:,} of {gas:,} gas used.")
         return receipt
@@ -66,8 +67,9 @@ def translated(call: Callable[[], T]) -> T:
 
 
 def decode_error(data: bytes) -> ContractRejectedError:
-    """A custom error of the contract from its ABI encoding."""
-    for entry in load_artifact().abi:
+    """A custom error of the contract, or of its court, from its ABI encoding."""
+    artifact = load_artifact()
+    for entry in (*artifact.abi, *artifact.court_abi):
         if entry["type"] != "error":
             continue
         types = [field["type"] for field in entry["inputs"]]
