@@ -6,11 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from fedcxr.errors import ChainError
-from fedcxr.ledger.artifact import load_artifact, read_artifact
+from fedcxr.ledger.artifact import load_artifact
 
 if TYPE_CHECKING:
     from fedcxr.ledger.index.abi import Codec
@@ -84,11 +83,8 @@ def decode_reason(data: bytes) -> dict[str, Any]:
 
 
 def _entries(kind: str) -> list[dict[str, Any]]:
-    abi = list(load_artifact().abi)
-    court = files("fedcxr.ledger") / "artifacts" / "DisputeCourt.json"
-    if court.is_file():
-        abi += read_artifact(court).abi
-    return [entry for entry in abi if entry["type"] == kind]
+    artifact = load_artifact()
+    return [entry for entry in (*artifact.abi, *artifact.court_abi) if entry["type"] == kind]
 
 
 @lru_cache(maxsize=1)

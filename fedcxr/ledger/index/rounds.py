@@ -40,7 +40,7 @@ class RoundRecord:
     Attributes:
         number, attempt: 1-based.
         phase: the last that it reached.
-        weights: of the participants, by seat.
+        weights, accounts: of the participants at the opening, by seat.
         accepted: seats; ``counted`` those that validation let through, ``included`` those in the aggregate,
             each None before it is decided.
         excluded: seat to the coordinator's reason.
@@ -59,6 +59,7 @@ class RoundRecord:
     config_digest: bytes
     deadline: int
     weights: dict[int, int]
+    accounts: dict[int, str]
     opened: Moment
     accepted: set[int] = field(default_factory=set)
     closed: Moment | None = None
@@ -136,7 +137,7 @@ def moment(row: sqlite3.Row) -> Moment:
 
 
 def _opened(row: sqlite3.Row) -> RoundRecord:
-    weights = dict(zip(sorted(bits(row["seats"])), json.loads(row["weights"]), strict=True))
+    seats = sorted(bits(row["seats"]))
     return RoundRecord(
         number=row["round"],
         attempt=row["attempt"],
@@ -144,7 +145,8 @@ def _opened(row: sqlite3.Row) -> RoundRecord:
         base=row["baseDigest"],
         config_digest=row["configDigest"],
         deadline=row["deadline"],
-        weights=weights,
+        weights=dict(zip(seats, json.loads(row["weights"]), strict=True)),
+        accounts=dict(zip(seats, json.loads(row["participants"]), strict=True)),
         opened=moment(row),
     )
 

@@ -59,7 +59,6 @@ def member_table(members: Iterable[Member], names: Names) -> Table:
     """A row a seat."""
     rows = []
     for member in members:
-        notes = [change.what for change in member.changes[1:]]
         rows.append(
             (
                 str(member.seat),
@@ -67,7 +66,7 @@ def member_table(members: Iterable[Member], names: Names) -> Table:
                 member.account,
                 ", ".join(member.roles),
                 number(member.samples) if member.samples else NOTHING,
-                member.standing + (f" ({', '.join(notes)})" if notes else ""),
+                member.standing,
                 str(member.joined),
             )
         )

@@ -7,31 +7,27 @@ from collections.abc import Sequence
 from fedcxr.ledger.index.hospital import Part, UpdateRecord
 from fedcxr.ledger.index.members import Member
 from fedcxr.ledger.index.rounds import RoundRecord
-from fedcxr.report.ledger.words import NOTHING, Names, digest, error, gain, number, plain, when
+from fedcxr.report.ledger.words import NOTHING, Names, digest, error, gain, number, plain, span, when
 from fedcxr.report.tables import Table, count
 
 
 def round_table(records: Sequence[RoundRecord], names: Names, notes: tuple[str, ...] = ()) -> Table:
-    """A row an attempt; columns in which nothing would stand are left out."""
-    judged = any(record.committee for record in records)
+    """A row an attempt; the attempts are numbered where there is a second one."""
     repeated = any(record.attempt > 1 for record in records)
     rows = []
     remarks = []
     for record in records:
-        excluded = f" (−{len(record.excluded)})" if record.excluded else ""
         rows.append(
             (
                 str(record.number),
                 *((str(record.attempt),) if repeated else ()),
-                record.phase + ("!" if record.disputes else ""),
-                str(len(record.weights)),
-                str(len(record.accepted)),
+                record.phase,
+                f"{len(record.accepted)} of {len(record.weights)}",
                 str(len(record.rejections)),
-                *((_size(record.counted),) if judged else ()),
-                _size(record.included) + excluded,
+                _included(record),
                 digest(record.model_digest),
-                when(record.opened.time),
-                _ended(record),
+                when(record.opened.time)[:-3],
+                _duration(record),
             )
         )
         remarks += _remarks(record, names)
@@ -41,14 +37,12 @@ def round_table(records: Sequence[RoundRecord], names: Names, notes: tuple[str, 
             "round",
             *(("attempt",) if repeated else ()),
             "phase",
-            "asked",
             "accepted",
             "rejected",
-            *(("counted",) if judged else ()),
             "included",
             "model",
-            "opened (UTC)",
-            "ended",
+            "opened, UTC",
+            "took",
         ),
         rows=tuple(rows),
         notes=(*notes, *remarks),
@@ -151,17 +145,17 @@ def became(part: Part, names: Names) -> str:
     return "; ".join(said)
 
 
-def _size(seats: set[int] | None) -> str:
-    return NOTHING if seats is None else str(len(seats))
+def _included(record: RoundRecord) -> str:
+    """How many of those that count are in the aggregate."""
+    if record.included is None:
+        return NOTHING if record.counted is None else f"– of {len(record.counted)}"
+    return f"{len(record.included)} of {len(record.counted or ())}"
 
 
-def _ended(record: RoundRecord) -> str:
-    """When it was finalized or given up; the time alone where the day is that of the opening."""
+def _duration(record: RoundRecord) -> str:
+    """From its opening to its end."""
     end = record.finalized or record.aborted
-    if end is None:
-        return NOTHING
-    text = when(end.time)
-    return text[11:] if text[:10] == when(record.opened.time)[:10] else text
+    return NOTHING if end is None else span(end.time - record.opened.time)
 
 
 def _remarks(record: RoundRecord, names: Names) -> list[str]:
@@ -172,6 +166,10 @@ def _remarks(record: RoundRecord, names: Names) -> list[str]:
         remarks.append(
             f"{where} was given up by {names(record.aborted_by)}: {plain(record.abort_reason or '')}"
         )
+    remarks += [
+        f"{where} excluded {names(record.accounts.get(seat, ''))}: {plain(reason)}"
+        for seat, reason in record.excluded.items()
+    ]
     if record.disputes:
         remarks.append(f"{where} was disputed: {', '.join(record.disputes)}")
     kinds: dict[str, int] = {}
