@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from fedcxr.ledger.index.hospital import UpdateRecord
     from fedcxr.ledger.index.place import IndexedLedger, Place
+    from fedcxr.ledger.index.rounds import RoundRecord
     from fedcxr.report.ledger.words import Names
 
 commands = typer.Typer(
@@ -45,7 +46,8 @@ def show(run: Run = None, rpc: Rpc = None, contract: Contract = None, as_json: A
     place, names = _place(run, rpc, contract)
     overview, chain_id = _ask(place, lambda ledger: (read_overview(ledger.index), ledger.chain_id))
     if as_json:
-        _print_json({"contract": place.contract, "chain_id": chain_id, **_tree(overview)})
+        facts = {"contract": place.contract, "chain_id": chain_id}
+        typer.echo(_json({**facts, **_tree(overview), "members": overview.members.seats}))
         return
     console = _console()
     _print_lines(console, federation_lines(overview, place.contract, chain_id))
@@ -69,15 +71,13 @@ def rounds(
 
     place, names = _place(run, rpc, contract)
 
-    def question(ledger: IndexedLedger) -> tuple[list[Any], int, Members]:
+    def question(ledger: IndexedLedger) -> tuple[list[RoundRecord], int]:
         first, until, hidden = _range(ledger, last, numbers, as_json)
-        members = Members.of(ledger.index)
-        return read_rounds(ledger.index, members, first, until), hidden, members
+        return read_rounds(ledger.index, Members.of(ledger.index), first, until), hidden
 
-    records, hidden, members = _ask(place, question)
+    records, hidden = _ask(place, question)
     if as_json:
-        accounts = {member.seat: member.account for member in members}
-        _print_json([_with_accounts(_tree(record), accounts) for record in records])
+        typer.echo(_json(records))
         return
     _console().print(round_table(records, names, _earlier(hidden)).rich())
 
@@ -108,7 +108,7 @@ def hospital(
 
     member, parts, hidden = _ask(place, question)
     if as_json:
-        _print_json({**_tree(member), "account": member.account, "rounds": _tree(parts)})
+        typer.echo(_json({**_tree(member), "account": member.account, "rounds": parts}))
         return
     console = _console()
     lines = [
@@ -153,7 +153,7 @@ def update(
     updates = _ask(place, question)
     blobs = [_blob(run, store, each) for each in updates]
     if as_json:
-        _print_json([{**_tree(u), "blob": blob} for u, blob in zip(updates, blobs, strict=True)])
+        typer.echo(_json([{**_tree(u), "blob": blob} for u, blob in zip(updates, blobs, strict=True)]))
         return
     console = _console()
     for each, blob in zip(updates, blobs, strict=True):
@@ -188,8 +188,8 @@ def rewards(
     given, members = _ask(place, question)
     if as_json:
         accounts = {member.seat: member.account for member in members}
-        tree = {**_tree(given), "total": given.total, "exact": given.exact, "agrees": given.agrees}
-        _print_json(_with_accounts(tree, accounts))
+        verdicts = {"total": given.total, "exact": given.exact, "agrees": given.agrees}
+        typer.echo(_json({**_tree(given), **verdicts, "accounts": accounts}))
     elif not given.budget:
         _console().print("This federation gives no credits: it was founded with a budget of 0.")
     else:
@@ -226,10 +226,10 @@ def watch(
             stream = follow(place, interval=interval, progress=progress)
             for item in stream:
                 if isinstance(item, Notice):
-                    text = _json_line({"notice": item.what, "text": item.text}) if as_json else item.text
+                    text = _json({"notice": item.what, "text": item.text}) if as_json else item.text
                     typer.echo(text, err=not as_json)
                     continue
-                line = _json_line(event_fields(item.name, dict(item.row))) if as_json else None
+                line = _json(event_fields(item.name, dict(item.row))) if as_json else None
                 if not as_json:
                     names = _names(run)
                     line = event_line(item.name, dict(item.row), names)
@@ -356,36 +356,23 @@ def _blob(run: Path | None, store: str | None, record: UpdateRecord) -> dict[str
     return {"found": True, "size": size, "text": f"in the store, {size:,} bytes{fits}"}
 
 
-def _tree(value: Any) -> Any:
-    """A record as plain lists and dicts."""
-    from dataclasses import fields, is_dataclass
+def _tree(record: Any) -> dict[str, Any]:
+    """A record's fields; what is in them, :func:`_json` opens."""
+    from dataclasses import fields
 
-    if is_dataclass(value):
-        return {field.name: _tree(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, dict):
-        return {key: _tree(item) for key, item in value.items()}
-    if isinstance(value, set):
-        return sorted(value)
-    if isinstance(value, list | tuple):
-        return [_tree(item) for item in value]
-    return value.hex() if isinstance(value, bytes) else value
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
-def _with_accounts(tree: dict[str, Any], accounts: dict[int, str]) -> dict[str, Any]:
-    """Seats are the contract's; machines are told whose they are."""
-    return {**tree, "accounts": accounts}
-
-
-def _print_json(tree: Any) -> None:
+def _json(tree: Any) -> str:
     import json
+    from dataclasses import is_dataclass
 
-    typer.echo(json.dumps(tree, indent=2))
+    def plain(value: Any) -> Any:
+        if is_dataclass(value):
+            return _tree(value)
+        return value.hex() if isinstance(value, bytes) else sorted(value)
 
-
-def _json_line(tree: dict[str, Any]) -> str:
-    import json
-
-    return json.dumps(_tree(tree))
+    return json.dumps(tree, default=plain)
 
 
 def _console() -> Console:

@@ -12,14 +12,10 @@ from urllib.parse import unquote, urlsplit
 
 from fedcxr import json_text
 from fedcxr.errors import ChainError
-from fedcxr.ledger.index.source import Block, Log, MovedError
+from fedcxr.ledger.index.source import Block, Log, MovedError, RefusedError
 
 _TIMEOUT = 30.0  # seconds
 _TRIES = 3
-
-
-class RefusedError(ChainError):
-    """The endpoint answered, with an error: what was asked may have been too much."""
 
 
 class Endpoint:
@@ -72,8 +68,7 @@ class Endpoint:
     def chain_id(self) -> int:
         return int(self.ask("eth_chainId"), 16)
 
-    def has_code(self, address: str) -> bool:
-        """Whether there is a contract at an address."""
+    def may_hold(self, address: str) -> bool:
         return len(str(self.ask("eth_getCode", address, "latest"))) > 2
 
     def mark(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import mmap
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -174,7 +175,7 @@ class IndexFile:
             execute("BEGIN")
             tables = [row[0] for row in execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
             if tables and self.path is not None:
-                broken = seal.difference(self._connection.serialize())
+                broken = _broken(self.path)
                 if broken is not None:
                     raise DamagedError(broken)
             execute("COMMIT")
@@ -222,6 +223,16 @@ def _sound(path: Path | None = None) -> Iterator[None]:
         raise StoreError(f"{path or 'the index'}: {error}.") from None
     except sqlite3.DatabaseError as error:
         raise DamagedError(str(error)) from None
+
+
+def _broken(path: Path) -> str | None:
+    """What the seal says. The file stays open till then: to close it would give up SQLite's lock."""
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+        memoryview(mapped) as data,
+    ):
+        return seal.difference(data)
 
 
 def _wants_attempt(name: str) -> bool:

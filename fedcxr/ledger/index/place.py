@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from fedcxr.errors import ChainError, LedgerError, StoreError
-from fedcxr.ledger.index.endpoint import Endpoint
 from fedcxr.ledger.index.index_file import DamagedError, IndexFile
 from fedcxr.ledger.index.rest import ChainAtRest
 from fedcxr.ledger.index.scan import Progress, Scan, scan
@@ -114,6 +113,8 @@ def connect(place: Place) -> tuple[Source, int]:
         ChainError: it does not answer, is another chain, or is not there.
     """
     for url in _urls(place):
+        from fedcxr.ledger.index.endpoint import Endpoint
+
         endpoint = Endpoint(url, tries=3 if place.url else 1)
         try:
             chain_id = endpoint.chain_id()
@@ -183,8 +184,8 @@ def _ready(place: Place, source: Source, chain_id: int, progress: Progress, say:
 
 
 def _scanned(index: IndexFile, source: Source, place: Place, chain_id: int, progress: Progress) -> Scan:
-    if index.scanned is None and isinstance(source, Endpoint) and not source.has_code(place.contract):
-        raise LedgerError(f"no contract at {place.contract} on chain {chain_id} of {source.name}.")
+    if index.scanned is None and not source.may_hold(place.contract):
+        raise LedgerError(f"no contract at {place.contract} on chain {chain_id}.")
     try:
         return scan(index, source, place.contract, progress)
     except StoreError as error:

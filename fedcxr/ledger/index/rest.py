@@ -46,6 +46,9 @@ class ChainAtRest:
             raise ChainError(f"{self._path}: cannot be read: {error.strerror}.") from None
         return f"{facts.st_size}:{facts.st_mtime_ns}:{header.hex()}"
 
+    def may_hold(self, address: str) -> bool:
+        return True  # to know costs as much as to read
+
     def head(self) -> Block:
         return self._read(lambda rows: rows.head())
 

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fedcxr.errors import ChainError, LedgerError
-from fedcxr.ledger.index.endpoint import RefusedError
 from fedcxr.ledger.index.events import Event, decode
 from fedcxr.ledger.index.index_file import IndexFile
-from fedcxr.ledger.index.source import Block, MovedError, Source
+from fedcxr.ledger.index.source import Block, MovedError, RefusedError, Source
 
 Progress = Callable[[int, int], None]
 _PAGE, _SMALLEST, _LARGEST = 64, 1, 65_536  # blocks that are asked for at once: at first, at least, at most

@@ -6,6 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
+from fedcxr.errors import ChainError
+
 
 @dataclass(frozen=True)
 class Block:
@@ -34,6 +36,10 @@ class Log:
     transaction: bytes
 
 
+class RefusedError(ChainError):
+    """The chain answered, with an error: what was asked may have been too much."""
+
+
 class MovedError(Exception):
     """The chain was reorganised while it was read: what was read does not fit together."""
 
@@ -43,6 +49,10 @@ class Source(Protocol):
 
     def mark(self) -> str:
         """Something cheap that is another whenever the chain may have moved."""
+        ...
+
+    def may_hold(self, address: str) -> bool:
+        """False where there is certainly no contract at an address."""
         ...
 
     def head(self) -> Block: ...

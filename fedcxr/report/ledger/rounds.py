@@ -12,39 +12,27 @@ from fedcxr.report.tables import Table, count
 
 
 def round_table(records: Sequence[RoundRecord], names: Names, notes: tuple[str, ...] = ()) -> Table:
-    """A row an attempt; the attempts are numbered where there is a second one."""
-    repeated = any(record.attempt > 1 for record in records)
-    rows = []
-    remarks = []
-    for record in records:
-        rows.append(
-            (
-                str(record.number),
-                *((str(record.attempt),) if repeated else ()),
-                record.phase,
-                f"{len(record.accepted)} of {len(record.weights)}",
-                str(len(record.rejections)),
-                _included(record),
-                digest(record.model_digest),
-                when(record.opened.time)[:-3],
-                _duration(record),
-            )
+    """A row an attempt; rejections have a column where there are any."""
+    rejected = any(record.rejections for record in records)
+    rows = tuple(
+        (
+            _title(record.number, record.attempt),
+            record.phase,
+            f"{len(record.accepted)} of {len(record.weights)}",
+            *((str(len(record.rejections)),) if rejected else ()),
+            _included(record),
+            digest(record.model_digest),
+            when(record.opened.time)[:-3],
+            _duration(record),
         )
-        remarks += _remarks(record, names)
+        for record in records
+    )
+    remarks = [remark for record in records for remark in _remarks(record, names)]
+    columns = ("included", "model", "opened, UTC", "took")
     return Table(
         title="Rounds",
-        header=(
-            "round",
-            *(("attempt",) if repeated else ()),
-            "phase",
-            "accepted",
-            "rejected",
-            "included",
-            "model",
-            "opened, UTC",
-            "took",
-        ),
-        rows=tuple(rows),
+        header=("round", "phase", "accepted", *(("rejected",) if rejected else ()), *columns),
+        rows=rows,
         notes=(*notes, *remarks),
     )
 
@@ -64,7 +52,7 @@ def part_table(parts: Sequence[Part], names: Names, notes: tuple[str, ...] = ())
         ),
         rows=tuple(
             (
-                f"{part.round}" + (f", attempt {part.attempt}" if part.attempt > 1 else ""),
+                _title(part.round, part.attempt),
                 became(part, names),
                 number(part.weight),
                 number(part.samples),
@@ -145,6 +133,11 @@ def became(part: Part, names: Names) -> str:
     return "; ".join(said)
 
 
+def _title(number: int, attempt: int) -> str:
+    """``3``, and where it was opened again ``3, attempt 2``."""
+    return f"{number}, attempt {attempt}" if attempt > 1 else str(number)
+
+
 def _included(record: RoundRecord) -> str:
     """How many of those that count are in the aggregate."""
     if record.included is None:
@@ -160,7 +153,7 @@ def _duration(record: RoundRecord) -> str:
 
 def _remarks(record: RoundRecord, names: Names) -> list[str]:
     """What a row has no room for."""
-    where = f"round {record.number}" + (f", attempt {record.attempt}" if record.attempt > 1 else "")
+    where = f"round {_title(record.number, record.attempt)}"
     remarks = []
     if record.aborted_by is not None:
         remarks.append(
