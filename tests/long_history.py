@@ -15,7 +15,7 @@ from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from eth_abi.abi import encode
+from eth_abi.abi import decode, encode
 from eth_utils.abi import event_abi_to_log_topic
 from eth_utils.address import to_checksum_address
 
@@ -173,6 +173,7 @@ class Node:
         asked: how often each method was.
         broken: what is answered instead, as status and body.
         largest: blocks of eth_getLogs that are not too many.
+        forged_credits: what the contract says of its sums, instead of those of its events.
     """
 
     history: History
@@ -180,6 +181,7 @@ class Node:
     asked: dict[str, int] = field(default_factory=dict)
     broken: tuple[int, bytes] | None = None
     largest: int = 10**9
+    forged_credits: list[int] | None = None
 
     def answer(self, method: str, params: list[Any]) -> dict[str, Any]:
         self.asked[method] = self.asked.get(method, 0) + 1
@@ -222,8 +224,8 @@ class Node:
         }
 
     def _credits(self) -> bytes:
-        from eth_abi.abi import decode
-
+        if self.forged_credits is not None:
+            return encode(["uint256[]"], [self.forged_credits])
         sums: dict[int, int] = {}
         topic = _events()["RewardsSettled"][0]
         for topics, data in (log for block in self.history.logs for log in block):

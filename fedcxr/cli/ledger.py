@@ -220,7 +220,6 @@ def watch(
     from fedcxr.report.ledger.watch import event_fields, event_line
 
     place, names = _place(run, rpc, contract)
-    typer.echo(f"watching {place.contract}; Ctrl-C ends", err=True)
     try:
         with bar("read the chain", "blocks") as progress:
             stream = follow(place, interval=interval, progress=progress)

@@ -25,9 +25,9 @@ class Seen:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something else than an event: the chain does not answer, answers again, or took blocks back."""
+    """No event: from where it is watched, or the chain does not answer, answers again, took blocks back."""
 
-    what: Literal["away", "back", "reorganised"]
+    what: Literal["begun", "away", "back", "reorganised"]
     text: str
 
 
@@ -58,7 +58,9 @@ def follow(
                         yield Notice("reorganised", rewound_text(done.rewound))
                         seen = done.rewound
                     head = _head(ledger)
-                    if seen is not None:
+                    if seen is None:
+                        yield Notice("begun", f"watching {place.contract} after block {head:,}.")
+                    else:
                         for name, row in ledger.index.after(seen):
                             yield Seen(name, row)
                     seen = head
