@@ -1,4 +1,4 @@
-"""A thousand rounds of fifty hospitals: how long the first scan takes, and that later answers take no second."""
+"""A thousand rounds of fifty hospitals: what the first scan takes, and that later answers take no second."""
 
 from __future__ import annotations
 
