@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fedcxr.ledger.index.index_file import IndexFile
 from fedcxr.ledger.index.members import Members
-from fedcxr.ledger.index.rounds import bits
+from fedcxr.ledger.index.rounds import seats_of
 from fedcxr.ledger.index.source import Block, Source
 
 
@@ -58,7 +58,7 @@ def read_rewards(index: IndexFile, members: Members, source: Source, contract: s
     """
     founding = json.loads(index.select("FederationCreated")[0]["founding"])
     by_round = {
-        row["round"]: dict(zip(sorted(bits(row["included"])), json.loads(row["credits"]), strict=True))
+        row["round"]: dict(zip(seats_of(row["included"]), json.loads(row["credits"]), strict=True))
         for row in index.select("RewardsSettled")
     }
     totals = {member.seat: 0 for member in members}

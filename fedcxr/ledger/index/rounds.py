@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 from fedcxr.ledger.index.index_file import IndexFile
@@ -105,19 +106,23 @@ def read_rounds(
     for record, row in each("SubmissionsCommitted"):
         record.submissions_root, record.list_root = row["submissionsRoot"], row["listRoot"]
     for record, row in each("RoundClosed"):
-        record.phase, record.closed, record.accepted = "closed", moment(row), bits(row["accepted"])
+        record.phase, record.closed, record.accepted = "closed", moment(row), set(seats_of(row["accepted"]))
     for record, row in each("RoundValidated"):
-        record.phase, record.counted = "validated", bits(row["counted"])
+        record.phase, record.counted = "validated", set(seats_of(row["counted"]))
     for record, row in each("UpdateExcluded"):
         record.excluded[members.seat_of[row["hospital"]]] = row["reason"]
     for record, row in each("RoundFinalized"):
-        record.phase, record.finalized, record.included = "finalized", moment(row), bits(row["included"])
+        record.phase, record.finalized, record.included = (
+            "finalized",
+            moment(row),
+            set(seats_of(row["included"])),
+        )
         record.aggregate_root, record.model_digest = row["aggregateRoot"], row["modelDigest"]
     for record, row in each("RoundAborted"):
         record.phase, record.aborted = "aborted", moment(row)
         record.aborted_by, record.abort_reason = row["by"], row["reason"]
     for record, row in each("RewardsSettled"):
-        record.credits = dict(zip(sorted(bits(row["included"])), json.loads(row["credits"]), strict=True))
+        record.credits = dict(zip(seats_of(row["included"]), json.loads(row["credits"]), strict=True))
     finalized = {record.number: record for record in records.values() if record.phase == "finalized"}
     for name in ("AggregateDisputed", "SubmissionDisputed", "BondSlashed"):
         for row in rows(name):
@@ -126,10 +131,11 @@ def read_rounds(
     return list(records.values())
 
 
-def bits(bitmap: int | str) -> set[int]:
-    """The seats of a set; large ones are kept as text."""
+@lru_cache(maxsize=4096)  # the same hospitals take part in most rounds
+def seats_of(bitmap: int | str) -> tuple[int, ...]:
+    """The seats of a set, ascending; the index keeps large ones as text."""
     value = int(bitmap)
-    return {seat for seat in range(value.bit_length()) if value >> seat & 1}
+    return tuple(seat for seat in range(value.bit_length()) if value >> seat & 1)
 
 
 def moment(row: sqlite3.Row) -> Moment:
@@ -137,7 +143,7 @@ def moment(row: sqlite3.Row) -> Moment:
 
 
 def _opened(row: sqlite3.Row) -> RoundRecord:
-    seats = sorted(bits(row["seats"]))
+    seats = seats_of(row["seats"])
     return RoundRecord(
         number=row["round"],
         attempt=row["attempt"],
