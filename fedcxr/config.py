@@ -34,11 +34,16 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
-def _expand(key: str, path: str) -> Path:
-    expanded = os.path.expandvars(path)
+def expand(key: str, text: str) -> str:
+    """A value with its environment variables filled in; raises ConfigError where one is not set."""
+    expanded = os.path.expandvars(text)
     if left := re.search(r"\$\{?(\w+)", expanded):
-        raise ConfigError(f"{key} = {path!r}: the environment variable {left[1]} is not set.")
-    return Path(expanded).expanduser()
+        raise ConfigError(f"{key} = {text!r}: the environment variable {left[1]} is not set.")
+    return expanded
+
+
+def _expand(key: str, path: str) -> Path:
+    return Path(expand(key, path)).expanduser()
 
 
 class Phantom(Section):
@@ -165,9 +170,15 @@ class Privacy(Section):
 class Ledger(Section):
     """Where the contract lives. ``off`` exists to measure what the ledger costs."""
 
-    backend: Literal["embedded", "off"] = "embedded"
+    backend: Literal["embedded", "anvil", "rpc", "off"] = "embedded"
+    url: str = ""  # of a chain that stands; may hold $VARIABLES, as a key of an API does not belong on record
     chain_id: Count = 61_370  # our own: a signature for it is worthless elsewhere
-    rpc_host: str = "127.0.0.1"  # where the embedded chain answers hospitals in other processes
+    anvil: str = ""  # the program; empty: on PATH, or as npm installs it
+    block_time: Annotated[float, Field(ge=0.0, le=3600.0)] = 0.0  # seconds; 0: a block a transaction
+    finality: Annotated[int, Field(ge=0, le=100_000)] = 0  # blocks over a transaction before it counts
+    timeout: Positive = 30.0  # seconds for one request
+    stuck_after: Positive = 120.0  # seconds before a transaction is replaced by one that pays more
+    rpc_host: str = "127.0.0.1"  # where a chain of this process answers hospitals in other processes
     rpc_port: Annotated[int, Field(ge=0, le=65535)] = 0  # 0: any free one, written to <run>/ledger.url
     deadline: Annotated[int, Field(ge=60)] = 86_400  # seconds in which the contract takes updates
     recording: Literal["each", "root"] = "each"  # of submissions: each on the chain, or one root of all
@@ -177,6 +188,27 @@ class Ledger(Section):
     dispute_window: Annotated[int, Field(ge=0, lt=2**32)] = (
         604_800  # seconds in which a round can be challenged
     )
+
+    @property
+    def endpoint(self) -> str:
+        """:attr:`url` with its variables filled in; raises ConfigError where one is not set."""
+        return expand("ledger.url", self.url)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.backend == "rpc" and not self.url:
+            raise ValueError("backend = 'rpc' wants ledger.url")
+        if self.url and self.backend in ("embedded", "off"):
+            raise ValueError(f"url is for backend 'rpc' or 'anvil', not '{self.backend}'")
+        own_anvil = self.backend == "anvil" and not self.url
+        if self.block_time and not own_anvil:
+            raise ValueError("block_time is for an anvil that the run starts (backend = 'anvil', no url)")
+        if self.finality and (self.backend == "embedded" or (own_anvil and not self.block_time)):
+            raise ValueError(
+                "finality waits for further blocks, and this chain makes none of its own accord: allowed: 0, "
+                "or backend = 'rpc', or an anvil with a block_time"
+            )
+        return self
 
 
 class Store(Section):

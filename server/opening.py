@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 
 from fedcxr.config import Config
-from fedcxr.ledger.chain import EmbeddedChain
+from fedcxr.errors import ChainError
+from fedcxr.ledger.backends import Chain
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.court import DisputeCourt
 from fedcxr.ledger.founding import Founding, rules
 from fedcxr.ledger.protocol import Ledger
+from fedcxr.ledger.transaction import translated
 from fedcxr.ledger.unrecorded import UnrecordedLedger
 from fedcxr.models.registry import create_model
 from fedcxr.store.identity import Identity
@@ -54,7 +56,7 @@ def prepare_genesis(run: RunDirectory) -> Layout:
     return layout
 
 
-def open_ledger(run: RunDirectory, layout: Layout, chain: EmbeddedChain | None) -> Ledger:
+def open_ledger(run: RunDirectory, layout: Layout, chain: Chain | None) -> Ledger:
     """The run's ledger: the contract on the chain, deployed when the run is new; off without a chain."""
     config = run.config
     identity = coordinator_identity(run)
@@ -69,8 +71,17 @@ def open_ledger(run: RunDirectory, layout: Layout, chain: EmbeddedChain | None) 
             weighting=config.federation.weighting,
             min_updates=config.federation.min_hospitals,
         )
-    if (run.root / "ledger.json").exists():
-        return FederationLedger.attach(chain.w3, run.read_facts().contract, account=identity.account)
+    first_block = translated(chain.w3.genesis)
+    if run.founded:
+        facts = run.read_facts()
+        if facts.genesis not in ("", first_block):
+            raise ChainError(
+                f"the chain was begun anew: its first block is {first_block}, but this run is on one that "
+                f"begins with {facts.genesis} ({run.root / 'ledger.json'}). Bring that chain back, or begin "
+                "a new run."
+            )
+        translated(chain.w3.sender(identity.account).settle)
+        return FederationLedger.attach(chain.w3, facts.contract, account=identity.account)
     chain.fund(identity.account.address)
     founding = Founding(
         federation=federation,
@@ -83,5 +94,5 @@ def open_ledger(run: RunDirectory, layout: Layout, chain: EmbeddedChain | None) 
     ledger = FederationLedger.deploy(chain.w3, identity.account, founding)
     if config.ledger.bond:
         DisputeCourt(chain.w3, ledger.court, identity.account).post_bond(config.ledger.bond)
-    run.write_facts(LedgerFacts(federation.hex(), config.ledger.chain_id, ledger.address))
+    run.write_facts(LedgerFacts(federation.hex(), config.ledger.chain_id, ledger.address, first_block))
     return ledger

@@ -1,4 +1,4 @@
-"""A federation of four on a chain in memory: its contract, its keys, and what its hospitals sign."""
+"""A federation of four on a chain of this process: its contract, its keys, and what its hospitals sign."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
+from web3.types import TxParams, TxReceipt, Wei
 
+from fedcxr.ledger.anvil_chain import AnvilChain
 from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.founding import Founding
@@ -16,6 +18,7 @@ from fedcxr.ledger.signing import HOSPITAL, Domain, Registration, SignedSubmissi
 
 FEDERATION = b"F" * 32
 GENESIS = b"G" * 32
+LocalChain = EmbeddedChain | AnvilChain
 SAMPLES = (100, 50, 7)
 ENVELOPE_KEY = b"envelope key"
 
@@ -57,7 +60,7 @@ def deploy(w3: Web3, coordinator: LocalAccount, **rules: object) -> FederationLe
 class Party:
     """One contract, and who acts on it; ``outsider`` is registered, but never asked."""
 
-    chain: EmbeddedChain
+    chain: LocalChain
     ledger: FederationLedger
     coordinator: LocalAccount
     hospitals: list[LocalAccount]
@@ -65,7 +68,7 @@ class Party:
 
     @classmethod
     def found(
-        cls, chain: EmbeddedChain, samples: Sequence[int] = SAMPLES, *, roles: int = HOSPITAL, **rules: object
+        cls, chain: LocalChain, samples: Sequence[int] = SAMPLES, *, roles: int = HOSPITAL, **rules: object
     ) -> "Party":
         coordinator = account(1)
         chain.fund(coordinator.address)
@@ -148,8 +151,16 @@ class Party:
         self.finalize()
         return batch
 
+    def create(self, code: bytes) -> TxReceipt:
+        """Run initialisation code of any kind; the receipt names what it made."""
+        creation: TxParams = {"data": code, "value": Wei(0), "gas": 10_000_000}
+        return self.chain.w3.sender(self.coordinator).deliver(creation)
+
     def travel(self, seconds: int) -> None:
         """Let chain time pass."""
+        if isinstance(self.chain, AnvilChain):
+            self.chain.travel(seconds)
+            return
         tester = self.chain.provider.ethereum_tester
         tester.time_travel(self.chain.w3.eth.get_block("latest")["timestamp"] + seconds)
         self.chain.db.commit()

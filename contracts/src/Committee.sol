@@ -7,9 +7,9 @@ import {Seats} from "./Seats.sol";
 
 /// @title Which accepted updates count: a committee, drawn for each round, judges them.
 /// @notice Of n = 3f+1 validators, 2f+1 must approve of an update; with up to f of them false or silent the
-///         verdict is that of the others. Nobody judges an update of its own. The draw follows from the hash of
-///         the block that opened the round, which nobody knew when the round was opened, and is on record before
-///         the first update.
+///         verdict is that of the others. Nobody judges an update of its own. Drawn are the validators of the
+///         moment of opening, by the hash of the block that opened the round, which nobody knew then; the draw
+///         is on record before the first update.
 abstract contract Committee is Rounds {
     using Seats for uint256;
 
@@ -63,6 +63,7 @@ abstract contract Committee is Rounds {
     /// @notice Seconds from closing in which validators may attest.
     uint32 public immutable validationWindow;
 
+    uint256 private _pool; // seats of the validators when the latest round was opened
     uint256 private _drawn; // round << 136 | attempt << 104 | the validators' seats, 8 bits each
     mapping(uint256 place => uint256) private _votes; // see _place; VOTE_BITS for each validator, in order
 
@@ -86,8 +87,7 @@ abstract contract Committee is Rounds {
         bytes32 hash = blockhash(openedAt);
         if (hash == bytes32(0)) revert DrawTooLate(openedAt);
         bytes32 seed = keccak256(abi.encode(hash, federation, number, head.attempt));
-        uint256[] memory pool = _validators.list();
-        if (pool.length < committeeSize) revert TooFewValidators(pool.length, committeeSize);
+        uint256[] memory pool = _pool.list();
         address[] memory chosen = new address[](committeeSize);
         uint256 drawn = (uint256(number) << 136) | (uint256(head.attempt) << 104);
         for (uint256 i = 0; i < chosen.length; ++i) {
@@ -162,6 +162,14 @@ abstract contract Committee is Rounds {
     }
 
     // ---------------------------------------------------------------------------------------- INTERNAL
+
+    /// Who is drawn from is fixed before the hash that draws is known: nobody comes or goes to turn the draw.
+    function _beforeOpening(Head memory) internal virtual override {
+        if (committeeSize == 0) return;
+        uint256 pool = _validators;
+        if (pool.count() < committeeSize) revert TooFewValidators(pool.count(), committeeSize);
+        if (pool != _pool) _pool = pool;
+    }
 
     function _notReady(Gate memory gate) internal view override returns (bytes memory) {
         if (committeeSize == 0 || _isDrawn(gate.round, gate.attempt)) return "";

@@ -69,6 +69,7 @@ contract DisputeCourt {
     error NotCommitted(uint256 seat);
     error PathDoesNotLead(address hospital);
     error AggregateCorrect(uint64 round, uint256 leafIndex);
+    error NotOmitted(uint256 seat);
     error SubmissionGood(uint64 round, uint256 seat);
     error NothingToWithdraw(address account);
     error TransferFailed(address account);
@@ -107,10 +108,11 @@ contract DisputeCourt {
         updateSize = updateSize_;
     }
 
-    /// @notice Add to the bond, and pledge it.
+    /// @notice Add to the bond. The coordinator pledges the whole of it again by that; a stranger, who could
+    ///         keep it from being released so, does not.
     function postBond() external payable {
         bond += msg.value;
-        releaseAt = 0;
+        if (msg.sender == ledger.coordinator()) releaseAt = 0;
         emit BondPosted(msg.sender, msg.value, bond);
     }
 
@@ -162,8 +164,8 @@ contract DisputeCourt {
         if (MerkleSum.rootOf(leaf, leafIndex, width, aggregatePath) != result.aggregateRoot) {
             revert PathDoesNotLead(address(0));
         }
-        bytes memory sum = _sum(result, leafIndex, width, openings);
-        if (keccak256(sum) == keccak256(leaf)) revert AggregateCorrect(result.round, leafIndex);
+        (bytes memory sum, bool whole) = _sum(result, leafIndex, width, openings);
+        if (whole && keccak256(sum) == keccak256(leaf)) revert AggregateCorrect(result.round, leafIndex);
         emit AggregateDisputed(result.round, leafIndex, msg.sender);
         _slash(result.round);
     }
@@ -185,6 +187,18 @@ contract DisputeCourt {
         bytes32 leaf = SubmissionTree.leaf(ledger.structHash(submission), keccak256(signature));
         if (!SubmissionTree.proves(result.submissionsRoot, seat, leaf, path)) revert NotCommitted(seat);
         if (_isGood(result, seat, submission, signature)) revert SubmissionGood(result.round, seat);
+        emit SubmissionDisputed(result.round, seat, msg.sender);
+        _slash(result.round);
+    }
+
+    /// @notice Show that an included hospital has no submission under a round's root.
+    /// @param result The round's result, as it was finalized.
+    /// @param seat Of which hospital.
+    /// @param path From its empty leaf up to the root.
+    function disputeOmission(Result calldata result, uint256 seat, bytes32[] calldata path) external {
+        _requireDisputable(result);
+        bool empty = SubmissionTree.proves(result.submissionsRoot, seat, bytes32(0), path);
+        if (!empty || !result.included.has(seat)) revert NotOmitted(seat);
         emit SubmissionDisputed(result.round, seat, msg.sender);
         _slash(result.round);
     }
@@ -239,11 +253,14 @@ contract DisputeCourt {
         if (_disputed[result.round]) revert AlreadyDisputed(result.round);
     }
 
+    /// The sum of the openings' chunks. It is not whole where one has the wrong length: what commits to that is
+    /// no vector, and should not have been included.
     function _sum(Result calldata result, uint256 leafIndex, uint256 width, Opening[] calldata openings)
         private
         view
-        returns (bytes memory sum)
+        returns (bytes memory sum, bool whole)
     {
+        whole = true;
         uint256[] memory seats = result.included.list();
         if (openings.length != seats.length) revert LengthMismatch(openings.length, seats.length);
         sum = new bytes(MerkleSum.leafLength(updateSize, leafIndex));
@@ -254,7 +271,8 @@ contract DisputeCourt {
             if (MerkleSum.rootOf(leaf, leafIndex, width, opening.path) != opening.submission.root) {
                 revert PathDoesNotLead(opening.submission.hospital);
             }
-            sum.add(leaf);
+            if (leaf.length == sum.length) sum.add(leaf);
+            else whole = false;
         }
     }
 

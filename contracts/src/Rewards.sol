@@ -49,6 +49,7 @@ abstract contract Rewards is Committee {
     function _beforeOpening(Head memory head) internal virtual override {
         // The opening marks the round that it opens as unsettled.
         if (rewardBudget != 0 && head.phase == Phase.Finalized && !head.settled) _settle(head);
+        super._beforeOpening(head);
     }
 
     function _settle(Head memory head) private {

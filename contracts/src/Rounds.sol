@@ -215,8 +215,8 @@ abstract contract Rounds is Membership {
     /// @param signature 65 bytes, by the hospital.
     function refuseBase(Refusal calldata refusal, bytes calldata signature) external {
         _requireFederation(refusal.federation);
-        (, bool active) = _lookUp(refusal.hospital);
-        if (!active) revert NotActive(refusal.hospital);
+        (uint256 seat, bool active) = _lookUp(refusal.hospital);
+        if (!active || !_hospitals.has(seat)) revert NotActive(refusal.hospital);
         _requireSigned(refusal.hospital, _hash(refusal), signature);
         emit BaseRefused(refusal.round, refusal.hospital, refusal.seen, signature);
     }
@@ -235,13 +235,15 @@ abstract contract Rounds is Membership {
     /// @param number The open round.
     /// @param submissionsRoot_ Root of the tree.
     /// @param listRoot Merkle root of the list of submissions and signatures in the store.
-    /// @param accepted Seats with a leaf; those that submitted here by themselves must be among them.
+    /// @param accepted Seats with a leaf: of participants that are active still, or submitted here by themselves
+    ///        before; the latter must be among them.
     function closeWithRoot(uint64 number, bytes32 submissionsRoot_, bytes32 listRoot, uint256 accepted)
         external
         onlyCoordinator
     {
         if (recording != Recording.Root) revert WrongRecording(recording);
-        if (accepted & ~_participants != 0) revert UnknownSeats(accepted & ~_participants);
+        uint256 unknown = accepted & ~(_participants & (_hospitals | _standing));
+        if (unknown != 0) revert UnknownSeats(unknown);
         if (_standing & ~accepted != 0) revert SubmissionsMissing(_standing & ~accepted);
         _submissionsRoot = submissionsRoot_;
         _standing = accepted;
@@ -299,8 +301,9 @@ abstract contract Rounds is Membership {
             revert WrongPhase(number, head.phase);
         }
         if (msg.sender != head.coordinator) {
-            bool over = head.phase == Phase.Validated
-                || (head.phase == Phase.Open && block.timestamp > _course.deadline);
+            // Under one root the contract does not know before the closing what is in.
+            bool late = recording == Recording.Each && block.timestamp > _course.deadline;
+            bool over = head.phase == Phase.Validated || (head.phase == Phase.Open && late);
             if (!over || _standing.count() >= minUpdates) revert NotCoordinator(msg.sender);
         }
         _head.phase = Phase.Aborted;
@@ -400,7 +403,7 @@ abstract contract Rounds is Membership {
             Member storage member = _members[seats[i]];
             accounts[i] = member.account;
             samples[i] = member.samples;
-            total += samples[i];
+            total += member.samples;
         }
         uint32[] memory weights = new uint32[](seats.length);
         for (uint256 i = 0; i < seats.length; ++i) {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from fedcxr.ledger.protocol import AcceptedUpdate, RoundView, Status
@@ -35,8 +36,8 @@ class RoundEvents:
     def attempts(self) -> list[RoundEvents]:
         """The events of each attempt; what came before the first opening belongs to none."""
         starts = [i for i, event in enumerate(self.events) if event["event"] == "RoundOpened"]
-        ends = [*starts[1:], len(self.events)]
-        return [RoundEvents(self.number, self.events[a:b]) for a, b in zip(starts, ends, strict=True)]
+        bounds = pairwise([*starts, len(self.events)])
+        return [RoundEvents(self.number, self.events[a:b]) for a, b in bounds]
 
     def of(self, *names: str) -> list[Any]:
         """Arguments of the events of these names."""

@@ -339,8 +339,7 @@ def test_the_code_is_the_artifacts_and_other_code_is_named(party: Party) -> None
         # A constructor that returns the bytes that follow it.
         n = len(other)
         init = bytes.fromhex(f"62{n:06x}80600d6000396000f3") + other
-        transaction = w3.eth.send_transaction({"from": party.chain.faucet, "data": init, "gas": 10_000_000})
-        address = w3.eth.wait_for_transaction_receipt(transaction)["contractAddress"]
+        address = party.create(init)["contractAddress"]
         found = FederationLedger.attach(w3, str(address)).code_difference()
         assert found is not None
         assert difference in found
@@ -360,7 +359,7 @@ def test_the_artifacts_code_over_storage_of_anothers_making_is_named(
     data = b""
     if with_event:  # the event of that contract's creation, word for word
         (event,) = party.ledger.events("FederationCreated")
-        (log,) = w3.eth.get_transaction_receipt(event["transactionHash"])["logs"]
+        *_, log = w3.eth.get_transaction_receipt(event["transactionHash"])["logs"]
         topics, data = log["topics"], bytes(log["data"])
         at = len(init) + 12 + 33 * len(topics) + 5 + 16
         init += bytes.fromhex(f"62{len(data):06x}62{at:06x}600039").ljust(12, b"\x5b")
@@ -369,8 +368,7 @@ def test_the_artifacts_code_over_storage_of_anothers_making_is_named(
         init = init.ljust(at - 16, b"\x5b")
     start = len(init) + 16 + len(data)
     init += bytes.fromhex(f"62{len(code):06x}8062{start:06x}6000396000f3").ljust(16, b"\x5b") + data + code
-    transaction = w3.eth.send_transaction({"from": party.chain.faucet, "data": init, "gas": 10_000_000})
-    receipt = w3.eth.wait_for_transaction_receipt(transaction)
+    receipt = party.create(init)
     forged = FederationLedger.attach(w3, str(receipt["contractAddress"]))
     assert bytes(w3.eth.get_code(forged.address)) == code
     assert len(receipt["logs"]) == with_event

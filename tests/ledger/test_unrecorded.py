@@ -3,12 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from contract_party import FEDERATION, GENESIS, Party, account, registration
+from contract_party import FEDERATION, GENESIS, LocalChain, Party, account, registration
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedcxr.errors import ContractRejectedError, LedgerError
-from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.signing import SignedSubmission, Submission, sign
 from fedcxr.ledger.unrecorded import UnrecordedLedger
 
@@ -40,7 +39,7 @@ def beside(party: Party) -> UnrecordedLedger:
 @settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_verdicts_are_the_contracts_on_any_sequence(
-    chain: EmbeddedChain, steps: list[tuple[list[tuple[int, dict[str, object]]], str]]
+    chain: LocalChain, steps: list[tuple[list[tuple[int, dict[str, object]]], str]]
 ) -> None:
     party = Party.found(chain)
     ledger = beside(party)
