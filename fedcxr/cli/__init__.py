@@ -7,9 +7,10 @@ from fedcxr.cli import (  # registered by being imported
     contracts,
     data,
     demo,
+    ledger,
     predict,
     simulate,
 )
 from fedcxr.cli.app import main
 
-__all__ = ["audit", "bench", "chain", "contracts", "data", "demo", "main", "predict", "simulate"]
+__all__ = ["audit", "bench", "chain", "contracts", "data", "demo", "ledger", "main", "predict", "simulate"]

@@ -88,6 +88,19 @@ class BlobStore:
             raise BlobCorruptError(f"{path}: its bytes have the root {found.hex()}.")
         return data
 
+    def size(self, root: bytes) -> int | None:
+        """Bytes of the blob under a root; None when there is none.
+
+        Raises:
+            StoreError: the store cannot be asked.
+        """
+        try:
+            return int(self._fs.size(self.path(root)))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"{self.path(root)}: the blob cannot be looked up: {error}") from None
+
     def __contains__(self, root: bytes) -> bool:
         return bool(self._fs.exists(self.path(root)))
 
