@@ -124,7 +124,7 @@ class ArtifactError(LedgerError):
 
 class StoreError(FedcxrError):
     exit_code = 60
-    help = "Check the path that the message names, and its permissions."
+    help = "Check the path that the message names: its permissions, and the room on its disk."
 
 
 class BlobMissingError(StoreError):

@@ -24,11 +24,12 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from fedcxr import config as configuration
+from fedcxr import files
 from fedcxr.errors import ConfigError, FedcxrError, GridError
 from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.rpc import RpcServer
 from fedcxr.report.summary import write_summary
-from fedcxr.store.run_directory import RunDirectory, write_text
+from fedcxr.store.run_directory import RunDirectory
 from server.console import Console
 from server.coordinator import Coordinator, Evaluate
 from server.events import Event, Observer
@@ -114,7 +115,7 @@ def coordinate(
             front = stack.enter_context(
                 contextlib.closing(RpcServer(chain, config.ledger.rpc_host, config.ledger.rpc_port))
             )
-            write_text(run.endpoint_path, front.url + "\n")
+            files.write(run.endpoint_path, front.url + "\n")
             stack.callback(run.endpoint_path.unlink, missing_ok=True)
         Coordinator(
             grid,

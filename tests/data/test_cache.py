@@ -212,7 +212,7 @@ def test_a_stamp_is_recorded_only_after_its_pixels_are_on_the_disk(
     monkeypatch.setattr(Path, "replace", watched_replace)
     prepare(table, SIZE, tmp_path / "cache")
     last = len(events) - 1 - events[::-1].index(("rename", "stamps.npy"))
-    assert events[last - 2 : last] == [("sync", "images.npy"), ("sync", "stamps.npy.new")]
+    assert events[last - 2 : last] == [("sync", "images.npy"), ("sync", "stamps.npy.tmp")]
 
 
 PROGRAM = """
