@@ -8,7 +8,8 @@ from fedcxr.cli import (  # registered by being imported
     demo,
     predict,
     simulate,
+    store,
 )
 from fedcxr.cli.app import main
 
-__all__ = ["audit", "bench", "contracts", "data", "demo", "main", "predict", "simulate"]
+__all__ = ["audit", "bench", "contracts", "data", "demo", "main", "predict", "simulate", "store"]
