@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
 
-from fedcxr.errors import StoreError
+from fedcxr.errors import StoreError, UnwritableError
 
 TEMPORARY = ".tmp"
 """Suffix of a file that is being written; one that nobody writes any more was left by a crash."""
@@ -32,7 +32,7 @@ def write(path: Path, content: bytes | str | memoryview, *, mode: int = 0o644, s
             temporary name of its own. Otherwise the name is fixed, so that the next write clears it.
 
     Raises:
-        StoreError: it cannot be written (disk full, read-only); the old file stands.
+        UnwritableError: it cannot be written (disk full, read-only); the old file stands.
     """
     temporary = path.with_name(f"{path.name}.{uuid4().hex}{TEMPORARY}" if shared else path.name + TEMPORARY)
     try:
@@ -56,7 +56,7 @@ def write_with(path: Path, save: Callable[[BinaryIO], Any]) -> None:
     """Replace a file with what ``save`` writes into a buffer, as libraries that draw do.
 
     Raises:
-        StoreError: as :func:`write`.
+        UnwritableError: as :func:`write`.
     """
     buffer = io.BytesIO()
     save(buffer)
@@ -67,7 +67,7 @@ def append_line(path: Path, line: str) -> None:
     """Append one line; it is on the disk when this returns, and one that a crash cut short is gone.
 
     Raises:
-        StoreError: it cannot be written; the lines before it stand.
+        UnwritableError: it cannot be written; the lines before it stand.
     """
     try:
         fresh = not path.exists()
@@ -119,9 +119,9 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def unwritable(path: Path | str, error: OSError) -> StoreError:
+def unwritable(path: Path | str, error: OSError) -> UnwritableError:
     """What a refused write is called everywhere."""
-    return StoreError(f"{path}: cannot be written: {error.strerror or error}.")
+    return UnwritableError(f"{path}: cannot be written: {error.strerror or error}.")
 
 
 def _cut_to_whole_lines(file: BinaryIO) -> int:

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from fedcxr import files
 from fedcxr.data.chexpert import ChexpertTable
 from fedcxr.data.radiograph import GEOMETRY
-from fedcxr.errors import CacheError
+from fedcxr.errors import CacheError, UnwritableError
 
 IMAGES, STAMPS, SOURCE, LOCK = "images.npy", "stamps.npy", "cache.json", "lock"
 logger = logging.getLogger(__name__)
@@ -162,11 +162,14 @@ class CacheFolder:
         first, so that a kill in between leaves nothing that claims to be decoded.
 
         Raises:
-            CacheError: the disk has too little room.
+            UnwritableError: the disk has too little room.
         """
         free, needed = shutil.disk_usage(self.path).free, source.images * source.size**2
         if free < needed:
-            raise CacheError(f"{self.path}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free.")
+            raise UnwritableError(
+                f"{self.path}: No space left on device: {needed / 1e6:,.1f} MB are needed, "
+                f"{free / 1e6:,.1f} MB are free."
+            )
         stamps = np.full((source.images, 2), -1, dtype=np.int64)
         self.write_stamps(stamps)
         fresh = self.path / f"{IMAGES}{files.TEMPORARY}"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcxr import files
-from fedcxr.errors import BlobCorruptError, BlobMissingError, StoreError
+from fedcxr.errors import BlobCorruptError, BlobMissingError, StoreError, UnwritableError
 from fedcxr.store import filesystem
 from fedcxr.update import merkle
 
@@ -52,7 +52,7 @@ class BlobStore:
         """Store bytes and return their root; ``root`` spares a second hashing when it is known.
 
         Raises:
-            StoreError: it cannot be written (disk full, read-only, out of reach).
+            UnwritableError: it cannot be written (disk full, read-only, out of reach).
         """
         root = merkle.root(data) if root is None else root
         content = memoryview(merkle.as_bytes(data))
@@ -64,7 +64,7 @@ class BlobStore:
         except StoreError:
             raise
         except Exception as error:  # a remote driver's errors are its own
-            raise StoreError(f"{path}: the blob cannot be written: {_said(error)}") from None
+            raise UnwritableError(f"{path}: the blob cannot be written: {_said(error)}") from None
         return root
 
     def get(self, root: bytes, *, verify: bool = True) -> NDArray[np.uint8]:
