@@ -10,7 +10,20 @@ from fedcxr.cli import (  # registered by being imported
     ledger,
     predict,
     simulate,
+    store,
 )
 from fedcxr.cli.app import main
 
-__all__ = ["audit", "bench", "chain", "contracts", "data", "demo", "ledger", "main", "predict", "simulate"]
+__all__ = [
+    "audit",
+    "bench",
+    "chain",
+    "contracts",
+    "data",
+    "demo",
+    "ledger",
+    "main",
+    "predict",
+    "simulate",
+    "store",
+]

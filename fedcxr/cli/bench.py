@@ -48,7 +48,7 @@ def bench_round(
 
 
 @bench_app.command("consensus")
-def bench_consensus(  # noqa: PLR0917 (the command line calls it)
+def bench_consensus(
     url: Annotated[str, typer.Option(help="JSON-RPC endpoint of one more chain.")] = "",
     chain_id: Annotated[int, typer.Option(min=1, help="Of the chain behind --url.")] = 61_370,
     block_time: Annotated[

@@ -50,6 +50,11 @@ class FederationViews:
     def address(self) -> str:
         return str(self._contract.address)
 
+    @property
+    def w3(self) -> Web3:
+        """The connection."""
+        return self._w3
+
     @cached_property
     def domain(self) -> Domain:
         """EIP-712 domain that members sign for."""

@@ -161,7 +161,7 @@ def test_nothing_leaves_that_the_journal_could_not_take(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(StoreError, match="journal cannot be written: No space"):
+    with pytest.raises(StoreError, match=r"journal\.jsonl: cannot be written: No space"):
         participant.train(replace(founded.train, bulk=moved(founded.base)))
 
 

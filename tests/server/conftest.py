@@ -1,8 +1,11 @@
 """Two synthetic hospitals, for tests that hold one grid against another."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from forked_cli import ForkedCli
+from lives import Lives
 
 from fedcxr.config import Config, Phantom
 from fedcxr.data.phantom import generate
@@ -27,3 +30,11 @@ def two_hospitals(small_config: Config, two_hospitals_root: Path) -> Config:
         "evaluation.bootstrap": 20,
     }
     return small_config.with_changes(changes)
+
+
+@pytest.fixture(scope="session")
+def lives(small_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lives]:
+    """Runs of a process that may be killed."""
+    cli = ForkedCli(tmp_path_factory.mktemp("logs"))
+    yield Lives(cli, small_config, tmp_path_factory.mktemp("lives"))
+    cli.close()
