@@ -40,7 +40,8 @@ class AuditReport:
         released: hex digest of the last finalized model, as recomputed; empty when it could not be.
         rounds: finalized rounds looked at.
         updates: accepted updates looked at.
-        bytes: of blobs read.
+        bytes: of updates read.
+        bytes_of_models: of model files read.
         findings: empty when the run is clean.
         unchecked: what could not be checked, and why; never counted as passed.
         notes: what the ledger states, or somebody says, and nothing can prove right or wrong.
@@ -52,6 +53,7 @@ class AuditReport:
     rounds: int = 0
     updates: int = 0
     bytes: int = 0
+    bytes_of_models: int = 0
     findings: list[Finding] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -19,18 +19,26 @@ from fedcxr.errors import ModelError
 from fedcxr.update import merkle
 from fedcxr.update.layout import Layout, Vector
 
+if TYPE_CHECKING:
+    import torch
+
 _KEY = "fedcxr"  # one metadata key only: safetensors does not order them
 
 
-def to_bytes(vector: Vector, layout: Layout, *, federation: bytes, round_number: int) -> bytes:
-    """The file's bytes: every tensor of the layout, and where the model comes from."""
+def to_bytes(
+    vector: Vector, layout: Layout, *, federation: bytes, round_number: int, digest: bytes | None = None
+) -> bytes:
+    """The file's bytes: every tensor of the layout, and where the model comes from.
+
+    ``digest`` spares a second hashing when it is known.
+    """
     layout.check(vector)
     tensors = {
         spec.name: vector[place].reshape(spec.shape)
         for spec, place in zip(layout.tensors, layout.slices, strict=True)
     }
     origin = {
-        "digest": merkle.root(vector).hex(),
+        "digest": (digest or vector_digest(vector)).hex(),
         "federation": federation.hex(),
         "layout": layout.digest.hex(),
         "round": round_number,
@@ -57,11 +65,11 @@ def read(path: Path, layout: Layout) -> Vector:
         LayoutError: its tensors do not fit the layout.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            return layout.flatten({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        with safe_open(path, framework="np") as file:
+            return layout.join({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except FileNotFoundError:
         raise ModelError(f"{path}: no such model file.") from None
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError) as error:  # numpy has no such type as bfloat16
         raise ModelError(f"{path}: not a model file: {error}") from None
 
 

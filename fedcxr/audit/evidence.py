@@ -1,0 +1,127 @@
+"""What an audit goes by: the contract, the blobs, the layout, and the models that are at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from fedcxr.audit.blob_pool import BlobPool
+from fedcxr.audit.findings import AuditReport
+from fedcxr.audit.scope import Scope
+from fedcxr.errors import LayoutError, ModelError, StoreError
+from fedcxr.ledger.views import FederationViews
+from fedcxr.privacy.keys import EnvelopePrivateKey
+from fedcxr.store.blobs import BlobStore
+from fedcxr.store.run_directory import RunDirectory
+from fedcxr.update import merkle, model_file
+from fedcxr.update.layout import Layout, Vector
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Model files by round, wherever they are."""
+
+    paths: dict[int, Path]
+    last: int = 0  # the last finalized round: its file, and that of round 0, may not be missing
+    required: bool = True
+
+    @classmethod
+    def of_run(cls, run: RunDirectory, last: int) -> ModelFiles:
+        return cls({number: run.model(number) for number in range(last + 1)}, last)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is at hand.
+
+    Attributes:
+        ledger: the contract.
+        store: the blobs.
+        pool: which checks blobs of the same store.
+        layout: None when what is at hand is not the ledger's; then no sum can be computed.
+        models: files to compare; where the federation started is looked for in the store too.
+        keys: the coordinator's first, then the auditor's; those that are at hand.
+        scope: what was asked for.
+        report: what findings are added to.
+        named: roots of the blobs that the ledger names, as they are met.
+        partitions: digests of ``partition.json`` that the rounds' configurations name, as they are met.
+        small: blobs of up to a few kilobytes that were read and are what they say, for an export.
+    """
+
+    ledger: FederationViews
+    store: BlobStore
+    pool: BlobPool
+    layout: Layout | None
+    models: ModelFiles
+    keys: Sequence[EnvelopePrivateKey]
+    scope: Scope
+    report: AuditReport
+    named: set[bytes] = field(default_factory=set)
+    partitions: set[str] = field(default_factory=set)
+    small: dict[bytes, bytes] = field(default_factory=dict)
+
+    def genesis(self) -> Vector | None:
+        """Where the federation started: from its file, or from the store."""
+        digest = self.ledger.genesis_digest
+        path = self.models.paths.get(0)
+        if path is not None and (self.models.required or path.exists()):
+            if not path.exists():
+                self.report.find(path.name, f"digest {digest.hex()}", "no such file", 0)
+            return self.model(0, digest)
+        if self.layout is None:
+            return None
+        try:
+            vector = np.frombuffer(self.store.get(digest), "<f4").astype(np.float32, copy=False)
+            self.layout.check(vector)
+        except (StoreError, LayoutError, ValueError) as error:
+            self.report.unchecked.append(f"sums from the first model on: it is not at hand ({error})")
+            return None
+        return vector
+
+    def model(self, number: int, digest: bytes, computed: Vector | None = None) -> Vector | None:
+        """The model whose digest the ledger holds, from computation or from its file; the file is compared.
+
+        Args:
+            number: of the round; 0 is where the federation started.
+            digest: as the ledger has it.
+            computed: a vector of this digest, from the updates.
+
+        Returns:
+            None when neither has it.
+        """
+        path = self.models.paths.get(number)
+        if path is None:
+            return computed
+        if not path.exists() and number not in (0, self.models.last):  # those two are findings
+            self.report.notes.append(f"round {number}: its model file is not there (see store.keep_models)")
+        if self.layout is None or not path.exists():
+            return computed
+        try:
+            found = path.read_bytes()
+            vector = model_file.read(path, self.layout) if computed is None else computed
+        except (ModelError, OSError) as error:
+            self.report.find(path.name, f"a model with digest {digest.hex()}", str(error), number)
+            return computed
+        self.report.bytes_of_models += len(found)
+        if computed is None and (actual := model_file.vector_digest(vector)) != digest:
+            self.report.find(path.name, f"digest {digest.hex()}", f"digest {actual.hex()}", number)
+            return None
+        federation = self.ledger.federation
+        expected = model_file.to_bytes(
+            vector, self.layout, federation=federation, round_number=number, digest=digest
+        )
+        if found != expected:
+            at = _first_difference(found, expected)
+            said = f"{len(expected)} bytes with root {merkle.root(expected).hex()}"
+            self.report.find(path.name, said, f"{len(found)} bytes that differ from byte {at} on", number)
+        return vector
+
+
+def _first_difference(a: bytes, b: bytes) -> int:
+    """The first offset at which two different byte strings differ."""
+    size = min(len(a), len(b))
+    different = np.frombuffer(a, np.uint8, size) != np.frombuffer(b, np.uint8, size)
+    return int(different.argmax()) if different.any() else size
