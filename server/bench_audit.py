@@ -1,4 +1,4 @@
-"""What an audit takes, against ``sha256sum`` over the same bytes in the same run, the page cache warm for both."""
+"""What an audit takes, against ``sha256sum`` over the same bytes in the same run; the page cache is warm."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class AuditBench:
     """The figures of ``fedcxr bench audit``; each time is a median.
 
     Attributes:
-        audit_over_sha256sum: a whole audit with a key (every update hashed, opened, hashed again, added; every
-            model computed and compared) over coreutils' ``sha256sum`` of the same files; goal at most 1.5.
+        audit_over_sha256sum: a whole audit with a key (every update hashed, opened, hashed again, added;
+            every model computed and compared) over ``sha256sum`` of the same files; goal at most 1.5.
         audit_without_key_over_sha256sum: the same without a key: nothing is opened.
         audit_over_openssl: a whole audit over one process that hashes the files with OpenSSL's SHA-256, which
             uses the processor's SHA instructions; a ``sha256sum`` built on OpenSSL would be that fast.
@@ -74,16 +74,17 @@ def bench_audit(say: Say, model: str = "semssxl", repeats: int = _REPEATS) -> Au
         run = run_protocol(Path(directory), model, _HOSPITALS, _ROUNDS, lambda event: None)
         files = [p for place in ("blobs", "models") for p in (run.root / place).rglob("*") if p.is_file()]
         key = Identity.load(run.keys / "auditor.json").envelope_key
+        works: dict[str, Callable[[], None]] = {
+            "sha256sum": lambda: _sha256sum(files),
+            "openssl": lambda: _openssl(files),
+            "audit": lambda: _audit(run, [key]),
+            "keyless": lambda: _audit(run, []),
+            "command": lambda: _command(run),
+        }
         measured: dict[str, list[float]] = {}
         for turn in range(repeats + 1):  # the first fills the page cache, and is not counted
             say(f"measuring, {turn} of {repeats}" if turn else "warming up")
-            for name, work in (
-                ("sha256sum", lambda: _sha256sum(files)),
-                ("openssl", lambda: _openssl(files)),
-                ("audit", lambda: _audit(run, [key])),
-                ("keyless", lambda: _audit(run, [])),
-                ("command", lambda: _command(run)),
-            ):
+            for name, work in works.items():
                 started = time.perf_counter()
                 work()
                 measured.setdefault(name, []).append(time.perf_counter() - started)

@@ -70,7 +70,10 @@ class BlobPool(AbstractContextManager["BlobPool"]):
         if workers:
             context = multiprocessing.get_context("spawn")  # a fork would copy the locks of other threads
             self._pool = ProcessPoolExecutor(
-                workers, context, initializer=_begin, initargs=(store, keys, context.Lock())
+                workers,
+                context,
+                initializer=_begin,
+                initargs=(store, [key.data for key in keys], context.Lock()),
             )
         else:
             self._here = BlobChecker(store, keys, contextlib.nullcontext())
@@ -110,9 +113,9 @@ class BlobPool(AbstractContextManager["BlobPool"]):
         self._free.append(one)
 
 
-def _begin(store: str, keys: Sequence[EnvelopePrivateKey], turn: AbstractContextManager[object]) -> None:
+def _begin(store: str, keys: Sequence[bytes], turn: AbstractContextManager[object]) -> None:
     global _checker  # noqa: PLW0603 (an executor's worker has no other place for what it needs)
-    _checker = BlobChecker(store, keys, turn)
+    _checker = BlobChecker(store, [EnvelopePrivateKey(key) for key in keys], turn)
 
 
 def _check(task: BlobTask) -> BlobResult:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedcxr.audit.blob_pool import BlobPool
 from fedcxr.audit.findings import AuditReport
@@ -18,6 +19,8 @@ from fedcxr.store.blobs import BlobStore
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import merkle, model_file
 from fedcxr.update.layout import Layout, Vector
+
+Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -100,28 +103,60 @@ class Evidence:
         if self.layout is None or not path.exists():
             return computed
         try:
-            found = path.read_bytes()
-            vector = model_file.read(path, self.layout) if computed is None else computed
-        except (ModelError, OSError) as error:
+            found = np.fromfile(path, np.uint8)
+        except OSError as error:
             self.report.find(path.name, f"a model with digest {digest.hex()}", str(error), number)
             return computed
-        self.report.bytes_of_models += len(found)
-        if computed is None and (actual := model_file.vector_digest(vector)) != digest:
-            self.report.find(path.name, f"digest {digest.hex()}", f"digest {actual.hex()}", number)
-            return None
-        federation = self.ledger.federation
-        expected = model_file.to_bytes(
-            vector, self.layout, federation=federation, round_number=number, digest=digest
+        self.report.bytes_of_models += found.nbytes
+        start = np.frombuffer(
+            model_file.header(self.layout, digest, federation=self.ledger.federation, round_number=number),
+            np.uint8,
         )
-        if found != expected:
-            at = _first_difference(found, expected)
-            said = f"{len(expected)} bytes with root {merkle.root(expected).hex()}"
-            self.report.find(path.name, said, f"{len(found)} bytes that differ from byte {at} on", number)
+        vector = self._read(path, found, start, number, digest) if computed is None else computed
+        if vector is None:
+            return None
+        self._compare(path.name, found, start, vector, number)
         return vector
 
+    def _read(self, path: Path, found: Bytes, start: Bytes, number: int, digest: bytes) -> Vector | None:
+        """The vector of a model file, if it has the ledger's digest."""
+        assert self.layout is not None
+        if found.nbytes == start.nbytes + 4 * self.layout.size and np.array_equal(
+            found[: start.nbytes], start
+        ):
+            vector = found[start.nbytes :].view("<f4").astype(np.float32, copy=False)
+        else:  # not as it should be written; it may hold the tensors all the same
+            try:
+                vector = model_file.read(path, self.layout)
+            except ModelError as error:
+                self.report.find(path.name, f"a model with digest {digest.hex()}", str(error), number)
+                return None
+        if (actual := model_file.vector_digest(vector)) != digest:
+            self.report.find(path.name, f"digest {digest.hex()}", f"digest {actual.hex()}", number)
+            return None
+        return vector
 
-def _first_difference(a: bytes, b: bytes) -> int:
-    """The first offset at which two different byte strings differ."""
-    size = min(len(a), len(b))
-    different = np.frombuffer(a, np.uint8, size) != np.frombuffer(b, np.uint8, size)
-    return int(different.argmax()) if different.any() else size
+    def _compare(self, name: str, found: Bytes, start: Bytes, vector: Vector, number: int) -> None:
+        """Every byte of a file must follow from the vector and the round."""
+        rest = vector.astype("<f4", copy=False).view(np.uint8)
+        size = start.nbytes + rest.nbytes
+        if found.nbytes == size and np.shares_memory(found, rest):
+            return  # the vector was read from it, and its header is as it must be
+        for part, offset in ((start, 0), (rest, start.nbytes)):
+            there = found[offset : offset + part.nbytes]
+            if (at := _first_difference(there, part)) is not None:
+                root = merkle.root(np.concatenate([start, rest])).hex()
+                said = f"{found.nbytes} bytes that differ from byte {offset + at} on"
+                self.report.find(name, f"{size} bytes with root {root}", said, number)
+                return
+        if found.nbytes != size:
+            self.report.find(name, f"{size} bytes", f"{found.nbytes} bytes that begin alike", number)
+
+
+def _first_difference(found: Bytes, expected: Bytes) -> int | None:
+    """The first offset at which what is there is not what is expected; None when it is."""
+    size = min(found.nbytes, expected.nbytes)
+    word = np.uint32 if size % 4 == 0 else np.uint8  # four at once; headers are a multiple of eight bytes
+    if np.array_equal(found[:size].view(word), expected[:size].view(word)):
+        return None if size == expected.nbytes else size
+    return int((found[:size] != expected[:size]).argmax())

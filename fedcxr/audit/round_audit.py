@@ -20,6 +20,7 @@ from fedcxr.update.layout import Vector
 from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import RoundConfig
 
+_LARGEST = 1 << 32  # bytes to make room for; the ledger's word on a size may be absurd
 Advance = Callable[[int], None]  # bytes of an update that were checked
 
 
@@ -54,9 +55,10 @@ class RoundAudit:
             if address in view.excluded and self._stayed_away(address, brought.get(address, "")):
                 self._never_came.add(address)
                 continue
-            root = view.accepted[address].root
-            evidence.named.add(root)
-            self._results[address] = evidence.pool.submit(BlobTask(root, self._opening(address)))
+            update = view.accepted[address]
+            evidence.named.add(update.root)
+            task = BlobTask(update.root, min(update.size, _LARGEST), self._opening(address))
+            self._results[address] = evidence.pool.submit(task)
 
     def finish(
         self,
