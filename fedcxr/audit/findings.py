@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,10 @@ class AuditReport:
         """The released model was recomputed, and nothing was found."""
         return self.clean and bool(self.released)
 
-    def to_json(self) -> str:
+    def tree(self) -> dict[str, Any]:
+        """The report with its verdicts, as JSON has it."""
         verdict = {"clean": self.clean, "complete": self.complete, "proven": self.proven}
-        return json.dumps({**verdict, **asdict(self)}, indent=2)
+        return {**verdict, **asdict(self)}
+
+    def to_json(self) -> str:
+        return json.dumps(self.tree(), indent=2)

@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from web3 import Web3
+
 from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.storage import check_storage
 from fedcxr.errors import ChainError, LedgerError, StoreError
@@ -17,6 +19,7 @@ from fedcxr.ledger.chain_reading import read_chain
 from fedcxr.ledger.proven_provider import proven
 from fedcxr.ledger.replay import Replayed
 from fedcxr.ledger.rpc import connect
+from fedcxr.ledger.transaction import translated
 from fedcxr.ledger.views import FederationViews
 from fedcxr.store.run_directory import LedgerFacts, RunDirectory
 
@@ -36,8 +39,8 @@ class LedgerSource(Protocol):
         """The contract; None when there is none to hold a run against, and then the report says why."""
         ...
 
-    def proof(self, ledger: FederationViews) -> ChainProof:
-        """The proof of the contract's events."""
+    def exhibit(self, ledger: FederationViews) -> tuple[ChainProof, bytes]:
+        """While it is open: the proof of the contract's events, and the contract's code."""
         ...
 
 
@@ -85,8 +88,8 @@ class RunLedger:
         compare_facts(facts, ledger, report)
         return ledger
 
-    def proof(self, ledger: FederationViews) -> ChainProof:
-        return read_chain(self._w3, ledger.address)[0]
+    def exhibit(self, ledger: FederationViews) -> tuple[ChainProof, bytes]:
+        return read_chain(self._w3, ledger.address)[0], _code(self._w3, ledger.address)
 
 
 @dataclass
@@ -129,10 +132,13 @@ class EndpointLedger:
         check_storage(ledger, proof, report)
         yield ledger
 
-    def proof(self, ledger: FederationViews) -> ChainProof:
-        del ledger
+    def exhibit(self, ledger: FederationViews) -> tuple[ChainProof, bytes]:
         assert self._proof is not None
-        return self._proof
+        return self._proof, _code(proven(connect(self.url), self._proof), ledger.address)
+
+
+def _code(w3: Web3, address: str) -> bytes:
+    return bytes(translated(lambda: w3.eth.get_code(Web3.to_checksum_address(address))))
 
 
 def compare_facts(facts: LedgerFacts, ledger: FederationViews, report: AuditReport) -> None:

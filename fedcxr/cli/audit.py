@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 import typer
@@ -12,6 +12,8 @@ from typer.core import TyperGroup
 from fedcxr.cli.app import app
 
 if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
     from fedcxr.audit.findings import AuditReport
     from fedcxr.audit.ledger_source import LedgerSource
     from fedcxr.audit.sources import Sources
@@ -63,6 +65,13 @@ def audit(
     model: Annotated[
         Path | None, typer.Option(help="Without a run: the released model's file, to compare.")
     ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write a signed export to this zip; see fedcxr audit verify.")
+    ] = None,
+    sign: Annotated[
+        Path | None,
+        typer.Option(help="Key file that signs the export; by default the run's keys/auditor.json."),
+    ] = None,
 ) -> None:
     """Recompute a run from its ledger and store, and say what is not as it must be.
 
@@ -72,7 +81,11 @@ def audit(
     Exit code 0 when the released model is proven, 90 when something was found, 91 when nothing was found but
     the released model could not be recomputed.
     """
+    from datetime import UTC, datetime
+
     from fedcxr.audit.audit import Request, conduct_audit
+    from fedcxr.audit.export import Exhibits
+    from fedcxr.audit.export import export as write_export
     from fedcxr.audit.scope import Scope
     from fedcxr.errors import AuditFailedError, AuditIncompleteError
     from fedcxr.report.tables import count
@@ -80,9 +93,14 @@ def audit(
     ledger, sources, directory = _places(run, rpc, contract, store, head, genesis, model)
     keys, unreadable = _keys(directory, key)
     request = Request(keys, journal or (), Scope.parse(rounds, hospital))
+    exhibits = Exhibits(ledger)
+    account = _signer(directory, sign) if export else None
     with _Bar(hidden=as_json) as bar:
-        report = conduct_audit(ledger, sources, request, bar.show)
+        report = conduct_audit(ledger, sources, request, bar.show, exhibits.keep if export else _keep_nothing)
     report.unchecked += unreadable
+    if export and account:
+        data = write_export(report, exhibits, request.scope, account, lambda: f"{datetime.now(UTC):%FT%TZ}")
+        export.write_bytes(data)
     if as_json:
         typer.echo(report.to_json())
     else:
@@ -92,6 +110,77 @@ def audit(
         raise AuditFailedError(f"{place}: {count(len(report.findings), 'finding')}.")
     if not report.proven:
         raise AuditIncompleteError(f"{place}: nothing found, but the released model could not be recomputed.")
+
+
+@audit_app.command("verify")
+def verify(
+    file: Annotated[Path, typer.Argument(help="An export that fedcxr audit --export wrote.")],
+    signer: Annotated[str, typer.Option(help="Address that must have signed it.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+) -> None:
+    """Verify an audit's export offline: signature, digests, events, and that its verdict fits them.
+
+    Exit code 0 when it is what was signed and the released model is proven, 90 when it was changed, does not
+    fit together or reports findings, 91 when the audit itself proved nothing.
+    """
+    import json
+    from dataclasses import asdict
+
+    from rich.console import Console
+    from rich.markup import escape
+
+    from fedcxr.audit.verification import verify as verify_export
+    from fedcxr.errors import AuditFailedError, AuditIncompleteError
+    from fedcxr.report.tables import count
+
+    result = verify_export(file.read_bytes(), signer=signer)
+    if as_json:
+        typer.echo(json.dumps({"authentic": result.authentic, **asdict(result)}, indent=2))
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        for mark, lines in (
+            ("[red]✗[/]", [*result.problems, *map(_finding, result.report.get("findings", ()))]),
+            ("[yellow]?[/] unchecked:", result.report.get("unchecked", ())),
+            ("[green]✓[/] proven:", result.proves),
+            ("[dim]·[/] stated:", result.states),
+        ):
+            for line in lines:
+                console.print(f"{mark} {escape(str(line))}")
+    if not result.authentic:
+        raise AuditFailedError(f"{file}: {count(len(result.problems), 'problem')}.")
+    if result.report["findings"]:
+        raise AuditFailedError(f"{file}: {count(len(result.report['findings']), 'finding')} of the audit.")
+    if not result.own_artifact:
+        raise AuditIncompleteError(f"{file}: held to another contract than that of this fedcxr.")
+    if not result.report["proven"]:
+        raise AuditIncompleteError(f"{file}: the audit found nothing, but did not recompute the model.")
+
+
+def _finding(tree: dict[str, Any]) -> str:
+    from fedcxr.audit.findings import Finding
+
+    return str(Finding(**tree))
+
+
+def _keep_nothing(evidence: object) -> None:
+    del evidence
+
+
+def _signer(run: RunDirectory | None, sign: Path | None) -> LocalAccount:
+    """The account that signs an export.
+
+    Raises:
+        ConfigError: no key file is given, and there is no run that has one.
+        StoreError: it is damaged.
+    """
+    from fedcxr.errors import ConfigError
+    from fedcxr.store.identity import Identity
+
+    usual = run.keys / "auditor.json" if run else None
+    path = sign or usual
+    if path is None or not path.exists():
+        raise ConfigError("--export wants the key file of whoever signs it: --sign FILE.")
+    return Identity.load(path).account
 
 
 def _places(

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 from eth_utils.address import to_canonical_address
 
@@ -71,6 +71,46 @@ class ChainProof:
     headers: tuple[bytes, ...]
     blocks: dict[int, BlockContent] = field(default_factory=dict)
 
+    def tree(self) -> dict[str, Any]:
+        """As JSON has it, bytes in hexadecimal."""
+        return {
+            "chain_id": self.chain_id,
+            "contract": self.contract,
+            "head": self.head.hex(),
+            "headers": [raw.hex() for raw in self.headers],
+            "blocks": {
+                str(number): {
+                    "transactions": [item.hex() for item in content.transactions],
+                    "receipts": [item.hex() for item in content.receipts],
+                }
+                for number, content in self.blocks.items()
+            },
+        }
+
+    @classmethod
+    def from_tree(cls, tree: Any) -> Self:
+        """Read :meth:`tree` back.
+
+        Raises:
+            ValueError, KeyError, TypeError, AttributeError: it is none.
+        """
+        proof = cls(
+            int(tree["chain_id"]),
+            str(tree["contract"]),
+            bytes.fromhex(tree["head"]),
+            tuple(bytes.fromhex(raw) for raw in tree["headers"]),
+            {
+                int(number): BlockContent(
+                    tuple(bytes.fromhex(item) for item in content["transactions"]),
+                    tuple(bytes.fromhex(item) for item in content["receipts"]),
+                )
+                for number, content in tree["blocks"].items()
+            },
+        )
+        if proof.tree() != tree:
+            raise ValueError("it is not as it would be written")
+        return proof
+
     @cached_property
     def parsed(self) -> tuple[Header, ...]:
         """Raises ChainError when one is no header."""
@@ -86,8 +126,14 @@ class ChainProof:
         return self.parsed[-1].number
 
     def hash_of(self, number: int) -> bytes:
-        """As the header after it names it."""
+        """As the header after it names it.
+
+        Raises:
+            ChainError: there is no header of this block.
+        """
         place = number - self.first
+        if not 0 <= place < len(self.parsed):
+            raise ChainError(f"block {number}: its header is not in the proof.")
         return self.head if place == len(self.parsed) - 1 else self.parsed[place + 1].parent
 
     def differences(self, head: bytes | None = None, artifact: Artifact | None = None) -> list[Difference]:

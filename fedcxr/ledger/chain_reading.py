@@ -16,6 +16,7 @@ from fedcxr.errors import ChainError, LedgerError
 from fedcxr.ledger.artifact import load_artifact
 from fedcxr.ledger.block_content import encode_receipt, encode_transaction
 from fedcxr.ledger.chain_proof import BlockContent, ChainProof, Difference
+from fedcxr.ledger.decoded_events import topic_of
 from fedcxr.ledger.header import Header
 from fedcxr.ledger.rpc_values import Request, octets, quantity, requests
 
@@ -46,6 +47,8 @@ def read_chain(
         canonical = to_canonical_address(address)
         for number, header in zip(range(first, last + 1), _headers(w3, request, first, last), strict=True):
             progress("blocks", number - first, last + 1 - first)
+            if header.number != number:
+                raise ChainError(f"asked for block {number}, the endpoint gives block {header.number}.")
             headers.append(header.raw)
             if number == first or header.admits(canonical):
                 blocks[number] = _content(request, number)
@@ -78,15 +81,7 @@ def _creation(request: Request, address: str, last: int) -> int:
 
 
 def _topic(name: str) -> bytes:
-    entry = next(e for e in load_artifact().abi if e["type"] == "event" and e["name"] == name)
-    return keccak(text=f"{name}({','.join(_type(field) for field in entry['inputs'])})")
-
-
-def _type(field: Mapping[str, Any]) -> str:
-    if not str(field["type"]).startswith("tuple"):
-        return str(field["type"])
-    inner = ",".join(_type(part) for part in field["components"])
-    return f"({inner}){str(field['type']).removeprefix('tuple')}"
+    return topic_of(next(e for e in load_artifact().abi if e["type"] == "event" and e["name"] == name))
 
 
 def _headers(w3: Web3, request: Request, first: int, last: int) -> Iterator[Header]:
