@@ -254,7 +254,7 @@ class Hospital:
                 raise FederationError(
                     f"{self.name}: the server's {what} is {said.hex()}, but the contract holds {held.hex()}."
                 )
-        for name, (said, held) in differences(ledger.founding, config, layout.size).items():
+        for name, (said, held) in differences(ledger.founding, config).items():
             raise FederationError(
                 f"{self.name}: the server's {name} is {said}, but the contract was founded with {held}."
             )

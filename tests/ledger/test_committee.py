@@ -35,7 +35,7 @@ def key_of(party: Party, address: str) -> int:
 
 
 def verdict(
-    party: Party, validator: str, hospital: str, accepted: bool = True, score: int = 0, **changes: object
+    party: Party, validator: str, hospital: str, /, accepted: bool = True, score: int = 0, **changes: object
 ) -> SignedAttestation:
     attestation = Attestation(
         federation=FEDERATION,
