@@ -127,7 +127,17 @@ class _Audit:
         workers = workers_for(size) if self.request.workers is None else self.request.workers
         with BlobPool(url, keys, workers) as pool:
             store, layout = BlobStore(url, make=False), sources.layout(ledger, report)
-            evidence = Evidence(ledger, store, pool, layout, sources.models(last), keys, scope, report)
+            evidence = Evidence(
+                ledger,
+                store,
+                pool,
+                layout,
+                sources.models(last),
+                keys,
+                scope,
+                report,
+                not ledger.open_updates,
+            )
             computed = self._rounds(evidence, views, size, progress)
         check_conduct(ledger, scope, last, report)
         sources.conclude(evidence, last)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fedcxr.aggregation.weighted_sum import WeightedSum
 from fedcxr.errors import EnvelopeError, LayoutError, StoreError
-from fedcxr.privacy.envelope import EnvelopeContext, open_envelope
+from fedcxr.privacy.envelope import EnvelopeContext, open_envelope, plain_update
 from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.store.blobs import BlobStore
 from fedcxr.update import fixed_point
@@ -32,14 +32,14 @@ class Opening:
         layout: whose size it must have.
         context: what its envelope must have been sealed for.
         weight: which bounds its values.
-        keys: places of the keys to try, in their order.
+        keys: places of the keys to try, in their order; None where updates are not sealed.
         total: name of the shared sum to add it to; empty to see only whether it could be added.
     """
 
     layout: Layout
     context: EnvelopeContext
     weight: int
-    keys: tuple[int, ...]
+    keys: tuple[int, ...] | None
     total: str = ""
 
 
@@ -68,15 +68,21 @@ class BlobResult:
 
 
 def open_update(
-    blob: NDArray[np.uint8], opening: Opening, key: EnvelopePrivateKey, out: Ring | None = None
+    blob: NDArray[np.uint8], opening: Opening, key: EnvelopePrivateKey | None, out: Ring | None = None
 ) -> Ring:
     """The update that a blob holds: uint32 (layout.size,), with its weight in it.
+
+    Args:
+        blob: a sealed envelope, or the vector itself.
+        opening: how it was sealed.
+        key: a recipient's; None where updates are not sealed.
+        out: to open it into.
 
     Raises:
         EnvelopeError: it does not open.
         LayoutError: it has another size than the layout.
     """
-    return open_envelope(blob, opening.context, key, out=out)
+    return plain_update(blob) if key is None else open_envelope(blob, opening.context, key, out=out)
 
 
 class BlobChecker:
@@ -112,17 +118,17 @@ class BlobChecker:
 
     def _open(self, blob: NDArray[np.uint8], opening: Opening) -> str:
         why = "there is no key."
-        for place in opening.keys:
+        for key in [None] if opening.keys is None else [self.keys[place] for place in opening.keys]:
             try:
-                self._add(blob, opening, self.keys[place])
+                self._add(blob, opening, key)
             except (EnvelopeError, LayoutError) as error:
                 why = str(error)
             else:
                 return ""
         return why
 
-    def _add(self, blob: NDArray[np.uint8], opening: Opening, key: EnvelopePrivateKey) -> None:
-        if self._payload.size != opening.layout.size:
+    def _add(self, blob: NDArray[np.uint8], opening: Opening, key: EnvelopePrivateKey | None) -> None:
+        if key is not None and self._payload.size != opening.layout.size:
             self._payload = np.empty(opening.layout.size, np.uint32)
         update = open_update(blob, opening, key, out=self._payload)
         if not opening.total:

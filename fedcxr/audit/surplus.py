@@ -40,11 +40,12 @@ def check_surplus(blobs: Path, named: Iterable[bytes], ledger: FederationViews, 
 
 def _named_by_events(ledger: FederationViews) -> Iterable[bytes]:
     """Roots in events of any kind: of what was rejected, or of attempts that were given up, too."""
+    yield from (ledger.layout_digest, ledger.genesis_digest)
     for name, fields in (
         ("UpdateAccepted", ("root", "metrics")),
         ("UpdateRejected", ("root",)),
         ("RoundOpened", ("configDigest",)),
-        ("FederationCreated", ("layoutDigest", "genesisDigest")),
+        ("SubmissionsCommitted", ("listRoot",)),
     ):
         for event in ledger.events(name):
             yield from (bytes(event["args"][field]) for field in fields)

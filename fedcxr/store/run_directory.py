@@ -5,7 +5,8 @@
     RUN/
       config.toml          the configuration as resolved; its digest is on the ledger
       ledger.json          federation, contract and chain id: what an auditor starts from
-      ledger.sqlite        the embedded chain
+      ledger.sqlite        the embedded chain, or
+      ledger.journal       what an anvil is rebuilt from
       layout.json          the tensors that travel; its digest is on the ledger
       partition.json       who holds which patients (simulation)
       partition.png        the same as a picture
@@ -45,11 +46,13 @@ class LedgerFacts:
         federation: hex id.
         chain_id: of the chain that holds the contract; 0 when the ledger is off.
         contract: checksummed address; empty when the ledger is off.
+        genesis: hex hash of the chain's first block: one begun anew under the same id is another chain.
     """
 
     federation: str
     chain_id: int
     contract: str
+    genesis: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,11 @@ class RunDirectory:
         return self.root / "ledger.sqlite"
 
     @property
+    def journal_path(self) -> Path:
+        """What an anvil's chain is rebuilt from."""
+        return self.root / "ledger.journal"
+
+    @property
     def layout_path(self) -> Path:
         return self.root / "layout.json"
 
@@ -158,7 +166,7 @@ class RunDirectory:
 
     @property
     def endpoint_path(self) -> Path:
-        """URL at which the embedded chain answers while the run goes on."""
+        """URL at which the chain answers while the run goes on."""
         return self.root / "ledger.url"
 
     def hospital(self, index: int) -> Path:
