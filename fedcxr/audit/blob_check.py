@@ -32,17 +32,15 @@ class Opening:
         layout: whose size it must have.
         context: what its envelope must have been sealed for.
         weight: which bounds its values.
-        keys: places of the keys to try, in their order.
+        keys: places of the keys to try, in their order; None where updates are not sealed.
         total: name of the shared sum to add it to; empty to see only whether it could be added.
-        plain: whether updates are not sealed; then nothing needs a key.
     """
 
     layout: Layout
     context: EnvelopeContext
     weight: int
-    keys: tuple[int, ...]
+    keys: tuple[int, ...] | None
     total: str = ""
-    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +71,12 @@ def open_update(
     blob: NDArray[np.uint8], opening: Opening, key: EnvelopePrivateKey | None, out: Ring | None = None
 ) -> Ring:
     """The update that a blob holds: uint32 (layout.size,), with its weight in it.
+
+    Args:
+        blob: a sealed envelope, or the vector itself.
+        opening: how it was sealed.
+        key: a recipient's; None where updates are not sealed.
+        out: to open it into.
 
     Raises:
         EnvelopeError: it does not open.
@@ -114,8 +118,7 @@ class BlobChecker:
 
     def _open(self, blob: NDArray[np.uint8], opening: Opening) -> str:
         why = "there is no key."
-        keys = (None,) if opening.plain else tuple(self.keys[place] for place in opening.keys)
-        for key in keys:
+        for key in [None] if opening.keys is None else [self.keys[place] for place in opening.keys]:
             try:
                 self._add(blob, opening, key)
             except (EnvelopeError, LayoutError) as error:
@@ -125,7 +128,7 @@ class BlobChecker:
         return why
 
     def _add(self, blob: NDArray[np.uint8], opening: Opening, key: EnvelopePrivateKey | None) -> None:
-        if self._payload.size != opening.layout.size:
+        if key is not None and self._payload.size != opening.layout.size:
             self._payload = np.empty(opening.layout.size, np.uint32)
         update = open_update(blob, opening, key, out=self._payload)
         if not opening.total:

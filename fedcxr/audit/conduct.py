@@ -61,7 +61,7 @@ def _check_history(
     """
     for number in numbers:
         for attempt in aborted_attempts(ledger, number):
-            said = f"round {number}, attempt {attempt.attempt}: given up ({attempt.reason})"
+            said = f"round {number}, attempt {attempt.attempt}: given up by {attempt.by} ({attempt.reason})"
             report.notes.append(f"{said}, with {len(attempt.accepted)} updates accepted")
             if number > last:
                 continue

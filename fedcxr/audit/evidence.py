@@ -49,6 +49,7 @@ class Evidence:
         keys: the coordinator's first, then the auditor's; those that are at hand.
         scope: what was asked for.
         report: what findings are added to.
+        sealed: whether updates want a key.
         named: roots of the blobs that the ledger names, as they are met.
         partitions: digests of ``partition.json`` that the rounds' configurations name, as they are met.
         small: blobs of up to a few kilobytes that were read and are what they say, for an export.
@@ -62,9 +63,15 @@ class Evidence:
     keys: Sequence[EnvelopePrivateKey]
     scope: Scope
     report: AuditReport
+    sealed: bool = True
     named: set[bytes] = field(default_factory=set)
     partitions: set[str] = field(default_factory=set)
     small: dict[bytes, bytes] = field(default_factory=dict)
+
+    @property
+    def opens(self) -> bool:
+        """Whether updates can be opened with what is at hand."""
+        return bool(self.keys) or not self.sealed
 
     def genesis(self) -> Vector | None:
         """Where the federation started: from its file, or from the store."""

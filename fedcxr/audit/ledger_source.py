@@ -12,7 +12,7 @@ from web3 import Web3
 
 from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.storage import check_storage
-from fedcxr.errors import ChainError, LedgerError, StoreError
+from fedcxr.errors import ChainError, FedcxrError, LedgerError, StoreError
 from fedcxr.ledger import replay
 from fedcxr.ledger.chain_proof import ChainProof
 from fedcxr.ledger.chain_reading import read_chain
@@ -60,6 +60,8 @@ class RunLedger:
             yield None
             return
         report.federation, report.contract = facts.federation, facts.contract
+        if self._is_elsewhere():
+            raise LedgerError(f"{self.run.root}: its chain is not embedded: audit it with --rpc URL.")
         with contextlib.ExitStack() as stack:
             try:
                 replayed = stack.enter_context(replay.verify(self.run.chain_path))
@@ -67,6 +69,14 @@ class RunLedger:
                 report.find(self.run.chain_path.name, "the federation's chain", str(error))
                 replayed = Replayed()
             yield self._attached(replayed, facts, report)
+
+    def _is_elsewhere(self) -> bool:
+        """Whether the run's configuration, which may be damaged, names a chain of another kind."""
+        if self.run.chain_path.exists():
+            return False
+        with contextlib.suppress(FedcxrError):
+            return self.run.config.ledger.backend != "embedded"
+        return self.run.journal_path.exists()
 
     def _attached(
         self, replayed: Replayed, facts: LedgerFacts, report: AuditReport
@@ -85,7 +95,7 @@ class RunLedger:
             report.find("ledger.json contract", "the federation's contract", f"{facts.contract}: {error}")
             report.unchecked.append("everything else: there is no contract to hold the run against")
             return None
-        compare_facts(facts, ledger, report)
+        compare_facts(facts, ledger, replayed.w3, report)
         return ledger
 
     def exhibit(self, ledger: FederationViews) -> tuple[ChainProof, bytes]:
@@ -122,7 +132,7 @@ class EndpointLedger:
         if self.facts is not None:
             if proof.chain_id != self.facts.chain_id:
                 report.find("ledger.json chain_id", str(proof.chain_id), str(self.facts.chain_id))
-            compare_facts(self.facts, ledger, report)
+            compare_facts(self.facts, ledger, w3, report)
         if self.head is None:
             said = f"block {proof.last}, 0x{proof.head.hex()}, is the head of the consortium's chain"
             report.unchecked.append(f"that {said}: give a hash that you have from elsewhere (--head)")
@@ -141,8 +151,11 @@ def _code(w3: Web3, address: str) -> bytes:
     return bytes(translated(lambda: w3.eth.get_code(Web3.to_checksum_address(address))))
 
 
-def compare_facts(facts: LedgerFacts, ledger: FederationViews, report: AuditReport) -> None:
-    """Hold ``ledger.json`` to the contract."""
+def compare_facts(facts: LedgerFacts, ledger: FederationViews, w3: Web3, report: AuditReport) -> None:
+    """Hold ``ledger.json`` to the contract and its chain."""
+    first = bytes(translated(lambda: w3.eth.get_block(0))["hash"]).hex()
+    if facts.genesis not in ("", first):
+        report.find("ledger.json genesis", first, facts.genesis)
     if facts.contract != ledger.address:  # in another case: its checksum says that a letter changed
         report.find("ledger.json contract", ledger.address, facts.contract)
     if facts.federation != ledger.federation.hex():

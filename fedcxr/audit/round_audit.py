@@ -12,6 +12,7 @@ from fedcxr.audit.blob_pool import SharedSum
 from fedcxr.audit.evidence import Evidence
 from fedcxr.audit.metrics_line import differences
 from fedcxr.errors import FedcxrError, LayoutError, StoreError
+from fedcxr.ledger import submission_list
 from fedcxr.ledger.history import relays
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.privacy.envelope import EnvelopeContext
@@ -47,18 +48,35 @@ class RoundAudit:
         if self._started:
             return
         self._started = True
+        self._take_list()
         view, evidence = self.view, self.evidence
-        if evidence.layout is not None and self._readable and not evidence.scope.hospital:
+        if evidence.layout is not None and evidence.opens and not evidence.scope.hospital:
             self._sum = evidence.pool.borrow(evidence.layout.size)
         brought = relays(evidence.ledger, view.number) if view.excluded else {}
         for address in self.hospitals:
-            if address in view.excluded and self._stayed_away(address, brought.get(address, "")):
+            # Where one root records all, the coordinator brought it.
+            sender = brought.get(address, evidence.ledger.coordinator)
+            if address in view.excluded and self._stayed_away(address, sender):
                 self._never_came.add(address)
                 continue
             update = view.accepted[address]
             evidence.named.add(update.root)
             task = BlobTask(update.root, min(update.size, _LARGEST), self._opening(address))
             self._results[address] = evidence.pool.submit(task)
+
+    def _take_list(self) -> None:
+        """Where the contract holds one root over all submissions, they are in a list in the store."""
+        view, ledger = self.view, self.evidence.ledger
+        if view.list_root == bytes(32):
+            return
+        data = self._blob("list of submissions", view.list_root)
+        try:
+            if data is not None:
+                self.view = submission_list.fill(view, data, ledger.domain)
+        except FedcxrError as error:
+            self._find("list of submissions", "the one under the contract's root", str(error))
+        for address in sorted(view.accepted.keys() - self.view.accepted.keys()):
+            self._find("list of submissions", "every update that the contract accepted", "not in it", address)
 
     def finish(
         self,
@@ -156,7 +174,7 @@ class RoundAudit:
         An exclusion is tried with the coordinator's, if it is at hand: it decides.
         """
         evidence, layout = self.evidence, self.evidence.layout
-        if layout is None or not self._readable:
+        if layout is None or not evidence.opens:
             return None
         context = EnvelopeContext(
             federation=evidence.ledger.federation.hex(),
@@ -165,10 +183,11 @@ class RoundAudit:
             layout=layout.digest.hex(),
         )
         included = address in self.view.included
-        keys = tuple(range(len(evidence.keys))) if included else (0,)
+        keys: tuple[int, ...] | None = None
+        if evidence.sealed:
+            keys = tuple(range(len(evidence.keys))) if included else (0,)
         name = self._sum.name if included and self._sum is not None else ""
-        plain = evidence.ledger.open_updates
-        return Opening(layout, context, self.view.weights[address], keys, name, plain)
+        return Opening(layout, context, self.view.weights[address], keys, name)
 
     def _total(self, advance: Advance) -> WeightedSum | None:
         """The sum over the included updates; None when it cannot be computed."""
@@ -208,13 +227,15 @@ class RoundAudit:
             return not included
         if not included:
             if address not in view.counted:
-                report.notes.append(f"round {view.number}: the committee did not approve of {address}")
+                report.notes.append(
+                    f"round {view.number}: the committee did not approve of {address}'s update"
+                )
             elif not result.refused:
                 self._excluded(address)
             return True
         if result.refused:
             why = result.refused
-            if not self._has_coordinator_key:
+            if not self._decides:
                 why += " With the coordinator's key it may: then its hospital sealed it badly to the auditor."
             self._find("sealed update", "one that opens and adds", why, address)
         return not result.refused
@@ -223,7 +244,7 @@ class RoundAudit:
         """An update that is left out although it opens and adds."""
         reason = self.view.excluded.get(address) or "no reason given"
         found = "one that opens and adds"
-        if not self._has_coordinator_key:
+        if not self._decides:
             found += " with the auditor's key: the coordinator lies, or its hospital sealed it badly"
         self._find("excluded update", f"one that cannot be added ({reason})", found, address)
 
@@ -243,15 +264,12 @@ class RoundAudit:
         return True
 
     @property
-    def _readable(self) -> bool:
-        """Whether the updates can be opened: with a key, or because they are not sealed."""
-        return bool(self.evidence.keys) or self.evidence.ledger.open_updates
-
-    @property
-    def _has_coordinator_key(self) -> bool:
-        if self.evidence.ledger.open_updates:
-            return True  # nobody needs it
-        return self.evidence.keys[0].public.digest == self.evidence.ledger.coordinator_key_digest
+    def _decides(self) -> bool:
+        """Whether what opens here opens for the coordinator, whose word an exclusion is."""
+        return (
+            not self.evidence.sealed
+            or self.evidence.keys[0].public.digest == self.evidence.ledger.coordinator_key_digest
+        )
 
     def _check_metrics(self, address: str) -> None:
         data = self._blob("metrics", self.view.accepted[address].metrics, address)

@@ -40,6 +40,7 @@ def check_surplus(blobs: Path, named: Iterable[bytes], ledger: FederationViews, 
 
 def _named_by_events(ledger: FederationViews) -> Iterable[bytes]:
     """Roots in events of any kind: of what was rejected, or of attempts that were given up, too."""
+    yield from (ledger.layout_digest, ledger.genesis_digest)
     for name, fields in (
         ("UpdateAccepted", ("root", "metrics")),
         ("UpdateRejected", ("root",)),
@@ -48,8 +49,6 @@ def _named_by_events(ledger: FederationViews) -> Iterable[bytes]:
     ):
         for event in ledger.events(name):
             yield from (bytes(event["args"][field]) for field in fields)
-    yield ledger.layout_digest
-    yield ledger.genesis_digest
 
 
 def _name(root: bytes) -> str:

@@ -12,7 +12,7 @@ from web3.providers.base import BaseProvider
 from web3.types import RPCEndpoint, RPCResponse
 
 from fedcxr.ledger.chain_proof import ChainProof, ProvenLog
-from fedcxr.ledger.rpc_values import requests
+from fedcxr.ledger.rpc_values import octets, requests
 
 
 class ProvenProvider(BaseProvider):
@@ -32,9 +32,25 @@ class ProvenProvider(BaseProvider):
     def _logs(self) -> list[ProvenLog]:
         return self.proof.logs()
 
+    @cached_property
+    def _logs_by_subject(self) -> dict[bytes, list[ProvenLog]]:
+        """By their second topic, which for most is a round's number."""
+        found: dict[bytes, list[ProvenLog]] = {}
+        for log in self._logs:
+            if len(log.log.topics) > 1:
+                found.setdefault(log.log.topics[1], []).append(log)
+        return found
+
+    def _candidates(self, criteria: Mapping[str, Any]) -> list[ProvenLog]:
+        topics: Any = criteria.get("topics") or []
+        if len(topics) > 1 and isinstance(topics[1], str):
+            return self._logs_by_subject.get(octets(topics[1]), [])
+        return self._logs
+
     def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
         if method == "eth_getLogs":
-            return _result([_json(log) for log in self._logs if _wanted(log, params[0], self.proof)])
+            found = [log for log in self._candidates(params[0]) if _wanted(log, params[0], self.proof)]
+            return _result([_json(log) for log in found])
         if method == "eth_blockNumber":
             return _result(hex(self.proof.last))
         if method == "eth_chainId":

@@ -157,14 +157,20 @@ def another_model(method: str, params: list[Any], result: Any) -> Any:
 
 
 MODEL_DIGEST = Web3.to_hex(Web3.keccak(text="modelDigest()")[:4])
-ROUND_OF = Web3.to_hex(Web3.keccak(text="roundOf(uint64)")[:4])
+RESULT_OF = Web3.to_hex(Web3.keccak(text="resultOf(uint64)")[:4])
+COMMITMENT_OF = Web3.to_hex(Web3.keccak(text="commitmentOf(uint64,uint64,uint256)")[:4])
+MEMBERS = Web3.to_hex(Web3.keccak(text="members()")[:4])
 
 
-def another_round(method: str, params: list[Any], result: Any) -> Any:
-    """The last word of a round's storage, its model, changed."""
-    if method == "eth_call" and params[0]["data"].startswith(ROUND_OF):
-        return result[:-64] + "22" * 32
-    return result
+def storage(selector: str) -> Callable[[str, list[Any], Any], Any]:
+    """The last word of one call's answer changed."""
+
+    def lie(method: str, params: list[Any], result: Any) -> Any:
+        if method == "eth_call" and params[0]["data"].startswith(selector):
+            return result[:-64] + "22" * 32
+        return result
+
+    return lie
 
 
 @pytest.mark.parametrize(
@@ -173,7 +179,9 @@ def another_round(method: str, params: list[Any], result: Any) -> Any:
         (without_a_finalization, "eth_getLogs"),
         (other_order, "eth_getLogs"),
         (another_model, "the endpoint's word on the released model"),
-        (another_round, "the endpoint's word on its model"),
+        (storage(RESULT_OF), "the endpoint's word on the round's result"),
+        (storage(COMMITMENT_OF), "the endpoint's word on an accepted update"),
+        (storage(MEMBERS), "the endpoint's word on the members"),
     ],
 )
 def test_an_endpoint_that_lies_is_found_out(

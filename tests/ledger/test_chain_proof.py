@@ -5,18 +5,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from anvil_node import anvil_node
-from contract_party import FEDERATION, Party, account, registration
+from contract_party import FEDERATION, LocalChain, Party, account, registration
 from eth_account.signers.local import LocalAccount
 from lying_proxy import LyingProxy
 
 from fedcxr.errors import ChainError, LedgerError
+from fedcxr.ledger.anvil_chain import AnvilChain
 from fedcxr.ledger.artifact import load_artifact
-from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.chain_proof import BlockContent, ChainProof, Difference
 from fedcxr.ledger.chain_reading import read_chain
 from fedcxr.ledger.contract import FederationLedger
@@ -25,25 +24,15 @@ from fedcxr.ledger.rpc import RpcServer, connect
 from fedcxr.ledger.views import FederationViews
 
 
-@dataclass
-class _Funded:
-    """What a party asks of a chain, over an anvil."""
-
-    w3: Any
-
-    def fund(self, address: str) -> None:
-        self.w3.provider.make_request("anvil_setBalance", [address, hex(10**24)])
-
-
-@pytest.fixture(scope="module", params=["embedded", "anvil"])
-def endpoint(request: pytest.FixtureRequest) -> Iterator[tuple[str, FederationLedger]]:
+@pytest.fixture(scope="module")
+def endpoint(chain: LocalChain) -> Iterator[tuple[str, FederationLedger]]:
     """A chain behind JSON-RPC with two finalized rounds, a refused submission and strangers' transactions."""
-    if request.param == "anvil":
-        with anvil_node() as url:
-            yield url, history(Party.found(_Funded(connect(url))))  # type: ignore[arg-type]
+    ledger = history(Party.found(chain))
+    if isinstance(chain, AnvilChain):
+        yield chain._anvil.url, ledger  # the node itself, which offers more than our own front
         return
-    with closing(EmbeddedChain(None, chain_id=1337)) as chain, closing(RpcServer(chain)) as server:
-        yield server.url, history(Party.found(chain))
+    with closing(RpcServer(chain)) as server:
+        yield server.url, ledger
 
 
 def history(party: Party) -> FederationLedger:
@@ -53,7 +42,8 @@ def history(party: Party) -> FederationLedger:
         party.ledger.submit([party.signed(h) for h in party.hospitals[:2]])
         party.ledger.submit([party.signed(party.hospitals[2], base=b"B" * 32)])
         party.ledger.submit([party.signed(party.hospitals[2])])
-        party.finalize(party.addresses)
+        party.close()
+        party.finalize()
         send_ether(party, account(77), number)
     return party.ledger
 
@@ -89,7 +79,7 @@ def test_an_honest_endpoints_events_are_proven_and_read_as_before(
     for number in (1, 2):
         assert views.round(number) == ledger.round(number)
         assert [(a, e.name) for a, e in views.rejections(number)] == [(account(12).address, "WrongBase")]
-    assert views.hospitals() == ledger.hospitals()
+    assert views.members() == ledger.members()
     assert views.code_difference() is None
     event = views.events("UpdateAccepted", 1)[0]
     assert views.sender(event) == ledger.coordinator
