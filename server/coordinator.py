@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
 
+import numpy as np
 from flwr.serverapp import Grid
 
 from fedcxr.aggregation.weighted_sum import WeightedSum
@@ -130,12 +131,16 @@ class Coordinator:
             raise QuorumError(f"round {number}: {reason} could be included; the round is aborted.")
         model = current.total.model(base, current.config.exponents)
         digest = model_file.vector_digest(model)
+        root = current.total.root
+        if self.config.privacy.envelope == "open":
+            # In the store before it is final: anyone may hold a chunk of it to the sum of the updates'.
+            self.store.put(current.total.total.astype("<u4", copy=False).view(np.uint8), root)
         # On the disk before it is final: what the contract calls the next base can always be sent.
         self._write_model(number, model)
         started = time.perf_counter()
         self.ledger.finalize(
             number,
-            aggregate_root=current.total.root,
+            aggregate_root=root,
             model_digest=digest,
             excluded={a: why for a, why in current.excluded.items() if a in current.view.counted},
         )
