@@ -257,10 +257,16 @@ def _place(run: Path | None, rpc: str | None, contract: str | None) -> tuple[Pla
     facts = directory.read_facts()
     if not facts.contract:
         raise LedgerError(f"{run}: this run has no ledger (ledger.backend = 'off').")
+    # An embedded chain needs no word of the configuration, whose import is a third of a second.
+    settings = None if directory.chain_path.exists() else directory.config.ledger
     place = Place(
         contract or facts.contract,
+        url=settings.endpoint if settings is not None and settings.url else "",
         chain_id=facts.chain_id,
+        genesis=facts.genesis,
         file=directory.chain_path,
+        journal=directory.journal_path,
+        anvil=settings.anvil if settings is not None else "",
         endpoint=directory.endpoint_path,
         index=directory.index_path,
     )
@@ -345,8 +351,8 @@ def _blob(run: Path | None, store: str | None, record: UpdateRecord) -> dict[str
     from fedcxr.store.blobs import BlobStore
 
     try:
-        blobs = BlobStore(store, make=False) if store else RunDirectory(run or Path()).blob_store()
-        size = blobs.size(record.root)
+        url = store or RunDirectory(run or Path()).store_url
+        size = BlobStore(url, make=False).size(record.root)
     except StoreError as error:
         return {"found": None, "text": str(error)}
     if size is None:

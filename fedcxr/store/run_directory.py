@@ -214,11 +214,16 @@ class RunDirectory:
         except OSError as error:
             raise StoreError(f"{self.partition_path}: cannot be read: {error}") from None
 
+    @property
+    def store_url(self) -> str:
+        """Of the store that the configuration names, by default ``RUN/blobs``."""
+        return self.config.store.url or str(self.root / "blobs")
+
     def blob_store(self) -> BlobStore:
-        """The store that the configuration names, by default ``RUN/blobs``."""
+        """The store at :attr:`store_url`, which is made."""
         from fedcxr.store.blobs import BlobStore
 
-        return BlobStore(self.config.store.url or str(self.root / "blobs"))
+        return BlobStore(self.store_url)
 
     def write_layout(self, layout: Layout) -> None:
         files.write(self.layout_path, layout.to_json())

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -323,6 +324,16 @@ def test_an_address_without_a_contract_is_named(node: Node, tmp_path: Path, plac
 def test_a_chain_with_another_id_is_refused(node: Node, tmp_path: Path) -> None:
     with pytest.raises(ChainError, match="chain 1337, where 1 is expected"):
         ask(Place(CONTRACT, url=node.url, chain_id=1, index=tmp_path / "index"), contents)
+
+
+def test_a_chain_that_was_begun_anew_is_refused(node: Node, tmp_path: Path, place: Place) -> None:
+    """Its id is the same, and its first block another."""
+    first = node.history.hash(0).hex()
+    assert ask(replace(behind(node, tmp_path), genesis="0x" + first), lambda ledger: ledger.scan.blocks) > 0
+    with pytest.raises(ChainError, match="begun anew"):
+        ask(replace(behind(node, tmp_path), genesis="ab" * 32), contents)
+    with pytest.raises(ChainError, match="begun anew"):
+        ask(replace(place, genesis="ab" * 32), contents)
 
 
 def test_a_file_that_is_no_chain_is_named(tmp_path: Path) -> None:
