@@ -102,20 +102,22 @@ class ChainError(LedgerError):
 class ContractRejectedError(LedgerError):
     """The contract reverted with one of its custom errors.
 
-    ``name`` is the Solidity error's name (``DeadlinePassed``), ``arguments`` its decoded arguments.
+    ``name`` is the Solidity error's name (``DeadlinePassed``), ``arguments`` its decoded arguments, ``help``
+    what is known of this error.
     """
 
     exit_code = 52
     help = "The contract's rules forbid this; its error and arguments say which rule."
 
-    def __init__(self, name: str, arguments: tuple[object, ...] = ()) -> None:
+    def __init__(self, name: str, arguments: tuple[object, ...] = (), hint: str = "") -> None:
         self.name = name
         self.arguments = arguments
+        self.help = hint or type(self).help
         shown = ", ".join(a.hex() if isinstance(a, bytes) else str(a) for a in arguments)
         super().__init__(f"the contract rejected the call: {name}({shown})")
 
-    def __reduce__(self) -> tuple[type, tuple[str, tuple[object, ...]]]:
-        return type(self), (self.name, self.arguments)
+    def __reduce__(self) -> tuple[type, tuple[str, tuple[object, ...], str]]:
+        return type(self), (self.name, self.arguments, self.help)
 
 
 class ArtifactError(LedgerError):

@@ -16,7 +16,7 @@ from functools import cached_property
 from flwr.serverapp import Grid
 
 from fedcxr.aggregation.weighted_sum import WeightedSum
-from fedcxr.errors import ContractRejectedError, FederationError, QuorumError
+from fedcxr.errors import FederationError, QuorumError
 from fedcxr.evaluation.scores import Evaluation
 from fedcxr.ledger.protocol import Ledger, RoundView
 from fedcxr.messages import RegisterRequest
@@ -27,7 +27,7 @@ from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.round_config import RoundConfig
 from server.events import FederationStarted, Observer, RoundFinalized, RoundOpened
 from server.opening import auditor_identity, coordinator_identity, federation_id
-from server.records import all_stored_metrics, round_line, write_line
+from server.records import all_stored_metrics, round_line, stored_round, write_line
 from server.registration import Member, register_hospitals
 from server.round import Round
 
@@ -93,6 +93,8 @@ class Coordinator:
         )
         if first == 1:
             self.run_directory.rewrite_metrics([])
+        if first > 1:
+            self.ledger.settle()  # a coordinator before this one may have died before it
         self._complete_records(first - 1, members)
         base = self._finalized_model(first - 1)
         previous = self._finalized_model(first - 2) if first > 1 else None
@@ -108,7 +110,7 @@ class Coordinator:
         current = self._open(number, base, previous, members)
         self.observer(RoundOpened(number, current.view.base, current.view.weights))
         current.collect(self.grid, members, self.config.federation.round_timeout)
-        model, digest = self._close(current, base)
+        model, digest = self._close(current, base, members)
         seconds = time.perf_counter() - started
         evaluation = self.evaluate(model, self.layout) if self.evaluate else None
         self._record(current, digest, seconds, evaluation, members)
@@ -116,9 +118,11 @@ class Coordinator:
         self.observer(RoundFinalized(number, digest, included, seconds, evaluation))
         return model
 
-    def _close(self, current: Round, base: Vector) -> tuple[Vector, bytes]:
-        """Release the round's model: written, then finalized on the ledger."""
+    def _close(self, current: Round, base: Vector, members: dict[str, Member]) -> tuple[Vector, bytes]:
+        """Close and validate the round, and release its model: written, then finalized on the ledger."""
         number, needed = current.view.number, self.config.federation.min_hospitals
+        if current.view.status != "open" or len(current.view.accepted) >= needed:
+            current.close(self.grid, members, self.config.federation.round_timeout)
         if len(current.included) < needed:
             reason = f"{len(current.included)} of {needed} updates"
             self.ledger.abort(number, reason)
@@ -128,19 +132,13 @@ class Coordinator:
         # On the disk before it is final: what the contract calls the next base can always be sent.
         self._write_model(number, model)
         started = time.perf_counter()
-        try:
-            self.ledger.finalize(
-                number,
-                aggregate_root=current.total.root,
-                model_digest=digest,
-                included=sorted(current.included),
-                excluded=current.excluded,
-            )
-        except ContractRejectedError as error:
-            # Until now a hospital may have brought its update to the contract by itself.
-            if error.name != "WrongCount" or not current.take_up():
-                raise
-            return self._close(current, base)
+        self.ledger.finalize(
+            number,
+            aggregate_root=current.total.root,
+            model_digest=digest,
+            excluded={a: why for a, why in current.excluded.items() if a in current.view.counted},
+        )
+        self.ledger.settle()
         current.cost.ledger += time.perf_counter() - started
         return model, digest
 
@@ -168,6 +166,8 @@ class Coordinator:
                 participants=sorted(members),
                 deadline_seconds=self.config.ledger.deadline,
             )
+        if view.status == "open":
+            self.ledger.draw_committee(number)
         current = Round(
             view=view,
             config=round_config,
@@ -175,7 +175,8 @@ class Coordinator:
             total=WeightedSum(self.layout),
             ledger=self.ledger,
             store=self.store,
-            key=self._identity.envelope_key,
+            key=None if self.config.privacy.envelope == "open" else self._identity.envelope_key,
+            judged=self.config.validation.policy == "committee",
             federation=federation_id(self.config).hex(),
             observer=self.observer,
         )
@@ -183,11 +184,12 @@ class Coordinator:
         return current
 
     def _still_open(self, number: int) -> RoundView | None:
-        """A round that was open when a coordinator died, unless its time has run out: then it is aborted."""
-        if self.ledger.open_round_number != number:
+        """A round in progress when a coordinator died, unless its time has run out: then it is aborted."""
+        if self.ledger.round_in_progress != number:
             return None
-        view = self.ledger.round(number)
-        if view.deadline < time.time() and len(view.accepted) < len(view.participants):
+        view = stored_round(self.ledger, self.store, number)
+        late = view.status == "open" and view.deadline < time.time()
+        if late and len(view.accepted) < len(view.participants):
             self.ledger.abort(number, "the deadline passed while the coordinator was away")
             return None
         return view
@@ -225,7 +227,7 @@ class Coordinator:
         """Write the lines that a coordinator before this one did not live to write; their cost is unknown."""
         written = {int(line["round"]) for line in self.run_directory.read_metrics()}
         for number in sorted(set(range(1, last + 1)) - written):
-            view = self.ledger.round(number)
+            view = stored_round(self.ledger, self.store, number)
             evaluation = None
             if self.evaluate and self.run_directory.model(number).exists():
                 evaluation = self.evaluate(self._finalized_model(number), self.layout)

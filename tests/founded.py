@@ -101,7 +101,7 @@ def admit(hospital: Hospital, request: RegisterRequest, ledger: FederationLedger
     """Register a hospital as the server does."""
     reply = hospital.register(request)
     key_digest = EnvelopePublicKey(reply.envelope_key).digest
-    registration = Registration(request.federation, reply.hospital, reply.samples, key_digest)
+    registration = Registration(request.federation, reply.hospital, reply.roles, reply.samples, key_digest)
     ledger.register(registration, reply.envelope_key, reply.signature)
     return reply
 

@@ -254,7 +254,7 @@ class _Audit:
         known = {run.model(number).name for number in range(last + 1)}
         pending = run.model(last + 1).name
         for path in sorted(run.models.glob("*.safetensors")):
-            if path.name == pending and self.ledger.open_round_number == last + 1:
+            if path.name == pending and self.ledger.round_in_progress == last + 1:
                 report.unchecked.append(f"{path.name}: its round is not finalized")
             elif path.name not in known:
                 report.find(path.name, "no such file: no round released it", f"{path.stat().st_size} bytes")

@@ -241,7 +241,7 @@ class RoundAudit:
             layout=total.layout.digest.hex(),
         )
         try:
-            total.add_sealed(blob, context, key, self.view.weights[address])
+            total.add_blob(blob, context, key, self.view.weights[address])
         except (EnvelopeError, LayoutError) as error:
             return str(error)
         return ""

@@ -3,6 +3,7 @@
 from fedcxr.cli import (  # registered by being imported
     audit,
     bench,
+    chain,
     contracts,
     data,
     demo,
@@ -12,4 +13,4 @@ from fedcxr.cli import (  # registered by being imported
 )
 from fedcxr.cli.app import main
 
-__all__ = ["audit", "bench", "contracts", "data", "demo", "main", "predict", "simulate", "store"]
+__all__ = ["audit", "bench", "chain", "contracts", "data", "demo", "main", "predict", "simulate", "store"]

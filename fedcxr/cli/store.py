@@ -55,7 +55,7 @@ def collect(
     blobs = directory.blob_store()
     console = Console(highlight=False, soft_wrap=True)
     with reading_ledger(directory) as ledger:
-        attempts = garbage.read_attempts(ledger)
+        attempts = garbage.read_attempts(ledger, blobs)
         waste = garbage.find_waste(
             directory,
             blobs,

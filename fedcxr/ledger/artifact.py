@@ -14,6 +14,7 @@ from fedcxr import files
 from fedcxr.errors import ArtifactError
 
 NAME = "FederationLedger"
+COURT = "DisputeCourt"
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Artifact:
 
     Attributes:
         abi: of the contract.
+        court_abi: of the contract that it makes for disputes; its code is part of the bytecode.
         bytecode, deployed_bytecode: hex with 0x; in the latter, immutables are zero.
         immutables: byte ranges [start, length] of the deployed bytecode that the constructor fills.
         compiler: version.
@@ -30,6 +32,7 @@ class Artifact:
     """
 
     abi: list[dict[str, Any]]
+    court_abi: list[dict[str, Any]]
     bytecode: str
     deployed_bytecode: str
     immutables: list[list[int]]

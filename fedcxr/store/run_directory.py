@@ -5,7 +5,8 @@
     RUN/
       config.toml          the configuration as resolved; its digest is on the ledger
       ledger.json          federation, contract and chain id: what an auditor starts from
-      ledger.sqlite        the embedded chain
+      ledger.sqlite        the embedded chain, or
+      ledger.journal       what an anvil is rebuilt from
       layout.json          the tensors that travel; its digest is on the ledger
       partition.json       who holds which patients (simulation)
       partition.png        the same as a picture
@@ -44,11 +45,13 @@ class LedgerFacts:
         federation: hex id.
         chain_id: of the chain that holds the contract; 0 when the ledger is off.
         contract: checksummed address; empty when the ledger is off.
+        genesis: hex hash of the chain's first block: one begun anew under the same id is another chain.
     """
 
     federation: str
     chain_id: int
     contract: str
+    genesis: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class RunDirectory:
 
         Raises:
             ConfigError: something is left to a measurement, or the directory holds another run.
-            StoreError: it cannot be written.
+            UnwritableError: it cannot be written.
         """
         if not config.resolved:
             raise ConfigError("the configuration still says auto: resolve it before the run is made.")
@@ -78,7 +81,7 @@ class RunDirectory:
             run.keys.chmod(0o700)
             run.hospitals.chmod(0o700)
         except OSError as error:
-            raise StoreError(f"{root}: the run directory cannot be made: {error}") from None
+            raise files.unwritable(root, error) from None
         files.write(run.config_path, config.to_toml())
         return run
 
@@ -120,6 +123,11 @@ class RunDirectory:
         return self.root / "ledger.sqlite"
 
     @property
+    def journal_path(self) -> Path:
+        """What an anvil's chain is rebuilt from."""
+        return self.root / "ledger.journal"
+
+    @property
     def layout_path(self) -> Path:
         return self.root / "layout.json"
 
@@ -157,7 +165,7 @@ class RunDirectory:
 
     @property
     def endpoint_path(self) -> Path:
-        """URL at which the embedded chain answers while the run goes on."""
+        """URL at which the chain answers while the run goes on."""
         return self.root / "ledger.url"
 
     def hospital(self, index: int) -> Path:
