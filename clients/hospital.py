@@ -238,10 +238,6 @@ class Hospital:
             return
         if (code := ledger.code_difference()) is not None:
             raise FederationError(f"{self.name}: {ledger.address} is not the contract it should be: {code}.")
-        for name, (said, held) in differences(ledger.founding, config, layout.size).items():
-            raise FederationError(
-                f"{self.name}: the server's {name} is {said}, but the contract was founded with {held}."
-            )
         auditor = EnvelopePublicKey(request.auditor_key).digest if request.auditor_key else bytes(32)
         for what, said, held in (
             ("federation", request.federation, ledger.federation),
@@ -258,6 +254,10 @@ class Hospital:
                 raise FederationError(
                     f"{self.name}: the server's {what} is {said.hex()}, but the contract holds {held.hex()}."
                 )
+        for name, (said, held) in differences(ledger.founding, config).items():
+            raise FederationError(
+                f"{self.name}: the server's {name} is {said}, but the contract was founded with {held}."
+            )
 
     @cached_property
     def _member(self) -> Member:

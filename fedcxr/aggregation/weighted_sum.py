@@ -24,11 +24,17 @@ class WeightedSum:
     Memory is two buffers of the layout's size, whatever the number of hospitals.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, total: Ring | None = None) -> None:
+        """An empty sum, or one that goes on.
+
+        Args:
+            layout: of the updates.
+            total: the buffer to add into, uint32 (layout.size,); processes may share it, one at a time.
+        """
         self.layout = layout
         self.weight = 0  # of all that was added
-        self._total: Ring = np.zeros(layout.size, np.uint32)
-        self._payload: Ring = np.empty(layout.size, np.uint32)
+        self._total: Ring = np.zeros(layout.size, np.uint32) if total is None else total
+        self._payload: Ring | None = None
 
     def add_blob(
         self,
@@ -51,8 +57,10 @@ class WeightedSum:
         """
         if key is None:
             self.add(plain_update(blob), weight)
-        else:
-            self.add(open_envelope(blob, context, key, out=self._payload), weight)
+            return
+        if self._payload is None:
+            self._payload = np.empty(self.layout.size, np.uint32)
+        self.add(open_envelope(blob, context, key, out=self._payload), weight)
 
     def add(self, update: Ring, weight: int) -> None:
         """Add an update that already carries its weight.

@@ -7,10 +7,23 @@ from fedcxr.cli import (  # registered by being imported
     contracts,
     data,
     demo,
+    ledger,
     predict,
     simulate,
     store,
 )
 from fedcxr.cli.app import main
 
-__all__ = ["audit", "bench", "chain", "contracts", "data", "demo", "main", "predict", "simulate", "store"]
+__all__ = [
+    "audit",
+    "bench",
+    "chain",
+    "contracts",
+    "data",
+    "demo",
+    "ledger",
+    "main",
+    "predict",
+    "simulate",
+    "store",
+]

@@ -40,6 +40,15 @@ class Artifact:
     settings: dict[str, Any]
     sources: dict[str, str]
 
+    def created(self, code: bytes) -> bool:
+        """Whether a contract's code is this artifact's, whatever its constructor put into the immutables."""
+        expected = bytearray(bytes.fromhex(self.deployed_bytecode[2:]))
+        if len(code) != len(expected):
+            return False
+        for start, length in self.immutables:
+            expected[start : start + length] = code[start : start + length]
+        return code == expected
+
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
 

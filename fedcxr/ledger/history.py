@@ -51,7 +51,7 @@ def not_asked(ledger: FederationViews, number: int) -> list[str]:
     """Hospitals that could have taken part when a round was last opened, and were not asked."""
     opened = ledger.events("RoundOpened", number)[-1]
     able: dict[int, str] = {}
-    for event in _membership(ledger):
+    for event in membership(ledger):
         if (event["blockNumber"], event["logIndex"]) > (opened["blockNumber"], opened["logIndex"]):
             break
         values = event["args"]
@@ -75,7 +75,7 @@ def relays(ledger: FederationViews, number: int) -> dict[str, str]:
     }
 
 
-def _membership(ledger: FederationViews) -> list[Any]:
+def membership(ledger: FederationViews) -> list[Any]:
     """What became of members, in order."""
     names = ("MemberJoined", "KeyRotated", "MemberSuspended", "MemberReinstated", "MemberLeft")
     events = [event for name in names for event in ledger.events(name)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
+from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 
 from fedcxr import files
@@ -67,10 +69,15 @@ class BlobStore:
             raise UnwritableError(f"{path}: the blob cannot be written: {_said(error)}") from None
         return root
 
-    def get(self, root: bytes, *, verify: bool = True) -> NDArray[np.uint8]:
+    def get(
+        self, root: bytes, *, verify: bool = True, out: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.uint8]:
         """The bytes under a root as uint8.
 
-        ``verify=False`` is for bytes whose integrity the reader checks anyway, as an envelope's tag does.
+        Args:
+            root: of the blob.
+            verify: False for bytes whose integrity the reader checks anyway, as an envelope's tag does.
+            out: to read a local file into, where it is large enough; fresh memory costs as much as reading.
 
         Raises:
             BlobMissingError: there is none.
@@ -79,7 +86,7 @@ class BlobStore:
         """
         path = self.path(root)
         try:
-            data = np.frombuffer(self._fs.cat_file(path), np.uint8)
+            data = self._read(path, out)
         except FileNotFoundError:
             raise BlobMissingError(f"{path}: no such blob.") from None
         except Exception as error:  # a remote driver's errors are its own
@@ -87,6 +94,30 @@ class BlobStore:
         if verify and (found := merkle.root(data)) != root:
             raise BlobCorruptError(f"{path}: its bytes have the root {found.hex()}.")
         return data
+
+    def size(self, root: bytes) -> int | None:
+        """Bytes of the blob under a root; None when there is none.
+
+        Raises:
+            StoreError: the store cannot be asked.
+        """
+        try:
+            return int(self._fs.size(self.path(root)))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"{self.path(root)}: the blob cannot be looked up: {error}") from None
+
+    def _read(self, path: str, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        if out is None or not isinstance(self._fs, LocalFileSystem):
+            return np.frombuffer(self._fs.cat_file(path), np.uint8)
+        with Path(path).open("rb", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size > out.nbytes:
+                return np.frombuffer(file.read(), np.uint8)
+            done = 0
+            while count := file.readinto(out[done:].data):  # at most 2 GiB at once
+                done += count
+            return out[:done]
 
     def __contains__(self, root: bytes) -> bool:
         return bool(self._fs.exists(self.path(root)))

@@ -14,6 +14,7 @@ from typing import Literal
 
 from fedcxr import files
 from fedcxr.ledger import submission_list
+from fedcxr.ledger.court import DisputeCourt, result_of
 from fedcxr.ledger.round_events import RoundEvents
 from fedcxr.ledger.views import FederationViews
 from fedcxr.store.blobs import BlobStore
@@ -55,12 +56,8 @@ class Attempts:
 
 
 def disputable(ledger: FederationViews, number: int) -> bool:
-    """Whether a finalized round may still be disputed; then nobody may take its blobs away.
-
-    The contract of today sets no end to it, so every round is. This is the one place that asks.
-    """
-    del ledger, number
-    return True
+    """Whether a finalized round may still be disputed; then nobody may take its blobs away."""
+    return DisputeCourt(ledger.w3, ledger.court).disputable(result_of(ledger, number))
 
 
 def find_waste(

@@ -7,6 +7,7 @@
       ledger.json          federation, contract and chain id: what an auditor starts from
       ledger.sqlite        the embedded chain, or
       ledger.journal       what an anvil is rebuilt from
+      ledger.index.sqlite  what `fedcxr ledger` has read of the chain; a cache
       layout.json          the tensors that travel; its digest is on the ledger
       partition.json       who holds which patients (simulation)
       partition.png        the same as a picture
@@ -27,14 +28,15 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from fedcxr import config as configuration
 from fedcxr import files, json_text
-from fedcxr.config import Config
 from fedcxr.errors import ConfigError, StoreError
-from fedcxr.store.blobs import BlobStore
-from fedcxr.update.layout import Layout
+
+if TYPE_CHECKING:  # torch and pydantic are seconds that a question to the ledger does not need
+    from fedcxr.config import Config
+    from fedcxr.store.blobs import BlobStore
+    from fedcxr.update.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -116,11 +118,18 @@ class RunDirectory:
 
     @property
     def config(self) -> Config:
+        from fedcxr import config as configuration
+
         return configuration.load(self.config_path)
 
     @property
     def chain_path(self) -> Path:
         return self.root / "ledger.sqlite"
+
+    @property
+    def index_path(self) -> Path:
+        """What `fedcxr ledger` has read of the chain; deleting it changes nothing."""
+        return self.root / "ledger.index.sqlite"
 
     @property
     def journal_path(self) -> Path:
@@ -207,6 +216,8 @@ class RunDirectory:
 
     def blob_store(self) -> BlobStore:
         """The store that the configuration names, by default ``RUN/blobs``."""
+        from fedcxr.store.blobs import BlobStore
+
         return BlobStore(self.config.store.url or str(self.root / "blobs"))
 
     def write_layout(self, layout: Layout) -> None:
@@ -214,6 +225,8 @@ class RunDirectory:
 
     def read_layout(self) -> Layout:
         """Raises StoreError when it is missing, LayoutError when it is damaged."""
+        from fedcxr.update.layout import Layout
+
         return Layout.from_json(_read_text(self.layout_path))
 
     def write_facts(self, facts: LedgerFacts) -> None:
