@@ -10,7 +10,7 @@ import resource
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -143,14 +143,24 @@ def _config(work: Path, model: str, *, hospitals: int, rounds: int = 1, patients
     return configuration.validate(tree, where="bench")
 
 
-def run_protocol(work: Path, model: str, hospitals: int, rounds: int, observer: Observer) -> RunDirectory:
+def run_protocol(
+    work: Path,
+    model: str,
+    hospitals: int,
+    rounds: int,
+    observer: Observer,
+    *,
+    changes: Mapping[str, object] | None = None,
+) -> RunDirectory:
     """Rounds without training, over the whole real path: envelope, signature, contract, store, sum."""
     fixed = {
         "training.device": "cpu",
         "training.precision": "float32",
         "training.memory_format": "contiguous",
     }
-    config = _config(work, model, hospitals=hospitals, rounds=rounds).with_changes(fixed)
+    config = _config(work, model, hospitals=hospitals, rounds=rounds).with_changes(
+        fixed | dict(changes or {})
+    )
     run = open_or_create(work / "run", config)
     prepare_simulation(run, lambda what, done, total: None)
     run_config: UserConfig = {"run": str(run.root), "hospitals": hospitals}

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
 
+import numpy as np
 from flwr.serverapp import Grid
 
 from fedcxr.aggregation.weighted_sum import WeightedSum
@@ -22,12 +23,13 @@ from fedcxr.ledger.protocol import Ledger, RoundView
 from fedcxr.messages import RegisterRequest
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
+from fedcxr.store.submissions import with_submissions
 from fedcxr.update import fixed_point, model_file
 from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.round_config import RoundConfig
 from server.events import FederationStarted, Observer, RoundFinalized, RoundOpened
 from server.opening import auditor_identity, coordinator_identity, federation_id
-from server.records import all_stored_metrics, round_line, stored_round, write_line
+from server.records import all_stored_metrics, round_line, write_line
 from server.registration import Member, register_hospitals
 from server.round import Round
 
@@ -129,12 +131,16 @@ class Coordinator:
             raise QuorumError(f"round {number}: {reason} could be included; the round is aborted.")
         model = current.total.model(base, current.config.exponents)
         digest = model_file.vector_digest(model)
+        root = current.total.root
+        if self.config.privacy.envelope == "open":
+            # In the store before it is final: anyone may hold a chunk of it to the sum of the updates'.
+            self.store.put(current.total.total.astype("<u4", copy=False).view(np.uint8), root)
         # On the disk before it is final: what the contract calls the next base can always be sent.
         self._write_model(number, model)
         started = time.perf_counter()
         self.ledger.finalize(
             number,
-            aggregate_root=current.total.root,
+            aggregate_root=root,
             model_digest=digest,
             excluded={a: why for a, why in current.excluded.items() if a in current.view.counted},
         )
@@ -187,7 +193,7 @@ class Coordinator:
         """A round in progress when a coordinator died, unless its time has run out: then it is aborted."""
         if self.ledger.round_in_progress != number:
             return None
-        view = stored_round(self.ledger, self.store, number)
+        view = with_submissions(self.ledger.round(number), self.store, self.ledger.domain)
         late = view.status == "open" and view.deadline < time.time()
         if late and len(view.accepted) < len(view.participants):
             self.ledger.abort(number, "the deadline passed while the coordinator was away")
@@ -227,7 +233,7 @@ class Coordinator:
         """Write the lines that a coordinator before this one did not live to write; their cost is unknown."""
         written = {int(line["round"]) for line in self.run_directory.read_metrics()}
         for number in sorted(set(range(1, last + 1)) - written):
-            view = stored_round(self.ledger, self.store, number)
+            view = with_submissions(self.ledger.round(number), self.store, self.ledger.domain)
             evaluation = None
             if self.evaluate and self.run_directory.model(number).exists():
                 evaluation = self.evaluate(self._finalized_model(number), self.layout)

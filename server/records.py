@@ -8,8 +8,7 @@ from typing import Any
 
 from fedcxr.errors import FederationError, StoreError
 from fedcxr.evaluation.scores import Evaluation
-from fedcxr.ledger import submission_list
-from fedcxr.ledger.protocol import AcceptedUpdate, Ledger, RoundView
+from fedcxr.ledger.protocol import AcceptedUpdate
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update.metrics import HospitalMetrics
@@ -56,19 +55,6 @@ def write_line(run: RunDirectory, line: Mapping[str, Any]) -> None:
     else:
         lines[line["round"]] = dict(line)
         run.rewrite_metrics(lines[number] for number in sorted(lines))
-
-
-def stored_round(ledger: Ledger, store: BlobStore, number: int) -> RoundView:
-    """A round as the ledger holds it; where one root records all, with the list of submissions in the store.
-
-    Raises:
-        StoreError: the store does not have the list.
-        LedgerError: it is not the list under the root.
-    """
-    view = ledger.round(number)
-    if view.list_root == bytes(32):
-        return view
-    return submission_list.fill(view, store.get(view.list_root).tobytes(), ledger.domain)
 
 
 def stored_metrics(store: BlobStore, update: AcceptedUpdate) -> HospitalMetrics:

@@ -18,7 +18,15 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedcxr.aggregation.weighted_sum import WeightedSum
-from fedcxr.errors import ContractRejectedError, EnvelopeError, FederationError, LayoutError, StoreError
+from fedcxr.errors import (
+    BlobCorruptError,
+    BlobMissingError,
+    ContractRejectedError,
+    EnvelopeError,
+    FederationError,
+    LayoutError,
+    StoreError,
+)
 from fedcxr.ledger.protocol import AcceptedUpdate, Ledger, RoundView
 from fedcxr.ledger.signing import Refusal, SignedSubmission
 from fedcxr.messages import RefusalReply, TrainRequest, UpdateReply, kind_of
@@ -169,12 +177,16 @@ class Round:
             self._include(address)
 
     def _check(self, message: Message, address: str) -> list[SignedSubmission]:
-        """Check a reply and store its blob; what fails is told to the observer and left out."""
+        """Check a reply and store its blob; what is wrong with it is told to the observer and left out.
+
+        Raises:
+            StoreError: the store takes no more. That is no hospital's fault: the round stays open.
+        """
         if not address:
             return []  # a second reply to one message
         try:
             return [self._receive(message, address)]
-        except (FederationError, StoreError, ContractRejectedError) as error:
+        except (FederationError, ContractRejectedError) as error:
             self._answered(address, str(error))
             return []
 
@@ -236,7 +248,7 @@ class Round:
             # Its root was verified when it was stored; after that the envelope's own tag guards it.
             blob = self.store.get(self.view.accepted[address].root, verify=False)
             self.total.add_blob(blob, context, self.key, self.view.weights[address])
-        except (EnvelopeError, LayoutError, StoreError) as error:
+        except (EnvelopeError, LayoutError, BlobMissingError, BlobCorruptError) as error:
             # The reason is public, and a store's error names paths of this machine.
             public = error.help if isinstance(error, StoreError) else str(error)
             self.excluded[address] = f"{type(error).__name__}: {public}"[:200]

@@ -126,7 +126,7 @@ abstract contract Committee is Rounds {
         Head memory head = _require(number, Phase.Closed);
         bool over = block.timestamp > _course.validationDeadline;
         uint256 quorum = (2 * uint256(committeeSize) + 1) / 3;
-        uint256 accepted = _standing;
+        uint256 accepted = _standing();
         uint256 counted = accepted;
         uint256[] memory seats = accepted.list();
         for (uint256 i = 0; i < seats.length; ++i) {
@@ -138,7 +138,7 @@ abstract contract Committee is Rounds {
             if (!counts) counted = counted.without(seats[i]);
             emit UpdateValidated(number, hospital, counts, tally);
         }
-        if (counted != accepted) _standing = counted;
+        if (counted != accepted) _setStanding(counted);
         _head.phase = Phase.Validated;
         emit RoundValidated(number, head.attempt, counted);
     }
@@ -147,7 +147,7 @@ abstract contract Committee is Rounds {
 
     /// @notice Accounts of the latest round's validators; none before they are drawn.
     function committee() external view returns (address[] memory accounts) {
-        Head memory head = _head;
+        Head memory head = _latest();
         uint64 number = head.phase == Phase.Finalized ? head.lastFinalized : head.lastFinalized + 1;
         if (!_isDrawn(number, head.attempt)) return accounts;
         accounts = new address[](committeeSize);
@@ -217,7 +217,7 @@ abstract contract Committee is Rounds {
         if (a.federation != federation) {
             return abi.encodeWithSelector(WrongFederation.selector, federation, a.federation);
         }
-        Head memory head = _head;
+        Head memory head = _latest();
         if (a.round != head.lastFinalized + 1 || head.phase != Phase.Closed) {
             return abi.encodeWithSelector(WrongPhase.selector, a.round, head.phase);
         }
@@ -227,10 +227,10 @@ abstract contract Committee is Rounds {
         if (block.timestamp > _course.validationDeadline) {
             return abi.encodeWithSelector(ValidationOver.selector, _course.validationDeadline);
         }
-        (uint256 judge, bool active) = _lookUp(a.validator);
+        (uint256 judge, bool active,) = _lookUp(a.validator);
         if (!active) return abi.encodeWithSelector(NotActive.selector, a.validator);
-        (uint256 seat,) = _lookUp(a.hospital);
-        if (!_standing.has(seat) || _members[seat].account != a.hospital) {
+        (uint256 seat,,) = _lookUp(a.hospital);
+        if (!_standing().has(seat) || _members[seat].account != a.hospital) {
             return abi.encodeWithSelector(NotAccepted.selector, a.round, a.hospital);
         }
         if (seat == judge) return abi.encodeWithSelector(JudgesItself.selector, a.validator);

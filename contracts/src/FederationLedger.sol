@@ -63,7 +63,7 @@ contract FederationLedger is Rewards {
 
     /// @notice Whether a round is open, closed or validated.
     function inProgress() external view returns (bool) {
-        return _inProgress(_head.phase);
+        return _inProgress(_latest().phase);
     }
 
     /// @notice EIP-712 struct hash of a submission: what the contract keeps of it.

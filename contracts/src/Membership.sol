@@ -33,6 +33,13 @@ abstract contract Membership is SignedMessages, IAccessControl {
         bool settled; // whether the credits of the latest finalized round are given
     }
 
+    /// What an account's key may do: one slot, so that a submission is held against a single one.
+    struct Place {
+        uint16 number; // seat + 1; zero: never a member
+        bool active; // neither rotated, nor suspended, nor left
+        uint64 samples;
+    }
+
     /// What members can vote on besides a registration.
     enum Change {
         Suspend,
@@ -79,7 +86,6 @@ abstract contract Membership is SignedMessages, IAccessControl {
     bytes32 public constant AUDITOR_ROLE = keccak256("AUDITOR");
 
     uint256 private constant MAX_SEATS = 256;
-    uint16 private constant RETIRED = 0x8000; // flag of an account whose seat has another one now
 
     /// @notice Who lets members in and suspends them once the first round is open.
     Admission public immutable admission;
@@ -91,7 +97,7 @@ abstract contract Membership is SignedMessages, IAccessControl {
     uint256 private _memberCount;
     mapping(uint256 seat => bytes32) private _envelopeKeyDigests;
     mapping(uint256 seat => uint256) private _changes; // of standing, so that no vote is counted twice
-    mapping(address account => uint16) private _places; // seat + 1, with RETIRED; zero: never a member
+    mapping(address account => Place) private _places;
     mapping(bytes32 action => uint256) private _approvals;
 
     modifier onlyCoordinator() {
@@ -130,8 +136,9 @@ abstract contract Membership is SignedMessages, IAccessControl {
         uint256 seat = _memberCount++;
         if (seat == MAX_SEATS) revert NoSeatLeft(member);
         _members[seat] = Member(member, registration.samples, roles, Standing.Active);
-        _seat(seat, member, registration.envelopeKeyDigest, envelopeKey);
-        _enter(seat, roles, member);
+        _seat(seat, member, registration.samples, registration.envelopeKeyDigest, envelopeKey);
+        _enter(seat, roles);
+        _tellRoles(roles, member, true);
         emit MemberJoined(member, seat, roles, registration.samples, envelopeKey, signature);
     }
 
@@ -152,9 +159,10 @@ abstract contract Membership is SignedMessages, IAccessControl {
         _requireSigned(rotation.member, structHash, signature);
         _requireSigned(rotation.successor, structHash, successorSignature);
         uint8 roles = _members[seat].roles;
-        _places[rotation.member] |= RETIRED;
+        uint64 samples = _members[seat].samples;
+        _places[rotation.member].active = false;
         _members[seat].account = rotation.successor;
-        _seat(seat, rotation.successor, rotation.envelopeKeyDigest, envelopeKey);
+        _seat(seat, rotation.successor, samples, rotation.envelopeKeyDigest, envelopeKey);
         _tellRoles(roles, rotation.member, false);
         _tellRoles(roles, rotation.successor, true);
         emit KeyRotated(rotation.member, rotation.successor, seat, envelopeKey, signature);
@@ -167,8 +175,7 @@ abstract contract Membership is SignedMessages, IAccessControl {
         _requireFederation(departure.federation);
         uint256 seat = _activeSeat(departure.member);
         _requireSigned(departure.member, _hash(departure), signature);
-        _members[seat].standing = Standing.Left;
-        _exit(seat);
+        _exit(seat, departure.member, Standing.Left);
         emit MemberLeft(departure.member, seat, signature);
     }
 
@@ -189,9 +196,8 @@ abstract contract Membership is SignedMessages, IAccessControl {
     function suspend(address member) external {
         uint256 seat = _activeSeat(member);
         _authorise(actionOf(Change.Suspend, member));
-        _members[seat].standing = Standing.Suspended;
         ++_changes[seat];
-        _exit(seat);
+        _exit(seat, member, Standing.Suspended);
         emit MemberSuspended(member, seat);
     }
 
@@ -199,18 +205,22 @@ abstract contract Membership is SignedMessages, IAccessControl {
     /// @param member Suspended.
     function reinstate(address member) external {
         uint256 seat = _seatOf(member);
-        if (_members[seat].standing != Standing.Suspended) revert NotSuspended(member);
+        Member memory held = _members[seat];
+        if (held.standing != Standing.Suspended || held.account != member) revert NotSuspended(member);
         _authorise(actionOf(Change.Reinstate, member));
         _members[seat].standing = Standing.Active;
+        _places[member].active = true;
         ++_changes[seat];
-        _enter(seat, _members[seat].roles, member);
+        _enter(seat, held.roles);
+        _tellRoles(held.roles, member, true);
         emit MemberReinstated(member, seat);
     }
 
     /// @notice Give the coordinator's role to another account, between rounds.
     /// @param successor The new coordinator.
     function handOver(address successor) external onlyCoordinator {
-        if (_inProgress(_head.phase)) revert RoundInProgress(_head.lastFinalized + 1);
+        Head memory head = _latest();
+        if (_inProgress(head.phase)) revert RoundInProgress(head.lastFinalized + 1);
         if (successor == address(0)) revert NotRegistered(successor);
         _head.coordinator = successor;
         emit RoleRevoked(COORDINATOR_ROLE, msg.sender, msg.sender);
@@ -244,19 +254,19 @@ abstract contract Membership is SignedMessages, IAccessControl {
 
     /// @notice The seat that an account has or had; `current` is false for a key that was rotated.
     function seatOf(address account) external view returns (uint256 seat, bool current) {
-        return (_seatOf(account), _places[account] & RETIRED == 0);
+        seat = _seatOf(account);
+        current = _members[seat].account == account;
     }
 
     /// @inheritdoc IAccessControl
     function hasRole(bytes32 role, address account) external view returns (bool) {
         if (role == COORDINATOR_ROLE) return account == _head.coordinator;
-        uint16 place = _places[account];
-        if (place == 0 || place & RETIRED != 0) return false;
-        Member storage member = _members[place - 1];
+        Place memory place = _places[account];
+        if (!place.active) return false;
         uint8 asked = role == HOSPITAL_ROLE
             ? HOSPITAL
             : role == VALIDATOR_ROLE ? VALIDATOR : role == AUDITOR_ROLE ? AUDITOR : 0;
-        return member.standing == Standing.Active && member.roles & asked != 0;
+        return _members[place.number - 1].roles & asked != 0;
     }
 
     /// @inheritdoc IAccessControl
@@ -281,19 +291,30 @@ abstract contract Membership is SignedMessages, IAccessControl {
 
     // ---------------------------------------------------------------------------------------- INTERNAL
 
-    /// The seat that an account has or had.
-    function _seatOf(address account) internal view returns (uint256) {
-        uint16 place = _places[account];
-        if (place == 0) revert NotRegistered(account);
-        return (place & ~RETIRED) - 1;
+    /// The latest round's head. A round is finalized by its result alone, which spares a write.
+    function _latest() internal view returns (Head memory head) {
+        head = _head;
+        if (head.phase == Phase.Validated && _hasResult(head.lastFinalized + 1)) {
+            head.phase = Phase.Finalized;
+            ++head.lastFinalized;
+        }
     }
 
-    /// The seat of an account, and whether its key may act.
-    function _lookUp(address account) internal view returns (uint256 seat, bool active) {
-        uint16 place = _places[account];
-        if (place == 0 || place & RETIRED != 0) return (0, false);
-        seat = place - 1;
-        active = _members[seat].standing == Standing.Active;
+    /// Whether a round has a result.
+    function _hasResult(uint64 round) internal view virtual returns (bool);
+
+    /// The seat that an account has or had.
+    function _seatOf(address account) internal view returns (uint256) {
+        uint256 number = _places[account].number;
+        if (number == 0) revert NotRegistered(account);
+        return number - 1;
+    }
+
+    /// The seat that an account has or had (zero for a stranger), whether its key may act, and on how many
+    /// samples.
+    function _lookUp(address account) internal view returns (uint256 seat, bool active, uint64 samples) {
+        Place memory place = _places[account];
+        return (place.number == 0 ? 0 : place.number - 1, place.active, place.samples);
     }
 
     function _inProgress(Phase phase) internal pure returns (bool) {
@@ -303,7 +324,7 @@ abstract contract Membership is SignedMessages, IAccessControl {
     // ----------------------------------------------------------------------------------------- PRIVATE
 
     function _activeSeat(address account) private view returns (uint256) {
-        (uint256 seat, bool active) = _lookUp(account);
+        (uint256 seat, bool active,) = _lookUp(account);
         if (!active) revert NotActive(account);
         return seat;
     }
@@ -322,24 +343,31 @@ abstract contract Membership is SignedMessages, IAccessControl {
     }
 
     /// An account has one seat for ever: no registration can be said twice, and no key be taken up again.
-    function _seat(uint256 seat, address account, bytes32 signedDigest, bytes calldata envelopeKey) private {
-        if (_places[account] != 0) revert AlreadyRegistered(account);
+    function _seat(
+        uint256 seat,
+        address account,
+        uint64 samples,
+        bytes32 signedDigest,
+        bytes calldata envelopeKey
+    ) private {
+        if (_places[account].number != 0) revert AlreadyRegistered(account);
         bytes32 keyDigest = sha256(envelopeKey);
         if (keyDigest != signedDigest) revert WrongKey(signedDigest, keyDigest);
-        _places[account] = uint16(seat + 1);
+        _places[account] = Place(uint16(seat + 1), true, samples);
         _envelopeKeyDigests[seat] = keyDigest;
     }
 
-    function _enter(uint256 seat, uint8 roles, address account) private {
+    function _enter(uint256 seat, uint8 roles) private {
         if (roles & HOSPITAL != 0) _hospitals = _hospitals.with(seat);
         if (roles & VALIDATOR != 0) _validators = _validators.with(seat);
-        _tellRoles(roles, account, true);
     }
 
-    function _exit(uint256 seat) private {
+    function _exit(uint256 seat, address account, Standing standing) private {
+        _members[seat].standing = standing;
+        _places[account].active = false;
         _hospitals = _hospitals.without(seat);
         _validators = _validators.without(seat);
-        _tellRoles(_members[seat].roles, _members[seat].account, false);
+        _tellRoles(_members[seat].roles, account, false);
     }
 
     function _tellRoles(uint8 roles, address account, bool granted) private {

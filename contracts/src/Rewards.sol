@@ -30,10 +30,11 @@ abstract contract Rewards is Committee {
     /// @notice Give the credits of the round that was finalized last. Anyone may; the next opening does it
     ///         otherwise.
     function settle() external {
-        Head memory head = _head;
+        Head memory head = _latest();
         if (head.phase != Phase.Finalized) revert NothingFinalized();
         if (head.settled || rewardBudget == 0) revert AlreadySettled(head.lastFinalized);
-        _head.settled = true;
+        head.settled = true;
+        _head = head;
         _settle(head);
     }
 
@@ -54,7 +55,7 @@ abstract contract Rewards is Committee {
 
     function _settle(Head memory head) private {
         uint64 number = head.lastFinalized;
-        uint256 included = _standing;
+        uint256 included = _standing();
         uint256[] memory seats = included.list();
         uint256[] memory shares = new uint256[](seats.length);
         uint256 total = _shares(head, seats, shares, committeeSize != 0);

@@ -121,12 +121,18 @@ class _Audit:
         if (code := ledger.code_difference()) is not None:
             report.find("the contract", "one that the artifact's bytecode created", code)
         last = ledger.last_finalized
-        views = self._views(scope.rounds(last))
         url = sources.store_url(ledger, report)
-        size = sum(update.size for view in views for update in view.accepted.values())
+        views = self._views(scope.rounds(last))
+        layout = sources.layout(ledger, report)
+        # Where one root records all, the sizes are in a list that is read later.
+        each = 4 * layout.size if layout is not None else 0
+        size = sum(
+            sum(update.size for update in view.accepted.values()) or each * len(view.counted)
+            for view in views
+        )
         workers = workers_for(size) if self.request.workers is None else self.request.workers
         with BlobPool(url, keys, workers) as pool:
-            store, layout = BlobStore(url, make=False), sources.layout(ledger, report)
+            store = BlobStore(url, make=False)
             evidence = Evidence(
                 ledger,
                 store,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.scope import Scope
 from fedcxr.errors import LedgerError
+from fedcxr.ledger.court import DisputeCourt
 from fedcxr.ledger.history import aborted_attempts, not_asked
 from fedcxr.ledger.views import FederationViews
 
@@ -16,7 +17,17 @@ def check_conduct(ledger: FederationViews, scope: Scope, last: int, report: Audi
     rounds = scope.rounds(last)
     numbers = range(rounds.start, last + 2) if rounds.stop > last else rounds
     _check_history(ledger, numbers, last, scope.hospital, report)
+    _check_disputes(ledger, rounds, report)
     _check_refusals(ledger, numbers, scope.hospital, report)
+
+
+def _check_disputes(ledger: FederationViews, numbers: Iterable[int], report: AuditReport) -> None:
+    """A challenge that the court has found for."""
+    court = DisputeCourt(ledger.w3, ledger.court)
+    for number in numbers:
+        if court.disputed(number):
+            found = "a challenge that the court found for: the coordinator lost its bond"
+            report.find("the round's result", "one that stands", found, number)
 
 
 def _check_refusals(ledger: FederationViews, numbers: Iterable[int], asked: str, report: AuditReport) -> None:

@@ -69,8 +69,6 @@ def chain_status(
         facts = found.facts
         blocks = f"a block every {facts.block_time:g} s" if facts.block_time else "a block a transaction"
         typer.echo(f"chain {facts.chain_id} at {facts.url}, process {facts.pid}, {blocks}")
-        typer.echo(
-            f"block {found.block:,}, journal {found.journal_bytes:,} bytes, first block {found.genesis}"
-        )
+        typer.echo(f"block {found.block:,}, journal {found.journal_bytes:,} bytes, genesis {found.genesis}")
     if found is None:
         raise typer.Exit(1)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from importlib.resources import files
+from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from fedcxr import files
 from fedcxr.errors import ArtifactError
 
 NAME = "FederationLedger"
@@ -59,7 +60,7 @@ def load_artifact() -> Artifact:
     Raises:
         ArtifactError: missing or damaged.
     """
-    return read_artifact(files("fedcxr.ledger") / "artifacts" / f"{NAME}.json")
+    return read_artifact(resources.files("fedcxr.ledger") / "artifacts" / f"{NAME}.json")
 
 
 def read_artifact(path: Traversable) -> Artifact:
@@ -78,11 +79,6 @@ def write_artifact(artifact: Artifact, path: Path) -> None:
     """Replace an artifact's file, wholly or not at all.
 
     Raises:
-        ArtifactError: it cannot be written.
+        StoreError: it cannot be written.
     """
-    partial = path.with_suffix(".partial")
-    try:
-        partial.write_text(artifact.to_json(), encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise ArtifactError(f"{path}: {error.strerror}.") from None
+    files.write(path, artifact.to_json())

@@ -33,10 +33,9 @@ from fedcxr.ledger.signing import (
 )
 from fedcxr.ledger.submission_book import SubmissionBook
 from fedcxr.ledger.transaction import decode_error, send, translated
-from fedcxr.ledger.views import FederationViews
+from fedcxr.ledger.views import PHASES, FederationViews
 
 _DEPLOY_GAS = 12_000_000  # for 24 kB of code and the court's 10
-_CHANGES = ("suspend", "reinstate")  # names of the contract's enum Change, in its order
 
 
 class FederationLedger(FederationViews):
@@ -131,10 +130,6 @@ class FederationLedger(FederationViews):
             ContractRejectedError: not suspended; not the coordinator, or not approved.
         """
         self._transact("reinstate", "reinstate", (address,), gas=150_000)
-
-    def change_action(self, change: str, address: str) -> bytes:
-        """What members approve to ``suspend`` or ``reinstate`` a member."""
-        return bytes(self._call("actionOf", _CHANGES.index(change), address))
 
     # ----------------------------------------------------------------------------------------- rounds
 
@@ -289,13 +284,9 @@ class FederationLedger(FederationViews):
         self._transact("finalize", "finalizeRound", arguments, gas=gas)
 
     def settle(self) -> None:
-        """Give the credits of the round that was finalized last, unless there are none or they are given.
-
-        Raises:
-            ContractRejectedError: nothing is finalized.
-        """
-        settled = bool(self._call("latestRound")[3])
-        if self.reward_budget and not settled:
+        """Give the credits of the latest round, once it is finalized, unless they are given."""
+        _, _, phase, settled, *_ = self._call("latestRound")
+        if self.reward_budget and PHASES[phase] == "finalized" and not settled:
             self._transact("settle", "settle", (), gas=200_000 + 60_000 * self._participants)
 
     def abort(self, number: int, reason: str) -> None:

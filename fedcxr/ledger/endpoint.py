@@ -26,6 +26,10 @@ _EXTRA_DATA = 32  # bytes that an Ethereum header has at most; proof of authorit
 _ONCE = ("eth_sendTransaction", "evm_", "anvil_", "hardhat_", "personal_", "miner_")
 
 
+# Of a node behind a balancer that has not seen the block yet, and of one that is asked too much.
+_PASSING = ("header not found", "unknown block", "rate limit", "too many requests")
+
+
 class PatientProvider(HTTPProvider):
     """Asks again when the transport fails: a timeout, a 5xx, half an answer, a connection that is dropped."""
 
@@ -48,7 +52,8 @@ class PatientProvider(HTTPProvider):
                 time.sleep(self._patience.backoff * 2 ** (attempt - 1))
             try:
                 response = super().make_request(method, params)
-                if isinstance(response, dict) and ("result" in response or "error" in response):
+                whole = isinstance(response, dict) and ("result" in response or "error" in response)
+                if whole and (attempt == attempts - 1 or not _passes(response)):
                     return response
                 why = "an answer that is no JSON-RPC"
             except requests.HTTPError as error:
@@ -63,6 +68,11 @@ class PatientProvider(HTTPProvider):
                 why = "half an answer"
         tried = "1 attempt" if attempts == 1 else f"{attempts} attempts"
         raise ConnectionError(f"{shown(self.url)}: {method}: no answer in {tried}: {why}")
+
+
+def _passes(response: RPCResponse) -> bool:
+    """Whether an error is one that will pass by itself."""
+    return "error" in response and any(word in str(response["error"]).lower() for word in _PASSING)
 
 
 class Connection(Web3):

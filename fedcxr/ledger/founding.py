@@ -98,9 +98,9 @@ def rules(config: Config, parameters: int) -> dict[str, Any]:
     }
 
 
-def differences(founding: Founding, config: Config, parameters: int) -> dict[str, tuple[Any, Any]]:
+def differences(founding: Founding, config: Config) -> dict[str, tuple[Any, Any]]:
     """Fields whose value is not the one that the configuration asks for: name → (expected, found)."""
-    expected = rules(config, parameters)
+    expected = rules(config, founding.update_size // 4)
     return {
         name: (value, getattr(founding, name))
         for name, value in expected.items()

@@ -235,12 +235,12 @@ def sign(account: LocalAccount, struct: Struct, domain: Domain) -> bytes:
     return bytes(account.sign_message(_message(struct, domain)).signature)
 
 
-def commitment(submission: Submission) -> bytes:
-    """EIP-712 struct hash of a submission, 32 bytes: what the contract keeps of it.
+def commitment(message: Struct) -> bytes:
+    """EIP-712 struct hash of a message, 32 bytes: of a submission, it is what the contract keeps.
 
     It depends on no domain: the message repeats the federation.
     """
-    return bytes(_message(submission, Domain(0, "0x" + "00" * 20)).body)
+    return bytes(_message(message, Domain(0, "0x" + "00" * 20)).body)
 
 
 def recover(struct: Struct, signature: bytes, domain: Domain) -> str:

@@ -18,7 +18,10 @@ from fedcxr.ledger.signing import Domain
 from fedcxr.ledger.transaction import decode_error, translated
 
 _STANDINGS: tuple[Standing, ...] = ("active", "active", "suspended", "left")  # the enum's None never shows
-_PHASES = ("none", "open", "closed", "validated", "finalized", "aborted")
+PHASES = ("none", "open", "closed", "validated", "finalized", "aborted")
+"""Names of the contract's enum ``Phase``, in its order."""
+CHANGES = ("suspend", "reinstate")
+"""Names of the contract's enum ``Change``, in its order."""
 _IN_PROGRESS = ("open", "closed", "validated")
 
 
@@ -48,6 +51,11 @@ class FederationViews:
     @property
     def address(self) -> str:
         return str(self._contract.address)
+
+    @property
+    def w3(self) -> Web3:
+        """The connection."""
+        return self._w3
 
     @cached_property
     def domain(self) -> Domain:
@@ -144,7 +152,7 @@ class FederationViews:
     def round_in_progress(self) -> int:
         """Number of the round that is open, closed or validated; 0 when none is."""
         number, _, phase, *_ = self._call("latestRound")
-        return int(number) if _PHASES[phase] in _IN_PROGRESS else 0
+        return int(number) if PHASES[phase] in _IN_PROGRESS else 0
 
     def members(self) -> list[MemberView]:
         """Everyone who has ever joined, in the order of their seats."""
@@ -165,6 +173,10 @@ class FederationViews:
         if address not in self._seats:
             self._seats[address] = int(self._call("seatOf", address)[0])
         return self._seats[address]
+
+    def change_action(self, change: str, address: str) -> bytes:
+        """What members approve to ``suspend`` or ``reinstate`` a member."""
+        return bytes(self._call("actionOf", CHANGES.index(change), address))
 
     def credits(self) -> dict[str, int]:
         """Credits of every member, by the address of its present key."""

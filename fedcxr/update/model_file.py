@@ -7,13 +7,13 @@ is found like one in its weights.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from fedcxr import files
 from fedcxr.errors import ModelError
 from fedcxr.update import merkle
 from fedcxr.update.layout import Layout, Vector
@@ -55,14 +55,12 @@ def header(layout: Layout, digest: bytes, *, federation: bytes, round_number: in
 
 
 def write(path: Path, vector: Vector, layout: Layout, *, federation: bytes, round_number: int) -> None:
-    """Write :func:`to_bytes` by temporary file, fsync and rename."""
-    data = to_bytes(vector, layout, federation=federation, round_number=round_number)
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    """Write :func:`to_bytes`, wholly or not at all.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    files.write(path, to_bytes(vector, layout, federation=federation, round_number=round_number))
 
 
 def read(path: Path, layout: Layout) -> Vector:

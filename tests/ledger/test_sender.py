@@ -3,6 +3,8 @@
 The node is an anvil that makes blocks only when the test says so.
 """
 
+import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contract_party import LocalChain, account
+from contract_party import LocalChain, Party, account
 from eth_account import Account
 from faulty_proxy import Fault, FaultyProxy
 from web3.types import TxParams, TxReceipt
 
 from fedcxr.errors import ChainError
 from fedcxr.ledger.anvil import Anvil
+from fedcxr.ledger.backends import RemoteChain
 from fedcxr.ledger.endpoint import Connection, connect
 from fedcxr.ledger.evm import FAUCET, GAS_LIMIT
 from fedcxr.ledger.journal import Beginning
@@ -292,6 +295,62 @@ def test_what_a_process_left_and_is_stuck_is_cancelled(node: Node, pool: ThreadP
     node.mine()
     settling.result(10)
     assert received(node.w3) == 0
+
+
+def test_an_error_that_passes_is_waited_out(chain: LocalChain) -> None:
+    """As of a node behind a balancer that has not seen the latest block yet."""
+    late = [
+        {"code": -32000, "message": "header not found"},
+        {"code": -32005, "message": "rate limit exceeded"},
+    ]
+
+    def lag(method: str, answer: Any) -> Any:
+        if method == "eth_getBalance" and late:
+            return {"jsonrpc": "2.0", "id": answer["id"], "error": late.pop()}
+        return answer
+
+    with closing(RpcServer(chain)) as front, closing(FaultyProxy(front.url)) as proxy:
+        proxy.change = lag
+        assert received(connect(proxy.url, QUICK), 860) == 0
+        assert proxy.asked["eth_getBalance"] == 3
+
+
+def test_what_was_signed_for_another_chain_is_refused(chain: LocalChain) -> None:
+    payer = account(870)
+    chain.fund(payer.address)
+    for identifier in (1, 61370):
+        raw = payer.sign_transaction(
+            {
+                **payment(871),
+                "nonce": 0,
+                "maxFeePerGas": 10**12,
+                "maxPriorityFeePerGas": 1,
+                "chainId": identifier,
+            }
+        ).raw_transaction
+        with pytest.raises(ChainError, match="invalid chain id"):
+            translated(lambda raw=raw: chain.w3.eth.send_raw_transaction(raw))  # type: ignore[misc]
+    assert chain.w3.eth.get_transaction_count(payer.address) == 0
+
+
+def test_who_has_no_ether_sends_where_gas_is_free(anvil_binary: Path) -> None:
+    """A plain anvil that makes its own blocks, through the backend for any JSON-RPC endpoint."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    free = ["--base-fee", "0", "--gas-price", "0", "--no-priority-fee", "--accounts", "0"]
+    with subprocess.Popen(
+        [anvil_binary, "--silent", "--port", port, "--chain-id", "61370", *free]
+    ) as process:
+        try:
+            patience = Patience(retries=8, backoff=0.05)
+            chain = RemoteChain.at(f"http://127.0.0.1:{port}", chain_id=61370, patience=patience)
+            party = Party.found(chain)  # type: ignore[arg-type]
+            party.whole_round()
+            assert party.ledger.last_finalized == 1
+            assert chain.w3.eth.get_balance(party.coordinator.address) == 0
+        finally:
+            process.kill()
 
 
 def test_blocks_sealed_by_authorities_are_read(chain: LocalChain) -> None:

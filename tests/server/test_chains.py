@@ -148,14 +148,14 @@ def test_a_run_on_a_chain_that_stands_is_stopped_and_resumed_and_a_reset_is_refu
 def test_who_has_no_ether_on_a_foreign_chain_is_told_to_get_some(
     small_config: Config, tmp_path: Path
 ) -> None:
-    with standing(EmbeddedChain(None, chain_id=61370)) as (_chain, url):
+    with standing(EmbeddedChain(None, chain_id=61370)) as (_, url):
         config = small_config.with_changes({"ledger.backend": "rpc", "ledger.url": url})
         with pytest.raises(ChainError, match=r"0x[0-9a-fA-F]{40} has no ether on http.*send it some"):
             run_federation(config, tmp_path / "run")
 
 
 def test_another_chain_id_is_refused(small_config: Config, tmp_path: Path) -> None:
-    with standing(EmbeddedChain(None, chain_id=5)) as (_chain, url):
+    with standing(EmbeddedChain(None, chain_id=5)) as (_, url):
         config = small_config.with_changes({"ledger.backend": "rpc", "ledger.url": url})
         with pytest.raises(ChainError, match=r"is chain 5, but ledger\.chain_id is 61370"):
             run_federation(config, tmp_path / "run")

@@ -135,7 +135,7 @@ def flipped(reply: UpdateReply) -> UpdateReply:
         (lambda r: replace(r, signature=bytes(65)), "BadSignature"),
         (lambda r: replace(r, samples=r.samples + 1), "TooManySamples"),
         (lambda r: replace(r, base=bytes(32)), "WrongBase"),
-        (lambda r: replace(r, round=r.round + 1), "RoundNotOpen"),
+        (lambda r: replace(r, round=r.round + 1), "WrongPhase"),
         (lambda r: replace(r, samples=0), "NoSamples"),
         (lambda r: replace(r, samples=-1), "samples: -1 is not a uint64"),
         (lambda r: replace(r, base=b"short"), "is not a bytes32"),
@@ -175,7 +175,7 @@ def test_an_update_replayed_in_a_later_round_is_rejected(small_config: Config, t
     run = run_federation(small_config, tmp_path / "run", observer=recorder, tamper=tamper)
     (name,) = kept
     assert reasons(recorder, 1)[name] == ""
-    assert "RoundNotOpen" in reasons(recorder, 2)[name]
+    assert "WrongPhase" in reasons(recorder, 2)[name]
     assert_clean(run)
 
 
@@ -270,7 +270,7 @@ def test_an_update_that_a_hospital_brought_to_the_contract_itself_cannot_stop_th
         )
 
     courier = Account.from_key(b"7" * 32)
-    submit, finalize = FederationLedger.submit, FederationLedger.finalize
+    submit, close = FederationLedger.submit, FederationLedger.close
 
     def early(self: FederationLedger, batch: list[SignedSubmission]) -> object:
         if len(kept) == 2 and not brought:
@@ -281,16 +281,16 @@ def test_an_update_that_a_hospital_brought_to_the_contract_itself_cannot_stop_th
             bring(self, kept[0])
         return submit(self, batch)
 
-    def late(self: FederationLedger, number: int, **values: object) -> None:
+    def late(self: FederationLedger, number: int, list_root: bytes) -> None:
         if len(brought) == 1:
             brought.append(2)
             bring(self, kept[1])
-        finalize(self, number, **values)
+        close(self, number, list_root)
 
     brought: list[int] = []
     with monkeypatch.context() as patch:
         patch.setattr(FederationLedger, "submit", early)
-        patch.setattr(FederationLedger, "finalize", late)
+        patch.setattr(FederationLedger, "close", late)
         run = run_federation(config, tmp_path / "run", tamper=tamper)
     assert brought == [1, 2]
     (line,) = run.read_metrics()
