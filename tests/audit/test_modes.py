@@ -77,7 +77,6 @@ def test_where_one_root_records_all_the_list_is_held_to_it(one_round: Config, tm
 
 
 def test_a_committees_round_is_recomputed(one_round: Config, tmp_path: Path) -> None:
-    """Four validators of whom a quorum of three judges."""
     config = one_round.with_changes({"validation.policy": "committee", "validation.committee": 1})
     run = run_federation(config, tmp_path / "run")
     report = audited(run)
