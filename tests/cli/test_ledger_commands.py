@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 from contract_party import Party
 from long_history import CONTRACT, History, Node, encoded, hospital, serving
-from told_run import CHAIN_ID, SUCCESSOR, tell, tell_judged
+from told_run import CHAIN_ID, SUCCESSOR, tell, tell_judged, tell_under_one_root
 from typer.testing import CliRunner, Result
 
 from fedcxr.cli import app as registered  # noqa: F401 (registers the commands)
 from fedcxr.cli.app import app
-from fedcxr.errors import ChainError, LedgerError, StoreError
+from fedcxr.errors import BlobCorruptError, BlobMissingError, ChainError, LedgerError, StoreError
 from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.rpc import RpcServer
 
@@ -176,6 +176,23 @@ def test_a_committees_verdicts_are_shown(tmp_path: Path) -> None:
     text = printed("update", "1", "hospital-2", run)
     assert "3 approve, 0 do not, score +0.0025" in text
     assert text.count("approves") == 3
+
+
+def test_an_update_under_one_root_is_read_from_its_list_in_the_store(tmp_path: Path) -> None:
+    party, run = tell_under_one_root(tmp_path / "run"), tmp_path / "run"
+    assert "one Merkle root a round" in printed("show", run)
+    assert tree("show", run)["totals"]["accepted"] == 2
+    assert "2 of 3" in printed("rounds", run)
+    update = tree("update", "1", "hospital-2", run)[0]
+    assert (update["hospital"], update["size"], len(update["signature"])) == (party.addresses[1], 1000, 130)
+    assert "no accepted update" in str(call("update", "1", "hospital-3", run).exception)
+    # A list that is not the one under the root, even by a signature, is not shown as what was signed.
+    listed = bytes.fromhex(tree("rounds", run)[0]["list_root"])
+    path = run / "blobs" / listed.hex()[:2] / listed.hex()
+    path.write_bytes(path.read_bytes().replace(b'"size":1000', b'"size":1001'))
+    assert isinstance(call("update", "1", "hospital-2", run).exception, BlobCorruptError)
+    path.unlink()
+    assert isinstance(call("update", "1", "hospital-2", run).exception, BlobMissingError)
 
 
 def test_an_outsider_needs_an_endpoint_and_an_address(

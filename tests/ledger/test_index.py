@@ -69,6 +69,10 @@ def contents(ledger: IndexedLedger) -> dict[str, list[tuple[Any, ...]]]:
     return {name: [tuple(row) for row in ledger.index.select(name)] for name in definitions()}
 
 
+def no_store(root: bytes) -> bytes:
+    raise AssertionError("nothing is in a list here")
+
+
 def test_what_is_read_of_the_file_is_what_the_endpoint_says(place: Place) -> None:
     assert place.file is not None
     assert place.endpoint is not None
@@ -441,7 +445,7 @@ def test_an_update_has_everything_that_was_signed(told: tuple[Path, Party], plac
 
     def question(ledger: IndexedLedger) -> Any:
         members = Members.of(ledger.index)
-        return read_update(ledger.index, members, members.seats[0], 3)
+        return read_update(ledger.index, members, members.seats[0], 3, no_store)
 
     given_up, good = ask(place, question)
     assert (given_up.part.state, good.part.state) == ("given up", "included")
@@ -459,7 +463,7 @@ def test_a_committees_verdicts_are_told(tmp_path: Path) -> None:
         members = Members.of(ledger.index)
         records = read_rounds(ledger.index, members)
         parts = [read_hospital(ledger.index, members, member)[0] for member in members]
-        update = read_update(ledger.index, members, members.seats[1], 1)[0]
+        update = read_update(ledger.index, members, members.seats[1], 1, no_store)[0]
         return records, parts, update, read_overview(ledger.index)
 
     records, parts, update, overview = ask(place, question)
