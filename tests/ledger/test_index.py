@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from contract_party import Party
 from long_history import CONTRACT, History, Node, encoded, hospital, serving
-from told_run import CHAIN_ID, NASTY, SUCCESSOR, tell, tell_judged
+from told_run import CHAIN_ID, NASTY, SUCCESSOR, tell, tell_judged, tell_under_one_root
 
-from fedcxr.errors import ChainError, LedgerError
+from fedcxr.errors import ChainError, FederationError, LedgerError
 from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.index.chain_rows import HEAD
@@ -477,6 +477,34 @@ def test_a_committees_verdicts_are_told(tmp_path: Path) -> None:
     }
     assert overview.founding["committeeSize"] == 4
     assert overview.totals.attested == 9
+
+
+def test_a_list_that_is_not_under_the_contracts_root_is_refused(tmp_path: Path) -> None:
+    """A store may hold other bytes under a name; and whoever relays may list what was never signed so."""
+    party = tell_under_one_root(tmp_path / "run")
+    place = at_rest(tmp_path / "run", party)
+    good = b"".join(
+        path.read_bytes()
+        for path in (tmp_path / "run" / "blobs").glob("*/*")
+        if b'"root"' in path.read_bytes()
+    )
+
+    def sizes(data: bytes) -> list[int]:
+        def question(ledger: IndexedLedger) -> list[int]:
+            members = Members.of(ledger.index)
+            return [
+                u.size for u in read_update(ledger.index, members, members.seats[0], 1, lambda root: data)
+            ]
+
+        return ask(place, question)
+
+    assert sizes(good) == [1000]
+    with pytest.raises(LedgerError, match="is not the one under the contract's root"):
+        sizes(good.replace(b'"size":1000', b'"size":1001'))
+    with pytest.raises(LedgerError, match="holds strangers"):
+        sizes(good.replace(party.addresses[1].encode(), party.coordinator.address.encode()))
+    with pytest.raises(FederationError, match="not a list of submissions"):
+        sizes(b"{}}")
 
 
 def test_the_overview_says_where_the_federation_stands(told: tuple[Path, Party], place: Place) -> None:
