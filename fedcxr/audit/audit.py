@@ -123,16 +123,16 @@ class _Audit:
         last = ledger.last_finalized
         url = sources.store_url(ledger, report)
         views = self._views(scope.rounds(last))
-        each = (
-            ledger.founding.update_size
-        )  # where one root records all, sizes are in a list that is read later
+        layout = sources.layout(ledger, report)
+        # Where one root records all, the sizes are in a list that is read later.
+        each = 4 * layout.size if layout is not None else 0
         size = sum(
             sum(update.size for update in view.accepted.values()) or each * len(view.counted)
             for view in views
         )
         workers = workers_for(size) if self.request.workers is None else self.request.workers
         with BlobPool(url, keys, workers) as pool:
-            store, layout = BlobStore(url, make=False), sources.layout(ledger, report)
+            store = BlobStore(url, make=False)
             evidence = Evidence(
                 ledger,
                 store,

@@ -11,7 +11,7 @@ from fedcxr.audit.evidence import Evidence, ModelFiles
 from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.metrics_line import read_lines
 from fedcxr.audit.surplus import check_surplus
-from fedcxr.errors import FedcxrError, LayoutError, StoreError
+from fedcxr.errors import FedcxrError, LayoutError, LedgerError, StoreError
 from fedcxr.ledger.founding import differences
 from fedcxr.ledger.views import FederationViews
 from fedcxr.store.blobs import BlobStore
@@ -55,8 +55,11 @@ class RunSources:
         if config.digest() != expected:
             report.find("config.toml", expected.hex(), config.digest().hex())
             return default
-        for name, (wanted, found) in differences(ledger.founding, config).items():
-            report.find(f"the contract's {name}", str(wanted), str(found))
+        try:
+            for name, (wanted, found) in differences(ledger.founding, config).items():
+                report.find(f"the contract's {name}", str(wanted), str(found))
+        except LedgerError as error:
+            report.find("the contract's rules", "on record", str(error))
         return config.store.url or default
 
     def layout(self, ledger: FederationViews, report: AuditReport) -> Layout | None:

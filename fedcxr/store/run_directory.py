@@ -69,7 +69,7 @@ class RunDirectory:
 
         Raises:
             ConfigError: something is left to a measurement, or the directory holds another run.
-            StoreError: it cannot be written.
+            UnwritableError: it cannot be written.
         """
         if not config.resolved:
             raise ConfigError("the configuration still says auto: resolve it before the run is made.")
@@ -84,7 +84,7 @@ class RunDirectory:
             run.keys.chmod(0o700)
             run.hospitals.chmod(0o700)
         except OSError as error:
-            raise StoreError(f"{root}: the run directory cannot be made: {error}") from None
+            raise files.unwritable(root, error) from None
         files.write(run.config_path, config.to_toml())
         return run
 
