@@ -228,6 +228,22 @@ def test_what_is_missing_is_named(run: Path, tmp_path: Path) -> None:
     assert "not founded yet" in str(call("show", run).exception)
 
 
+def test_an_answer_imports_nothing_that_takes_long(run: Path) -> None:
+    """A second is for the answer: these alone would take most of it, or more."""
+    call("rounds", run)
+    program = (
+        "import sys; from fedcxr.cli.app import app; import fedcxr.cli\n"
+        "try: app(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "slow = {'web3', 'eth', 'eth_abi', 'torch', 'numpy', 'pydantic', 'http.client'} & set(sys.modules)\n"
+        "assert not slow, slow"
+    )
+    for words in (("show",), ("rounds",), ("hospital", "hospital-1")):
+        asked = [sys.executable, "-c", program, "ledger", *words, str(run)]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
 class Watcher:
     """``fedcxr ledger watch`` in a process of its own."""
 
@@ -284,6 +300,7 @@ def test_watch_tells_what_is_new_and_ends_cleanly(tmp_path: Path, monkeypatch: p
             "RoundValidated",
             "RoundFinalized",
         ]
+        assert lines[0].endswith("RewardsSettled  round=1 included=2 credits=1000\n")
         assert "round=2 attempt=1" in lines[1]
         assert watcher.interrupt() == 0
 
