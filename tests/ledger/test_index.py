@@ -292,6 +292,44 @@ def test_a_broken_endpoint_is_named(node: Node, tmp_path: Path, broken: tuple[in
         ask(behind(node, tmp_path), contents)
 
 
+def test_a_strangers_contract_whose_events_contradict_each_other_is_named(node: Node, tmp_path: Path) -> None:
+    node.history.add(encoded("UpdateExcluded", round=5, hospital=hospital(9), reason="who?"))
+    with pytest.raises(LedgerError, match="its events contradict each other"):
+        ask(behind(node, tmp_path), lambda ledger: read_rounds(ledger.index, Members.of(ledger.index)))
+
+
+def test_an_event_of_ours_that_is_encoded_otherwise_is_named(node: Node, tmp_path: Path) -> None:
+    topics, data = encoded("RoundAborted", round=5, attempt=1, by=hospital(0), reason="short")
+    node.history.add((topics, data[:-40]))
+    with pytest.raises(ChainError, match=f"block {node.history.head}, log 0: not a RoundAborted"):
+        ask(behind(node, tmp_path), contents)
+
+
+def test_logs_that_were_not_asked_for_are_refused(node: Node, tmp_path: Path) -> None:
+    answer = node.answer
+
+    def more(method: str, params: list[Any]) -> dict[str, Any]:
+        if method == "eth_getLogs":
+            params[0]["fromBlock"] = "0x0"
+        return answer(method, params)
+
+    place = behind(node, tmp_path)
+    ask(place, contents)
+    node.history.add_round(6, 3)
+    node.answer = more  # type: ignore[method-assign]
+    with pytest.raises(ChainError, match="what is no log"):
+        ask(place, contents)
+
+
+def test_a_nodes_words_do_not_command_the_terminal(node: Node) -> None:
+    refusal = {"error": {"code": -32000, "message": "\x1b[2Jcleared" + "!" * 1000}}
+    node.answer = lambda method, params: refusal  # type: ignore[method-assign]
+    with closing(Endpoint(node.url)) as endpoint, pytest.raises(ChainError, match="cleared") as raised:
+        endpoint.head()
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 400
+
+
 def test_an_endpoint_that_recovers_within_three_tries_is_waited_for(node: Node, tmp_path: Path) -> None:
     endpoint = Endpoint(node.url)
     node.broken = (503, b"busy")
