@@ -236,8 +236,14 @@ def test_a_round_whose_time_ran_out_meanwhile_closes_with_what_it_has_or_is_open
         if isinstance(event, HospitalAnswered):
             raise Killed
 
+    came: list[str] = []
+
+    def first_only(name: str, reply: UpdateReply) -> UpdateReply | None:
+        came.append(name)
+        return reply if len(came) == 1 else None
+
     with pytest.raises(Killed):
-        run_federation(config, tmp_path / "run", observer=die)
+        run_federation(config, tmp_path / "run", observer=die, tamper=first_only)
     now, later = time.time, float(2 * config.ledger.deadline)
     monkeypatch.setattr("time.time", lambda: now() + later)
     run = run_federation(config, tmp_path / "run")
