@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -217,7 +218,11 @@ class RunDirectory:
     @property
     def store_url(self) -> str:
         """Of the store that the configuration names, by default ``RUN/blobs``."""
-        return self.config.store.url or str(self.root / "blobs")
+        try:  # the one key, for who needs no more: the whole configuration takes pydantic to read
+            url = tomllib.loads(_read_text(self.config_path)).get("store", {})["url"]
+        except (KeyError, AttributeError, ValueError):
+            url = self.config.store.url
+        return str(url or self.root / "blobs")
 
     def blob_store(self) -> BlobStore:
         """The store at :attr:`store_url`, which is made."""
