@@ -4,6 +4,7 @@
 
     hospital.toml
     identity.json              private keys, readable by the owner only
+    identity.<address>.json    those that they came after
     <address>/federation.json  the federation that it joined; another one is refused
     <address>/journal.jsonl    everything that it signed
 """
@@ -49,6 +50,11 @@ class HospitalDisk:
     def identity(self, kem: KemName) -> Identity:
         """The hospital's keys; made at the first call."""
         return Identity.load_or_create(self.root / "identity.json", kem)
+
+    @property
+    def former_addresses(self) -> list[str]:
+        """Of keys that were rotated: ``identity.<address>.json``."""
+        return sorted(path.name.split(".")[1] for path in self.root.glob("identity.0x*.json"))
 
     @property
     def cache(self) -> Path:

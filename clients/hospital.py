@@ -32,6 +32,7 @@ from fedcxr.ledger.signing import (
     commitment,
     sign,
 )
+from fedcxr.ledger.views import FederationViews
 from fedcxr.messages import (
     AttestationReply,
     RefusalReply,
@@ -118,7 +119,7 @@ class Hospital:
             FederationError: not registered, not a participant, or the round is not as the server says.
             NonFiniteError: training diverged; nothing is sent.
         """
-        member = self._member
+        member = self.member
         digest = merkle.root(request.bulk)
         round_config = RoundConfig.from_bytes(request.round_config)
         try:
@@ -170,7 +171,7 @@ class Hospital:
         Raises:
             FederationError: not what the contract accepted, or not a round in which anything is judged.
         """
-        member = self._member
+        member = self.member
         commitment, base, payload, weight = member.check_candidate(request)
         config = member.config
         round_config = RoundConfig.from_bytes(request.round_config)
@@ -254,13 +255,29 @@ class Hospital:
                 raise FederationError(
                     f"{self.name}: the server's {what} is {said.hex()}, but the contract holds {held.hex()}."
                 )
+        self._check_keys(ledger)
         for name, (said, held) in differences(ledger.founding, config).items():
             raise FederationError(
                 f"{self.name}: the server's {name} is {said}, but the contract was founded with {held}."
             )
 
+    def _check_keys(self, ledger: FederationViews) -> None:
+        """See that no seat is still under keys that were put aside: the new ones would ask for a second."""
+        seated = {member.address for member in ledger.members()}
+        for old in self.disk.former_addresses:
+            if old in seated:
+                raise FederationError(
+                    f"{self.name}: the contract knows this hospital by {old}, whose keys were rotated: bring "
+                    "the signed order first (fedcxr member relay)."
+                )
+
     @cached_property
-    def _member(self) -> Member:
+    def member(self) -> Member:
+        """The hospital in its federation.
+
+        Raises:
+            FederationError: it has joined none.
+        """
         addresses = [p.parent.name for p in self.disk.root.glob("*/federation.json")]
         if not addresses:
             raise FederationError(f"{self.name}: asked to train before it was registered.")

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
 
+import numpy as np
 from flwr.serverapp import Grid
 
 from fedcxr.aggregation.weighted_sum import WeightedSum
@@ -130,12 +131,16 @@ class Coordinator:
             raise QuorumError(f"round {number}: {reason} could be included; the round is aborted.")
         model = current.total.model(base, current.config.exponents)
         digest = model_file.vector_digest(model)
+        root = current.total.root
+        if self.config.privacy.envelope == "open":
+            # In the store before it is final: anyone may hold a chunk of it to the sum of the updates'.
+            self.store.put(current.total.total.astype("<u4", copy=False).view(np.uint8), root)
         # On the disk before it is final: what the contract calls the next base can always be sent.
         self._write_model(number, model)
         started = time.perf_counter()
         self.ledger.finalize(
             number,
-            aggregate_root=current.total.root,
+            aggregate_root=root,
             model_digest=digest,
             excluded={a: why for a, why in current.excluded.items() if a in current.view.counted},
         )
@@ -185,12 +190,12 @@ class Coordinator:
         return current
 
     def _still_open(self, number: int) -> RoundView | None:
-        """A round in progress when a coordinator died, unless its time has run out: then it is aborted."""
+        """A round in progress when a coordinator died; one that can get too few updates is aborted."""
         if self.ledger.round_in_progress != number:
             return None
         view = with_submissions(self.ledger.round(number), self.store, self.ledger.domain)
         late = view.status == "open" and view.deadline < time.time()
-        if late and len(view.accepted) < len(view.participants):
+        if late and len(view.accepted) < self.config.federation.min_hospitals:
             self.ledger.abort(number, "the deadline passed while the coordinator was away")
             return None
         return view

@@ -7,19 +7,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+import rlp
 from eth_abi.abi import decode, encode
 from eth_utils.abi import event_abi_to_log_topic
 from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
 
+from fedcxr.ledger import seal
 from fedcxr.ledger.artifact import load_artifact
+from fedcxr.ledger.evm import GENESIS_KEY
+from fedcxr.ledger.sqlite_db import SCHEMA, TABLE
 
 CONTRACT = to_checksum_address("0x" + "c0" * 20)
 COURT = to_checksum_address("0x" + "c1" * 20)
@@ -159,6 +166,37 @@ class History:
     @property
     def head(self) -> int:
         return len(self.logs) - 1
+
+
+def write_chain(history: History, path: Path) -> None:
+    """The history as an embedded chain's file at rest: headers, and tries of one leaf each."""
+    connection = sqlite3.connect(path)
+    connection.execute(SCHEMA)
+    rows = {GENESIS_KEY: json.dumps({"chain_id": CHAIN_ID, "timestamp": START}).encode()}
+    parent = bytes(32)
+    for number, logs in enumerate(history.logs):
+        roots = []
+        receipt = [
+            b"\1",
+            21000,
+            bytes(256),
+            [[bytes.fromhex(CONTRACT[2:]), topics, data] for topics, data in logs],
+        ]
+        for value in (sha("transaction", history.salt, number), b"\2" + rlp.encode(receipt)):
+            leaf = rlp.encode([b"\x20\x80", value])  # the key is the RLP of 0
+            rows[keccak(leaf)] = leaf
+            roots.append(keccak(leaf))
+        fields = [parent, b"", bytes(20), bytes(32), *roots, bytes(256), 0, number, 0, 0, START + number, b""]
+        header = rlp.encode([*fields, bytes(32), bytes(8), 0, bytes(32), 0, 0, bytes(32), bytes(32)])
+        parent = keccak(header)
+        rows |= {parent: header, b"block-number-to-hash:%d" % number: rlp.encode(parent)}
+    rows[b"v1:canonical_head_hash"] = parent
+    connection.executemany(f"INSERT INTO {TABLE} VALUES (?, ?)", sorted(rows.items()))
+    connection.commit()
+    connection.execute("BEGIN")
+    seal.close(connection)
+    connection.commit()
+    connection.close()
 
 
 def hospital(seat: int) -> str:

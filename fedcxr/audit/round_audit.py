@@ -108,11 +108,22 @@ class RoundAudit:
         if total is not None and base is not None and round_config is not None:
             model = self._model(total, base, round_config)
         del total
+        if not evidence.sealed:
+            self._check_aggregate()
         if self._sum is not None:
             evidence.pool.give_back(self._sum)
         if lines is not None:
             self._check_line(lines)
         return evidence.model(view.number, view.model_digest, model), model is not None
+
+    def _check_aggregate(self) -> None:
+        """Where updates are open, the aggregate's bytes are in the store, for anyone to challenge."""
+        root = self.view.aggregate_root
+        self.evidence.named.add(root)
+        try:
+            self.evidence.store.get(root)
+        except StoreError as error:
+            self._find("aggregate", f"its bytes in the store, under {root.hex()}", str(error))
 
     def _check_line(self, lines: Mapping[int, object]) -> None:
         view, report = self.view, self.evidence.report

@@ -74,6 +74,7 @@ def _facts(ledger: FederationViews, proof: ChainProof) -> Iterator[_Fact]:
 def _members(ledger: FederationViews) -> Iterator[_Fact]:
     # By seat: account, images, roles, standing, digest of its envelope key.
     expected: dict[int, tuple[str, int, int, str, str]] = {}
+    seats: dict[str, int] = {}
     for event in membership(ledger):
         values = event["args"]
         seat = int(values["seat"])
@@ -87,6 +88,9 @@ def _members(ledger: FederationViews) -> Iterator[_Fact]:
         else:
             standing = {"MemberSuspended": "suspended", "MemberLeft": "left"}.get(event["event"], "active")
         expected[seat] = (account, samples, roles, standing, key)
+    for event in membership(ledger):
+        seats[str(event["args"].get("successor", event["args"]["member"]))] = int(event["args"]["seat"])
+    yield "the seats", seats, {account: ledger.seat_of(account) for account in seats}
     found = {
         m.seat: (m.address, m.samples, m.roles, m.standing, m.envelope_key_digest.hex())
         for m in ledger.members()

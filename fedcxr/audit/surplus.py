@@ -46,6 +46,7 @@ def _named_by_events(ledger: FederationViews) -> Iterable[bytes]:
         ("UpdateRejected", ("root",)),
         ("RoundOpened", ("configDigest",)),
         ("SubmissionsCommitted", ("listRoot",)),
+        ("RoundFinalized", ("aggregateRoot",)),
     ):
         for event in ledger.events(name):
             yield from (bytes(event["args"][field]) for field in fields)

@@ -19,6 +19,7 @@ from fedcxr.ledger.decoded_events import decode_events
 from fedcxr.ledger.signing import Domain, recover
 from fedcxr.update import merkle
 
+_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141  # of secp256k1, SEC 2
 _MEMBERS = {"audit.json", "contract.json", "artifact.json", "chain.json", "events.json"}
 
 
@@ -79,11 +80,13 @@ def _verify(members: Mapping[str, bytes], result: Verified) -> None:
     contract = read_json(members["contract.json"])
     proof = ChainProof.from_tree(read_json(members["chain.json"]))
     seal = read_json(members[SIGNATURE])
+    signature = bytes.fromhex(seal["signature"].removeprefix("0x"))
     statement = AuditStatement(hashlib.sha256(members[MANIFEST]).digest())
-    domain = Domain(proof.chain_id, proof.contract)
-    signer = recover(statement, bytes.fromhex(seal["signature"].removeprefix("0x")), domain)
-    if signer != seal["address"] or seal.keys() != {"address", "signature"}:
+    signer = recover(statement, signature, Domain(proof.chain_id, proof.contract))
+    if signer != seal["address"]:
         raise StoreError(f"its signature is by {signer}, and not by {seal['address']}.")
+    if not _is_one_form(signature) or seal != {"address": signer, "signature": "0x" + signature.hex()}:
+        raise StoreError("its signature is not as it would be written.")
     result.signer = signer
     audit = read_json(members["audit.json"])
     result.report = audit["report"]
@@ -109,6 +112,12 @@ def _verify(members: Mapping[str, bytes], result: Verified) -> None:
             result.problems.append(f"{name}: not a blob under its root")
     result.own_artifact = artifact == load_artifact()
     _say(result, audit, proof, len(events or []), whole=whole)
+
+
+def _is_one_form(signature: bytes) -> bool:
+    """Whether it is the one form that signing gives (EIP-2): anyone can make a second one of it."""
+    s = int.from_bytes(signature[32:64])
+    return len(signature) == 65 and s <= _ORDER // 2 and signature[64] in (27, 28)
 
 
 def _events(

@@ -148,7 +148,8 @@ def update(
 
     def question(ledger: IndexedLedger) -> list[UpdateRecord]:
         members = Members.of(ledger.index)
-        return read_update(ledger.index, members, members.find(who, names.by_address), number)
+        member = members.find(who, names.by_address)
+        return read_update(ledger.index, members, member, number, lambda root: _fetch(run, store, root))
 
     updates = _ask(place, question)
     blobs = [_blob(run, store, each) for each in updates]
@@ -257,10 +258,16 @@ def _place(run: Path | None, rpc: str | None, contract: str | None) -> tuple[Pla
     facts = directory.read_facts()
     if not facts.contract:
         raise LedgerError(f"{run}: this run has no ledger (ledger.backend = 'off').")
+    # An embedded chain needs no word of the configuration, whose import is a third of a second.
+    settings = None if directory.chain_path.exists() else directory.config.ledger
     place = Place(
         contract or facts.contract,
+        url=settings.endpoint if settings is not None and settings.url else "",
         chain_id=facts.chain_id,
+        genesis=facts.genesis,
         file=directory.chain_path,
+        journal=directory.journal_path,
+        anvil=settings.anvil if settings is not None else "",
         endpoint=directory.endpoint_path,
         index=directory.index_path,
     )
@@ -335,6 +342,22 @@ def _earlier(hidden: int) -> tuple[str, ...]:
     return (f"Earlier ones: --rounds 1-{hidden}, or --last N.",) if hidden else ()
 
 
+def _fetch(run: Path | None, store: str | None, root: bytes) -> bytes:
+    """The blob under a root.
+
+    Raises:
+        StoreError: it is not there, or there is no store to look into.
+    """
+    from fedcxr.errors import StoreError
+    from fedcxr.store.blobs import BlobStore
+    from fedcxr.store.run_directory import RunDirectory
+
+    if run is None and store is None:
+        raise StoreError(f"the update is in the list {root.hex()} of a store: say which (--store URL).")
+    url = store or RunDirectory(run or Path()).store_url
+    return BlobStore(url, make=False).get(root).tobytes()
+
+
 def _blob(run: Path | None, store: str | None, record: UpdateRecord) -> dict[str, Any]:
     """Whether an update's blob is in the store, and its size."""
     from fedcxr.errors import StoreError
@@ -345,8 +368,8 @@ def _blob(run: Path | None, store: str | None, record: UpdateRecord) -> dict[str
     from fedcxr.store.blobs import BlobStore
 
     try:
-        blobs = BlobStore(store, make=False) if store else RunDirectory(run or Path()).blob_store()
-        size = blobs.size(record.root)
+        url = store or RunDirectory(run or Path()).store_url
+        size = BlobStore(url, make=False).size(record.root)
     except StoreError as error:
         return {"found": None, "text": str(error)}
     if size is None:

@@ -36,7 +36,6 @@ from fedcxr.ledger.transaction import decode_error, send, translated
 from fedcxr.ledger.views import PHASES, FederationViews
 
 _DEPLOY_GAS = 12_000_000  # for 24 kB of code and the court's 10
-_CHANGES = ("suspend", "reinstate")  # names of the contract's enum Change, in its order
 
 
 class FederationLedger(FederationViews):
@@ -131,10 +130,6 @@ class FederationLedger(FederationViews):
             ContractRejectedError: not suspended; not the coordinator, or not approved.
         """
         self._transact("reinstate", "reinstate", (address,), gas=150_000)
-
-    def change_action(self, change: str, address: str) -> bytes:
-        """What members approve to ``suspend`` or ``reinstate`` a member."""
-        return bytes(self._call("actionOf", _CHANGES.index(change), address))
 
     # ----------------------------------------------------------------------------------------- rounds
 

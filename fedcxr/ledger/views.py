@@ -20,6 +20,8 @@ from fedcxr.ledger.transaction import decode_error, translated
 _STANDINGS: tuple[Standing, ...] = ("active", "active", "suspended", "left")  # the enum's None never shows
 PHASES = ("none", "open", "closed", "validated", "finalized", "aborted")
 """Names of the contract's enum ``Phase``, in its order."""
+CHANGES = ("suspend", "reinstate")
+"""Names of the contract's enum ``Change``, in its order."""
 _IN_PROGRESS = ("open", "closed", "validated")
 
 
@@ -171,6 +173,10 @@ class FederationViews:
         if address not in self._seats:
             self._seats[address] = int(self._call("seatOf", address)[0])
         return self._seats[address]
+
+    def change_action(self, change: str, address: str) -> bytes:
+        """What members approve to ``suspend`` or ``reinstate`` a member."""
+        return bytes(self._call("actionOf", CHANGES.index(change), address))
 
     def credits(self) -> dict[str, int]:
         """Credits of every member, by the address of its present key."""

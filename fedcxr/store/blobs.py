@@ -102,11 +102,9 @@ class BlobStore:
             StoreError: the store cannot be asked.
         """
         try:
-            return int(self._fs.size(self.path(root)))
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise StoreError(f"{self.path(root)}: the blob cannot be looked up: {error}") from None
+            return self._size(self.path(root))
+        except Exception as error:  # a remote driver's errors are its own
+            raise StoreError(f"{self.path(root)}: the blob cannot be looked up: {_said(error)}") from None
 
     def _read(self, path: str, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
         if out is None or not isinstance(self._fs, LocalFileSystem):

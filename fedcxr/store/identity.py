@@ -34,14 +34,20 @@ class Identity:
             StoreError: the file is damaged.
         """
         if not path.exists():
-            identity = cls(secrets.token_bytes(32), EnvelopePrivateKey.generate(kem))
-            tree = {
-                "signing_key": identity.signing_key.hex(),
-                "envelope_key": identity.envelope_key.data.hex(),
-            }
-            files.write(path, json.dumps(tree, indent=2) + "\n", mode=0o600)
+            identity = cls.fresh(kem)
+            identity.write(path)
             return identity
         return cls.load(path)
+
+    @classmethod
+    def fresh(cls, kem: KemName) -> Self:
+        """Keys from the system's randomness."""
+        return cls(secrets.token_bytes(32), EnvelopePrivateKey.generate(kem))
+
+    def write(self, path: Path) -> None:
+        """Raises UnwritableError when the file cannot be written."""
+        tree = {"signing_key": self.signing_key.hex(), "envelope_key": self.envelope_key.data.hex()}
+        files.write(path, json.dumps(tree, indent=2) + "\n", mode=0o600)
 
     @classmethod
     def load(cls, path: Path) -> Self:

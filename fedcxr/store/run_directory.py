@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -214,11 +215,20 @@ class RunDirectory:
         except OSError as error:
             raise StoreError(f"{self.partition_path}: cannot be read: {error}") from None
 
+    @property
+    def store_url(self) -> str:
+        """Of the store that the configuration names, by default ``RUN/blobs``."""
+        try:  # the one key, for who needs no more: the whole configuration takes pydantic to read
+            url = tomllib.loads(_read_text(self.config_path)).get("store", {})["url"]
+        except (KeyError, AttributeError, ValueError):
+            url = self.config.store.url
+        return str(url or self.root / "blobs")
+
     def blob_store(self) -> BlobStore:
-        """The store that the configuration names, by default ``RUN/blobs``."""
+        """The store at :attr:`store_url`, which is made."""
         from fedcxr.store.blobs import BlobStore
 
-        return BlobStore(self.config.store.url or str(self.root / "blobs"))
+        return BlobStore(self.store_url)
 
     def write_layout(self, layout: Layout) -> None:
         files.write(self.layout_path, layout.to_json())

@@ -74,7 +74,8 @@ def test_it_holds_events_blobs_and_the_contracts_code(finished: RunDirectory, fi
     members = unpack(file)
     events = json.loads(members["events.json"])
     assert [e["event"] for e in events].count("UpdateAccepted") == 6
-    assert events[-1]["values"]["modelDigest"] == "0x" + finished.read_metrics()[-1]["model"]
+    released = [e["values"]["modelDigest"] for e in events if e["event"] == "RoundFinalized"][-1]
+    assert released == "0x" + finished.read_metrics()[-1]["model"]
     assert len([name for name in members if name.startswith("blobs/")]) == 2 + 6  # configurations, metrics
     code = json.loads(members["contract.json"])
     assert code["code_keccak256"] == Web3.to_hex(Web3.keccak(hexstr=code["code"]))
@@ -203,6 +204,23 @@ def test_another_contracts_artifact_is_told_apart(file: bytes) -> None:
     assert result.authentic
     assert not result.own_artifact
     assert any("NOT that" in line for line in result.proves)
+
+
+def test_a_second_form_of_the_signature_is_found(file: bytes) -> None:
+    """Who has a signature (r, s, v) can write (r, n - s, v ^ 1), without the key."""
+    members = unpack(file)
+    seal = json.loads(members[SIGNATURE])
+    signature = bytes.fromhex(seal["signature"][2:])
+    order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+    other = (order - int.from_bytes(signature[32:64])).to_bytes(32)
+    for form in (
+        signature[:32] + other + bytes([signature[64] ^ 7]),  # 27 and 28 differ in three bits
+        signature[:64] + bytes([signature[64] - 27]),
+        signature.hex().upper(),
+    ):
+        text = form if isinstance(form, str) else form.hex()
+        changed = {**seal, "signature": "0x" + text}
+        assert not verify(pack({**members, SIGNATURE: canonical(changed)})).authentic
 
 
 def test_somebody_elses_signature_is_told_apart(file: bytes) -> None:

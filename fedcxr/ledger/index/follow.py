@@ -11,7 +11,6 @@ from typing import Literal
 from fedcxr.errors import ChainError
 from fedcxr.ledger.index.index_file import DamagedError
 from fedcxr.ledger.index.place import IndexedLedger, Place, opened, rewound_text
-from fedcxr.ledger.index.rest import ChainAtRest
 from fedcxr.ledger.index.scan import Progress, Scan, scan
 
 
@@ -91,4 +90,4 @@ def _head(ledger: IndexedLedger) -> int:
 def _has_awoken(ledger: IndexedLedger) -> bool:
     """Whether a run has taken up the chain whose file was read."""
     endpoint = ledger.place.endpoint
-    return isinstance(ledger.source, ChainAtRest) and endpoint is not None and endpoint.exists()
+    return ledger.at_rest and endpoint is not None and endpoint.exists()

@@ -70,6 +70,13 @@ class IndexFile:
         return None if row is None else Block(*row)
 
     @property
+    def genesis(self) -> bytes | None:
+        """Hash of the chain's first block; None before it was read."""
+        with _sound():
+            row = self._connection.execute("SELECT hash FROM block WHERE number = 0").fetchone()
+        return None if row is None else bytes(row[0])
+
+    @property
     def court(self) -> str | None:
         """Address of the federation's court; None before its founding was read."""
         founded = self.select("FederationCreated")

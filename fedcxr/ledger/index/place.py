@@ -8,13 +8,16 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from fedcxr.errors import ChainError, LedgerError, StoreError
 from fedcxr.ledger.index.index_file import DamagedError, IndexFile
 from fedcxr.ledger.index.rest import ChainAtRest
 from fedcxr.ledger.index.scan import Progress, Scan, scan
 from fedcxr.ledger.index.source import Source
+
+if TYPE_CHECKING:
+    from fedcxr.ledger.index.endpoint import Endpoint
 
 T = TypeVar("T")
 Say = Callable[[str], None]
@@ -30,17 +33,22 @@ class Place:
 
     Attributes:
         contract: address.
-        url: of a JSON-RPC endpoint; empty where the chain is embedded.
+        url: of a JSON-RPC endpoint that stands; empty where the chain comes and goes with its run.
         chain_id: that it must have; None for any.
-        file: the embedded chain's.
-        endpoint: file with the URL at which the embedded chain answers while its run goes on.
+        genesis: hex hash that its first block must have; empty for any.
+        file: of the embedded chain.
+        journal: of an anvil's chain, which ``anvil`` is the program of.
+        endpoint: file with the URL at which such a chain answers while its run goes on.
         index: where the index belongs; None for the user's cache directory.
     """
 
     contract: str
     url: str = ""
     chain_id: int | None = None
+    genesis: str = ""
     file: Path | None = None
+    journal: Path | None = None
+    anvil: str = ""
     endpoint: Path | None = None
     index: Path | None = None
 
@@ -59,6 +67,13 @@ class IndexedLedger:
     place: Place
     chain_id: int
     scan: Scan
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the chain was read where its run left it, and not asked of somebody."""
+        from fedcxr.ledger.index.endpoint import Endpoint
+
+        return not isinstance(self.source, Endpoint)
 
 
 @contextlib.contextmanager
@@ -98,12 +113,22 @@ def ask(
 ) -> T:
     """Put a question to the index of a place; the arguments and errors are those of :func:`opened`."""
     with contextlib.suppress(DamagedError), opened(place, progress=progress, say=say) as ledger:
-        return question(ledger)
+        return _answered(ledger, question)
     try:
         with opened(place, progress=progress, say=say) as ledger:
-            return question(ledger)
+            return _answered(ledger, question)
     except DamagedError as error:
         raise ChainError(f"the index was damaged twice while it was read: {error}.") from None
+
+
+def _answered(ledger: IndexedLedger, question: Callable[[IndexedLedger], T]) -> T:
+    """The answer; our own contract's events fit together, and a stranger's may not."""
+    try:
+        return question(ledger)
+    except (KeyError, IndexError, ValueError) as error:
+        raise LedgerError(
+            f"{ledger.place.contract}: its events contradict each other ({error!r}): is it a federation's?"
+        ) from error
 
 
 def connect(place: Place) -> tuple[Source, int]:
@@ -118,17 +143,37 @@ def connect(place: Place) -> tuple[Source, int]:
         endpoint = Endpoint(url, tries=3 if place.url else 1)
         try:
             chain_id = endpoint.chain_id()
-            if place.chain_id not in (None, chain_id):
-                raise ChainError(f"{endpoint.name}: chain {chain_id}, where {place.chain_id} is expected.")  # noqa: TRY301
+            _require(place, endpoint, chain_id)
         except ChainError:
             endpoint.close()
             if place.url:
                 raise
             continue  # what a run that was killed has left behind
         return endpoint, chain_id
-    if place.file is None or place.chain_id is None:
+    if place.chain_id is None or (place.file is None and place.journal is None):
         raise ChainError(f"{place.contract}: there is neither an endpoint nor a file of its chain.")
+    if place.journal is not None and place.journal.exists():
+        from fedcxr.ledger.index.anvil_at_rest import AnvilAtRest
+
+        return AnvilAtRest(place.journal, place.chain_id, place.anvil), place.chain_id
+    assert place.file is not None
     return ChainAtRest(place.file, place.chain_id), place.chain_id
+
+
+def _require(place: Place, endpoint: Endpoint, chain_id: int) -> None:
+    """Raises ChainError where an endpoint has another chain."""
+    if place.chain_id not in (None, chain_id):
+        raise ChainError(f"{endpoint.name}: chain {chain_id}, where {place.chain_id} is expected.")
+    if place.genesis and (first := endpoint.block(0)) is not None:
+        _require_genesis(place, first.hash, endpoint.name)
+
+
+def _require_genesis(place: Place, found: bytes | None, where: object) -> None:
+    if place.genesis and found is not None and found.hex() != place.genesis.removeprefix("0x"):
+        raise ChainError(
+            f"{where}: the chain's first block is {found.hex()}, where {place.genesis} is expected: it was "
+            "begun anew, and is not the federation's."
+        )
 
 
 def _urls(place: Place) -> Iterator[str]:
@@ -187,9 +232,11 @@ def _scanned(index: IndexFile, source: Source, place: Place, chain_id: int, prog
     if index.scanned is None and not source.may_hold(place.contract):
         raise LedgerError(f"no contract at {place.contract} on chain {chain_id}.")
     try:
-        return scan(index, source, place.contract, progress)
+        done = scan(index, source, place.contract, progress)
     except StoreError as error:
         raise _NoPlaceError(str(error)) from None
+    _require_genesis(place, index.genesis, place.file)
+    return done
 
 
 def _remove(path: Path, why: str, say: Say) -> None:

@@ -36,15 +36,7 @@ class ChainAtRest:
 
     def mark(self) -> str:
         """Size, time and header of the file: whoever writes a block changes at least one of them."""
-        try:
-            facts = self._path.stat()
-            with self._path.open("rb") as file:
-                header = file.read(_HEADER)
-        except FileNotFoundError:
-            raise ChainError(f"{self._path}: no chain here.") from None
-        except OSError as error:
-            raise ChainError(f"{self._path}: cannot be read: {error.strerror}.") from None
-        return f"{facts.st_size}:{facts.st_mtime_ns}:{header.hex()}"
+        return file_mark(self._path, header=_HEADER)
 
     def may_hold(self, address: str) -> bool:
         return True  # to know costs as much as to read
@@ -121,3 +113,20 @@ class ChainAtRest:
         with contextlib.closing(sqlite3.connect(copy)) as connection:
             connection.execute(f"SELECT 1 FROM {_TABLE} LIMIT 1").fetchone()  # noqa: S608 (reading rolls back)
         return copy
+
+
+def file_mark(path: Path, *, header: int = 0) -> str:
+    """Size and time of a file, and its first bytes.
+
+    Raises:
+        ChainError: there is none, or it cannot be read.
+    """
+    try:
+        facts = path.stat()
+        with path.open("rb") as file:
+            first = file.read(header)
+    except FileNotFoundError:
+        raise ChainError(f"{path}: no chain here.") from None
+    except OSError as error:
+        raise ChainError(f"{path}: cannot be read: {error.strerror}.") from None
+    return f"{facts.st_size}:{facts.st_mtime_ns}:{first.hex()}"
