@@ -23,7 +23,7 @@ JOURNAL = "fedcxr.ledger.journal:Journal.append"
 STEP = "torch.optim.adam:Adam.step"
 SIGN = "clients.hospital:Member.sign"
 PUT = "fedcxr.store.blobs:BlobStore.put"
-ADD = "fedcxr.aggregation.weighted_sum:WeightedSum.add_sealed"
+ADD = "fedcxr.aggregation.weighted_sum:WeightedSum.add_blob"
 RENAME = "pathlib:Path.replace"
 APPEND = "fedcxr.files:append_line"
 
@@ -107,8 +107,7 @@ ROUND = (
     CrashPoint("after the receipt, before the update is added", SUBMIT, "after", round=2),
     CrashPoint("during aggregation", ADD, "after", round=2),
     CrashPoint("before the round is closed", LEDGER + "close", "before", round=2),
-    CrashPoint("after the round is closed, before it is validated", LEDGER + "close", "after", round=2),
-    CrashPoint("after the round is validated", LEDGER + "validate", "after", round=2),
+    CrashPoint("after the round is closed, before the model is written", LEDGER + "close", "after", round=2),
     CrashPoint("before the model is written", "fedcxr.update.model_file:write", "before", round=2),
     between("the model", "/round-0002.safetensors", 2),
     CrashPoint("before finalize", FINALIZE, "before", round=2),
@@ -203,11 +202,7 @@ class Trap:
 
 def wrap(target: str, watch: Callable[..., Any]) -> None:
     """Put ``watch(function, *arguments, **named)`` in a function's place."""
-    module, _, path = target.partition(":")
-    *parents, name = path.split(".")
-    owner: Any = importlib.import_module(module)
-    for parent in parents:
-        owner = getattr(owner, parent)
+    owner, name = found(target)
     held = vars(owner)[name]
     function = held.__func__ if isinstance(held, classmethod) else held
 
@@ -216,3 +211,19 @@ def wrap(target: str, watch: Callable[..., Any]) -> None:
         return watch(function, *arguments, **named)
 
     setattr(owner, name, classmethod(watched) if isinstance(held, classmethod) else watched)
+
+
+def found(target: str) -> tuple[Any, str]:
+    """What a target is an attribute of, and its name there.
+
+    Raises:
+        LookupError: it is not there.
+    """
+    module, _, path = target.partition(":")
+    *parents, name = path.split(".")
+    owner: Any = importlib.import_module(module)
+    for parent in parents:
+        owner = getattr(owner, parent)
+    if name not in vars(owner):
+        raise LookupError(target)
+    return owner, name

@@ -83,6 +83,7 @@ def audit(
     """
     from datetime import UTC, datetime
 
+    from fedcxr import files
     from fedcxr.audit.audit import Request, conduct_audit
     from fedcxr.audit.export import Exhibits
     from fedcxr.audit.export import export as write_export
@@ -100,7 +101,7 @@ def audit(
     report.unchecked += unreadable
     if export and account:
         data = write_export(report, exhibits, request.scope, account, lambda: f"{datetime.now(UTC):%FT%TZ}")
-        export.write_bytes(data)
+        files.write(export, data)
     if as_json:
         typer.echo(report.to_json())
     else:

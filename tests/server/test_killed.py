@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from crash_points import END, FOUNDING, OPEN_ROUND, POINTS, ROUND, CrashPoint
+from crash_points import END, FOUNDING, OPEN_ROUND, POINTS, ROUND, CrashPoint, found
 from lives import KILLED, Lives
 
 from fedcxr.store.run_directory import RunDirectory
@@ -20,6 +20,12 @@ CASES = [
     for point in POINTS
     if backend in point.backends
 ]
+
+
+def test_every_crash_point_lies_at_a_function_that_is_there() -> None:
+    for point in POINTS:
+        for target in (point.target, *point.since):
+            found(target)
 
 
 @pytest.mark.parametrize(("backend", "point"), CASES)
