@@ -190,12 +190,12 @@ class Coordinator:
         return current
 
     def _still_open(self, number: int) -> RoundView | None:
-        """A round in progress when a coordinator died, unless its time has run out: then it is aborted."""
+        """A round in progress when a coordinator died; one that can get too few updates is aborted."""
         if self.ledger.round_in_progress != number:
             return None
         view = with_submissions(self.ledger.round(number), self.store, self.ledger.domain)
         late = view.status == "open" and view.deadline < time.time()
-        if late and len(view.accepted) < len(view.participants):
+        if late and len(view.accepted) < self.config.federation.min_hospitals:
             self.ledger.abort(number, "the deadline passed while the coordinator was away")
             return None
         return view

@@ -77,17 +77,10 @@ def open_ledger(run: RunDirectory, layout: Layout, chain: Chain | None) -> Ledge
             weighting=config.federation.weighting,
             min_updates=config.federation.min_hospitals,
         )
-    first_block = translated(chain.w3.genesis)
     if run.founded:
-        facts = run.read_facts()
-        if facts.genesis not in ("", first_block):
-            raise ChainError(
-                f"the chain was begun anew: its first block is {first_block}, but this run is on one that "
-                f"begins with {facts.genesis} ({run.root / 'ledger.json'}). Bring that chain back, or begin "
-                "a new run."
-            )
+        check_genesis(run, chain)
         translated(chain.w3.sender(identity.account).settle)
-        return FederationLedger.attach(chain.w3, facts.contract, account=identity.account)
+        return FederationLedger.attach(chain.w3, run.read_facts().contract, account=identity.account)
     chain.fund(identity.account.address)
     founding = Founding(
         federation=federation,
@@ -100,5 +93,20 @@ def open_ledger(run: RunDirectory, layout: Layout, chain: Chain | None) -> Ledge
     ledger = FederationLedger.deploy(chain.w3, identity.account, founding)
     if config.ledger.bond:
         DisputeCourt(chain.w3, ledger.court, identity.account).post_bond(config.ledger.bond)
+    first_block = translated(chain.w3.genesis)
     run.write_facts(LedgerFacts(federation.hex(), config.ledger.chain_id, ledger.address, first_block))
     return ledger
+
+
+def check_genesis(run: RunDirectory, chain: Chain) -> None:
+    """See that a chain is the one that the run was founded on.
+
+    Raises:
+        ChainError: it was begun anew since.
+    """
+    founded_on, found = run.read_facts().genesis, translated(chain.w3.genesis)
+    if founded_on not in ("", found):
+        raise ChainError(
+            f"the chain was begun anew: its first block is {found}, but this run is on one that begins with "
+            f"{founded_on} ({run.root / 'ledger.json'}). Bring that chain back, or begin a new run."
+        )

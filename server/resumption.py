@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from fedcxr.config import Config
 from fedcxr.errors import ChainError, ConfigError, FederationError
-from fedcxr.ledger.chain import EmbeddedChain
+from fedcxr.ledger.backends import open_chain
 from fedcxr.ledger.views import FederationViews
 from fedcxr.models.registry import create_model
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import model_file
 from fedcxr.update.layout import Layout
+from server.opening import check_genesis
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,14 @@ def reading_ledger(run: RunDirectory) -> Iterator[FederationViews]:
         ChainError: its chain is missing, damaged or in use.
         StoreError: nothing says which contract it is: the run's federation was never founded.
     """
-    if not run.chain_path.is_file():
-        raise ChainError(f"{run.chain_path}: missing; restore it from a copy, it is the run's checkpoint.")
-    with contextlib.closing(EmbeddedChain(run.chain_path, chain_id=run.config.ledger.chain_id)) as chain:
+    ledger = run.config.ledger
+    ours = "" if ledger.url else ledger.backend
+    kept_in = {"embedded": run.chain_path, "anvil": run.journal_path}.get(ours)
+    if kept_in is not None and not kept_in.is_file():
+        raise ChainError(f"{kept_in}: missing; restore it from a copy, it is the run's checkpoint.")
+    chain = open_chain(ledger, embedded=run.chain_path, journal=run.journal_path)
+    with contextlib.closing(chain):
+        check_genesis(run, chain)
         yield FederationViews.attach(chain.w3, run.read_facts().contract)
 
 

@@ -86,8 +86,8 @@ class Round:
     def collect(self, grid: Grid, members: Mapping[str, Member], timeout: float) -> None:
         """Add what was accepted before a restart, ask everyone else, and add as they are accepted."""
         self.take_up()
-        if self.view.status != "open":
-            return
+        if self.view.status != "open" or 0 < self.view.deadline < time.time():
+            return  # the contract takes no more; 0 is a ledger that keeps no time
         for address in set(self.view.participants) - set(self.view.accepted) - set(members):
             self._answered(address, "its node did not come back")
         missing = {

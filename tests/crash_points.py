@@ -5,8 +5,12 @@ The second of three rounds is the one that dies, so that there is something befo
 
 from __future__ import annotations
 
+import functools
+import importlib
+import os
+import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 LEDGER = "fedcxr.ledger.contract:FederationLedger."
@@ -14,8 +18,9 @@ OPEN_ROUND = LEDGER + "open_round"
 SUBMIT = LEDGER + "submit"
 FINALIZE = LEDGER + "finalize"
 SEND = "web3.eth:Eth.send_raw_transaction"
-RECEIPT = "web3.eth:Eth.wait_for_transaction_receipt"
 COMMIT = "fedcxr.ledger.sqlite_db:SqliteDB.commit"
+JOURNAL = "fedcxr.ledger.journal:Journal.append"
+STEP = "torch.optim.adam:Adam.step"
 SIGN = "clients.hospital:Member.sign"
 PUT = "fedcxr.store.blobs:BlobStore.put"
 ADD = "fedcxr.aggregation.weighted_sum:WeightedSum.add_sealed"
@@ -34,7 +39,9 @@ class CrashPoint:
         call: which of the calls that count, from 1.
         path: only calls count whose arguments have this in them.
         round: calls count once this round is being opened; 0: from the start.
-        since: and once this function has been called.
+        since: and once these functions have been called after that, one after the other.
+        victim: whose process is killed: the run's own, that of its chain, or both.
+        backends: on which this point lies.
     """
 
     name: str
@@ -43,7 +50,9 @@ class CrashPoint:
     call: int = 1
     path: str = ""
     round: int = 0
-    since: str = ""
+    since: tuple[str, ...] = ()
+    victim: Literal["run", "chain", "both"] = "run"
+    backends: tuple[str, ...] = ("embedded", "anvil")
 
 
 def between(what: str, path: str, round_number: int = 0) -> CrashPoint:
@@ -70,7 +79,7 @@ ROUND = (
     CrashPoint("before the round is opened", OPEN_ROUND, "before", round=2),
     CrashPoint("after the round is opened", OPEN_ROUND, "after", round=2),
     CrashPoint("before training", "clients.hospital:Hospital.train", "before", 2, round=2),
-    CrashPoint("mid-training", "torch.optim.adam:Adam.step", "after", 2, round=2),
+    CrashPoint("mid-training", STEP, "after", 2, round=2),
     CrashPoint("before signing", SIGN, "before", round=2),
     CrashPoint("half way through a line of the journal", APPEND, "half", path="/journal.jsonl", round=2),
     CrashPoint("after signing", SIGN, "after", 2, round=2),
@@ -78,15 +87,34 @@ ROUND = (
     between("the blob", "/blobs/", 2),
     CrashPoint("after the blob is stored, before its metrics", PUT, "after", round=2),
     CrashPoint("after the blob is stored, before submission", SUBMIT, "before", 2, round=2),
-    CrashPoint("after submission, before its block is on the disk", COMMIT, "before", round=2, since=SEND),
-    CrashPoint("after submission, before its receipt", RECEIPT, "before", round=2, since=SUBMIT),
+    CrashPoint(
+        "after submission, before its block is on the disk",
+        COMMIT,
+        "before",
+        round=2,
+        since=(SUBMIT, SEND),
+        backends=("embedded",),
+    ),
+    CrashPoint(
+        "after submission is journalled, before the chain hears of it",
+        JOURNAL,
+        "after",
+        round=2,
+        since=(SUBMIT, SEND),
+        backends=("anvil",),
+    ),
+    CrashPoint("after submission, before its receipt", SEND, "after", round=2, since=(SUBMIT,)),
     CrashPoint("after the receipt, before the update is added", SUBMIT, "after", round=2),
     CrashPoint("during aggregation", ADD, "after", round=2),
+    CrashPoint("before the round is closed", LEDGER + "close", "before", round=2),
+    CrashPoint("after the round is closed, before it is validated", LEDGER + "close", "after", round=2),
+    CrashPoint("after the round is validated", LEDGER + "validate", "after", round=2),
     CrashPoint("before the model is written", "fedcxr.update.model_file:write", "before", round=2),
     between("the model", "/round-0002.safetensors", 2),
     CrashPoint("before finalize", FINALIZE, "before", round=2),
-    CrashPoint("after finalize is sent, before its receipt", RECEIPT, "before", round=2, since=FINALIZE),
+    CrashPoint("after finalize is sent, before its receipt", SEND, "after", round=2, since=(FINALIZE,)),
     CrashPoint("after finalize", FINALIZE, "after", round=2),
+    CrashPoint("after the credits are settled", LEDGER + "settle", "after", round=2),
     CrashPoint("half way through a line of metrics.jsonl", APPEND, "half", path="/metrics.jsonl", round=2),
     CrashPoint("after the round is on record", APPEND, "after", path="/metrics.jsonl", round=2),
 )
@@ -94,63 +122,87 @@ ROUND = (
 END = (
     CrashPoint("after the last finalize", FINALIZE, "after", round=3),
     CrashPoint("half way through the last line of metrics.jsonl", APPEND, "half", path="/metrics", round=3),
-    CrashPoint("before the chain is closed", "fedcxr.ledger.sqlite_db:SqliteDB.close", "before", round=3),
+    CrashPoint(
+        "before the chain is closed",
+        "fedcxr.ledger.sqlite_db:SqliteDB.close",
+        "before",
+        round=3,
+        backends=("embedded",),
+    ),
     between("the picture of the scores", "/auroc.png", 3),
     between("the summary", "/summary.md", 3),
 )
 
-POINTS = (*FOUNDING, *ROUND, *END)
+CHAIN = (
+    CrashPoint("the chain dies as the contract is deployed", SEND, "before", 2, victim="chain"),
+    CrashPoint("the chain dies in training", STEP, "after", round=2, victim="chain"),
+    CrashPoint("the chain dies before a submission", SUBMIT, "before", round=2, victim="chain"),
+    CrashPoint("the chain dies before a receipt", SEND, "after", round=2, since=(SUBMIT,), victim="chain"),
+    CrashPoint("the chain dies before finalize", FINALIZE, "before", round=2, victim="chain"),
+    CrashPoint("the chain dies with the run, after finalize", FINALIZE, "after", round=2, victim="both"),
+)
+
+POINTS = (*FOUNDING, *ROUND, *END, *(replace(point, backends=("anvil",)) for point in CHAIN))
 
 
 class Trap:
-    """Calls ``spring`` at a crash point, once."""
+    """Kills at a crash point, once: this process, or that of its chain."""
 
-    def __init__(self, point: CrashPoint, spring: Callable[[], object]) -> None:
+    def __init__(self, point: CrashPoint) -> None:
         self.point = point
-        self.spring = spring
         self.calls = 0
         self.armed = point.round == 0
-        self.reached = not point.since
+        self.passed = 0  # of those that must have been called
+        self.chains: list[Any] = []
 
     def set(self) -> None:
         """Wrap the functions that the point names, wherever this process calls them from now on."""
         wrap(self.point.target, self._watch)
-        if self.point.since:
-            wrap(self.point.since, self._watch_since)
+        for place, target in enumerate(self.point.since):
+            wrap(target, functools.partial(self._watch_since, place))
         if self.point.round:
             wrap(OPEN_ROUND, self._watch_round)
+        if self.point.victim != "run":
+            wrap("fedcxr.ledger.anvil_chain:AnvilChain.__init__", self._watch_chain)
+
+    def _spring(self) -> None:
+        if self.point.victim != "run":
+            os.kill(self.chains[-1].pid, signal.SIGKILL)
+        if self.point.victim != "chain":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _watch_chain(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        self.chains.append(arguments[0])
+        return function(*arguments, **named)
 
     def _watch_round(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         self.armed = self.armed or arguments[1] >= self.point.round
         return function(*arguments, **named)
 
-    def _watch_since(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        self.reached = self.reached or self.armed
+    def _watch_since(self, place: int, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        self.passed += self.armed and self.passed == place
         return function(*arguments, **named)
 
     def _watch(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        counts = self.armed and self.reached
+        counts = self.armed and self.passed == len(self.point.since)
         counts = counts and any(self.point.path in str(argument) for argument in arguments)
         self.calls += counts
         due = counts and self.calls == self.point.call
         if due and self.point.moment == "before":
-            self.spring()
+            self._spring()
         if due and self.point.moment == "half":
             path, line = arguments
             with path.open("ab") as file:
                 file.write(line.encode()[: len(line) // 2])
-            self.spring()
+            self._spring()
         result = function(*arguments, **named)
         if due and self.point.moment == "after":
-            self.spring()
+            self._spring()
         return result
 
 
 def wrap(target: str, watch: Callable[..., Any]) -> None:
     """Put ``watch(function, *arguments, **named)`` in a function's place."""
-    import functools
-    import importlib
-
     module, _, path = target.partition(":")
     *parents, name = path.split(".")
     owner: Any = importlib.import_module(module)

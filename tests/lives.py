@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
 from crash_points import OPEN_ROUND, CrashPoint
 from forked_cli import ForkedCli
 
-from fedcxr.audit.audit import audit
+from fedcxr.audit.audit import Request, conduct_audit
+from fedcxr.audit.findings import AuditReport
+from fedcxr.audit.ledger_source import EndpointLedger, RunLedger
+from fedcxr.audit.sources import RunSources
 from fedcxr.config import Config, Phantom
 from fedcxr.data.phantom import generate
+from fedcxr.ledger.backends import open_chain, shown_to_others
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 
@@ -79,10 +84,24 @@ class Lives:
                 assert ours[key] == theirs[key], f"{where}: round {theirs['round']}, {key}"
             assert ours["hospitals"].keys() == theirs["hospitals"].keys(), where
         assert run.summary_path.exists(), where
-        journals = sorted(run.hospitals.glob("*/0x*/journal.jsonl"))
-        report = audit(run, [Identity.load(run.keys / "auditor.json").envelope_key], journals=journals)
-        assert (report.findings, report.unchecked) == ([], []), where
+        report = audited(run)
+        assert [*map(str, report.findings), *report.unchecked] == [], where
         assert report.released == whole.read_metrics()[-1]["model"], where
+
+
+def audited(run: RunDirectory) -> AuditReport:
+    """The audit of a run with all hospitals' journals; an anvil is rebuilt for it."""
+    keys = [Identity.load(run.keys / "auditor.json").envelope_key]
+    request = Request(keys, sorted(run.hospitals.glob("*/0x*/journal.jsonl")), workers=1)
+    settings = run.config.ledger
+    if settings.backend == "embedded":
+        return conduct_audit(RunLedger(run), RunSources(run), request)
+    facts = run.read_facts()
+    chain = open_chain(settings, embedded=run.chain_path, journal=run.journal_path)
+    with contextlib.closing(chain), shown_to_others(chain, "127.0.0.1", 0) as url:
+        head = bytes(chain.w3.eth.get_block("latest")["hash"])
+        source = EndpointLedger(url, facts.contract, head=head, facts=facts)
+        return conduct_audit(source, RunSources(run), request)
 
 
 def models(run: RunDirectory) -> list[str]:

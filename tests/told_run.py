@@ -73,6 +73,28 @@ def tell_judged(root: Path) -> Party:
         return party
 
 
+def tell_under_one_root(root: Path) -> Party:
+    """A run of one round, whose submissions are a list in the store under one root; one is missing."""
+    root.mkdir(parents=True)
+    with closing(EmbeddedChain(root / "ledger.sqlite", chain_id=CHAIN_ID)) as chain:
+        party = Party.found(chain, recording="root")
+        describe(root, party)
+        party.open()
+        party.ledger.submit([party.signed(hospital) for hospital in party.hospitals[:2]])
+        party.ledger.close(1, store_blob(root, party.ledger.listing()))
+        party.finalize()
+        return party
+
+
+def store_blob(root: Path, data: bytes) -> bytes:
+    """Put a blob into the run's store."""
+    digest = merkle.root(data)
+    path = root / "blobs" / digest.hex()[:2] / digest.hex()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return digest
+
+
 def describe(root: Path, party: Party) -> None:
     """The run's small files."""
     (root / "config.toml").write_text('name = "told"\n[data]\nroot = "nowhere"\n')
@@ -84,9 +106,7 @@ def describe(root: Path, party: Party) -> None:
     (root / "ledger.json").write_text(json.dumps(facts))
     hospitals = {f"hospital-{i + 1}": {"address": a} for i, a in enumerate(party.addresses)}
     (root / "metrics.jsonl").write_text(json.dumps({"round": 1, "hospitals": hospitals}) + "\n")
-    name = merkle.root(BLOB).hex()
-    (root / "blobs" / name[:2]).mkdir(parents=True)
-    (root / "blobs" / name[:2] / name).write_bytes(BLOB)
+    store_blob(root, BLOB)
 
 
 def _tell(party: Party) -> None:

@@ -148,7 +148,8 @@ def update(
 
     def question(ledger: IndexedLedger) -> list[UpdateRecord]:
         members = Members.of(ledger.index)
-        return read_update(ledger.index, members, members.find(who, names.by_address), number)
+        member = members.find(who, names.by_address)
+        return read_update(ledger.index, members, member, number, lambda root: _fetch(run, store, root))
 
     updates = _ask(place, question)
     blobs = [_blob(run, store, each) for each in updates]
@@ -339,6 +340,22 @@ def _numbers(text: str | None) -> tuple[int, int] | None:
 
 def _earlier(hidden: int) -> tuple[str, ...]:
     return (f"Earlier ones: --rounds 1-{hidden}, or --last N.",) if hidden else ()
+
+
+def _fetch(run: Path | None, store: str | None, root: bytes) -> bytes:
+    """The blob under a root.
+
+    Raises:
+        StoreError: it is not there, or there is no store to look into.
+    """
+    from fedcxr.errors import StoreError
+    from fedcxr.store.blobs import BlobStore
+    from fedcxr.store.run_directory import RunDirectory
+
+    if run is None and store is None:
+        raise StoreError(f"the update is in the list {root.hex()} of a store: say which (--store URL).")
+    url = store or RunDirectory(run or Path()).store_url
+    return BlobStore(url, make=False).get(root).tobytes()
 
 
 def _blob(run: Path | None, store: str | None, record: UpdateRecord) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What a store's URL opens: a folder, or anything that fsspec has a driver for.
 
 ``s3://``, ``gs://`` and ``az://`` are taken by fsspec's own driver where one is installed (s3fs, gcsfs,
-adlfs) and else by obstore, which the extra ``fedcxr[s3]`` brings. Keys and endpoint come from the environment
+adlfs) and else by obstore, which the extra ``fedcxr[s3]`` brings. ``ipfs://HOST:PORT/FOLDER`` is a
+folder of a Kubo node (:mod:`fedcxr.store.ipfs`). Keys and endpoint come from the environment
 (``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_ENDPOINT_URL``, …), never from the configuration.
 """
 
@@ -13,6 +14,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from fedcxr.errors import StoreError
+from fedcxr.store.ipfs import IpfsFiles
 
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "memory"})
 """Protocols whose one write makes an object whole or not at all, so that no temporary name is wanted."""
@@ -27,6 +29,8 @@ def open_url(url: str) -> tuple[Any, str]:
         StoreError: no driver, or none that opens it.
     """
     protocol = url.partition("://")[0]
+    if protocol == "ipfs":  # not fsspec's gateway of that name, which only reads
+        return IpfsFiles(url.partition("://")[2].partition("/")[0]), IpfsFiles._strip_protocol(url)
     try:
         file_system, path = fsspec.core.url_to_fs(url)  # type: ignore[no-untyped-call]
     except ImportError as error:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from fedcxr import files
 from fedcxr.ledger import submission_list
-from fedcxr.ledger.artifact import load_artifact
 from fedcxr.ledger.court import DisputeCourt, result_of
+from fedcxr.ledger.round_events import RoundEvents
 from fedcxr.ledger.views import FederationViews
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.run_directory import RunDirectory
@@ -118,43 +118,32 @@ def read_attempts(ledger: FederationViews, store: BlobStore) -> Attempts:
     """What the ledger names, attempt by attempt.
 
     Every 32 bytes of an event may be a blob's name: which are is decided by the store, so that a new event
-    of the contract's cannot make this forget one. Where one root records all submissions, what they name is
-    in their list in the store.
+    of the contract's cannot make this forget one. Where one root records a round, its list in the store says
+    the rest.
 
     Raises:
         ChainError: the chain cannot be read.
-        StoreError, FederationError: a list of submissions is missing or damaged: then nothing may go.
+        StoreError, FederationError: a list that the ledger names is missing or damaged; then nothing may go.
     """
     kept: dict[int, frozenset[bytes]] = {}
     aborted: set[bytes] = set()
-    last, in_progress = ledger.last_finalized, ledger.round_in_progress
+    last = ledger.last_finalized
     for number in range(1, last + 2):
-        roots: set[bytes] = set()
-        for name, values in _events_of(ledger, number):
-            if name == "RoundOpened":
-                aborted |= roots
-                roots = set()
-            roots |= set(_words(values))
-            if name == "SubmissionsCommitted":
-                listed = submission_list.from_bytes(store.get(bytes(values["listRoot"])).tobytes())
-                roots |= {word for signed in listed for word in (signed.message.root, signed.message.metrics)}
-        kept[number] = frozenset(roots)
+        attempts = [_named(attempt, store) for attempt in ledger.round_events(number).attempts]
+        aborted.update(*attempts[:-1])
+        kept[number] = attempts[-1] if attempts else frozenset()
     latest = kept.pop(last + 1)
-    if in_progress:
+    if ledger.round_in_progress:
         return Attempts(kept, latest, frozenset(aborted))
     return Attempts(kept, frozenset(), frozenset(aborted | latest))
 
 
-def _events_of(ledger: FederationViews, number: int) -> list[tuple[str, Mapping[str, Any]]]:
-    """The events of a round, in their order on the chain."""
-    names = [entry["name"] for entry in load_artifact().abi if _is_of_a_round(entry)]
-    events = [event for name in names for event in ledger.events(name, number)]
-    events.sort(key=lambda event: (event["blockNumber"], event["logIndex"]))
-    return [(event["event"], event["args"]) for event in events]
-
-
-def _is_of_a_round(entry: Mapping[str, Any]) -> bool:
-    return entry["type"] == "event" and any(i["name"] == "round" and i["indexed"] for i in entry["inputs"])
+def _named(attempt: RoundEvents, store: BlobStore) -> frozenset[bytes]:
+    roots = {word for event in attempt.events for word in _words(event["args"])}
+    for committed in attempt.of("SubmissionsCommitted"):
+        for signed in submission_list.from_bytes(store.get(bytes(committed["listRoot"])).tobytes()):
+            roots |= {signed.message.root, signed.message.metrics}
+    return frozenset(roots)
 
 
 def _words(value: object) -> Iterator[bytes]:

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -68,7 +69,7 @@ class RunDirectory:
 
         Raises:
             ConfigError: something is left to a measurement, or the directory holds another run.
-            StoreError: it cannot be written.
+            UnwritableError: it cannot be written.
         """
         if not config.resolved:
             raise ConfigError("the configuration still says auto: resolve it before the run is made.")
@@ -83,7 +84,7 @@ class RunDirectory:
             run.keys.chmod(0o700)
             run.hospitals.chmod(0o700)
         except OSError as error:
-            raise StoreError(f"{root}: the run directory cannot be made: {error}") from None
+            raise files.unwritable(root, error) from None
         files.write(run.config_path, config.to_toml())
         return run
 
@@ -217,7 +218,11 @@ class RunDirectory:
     @property
     def store_url(self) -> str:
         """Of the store that the configuration names, by default ``RUN/blobs``."""
-        return self.config.store.url or str(self.root / "blobs")
+        try:  # the one key, for who needs no more: the whole configuration takes pydantic to read
+            url = tomllib.loads(_read_text(self.config_path)).get("store", {})["url"]
+        except (KeyError, AttributeError, ValueError):
+            url = self.config.store.url
+        return str(url or self.root / "blobs")
 
     def blob_store(self) -> BlobStore:
         """The store at :attr:`store_url`, which is made."""

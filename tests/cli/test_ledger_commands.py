@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 from contract_party import Party
 from long_history import CONTRACT, History, Node, encoded, hospital, serving
-from told_run import CHAIN_ID, SUCCESSOR, tell, tell_judged
+from told_run import CHAIN_ID, SUCCESSOR, tell, tell_judged, tell_under_one_root
 from typer.testing import CliRunner, Result
 
 from fedcxr.cli import app as registered  # noqa: F401 (registers the commands)
 from fedcxr.cli.app import app
-from fedcxr.errors import ChainError, LedgerError, StoreError
+from fedcxr.errors import BlobCorruptError, BlobMissingError, ChainError, LedgerError, StoreError
 from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.rpc import RpcServer
 
@@ -178,6 +178,23 @@ def test_a_committees_verdicts_are_shown(tmp_path: Path) -> None:
     assert text.count("approves") == 3
 
 
+def test_an_update_under_one_root_is_read_from_its_list_in_the_store(tmp_path: Path) -> None:
+    party, run = tell_under_one_root(tmp_path / "run"), tmp_path / "run"
+    assert "one Merkle root a round" in printed("show", run)
+    assert tree("show", run)["totals"]["accepted"] == 2
+    assert "2 of 3" in printed("rounds", run)
+    update = tree("update", "1", "hospital-2", run)[0]
+    assert (update["hospital"], update["size"], len(update["signature"])) == (party.addresses[1], 1000, 130)
+    assert "no accepted update" in str(call("update", "1", "hospital-3", run).exception)
+    # A list that is not the one under the root, even by a signature, is not shown as what was signed.
+    listed = bytes.fromhex(tree("rounds", run)[0]["list_root"])
+    path = run / "blobs" / listed.hex()[:2] / listed.hex()
+    path.write_bytes(path.read_bytes().replace(b'"size":1000', b'"size":1001'))
+    assert isinstance(call("update", "1", "hospital-2", run).exception, BlobCorruptError)
+    path.unlink()
+    assert isinstance(call("update", "1", "hospital-2", run).exception, BlobMissingError)
+
+
 def test_an_outsider_needs_an_endpoint_and_an_address(
     told: tuple[Path, Party], run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +226,22 @@ def test_what_is_missing_is_named(run: Path, tmp_path: Path) -> None:
     assert "this run has no ledger" in str(call("show", run).exception)
     (run / "ledger.json").unlink()
     assert "not founded yet" in str(call("show", run).exception)
+
+
+def test_an_answer_imports_nothing_that_takes_long(run: Path) -> None:
+    """A second is for the answer: these alone would take most of it, or more."""
+    call("rounds", run)
+    program = (
+        "import sys; from fedcxr.cli.app import app; import fedcxr.cli\n"
+        "try: app(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "slow = {'web3', 'eth', 'eth_abi', 'torch', 'numpy', 'pydantic', 'http.client'} & set(sys.modules)\n"
+        "assert not slow, slow"
+    )
+    for words in (("show",), ("rounds",), ("hospital", "hospital-1")):
+        asked = [sys.executable, "-c", program, "ledger", *words, str(run)]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 class Watcher:
@@ -267,6 +300,7 @@ def test_watch_tells_what_is_new_and_ends_cleanly(tmp_path: Path, monkeypatch: p
             "RoundValidated",
             "RoundFinalized",
         ]
+        assert lines[0].endswith("RewardsSettled  round=1 included=2 credits=1000\n")
         assert "round=2 attempt=1" in lines[1]
         assert watcher.interrupt() == 0
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from contract_party import Party
 from long_history import CONTRACT, History, Node, encoded, hospital, serving
-from told_run import CHAIN_ID, NASTY, SUCCESSOR, tell, tell_judged
+from told_run import CHAIN_ID, NASTY, SUCCESSOR, tell, tell_judged, tell_under_one_root
 
-from fedcxr.errors import ChainError, LedgerError
+from fedcxr.errors import ChainError, FederationError, LedgerError
 from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.index.chain_rows import HEAD
@@ -67,6 +67,10 @@ def behind(node: Node, tmp_path: Path) -> Place:
 
 def contents(ledger: IndexedLedger) -> dict[str, list[tuple[Any, ...]]]:
     return {name: [tuple(row) for row in ledger.index.select(name)] for name in definitions()}
+
+
+def no_store(root: bytes) -> bytes:
+    raise AssertionError("nothing is in a list here")
 
 
 def test_what_is_read_of_the_file_is_what_the_endpoint_says(place: Place) -> None:
@@ -288,6 +292,44 @@ def test_a_broken_endpoint_is_named(node: Node, tmp_path: Path, broken: tuple[in
         ask(behind(node, tmp_path), contents)
 
 
+def test_a_strangers_contract_whose_events_contradict_each_other_is_named(node: Node, tmp_path: Path) -> None:
+    node.history.add(encoded("UpdateExcluded", round=5, hospital=hospital(9), reason="who?"))
+    with pytest.raises(LedgerError, match="its events contradict each other"):
+        ask(behind(node, tmp_path), lambda ledger: read_rounds(ledger.index, Members.of(ledger.index)))
+
+
+def test_an_event_of_ours_that_is_encoded_otherwise_is_named(node: Node, tmp_path: Path) -> None:
+    topics, data = encoded("RoundAborted", round=5, attempt=1, by=hospital(0), reason="short")
+    node.history.add((topics, data[:-40]))
+    with pytest.raises(ChainError, match=f"block {node.history.head}, log 0: not a RoundAborted"):
+        ask(behind(node, tmp_path), contents)
+
+
+def test_logs_that_were_not_asked_for_are_refused(node: Node, tmp_path: Path) -> None:
+    answer = node.answer
+
+    def more(method: str, params: list[Any]) -> dict[str, Any]:
+        if method == "eth_getLogs":
+            params[0]["fromBlock"] = "0x0"
+        return answer(method, params)
+
+    place = behind(node, tmp_path)
+    ask(place, contents)
+    node.history.add_round(6, 3)
+    node.answer = more  # type: ignore[method-assign]
+    with pytest.raises(ChainError, match="what is no log"):
+        ask(place, contents)
+
+
+def test_a_nodes_words_do_not_command_the_terminal(node: Node) -> None:
+    refusal = {"error": {"code": -32000, "message": "\x1b[2Jcleared" + "!" * 1000}}
+    node.answer = lambda method, params: refusal  # type: ignore[method-assign]
+    with closing(Endpoint(node.url)) as endpoint, pytest.raises(ChainError, match="cleared") as raised:
+        endpoint.head()
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 400
+
+
 def test_an_endpoint_that_recovers_within_three_tries_is_waited_for(node: Node, tmp_path: Path) -> None:
     endpoint = Endpoint(node.url)
     node.broken = (503, b"busy")
@@ -441,7 +483,7 @@ def test_an_update_has_everything_that_was_signed(told: tuple[Path, Party], plac
 
     def question(ledger: IndexedLedger) -> Any:
         members = Members.of(ledger.index)
-        return read_update(ledger.index, members, members.seats[0], 3)
+        return read_update(ledger.index, members, members.seats[0], 3, no_store)
 
     given_up, good = ask(place, question)
     assert (given_up.part.state, good.part.state) == ("given up", "included")
@@ -459,7 +501,7 @@ def test_a_committees_verdicts_are_told(tmp_path: Path) -> None:
         members = Members.of(ledger.index)
         records = read_rounds(ledger.index, members)
         parts = [read_hospital(ledger.index, members, member)[0] for member in members]
-        update = read_update(ledger.index, members, members.seats[1], 1)[0]
+        update = read_update(ledger.index, members, members.seats[1], 1, no_store)[0]
         return records, parts, update, read_overview(ledger.index)
 
     records, parts, update, overview = ask(place, question)
@@ -473,6 +515,34 @@ def test_a_committees_verdicts_are_told(tmp_path: Path) -> None:
     }
     assert overview.founding["committeeSize"] == 4
     assert overview.totals.attested == 9
+
+
+def test_a_list_that_is_not_under_the_contracts_root_is_refused(tmp_path: Path) -> None:
+    """A store may hold other bytes under a name; and whoever relays may list what was never signed so."""
+    party = tell_under_one_root(tmp_path / "run")
+    place = at_rest(tmp_path / "run", party)
+    good = b"".join(
+        path.read_bytes()
+        for path in (tmp_path / "run" / "blobs").glob("*/*")
+        if b'"root"' in path.read_bytes()
+    )
+
+    def sizes(data: bytes) -> list[int]:
+        def question(ledger: IndexedLedger) -> list[int]:
+            members = Members.of(ledger.index)
+            return [
+                u.size for u in read_update(ledger.index, members, members.seats[0], 1, lambda root: data)
+            ]
+
+        return ask(place, question)
+
+    assert sizes(good) == [1000]
+    with pytest.raises(LedgerError, match="is not the one under the contract's root"):
+        sizes(good.replace(b'"size":1000', b'"size":1001'))
+    with pytest.raises(LedgerError, match="holds strangers"):
+        sizes(good.replace(party.addresses[1].encode(), party.coordinator.address.encode()))
+    with pytest.raises(FederationError, match="not a list of submissions"):
+        sizes(b"{}}")
 
 
 def test_the_overview_says_where_the_federation_stands(told: tuple[Path, Party], place: Place) -> None:

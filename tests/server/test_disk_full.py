@@ -10,13 +10,13 @@ from lives import KILLED, Lives
 from fedcxr.errors import CacheError, ChainError, UnwritableError
 from fedcxr.store.run_directory import RunDirectory
 
-BACKENDS = ["embedded"]
+BACKENDS = ["embedded"]  # an anvil writes what it holds by the same journal as every line
 MEGABYTE = 2**20
 STOPPED = {error.exit_code for error in (UnwritableError, ChainError, CacheError)}
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("share", [0.02, 0.15, 0.3, 0.45, 0.6, 0.7, 0.8, 0.9, 0.97])
+@pytest.mark.parametrize("share", [0.02, 0.2, 0.4, 0.6, 0.8, 0.95])
 def test_a_run_whose_disk_is_full_stops_and_goes_on_when_there_is_room(
     lives: Lives, tmp_path: Path, backend: str, share: float
 ) -> None:
@@ -39,7 +39,7 @@ def test_a_run_on_a_read_only_disk_stops_and_goes_on_when_it_can_be_written(
     with mounted(tmp_path / "disk", 64 * MEGABYTE) as disk:
         disk.remount("ro")
         assert lives.live(backend, RunDirectory(disk.path / "new")) == UnwritableError.exit_code
-        assert "new" in lives.cli.said
+        assert "/new" in lives.cli.said
         assert "Read-only file system" in lives.cli.said
         disk.remount("rw")
         run = RunDirectory(disk.path / "run")
@@ -54,4 +54,4 @@ def test_a_run_on_a_read_only_disk_stops_and_goes_on_when_it_can_be_written(
 
 def occupied(folder: Path) -> int:
     """Bytes on the disk, in whole pages."""
-    return sum(-(-path.stat().st_size // 4096) * 4096 + 4096 for path in folder.rglob("*"))
+    return sum(-(-path.stat().st_size // 4096) * 4096 for path in folder.rglob("*") if path.is_file())

@@ -1,6 +1,8 @@
 """Whole rounds over the real path, on the local grid: what must come out, and what must not get in."""
 
+import contextlib
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -216,6 +218,40 @@ def test_a_coordinator_that_died_goes_on_to_the_same_model(
     assert seen
     run = run_federation(small_config, tmp_path / "run")
     assert digests(run) == expected
+    assert_clean(run)
+
+
+@pytest.mark.parametrize(("needed", "attempt", "included"), [(1, 1, 1), (2, 2, 3)])
+def test_a_round_whose_time_ran_out_meanwhile_closes_with_what_it_has_or_is_opened_again(
+    small_config: Config,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    needed: int,
+    attempt: int,
+    included: int,
+) -> None:
+    config = small_config.with_changes({"federation.rounds": 1, "federation.min_hospitals": needed})
+
+    def die(event: Event) -> None:
+        if isinstance(event, HospitalAnswered):
+            raise Killed
+
+    came: list[str] = []
+
+    def first_only(name: str, reply: UpdateReply) -> UpdateReply | None:
+        came.append(name)
+        return reply if len(came) == 1 else None
+
+    with pytest.raises(Killed):
+        run_federation(config, tmp_path / "run", observer=die, tamper=first_only)
+    now, later = time.time, float(2 * config.ledger.deadline)
+    monkeypatch.setattr("time.time", lambda: now() + later)
+    run = run_federation(config, tmp_path / "run")
+    (line,) = run.read_metrics()
+    assert len(line["included"]) == included
+    with contextlib.closing(EmbeddedChain(run.chain_path, chain_id=config.ledger.chain_id)) as chain:
+        ledger = FederationLedger.attach(chain.w3, run.read_facts().contract)
+        assert ledger.round(1).attempt == attempt
     assert_clean(run)
 
 

@@ -9,12 +9,13 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+from kubo import Kubo
 
 from fedcxr.errors import BlobCorruptError, BlobMissingError, StoreError
 from fedcxr.store.blobs import BlobStore
 from fedcxr.update import merkle
 
-PLACES = ["directory", "memory", "s3"]
+PLACES = ["directory", "memory", "s3", "ipfs"]
 
 
 @pytest.fixture(scope="session")
@@ -48,10 +49,19 @@ def make_bucket(endpoint: str) -> None:
         assert answer.status == 200
 
 
+@pytest.fixture(scope="session")
+def ipfs() -> Iterator[str]:
+    """URL of a folder on a node of this process."""
+    node = Kubo()
+    yield f"ipfs://{node.host}/fedcxr"
+    node.shutdown()
+    node.server_close()
+
+
 @pytest.fixture(params=PLACES)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "s3":
-        return f"{request.getfixturevalue('s3')}/{uuid4().hex}"
+    if request.param in {"s3", "ipfs"}:
+        return f"{request.getfixturevalue(request.param)}/{uuid4().hex}"
     return str(tmp_path / "blobs") if request.param == "directory" else f"memory://{tmp_path.name}"
 
 
@@ -140,6 +150,11 @@ def test_a_bucket_that_is_not_there_is_an_error_of_ours(s3: str) -> None:
     store = BlobStore(s3 + "-absent/blobs")
     with pytest.raises(StoreError, match="cannot be written"):
         store.put(b"abc")
+
+
+def test_a_node_that_does_not_answer_is_an_error_of_ours() -> None:
+    with pytest.raises(StoreError, match="cannot be opened"):
+        BlobStore("ipfs://127.0.0.1:1/blobs")
 
 
 RACE = """

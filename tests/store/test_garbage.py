@@ -52,8 +52,9 @@ def collect(run: RunDirectory, *options: str) -> Result:
 
 
 def waste_of(run: RunDirectory, **options: object) -> list[Waste]:
+    store = run.blob_store()
     with reading_ledger(run) as ledger:
-        return find_waste(run, run.blob_store(), read_attempts(ledger, run.blob_store()), **options)  # type: ignore[arg-type]
+        return find_waste(run, store, read_attempts(ledger, store), **options)  # type: ignore[arg-type]
 
 
 def audited(run: RunDirectory) -> list[str]:

@@ -16,6 +16,7 @@ from fedcxr.ledger.index.source import Block, Log, MovedError, RefusedError
 
 _TIMEOUT = 30.0  # seconds
 _TRIES = 3
+_SENTENCE = 300  # characters
 
 
 class Endpoint:
@@ -61,8 +62,10 @@ class Endpoint:
                     raise ChainError(f"{self.name}: no chain answers there: {why}.") from None
                 time.sleep(0.2 * 2**attempt)
         if (refusal := answer.get("error")) is not None:
-            message = refusal.get("message", refusal) if isinstance(refusal, dict) else refusal
-            raise RefusedError(f"{self.name}, {method}: {message}")
+            message = str(refusal.get("message", refusal) if isinstance(refusal, dict) else refusal)
+            # A stranger's words go to a terminal, and are no longer than a sentence.
+            shown = "".join(c if c.isprintable() else " " for c in message[:_SENTENCE])
+            raise RefusedError(f"{self.name}, {method}: {shown}")
         return answer["result"]
 
     def chain_id(self) -> int:
@@ -92,6 +95,8 @@ class Endpoint:
         try:
             for entry in found:
                 number, digest = int(entry["blockNumber"], 16), _bytes(entry["blockHash"])
+                if not first <= number <= last:
+                    raise ValueError(f"block {number}, where {first} to {last} were asked for")  # noqa: TRY301
                 logs.append(
                     Log(
                         topics=tuple(map(_bytes, entry["topics"])),

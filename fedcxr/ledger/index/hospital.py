@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -78,7 +78,7 @@ class UpdateRecord:
     Attributes:
         federation, round, attempt, hospital, base, root, samples, size, metrics: what the hospital signed.
         signature: 65 bytes, by the hospital.
-        at: where it was accepted.
+        at: where it was accepted; where one root records all, where that was put on the chain.
         weight: by the contract.
         attestations: of the validators.
         part: what became of it.
@@ -109,47 +109,37 @@ def read_hospital(
     return [own.part(record) for record in records if record.opened.block >= member.joined]
 
 
-def read_update(index: IndexFile, members: Members, member: Member, number: int) -> list[UpdateRecord]:
+def read_update(
+    index: IndexFile, members: Members, member: Member, number: int, fetch: Callable[[bytes], bytes]
+) -> list[UpdateRecord]:
     """A hospital's accepted updates of a round: one, or none, an attempt.
 
+    Args:
+        index, members: of the federation.
+        member: the hospital.
+        number: of the round.
+        fetch: the blob under a root; asked where one root records all, for the list under it.
+
     Raises:
-        LedgerError: there was no such round, or nothing was accepted from it, with what happened instead.
+        LedgerError: there was no such round, or nothing was accepted from it, with what happened instead; or
+            the list in the store is not the one that the contract's root holds.
+        StoreError: it cannot be fetched.
     """
     own = _Own(index, member, number, number)
     records = {record.attempt: record for record in read_rounds(index, members, number, number)}
     if not records:
         raise LedgerError(f"round {number} was never opened.")
-    if not own.updates:
+    updates = [own.update(records[attempt], row) for (_, attempt), row in own.updates.items()]
+    told = {update.attempt for update in updates}
+    for attempt, record in records.items():
+        if attempt not in told and record.list_root is not None and member.seat in record.accepted:
+            updates.append(own.listed(record, members, fetch(record.list_root)))
+    if not updates:
         part = own.part(records[max(records)])
         why = "; ".join(error_text(rejection.reason) for rejection in part.rejections)
-        if member.seat in records[max(records)].accepted:
-            root = records[max(records)].list_root or b""
-            raise LedgerError(
-                f"round {number} is recorded under one root: the update of {member.account} is in the list "
-                f"{root.hex()} of the store."
-            )
         became = f"{part.state}: {why}" if why else part.state
         raise LedgerError(f"round {number} has no accepted update of {member.account}: {became}.")
-    founded = index.select("FederationCreated")[0]
-    return [
-        UpdateRecord(
-            federation=founded["federation"],
-            round=number,
-            attempt=attempt,
-            hospital=row["hospital"],
-            base=records[attempt].base,
-            root=row["root"],
-            samples=int(row["samples"]),
-            size=int(row["size"]),
-            metrics=row["metrics"],
-            signature=row["signature"],
-            at=moment(row),
-            weight=records[attempt].weights[member.seat],
-            attestations=own.attestations(attempt),
-            part=own.part(records[attempt]),
-        )
-        for (_, attempt), row in own.updates.items()
-    ]
+    return sorted(updates, key=lambda update: update.attempt)
 
 
 def error_text(reason: Mapping[str, Any]) -> str:
@@ -174,6 +164,7 @@ class _Own:
         self._verdicts = {(row["round"], row["attempt"]): row for row in rows("UpdateValidated")}
         self._refusals = rows("BaseRefused")
         self._rows = rows
+        self._federation = bytes(index.select("FederationCreated")[0]["federation"])
 
     def part(self, record: RoundRecord) -> Part:
         seat, key = self._member.seat, (record.number, record.attempt)
@@ -197,6 +188,57 @@ class _Own:
             rejected_by=tally.get("rejections"),
             credits=None if record.credits is None else record.credits.get(seat, 0),
             refused=tuple(row["seen"] for row in self._refusals if (row["round"], row["attempt"]) == key),
+        )
+
+    def update(self, record: RoundRecord, row: sqlite3.Row) -> UpdateRecord:
+        """An update that the contract took by itself, from its event."""
+        return UpdateRecord(
+            federation=self._federation,
+            round=record.number,
+            attempt=record.attempt,
+            hospital=row["hospital"],
+            base=record.base,
+            root=row["root"],
+            samples=int(row["samples"]),
+            size=int(row["size"]),
+            metrics=row["metrics"],
+            signature=row["signature"],
+            at=moment(row),
+            weight=record.weights[self._member.seat],
+            attestations=self.attestations(record.attempt),
+            part=self.part(record),
+        )
+
+    def listed(self, record: RoundRecord, members: Members, data: bytes) -> UpdateRecord:
+        """An update from the list of a round, once that is the one under the contract's root."""
+        from fedcxr.ledger import submission_list, submission_tree
+
+        where = f"round {record.number}: the list {(record.list_root or b'').hex()} of the store"
+        submissions = submission_list.from_bytes(data)
+        if any(signed.message.hospital not in members.seat_of for signed in submissions):
+            raise LedgerError(f"{where} holds strangers.")
+        leaves = submission_list.leaves(submissions, members.seat_of)
+        if submission_tree.root(leaves) != record.submissions_root:
+            raise LedgerError(f"{where} is not the one under the contract's root.")
+        own = [signed for signed in submissions if signed.message.hospital in self._member.accounts]
+        if not own:
+            raise LedgerError(f"{where} does not hold {self._member.account}.")
+        message, part = own[0].message, self.part(record)
+        return UpdateRecord(
+            federation=message.federation,
+            round=message.round,
+            attempt=message.attempt,
+            hospital=message.hospital,
+            base=message.base,
+            root=message.root,
+            samples=message.samples,
+            size=message.size,
+            metrics=message.metrics,
+            signature=own[0].signature,
+            at=record.closed or record.opened,
+            weight=record.weights[self._member.seat],
+            attestations=(),
+            part=part,
         )
 
     def attestations(self, attempt: int) -> tuple[Attestation, ...]:

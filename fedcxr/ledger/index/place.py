@@ -113,12 +113,22 @@ def ask(
 ) -> T:
     """Put a question to the index of a place; the arguments and errors are those of :func:`opened`."""
     with contextlib.suppress(DamagedError), opened(place, progress=progress, say=say) as ledger:
-        return question(ledger)
+        return _answered(ledger, question)
     try:
         with opened(place, progress=progress, say=say) as ledger:
-            return question(ledger)
+            return _answered(ledger, question)
     except DamagedError as error:
         raise ChainError(f"the index was damaged twice while it was read: {error}.") from None
+
+
+def _answered(ledger: IndexedLedger, question: Callable[[IndexedLedger], T]) -> T:
+    """The answer; our own contract's events fit together, and a stranger's may not."""
+    try:
+        return question(ledger)
+    except (KeyError, IndexError, ValueError) as error:
+        raise LedgerError(
+            f"{ledger.place.contract}: its events contradict each other ({error!r}): is it a federation's?"
+        ) from error
 
 
 def connect(place: Place) -> tuple[Source, int]:

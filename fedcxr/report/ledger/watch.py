@@ -9,6 +9,7 @@ from fedcxr.ledger.index.events import fields_of
 from fedcxr.report.ledger.words import Names, argument, error, plain, when
 
 _LONG = ("signature", "envelopeKey", "founding")  # of no use to a reader
+_NONE = bytes(32)  # a root where there is none
 _REPEATED = "RoleGranted"  # membership says it
 
 
@@ -19,7 +20,7 @@ def event_line(name: str, row: Mapping[str, Any], names: Names) -> str | None:
     fields = [
         f"{key}={_brief(key, value, names)}"
         for key, value in fields_of(name, row).items()
-        if key not in _LONG
+        if key not in _LONG and value != _NONE
     ]
     return f"{when(row['time'])}  block {row['block']}  {name}  {' '.join(fields)}"
 
@@ -32,7 +33,7 @@ def event_fields(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _brief(key: str, value: Any, names: Names) -> str:
     if isinstance(value, list):
-        return str(len(value))
+        return str(sum(value) if key == "credits" else len(value))
     if isinstance(value, dict):
         return error(value, names) if "error" in value else "/".join(map(str, value.values()))
     return repr(plain(value)) if key == "reason" else argument(value, names)
