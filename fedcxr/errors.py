@@ -19,7 +19,8 @@
     │   └── ArtifactError         53   contract artifacts that do not belong to their sources
     ├── StoreError                60   the blob store
     │   ├── BlobMissingError      61   no blob under this root
-    │   └── BlobCorruptError      62   bytes whose root is not their name
+    │   ├── BlobCorruptError      62   bytes whose root is not their name
+    │   └── UnwritableError       63   a disk or store that takes no more: full, read-only, out of reach
     ├── FederationError           70   a round
     │   ├── BaseMismatchError     71   a hospital was given a model that the contract does not hold
     │   ├── QuorumError           72   too few updates were accepted
@@ -101,20 +102,22 @@ class ChainError(LedgerError):
 class ContractRejectedError(LedgerError):
     """The contract reverted with one of its custom errors.
 
-    ``name`` is the Solidity error's name (``DeadlinePassed``), ``arguments`` its decoded arguments.
+    ``name`` is the Solidity error's name (``DeadlinePassed``), ``arguments`` its decoded arguments, ``help``
+    what is known of this error.
     """
 
     exit_code = 52
     help = "The contract's rules forbid this; its error and arguments say which rule."
 
-    def __init__(self, name: str, arguments: tuple[object, ...] = ()) -> None:
+    def __init__(self, name: str, arguments: tuple[object, ...] = (), hint: str = "") -> None:
         self.name = name
         self.arguments = arguments
+        self.help = hint or type(self).help
         shown = ", ".join(a.hex() if isinstance(a, bytes) else str(a) for a in arguments)
         super().__init__(f"the contract rejected the call: {name}({shown})")
 
-    def __reduce__(self) -> tuple[type, tuple[str, tuple[object, ...]]]:
-        return type(self), (self.name, self.arguments)
+    def __reduce__(self) -> tuple[type, tuple[str, tuple[object, ...], str]]:
+        return type(self), (self.name, self.arguments, self.help)
 
 
 class ArtifactError(LedgerError):
@@ -135,6 +138,11 @@ class BlobMissingError(StoreError):
 class BlobCorruptError(StoreError):
     exit_code = 62
     help = "A blob is not what its name says; restore it from a copy."
+
+
+class UnwritableError(StoreError):
+    exit_code = 63
+    help = "Make room there, or make it writable; the same command continues the run."
 
 
 class FederationError(FedcxrError):

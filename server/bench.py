@@ -10,7 +10,7 @@ import resource
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -143,14 +143,24 @@ def _config(work: Path, model: str, *, hospitals: int, rounds: int = 1, patients
     return configuration.validate(tree, where="bench")
 
 
-def _run_protocol(work: Path, model: str, hospitals: int, rounds: int, observer: Observer) -> RunDirectory:
+def run_protocol(
+    work: Path,
+    model: str,
+    hospitals: int,
+    rounds: int,
+    observer: Observer,
+    *,
+    changes: Mapping[str, object] | None = None,
+) -> RunDirectory:
     """Rounds without training, over the whole real path: envelope, signature, contract, store, sum."""
     fixed = {
         "training.device": "cpu",
         "training.precision": "float32",
         "training.memory_format": "contiguous",
     }
-    config = _config(work, model, hospitals=hospitals, rounds=rounds).with_changes(fixed)
+    config = _config(work, model, hospitals=hospitals, rounds=rounds).with_changes(
+        fixed | dict(changes or {})
+    )
     run = open_or_create(work / "run", config)
     prepare_simulation(run, lambda what, done, total: None)
     run_config: UserConfig = {"run": str(run.root), "hospitals": hospitals}
@@ -167,7 +177,7 @@ def _protocol(work: Path, model: str, hospitals: int) -> _ProtocolCost:
         if isinstance(event, HospitalAnswered) and event.metrics is not None:
             protect.append(event.metrics.protect_seconds)
 
-    run = _run_protocol(work, model, hospitals, rounds=2, observer=observer)
+    run = run_protocol(work, model, hospitals, rounds=2, observer=observer)
     lines = run.read_metrics()
     server = [(line["verify_seconds"] + line["ledger_seconds"]) / hospitals for line in lines]
     return _ProtocolCost(statistics.median(protect) + min(server), run.read_layout().size)
@@ -175,7 +185,7 @@ def _protocol(work: Path, model: str, hospitals: int) -> _ProtocolCost:
 
 def _peak_memory(work: Path, model: str, hospitals: int) -> float:
     """Peak resident memory, in bytes, of a process that runs server and hospitals in turn."""
-    _run_protocol(work, model, hospitals, rounds=1, observer=lambda event: None)
+    run_protocol(work, model, hospitals, rounds=1, observer=lambda event: None)
     status = Path("/proc/self/status")
     if status.exists():  # ru_maxrss would begin at the parent's size at the fork
         return 1024.0 * float(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1])  # type: ignore[index]

@@ -49,3 +49,17 @@ def small_config(phantom_root: Path) -> Config:
         },
         where="tests",
     )
+
+
+@pytest.fixture(scope="session")
+def anvil_binary() -> Path:
+    """The anvil that npm installed."""
+    from fedcxr.errors import ChainError
+    from fedcxr.ledger.anvil import find_anvil
+
+    try:
+        return find_anvil()
+    except ChainError as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))

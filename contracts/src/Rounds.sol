@@ -18,7 +18,7 @@ abstract contract Rounds is Membership {
         uint48 deadline; // chain time in seconds after which nothing is accepted
         uint48 validationDeadline; // after which nobody attests; zero before it is closed
         uint64 openedAt; // block
-        uint64 totalSamples; // of the participants
+        uint80 totalSamples; // of the participants: 256 times 2^64 fit
         uint16 participants; // how many
     }
 
@@ -421,7 +421,7 @@ abstract contract Rounds is Membership {
         uint256[] memory seats = participants.list();
         address[] memory accounts = new address[](seats.length);
         uint256[] memory samples = new uint256[](seats.length);
-        uint64 total; // a sum that does not fit opens no round
+        uint256 total;
         for (uint256 i = 0; i < seats.length; ++i) {
             Member storage member = _members[seats[i]];
             accounts[i] = member.account;
@@ -436,7 +436,7 @@ abstract contract Rounds is Membership {
             deadline: deadline,
             validationDeadline: 0,
             openedAt: uint64(block.number),
-            totalSamples: total,
+            totalSamples: uint80(total), // at most 256 times 2^64
             participants: uint16(seats.length)
         });
         emit RoundOpened(

@@ -1,10 +1,16 @@
 """``fedcxr bench``: what things cost on this machine, as ratios within one run."""
 
-from typing import Annotated
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fedcxr.cli.app import app
+
+if TYPE_CHECKING:
+    from server.consensus_bench import ChainCost
 
 bench_app = typer.Typer(help="Measure what things cost on this machine.", no_args_is_help=True)
 app.add_typer(bench_app, name="bench")
@@ -39,3 +45,81 @@ def bench_round(
         f" with {result.round_images:,} images"
     )
     console.print(f"parameters              {result.parameters:>8,}")
+
+
+@bench_app.command("consensus")
+def bench_consensus(
+    url: Annotated[str, typer.Option(help="JSON-RPC endpoint of one more chain.")] = "",
+    chain_id: Annotated[int, typer.Option(min=1, help="Of the chain behind --url.")] = 61_370,
+    block_time: Annotated[
+        list[float] | None, typer.Option(help="Seconds a block of a timed anvil; may be repeated. [1]")
+    ] = None,
+    finality: Annotated[int, typer.Option(min=0, help="Blocks waited for behind --url.")] = 0,
+    round_seconds: Annotated[
+        float, typer.Option(min=1, help="Of the round whose share is computed.")
+    ] = 600.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """What each chain costs a federation: latency, throughput, a round's seconds, gas and bytes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from server import consensus_bench as benchmark
+
+    progress = Console(stderr=True, highlight=False)
+    result = benchmark.bench_consensus(
+        lambda what: progress.print(f"[dim]{what} …[/]"),
+        round_seconds=round_seconds,
+        block_times=tuple(block_time or (1.0,)),
+        finality=finality,
+        url=url,
+        chain_id=chain_id,
+    )
+    if as_json:
+        typer.echo(benchmark.as_json(result))
+        return
+    title = f"a round of {result.hospitals} hospitals; shares are of {round_seconds:g} s"
+    table = Table("", *(cost.chain for cost in result.chains), title=title)
+    for label, figure in _CONSENSUS.items():
+        table.add_row(label, *(figure(cost) for cost in result.chains))
+    Console(highlight=False).print(table)
+
+
+_CONSENSUS: dict[str, Callable[[ChainCost], str]] = {
+    "a receipt after, s": lambda c: f"{c.inclusion_median:.3f} (p95 {c.inclusion_p95:.3f})",
+    "final after, s": lambda c: f"{c.finality_median:.3f} (p95 {c.finality_p95:.3f})",
+    "blocks to be final": lambda c: f"{c.finality_blocks}",
+    "transactions a second": lambda c: f"{c.transactions_per_second:.0f}",
+    "ledger in a round, s": lambda c: f"{c.round_ledger_seconds:.2f}",
+    "share of a round": lambda c: f"{100 * c.round_share:.2f}%",
+    "gas a round": lambda c: f"{c.round_gas:,}",
+    "call data a round, bytes": lambda c: f"{c.round_calldata_bytes:,}",
+    "disk a round, bytes": lambda c: "elsewhere" if c.round_disk_bytes is None else f"{c.round_disk_bytes:,}",
+    "trust": lambda c: c.trust,
+}
+
+
+@bench_app.command("audit")
+def bench_audit(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """An audit's time over that of sha256sum for the same bytes."""
+    import json
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from server import bench_audit as benchmark
+
+    progress = Console(stderr=True, highlight=False)
+    result = benchmark.bench_audit(lambda what: progress.print(f"[dim]{what} …[/]"))
+    if as_json:
+        typer.echo(json.dumps(asdict(result), indent=2))
+        return
+    console = Console(highlight=False)
+    console.print(f"{result.megabytes:,.0f} MB, {result.updates} updates, {result.cores} cores")
+    console.print(f"audit_over_sha256sum              {result.audit_over_sha256sum:6.2f}   (goal ≤ 1.5)")
+    console.print(f"audit_without_key_over_sha256sum  {result.audit_without_key_over_sha256sum:6.2f}")
+    console.print(f"command_over_sha256sum            {result.command_over_sha256sum:6.2f}")
+    console.print(f"audit_over_openssl                {result.audit_over_openssl:6.2f}")
+    console.print(f"audit_without_key_over_openssl    {result.audit_without_key_over_openssl:6.2f}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 from functools import cached_property
@@ -11,12 +12,15 @@ from typing import Any, Self
 from eth.exceptions import PyEVMError
 from eth_tester.exceptions import BlockNotFound, TransactionFailed, TransactionNotFound, ValidationError
 from eth_utils.exceptions import ValidationError as EthValidationError
+from hexbytes import HexBytes
 from web3 import Web3
+from web3.datastructures import AttributeDict
 from web3.providers.eth_tester import EthereumTesterProvider
 from web3.providers.eth_tester.defaults import API_ENDPOINTS
 from web3.types import RPCEndpoint, RPCResponse, Wei
 
 from fedcxr.errors import ChainError
+from fedcxr.ledger.endpoint import Connection
 from fedcxr.ledger.evm import FAUCET, EmbeddedEvm
 from fedcxr.ledger.sqlite_db import SqliteDB
 from fedcxr.ledger.tester import EmbeddedTester
@@ -62,9 +66,14 @@ class EmbeddedChain:
         self.provider = _Provider(self, tester)
 
     @cached_property
-    def w3(self) -> Web3:
+    def w3(self) -> Connection:
         """A web3 connection to this chain."""
-        return Web3(self.provider)
+        return Connection(self.provider)
+
+    @property
+    def url(self) -> None:
+        """None: it is in this process; an :class:`~fedcxr.ledger.rpc.RpcServer` shows it to others."""
+        return
 
     @property
     def faucet(self) -> str:
@@ -77,6 +86,16 @@ class EmbeddedChain:
             self.w3.eth.send_transaction(
                 {"from": self.faucet, "to": address, "value": Wei(ether * 10**18), "gas": 21_000}
             )
+
+    def answer(self, method: str, params: Any) -> dict[str, Any]:
+        """One request from outside, answered as a node writes it."""
+        # Through web3's own middleware, which turns eth-tester's names and numbers into those of a node.
+        with self.lock:
+            send = self.provider.request_func(self.w3, self.w3.middleware_onion)
+            response = send(RPCEndpoint(method), params)
+        if "error" in response:
+            return {"error": response["error"]}
+        return {"result": _plain(response.get("result"))}
 
     def gas_of(self, transaction: bytes) -> int:
         """The gas that a signed, encoded transaction may use."""
@@ -143,7 +162,7 @@ class _Provider(EthereumTesterProvider):
         except (BlockNotFound, TransactionNotFound):
             result = None
         except (ValidationError, EthValidationError, PyEVMError) as error:
-            return _error(_REJECTED, f"{type(error).__name__}: {error}")
+            return _error(_REJECTED, _as_a_node_says(error))
         return {"id": 1, "jsonrpc": "2.0", "result": result}
 
 
@@ -152,3 +171,24 @@ def _error(code: int, message: str, data: str | None = None) -> RPCResponse:
     if data is not None:
         error["data"] = data
     return {"id": 1, "jsonrpc": "2.0", "error": error}  # type: ignore[typeddict-item]
+
+
+def _as_a_node_says(error: Exception) -> str:
+    """py-evm's word on a nonce in geth's: a sender acts on it."""
+    if nonce := re.search(r"nonce: Expected (\d+), but got (\d+)", str(error)):
+        expected, given = map(int, nonce.groups())
+        return f"nonce too {'low' if given < expected else 'high'}: next nonce {expected}, tx nonce {given}"
+    return f"{type(error).__name__}: {error}"
+
+
+def _plain(value: Any) -> Any:
+    """A result as a node writes it: quantities and bytes in hexadecimal."""
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return hex(value)
+    if isinstance(value, bytes | HexBytes):
+        return "0x" + bytes(value).hex()
+    if isinstance(value, dict | AttributeDict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value]

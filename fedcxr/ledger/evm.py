@@ -30,6 +30,7 @@ from eth_tester.exceptions import TransactionFailed, TransactionNotFound
 from eth_typing import Address, BlockNumber
 from eth_utils.crypto import keccak
 from eth_utils.currency import to_wei
+from eth_utils.exceptions import ValidationError
 from eth_utils.hexadecimal import encode_hex
 
 from fedcxr.errors import ChainError
@@ -91,6 +92,10 @@ class EmbeddedEvm(PyEVMBackend):
         return bytes(computation.output)
 
     def send_raw_transaction(self, raw_transaction: bytes) -> Any:
+        """As eth-tester's, but one that was signed for another chain is refused: py-evm would take it."""
+        signed_for = getattr(self.chain.get_transaction_builder().decode(raw_transaction), "chain_id", None)
+        if signed_for not in (None, self.chain.chain_id):
+            raise ValidationError(f"invalid chain id: signed for {signed_for}, here is {self.chain.chain_id}")
         self._catch_up()
         inherited: Any = super()
         return inherited.send_raw_transaction(raw_transaction)

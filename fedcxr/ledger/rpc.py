@@ -1,4 +1,4 @@
-"""The embedded chain over HTTP, so that hospitals in other processes read the contract for themselves.
+"""A chain of this process over HTTP, so that hospitals in other processes read the contract for themselves.
 
 Plain JSON-RPC, an allow-list of methods, loopback unless told otherwise. There is no TLS and no credential
 in it: beyond one machine it belongs behind a proxy that has both.
@@ -12,21 +12,18 @@ import logging
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Protocol
 
 from hexbytes import HexBytes
-from web3 import HTTPProvider, Web3
-from web3.datastructures import AttributeDict
-from web3.types import RPCEndpoint
 
 from fedcxr.errors import ChainError
-from fedcxr.ledger.chain import EmbeddedChain
+from fedcxr.ledger.endpoint import connect as connect  # noqa: PLC0414 (its callers look for it here)
 
 logger = logging.getLogger(__name__)
 _MAX_BODY = 1 << 20  # bytes; a direct submission is under two thousand
 _MAX_BRACKETS = 256  # py-evm raises Python's recursion limit so far that deep JSON would overflow the C stack
 _CALL_GAS = 5_000_000  # of a view; a round's 256 places take a third. More would hold the chain's one lock
-_SEND_GAS = 1_000_000  # of a transaction from outside; a direct submission takes a fifth
+SEND_GAS = 1_000_000  # of a transaction from outside; a direct submission takes a fifth
 _DRAINED = 256  # blocks of 64 KiB that are read and dropped of a request that is too large
 METHODS = frozenset(
     {
@@ -48,25 +45,39 @@ METHODS = frozenset(
 )
 
 
+class Served(Protocol):
+    """A chain in this process that strangers may ask."""
+
+    def answer(self, method: str, params: Any) -> dict[str, Any]:
+        """``result`` or ``error`` of one request, as a node writes it."""
+        ...
+
+    def gas_of(self, transaction: bytes) -> int:
+        """The gas that a signed, encoded transaction may use."""
+        ...
+
+
 class RpcServer:
     """Answers JSON-RPC for one chain, in threads, until it is closed."""
 
-    def __init__(self, chain: EmbeddedChain, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, chain: Served, host: str = "127.0.0.1", port: int = 0, *, send_gas: int = SEND_GAS
+    ) -> None:
         """Start to answer.
 
         Args:
-            chain: whose lock serialises the answers.
+            chain: that answers.
             host: to listen at.
             port: 0 for any free one.
+            send_gas: that a transaction from outside may use.
 
         Raises:
             ChainError: the address cannot be listened at.
         """
         try:
-            self._server = _Server((host, port))
+            self._server = _Server((host, port), chain, send_gas)
         except OSError as error:
             raise ChainError(f"the ledger cannot listen at {host}:{port}: {error.strerror}.") from None
-        self._server.chain = chain
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
@@ -83,24 +94,13 @@ class RpcServer:
         self._thread.join()
 
 
-def connect(url: str) -> Web3:
-    """A connection to a chain's JSON-RPC endpoint.
-
-    Raises:
-        ChainError: nothing answers there.
-    """
-    w3 = Web3(HTTPProvider(url, request_kwargs={"timeout": 30}))
-    if not w3.is_connected():
-        raise ChainError(f"{url}: no chain answers there.")
-    return w3
-
-
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    chain: EmbeddedChain
 
-    def __init__(self, address: tuple[str, int]) -> None:
+    def __init__(self, address: tuple[str, int], chain: Served, send_gas: int) -> None:
         super().__init__(address, _Handler)
+        self.chain = chain
+        self.send_gas = send_gas
         self._connections: set[socket.socket] = set()
         self._guard = threading.Lock()
 
@@ -165,19 +165,26 @@ class _Handler(BaseHTTPRequestHandler):
         if method not in METHODS:
             return _failure(-32601, f"the method {method:.80} is not offered here")
         try:
-            # Through web3's own middleware, which turns eth-tester's names and numbers into those of a node.
-            w3 = self.server.chain.w3
-            _bound_gas(method, params, self.server.chain)
-            with self.server.chain.lock:
-                send = self.server.chain.provider.request_func(w3, w3.middleware_onion)
-                response = send(RPCEndpoint(method), params)
+            self._bound_gas(method, params)
+            return self.server.chain.answer(method, params)
         except Exception as error:
             # Parameters that are none fail anywhere in web3's and eth-tester's formatters.
             logger.debug("%s failed", method, exc_info=True)
             return _failure(-32602, f"{method}: {type(error).__name__}: {error}")
-        if "error" in response:
-            return {"error": response["error"]}
-        return {"result": _plain(response.get("result"))}
+
+    def _bound_gas(self, method: str, params: list[Any]) -> None:
+        """Hold a stranger's call to the gas that the contract's own need.
+
+        Raises:
+            ValueError: a transaction wants more.
+        """
+        if method == "eth_call" and params and isinstance(params[0], dict):
+            asked = params[0].get("gas", _CALL_GAS)
+            params[0]["gas"] = hex(min(int(asked, 16) if isinstance(asked, str) else int(asked), _CALL_GAS))
+        elif method == "eth_sendRawTransaction":
+            gas = self.server.chain.gas_of(HexBytes(params[0]))
+            if gas > self.server.send_gas:
+                raise ValueError(f"{gas:,} gas, where {self.server.send_gas:,} are allowed")
 
     def _refuse(self, status: int, message: str) -> None:
         """Answer a request whose body is not read, and hang up."""
@@ -201,33 +208,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def _bound_gas(method: str, params: list[Any], chain: EmbeddedChain) -> None:
-    """Hold a stranger's call to the gas that the contract's own need.
-
-    Raises:
-        ValueError: a transaction wants more.
-    """
-    if method == "eth_call" and params and isinstance(params[0], dict):
-        asked = params[0].get("gas", _CALL_GAS)
-        params[0]["gas"] = hex(min(int(asked, 16) if isinstance(asked, str) else int(asked), _CALL_GAS))
-    elif method == "eth_sendRawTransaction":
-        gas = chain.gas_of(HexBytes(params[0]))
-        if gas > _SEND_GAS:
-            raise ValueError(f"{gas:,} gas, where {_SEND_GAS:,} are allowed")
-
-
 def _failure(code: int, message: str) -> dict[str, Any]:
     return {"error": {"code": code, "message": message}}
-
-
-def _plain(value: Any) -> Any:
-    """A result as a node writes it: quantities and bytes in hexadecimal."""
-    if isinstance(value, bool) or value is None or isinstance(value, str):
-        return value
-    if isinstance(value, int):
-        return hex(value)
-    if isinstance(value, bytes | HexBytes):
-        return "0x" + bytes(value).hex()
-    if isinstance(value, dict | AttributeDict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value]

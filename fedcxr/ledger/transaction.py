@@ -14,12 +14,22 @@ from web3.types import TxParams, TxReceipt
 
 from fedcxr.errors import ChainError, ContractRejectedError
 from fedcxr.ledger.artifact import load_artifact
+from fedcxr.ledger.endpoint import Connection
+from fedcxr.ledger.hints import hint
+from fedcxr.ledger.patience import Patience
+from fedcxr.ledger.sender import Sender
 
 T = TypeVar("T")
 
 
-def send(w3: Web3, account: LocalAccount, function: Any, *, gas: int) -> TxReceipt:
+def send(w3: Web3, account: LocalAccount, function: Any, *, gas: int, value: int = 0) -> TxReceipt:
     """Sign, send and await one transaction; a revert is asked for its reason.
+
+    Args:
+        w3: a :class:`~fedcxr.ledger.endpoint.Connection`, whose patience and nonces are used, or any other.
+        account: that signs.
+        function: a call or constructor of web3's contract.
+        gas: limit.
 
     Raises:
         ContractRejectedError: the contract reverted.
@@ -27,22 +37,15 @@ def send(w3: Web3, account: LocalAccount, function: Any, *, gas: int) -> TxRecei
     """
 
     def run() -> TxReceipt:
-        base_fee = w3.eth.get_block("latest").get("baseFeePerGas", 0)
-        transaction = function.build_transaction(
-            {
-                "from": account.address,
-                "nonce": w3.eth.get_transaction_count(account.address),
-                "gas": gas,  # estimating costs more than the transaction, and overestimates
-                "maxFeePerGas": 2 * base_fee + 1,
-                "maxPriorityFeePerGas": 1,
-                "chainId": w3.eth.chain_id,
-            }
-        )
-        signed = account.sign_transaction(transaction)
-        receipt = w3.eth.wait_for_transaction_receipt(w3.eth.send_raw_transaction(signed.raw_transaction))
+        sender = w3.sender(account) if isinstance(w3, Connection) else Sender(w3, account, Patience())
+        receipt = sender.send(function, gas=gas, value=value)
         if receipt["status"] != 1:
-            asked = {k: transaction[k] for k in ("from", "to", "data", "gas") if k in transaction}
-            w3.eth.call(cast(TxParams, asked))
+            asked = function.build_transaction(
+                {"from": account.address, "gas": gas, "value": value, "nonce": 0, "chainId": 0, "gasPrice": 0}
+            )
+            w3.eth.call(
+                cast(TxParams, {k: asked[k] for k in ("from", "to", "data", "gas", "value") if k in asked})
+            )
             raise ChainError(f"the transaction failed with {receipt['gasUsed']:,} of {gas:,} gas used.")
         return receipt
 
@@ -66,15 +69,17 @@ def translated(call: Callable[[], T]) -> T:
 
 
 def decode_error(data: bytes) -> ContractRejectedError:
-    """A custom error of the contract from its ABI encoding."""
-    for entry in load_artifact().abi:
+    """A custom error of the contract or its court from its ABI encoding, with what to do about it."""
+    artifact = load_artifact()
+    for entry in (*artifact.abi, *artifact.court_abi):
         if entry["type"] != "error":
             continue
         types = [field["type"] for field in entry["inputs"]]
         signature = f"{entry['name']}({','.join(types)})"
         if Web3.keccak(text=signature)[:4] == data[:4]:
             try:
-                return ContractRejectedError(entry["name"], tuple(abi_decode(types, data[4:])))
+                values = tuple(abi_decode(types, data[4:]))
             except DecodingError:
                 break
-    return ContractRejectedError("Unknown", (data,))
+            return ContractRejectedError(entry["name"], values, hint(entry["name"]))
+    return ContractRejectedError("Unknown", (data,), hint("Unknown"))

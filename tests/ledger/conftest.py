@@ -1,22 +1,27 @@
-"""One chain in memory a module, one contract a test."""
+"""One chain in memory a module, embedded and anvil in turn; one contract a test."""
 
 from collections.abc import Iterator
 
 import pytest
-from contract_party import Party
+from contract_party import LocalChain, Party
 
+from fedcxr.ledger.anvil_chain import AnvilChain
 from fedcxr.ledger.chain import EmbeddedChain
 
 
-@pytest.fixture(scope="module")
-def chain() -> Iterator[EmbeddedChain]:
-    chain = EmbeddedChain(None, chain_id=1337)
+@pytest.fixture(scope="module", params=["embedded", "anvil"])
+def chain(request: pytest.FixtureRequest) -> Iterator[LocalChain]:
+    chain: LocalChain
+    if request.param == "anvil":
+        chain = AnvilChain(None, chain_id=1337, binary=request.getfixturevalue("anvil_binary"))
+    else:
+        chain = EmbeddedChain(None, chain_id=1337)
     yield chain
     chain.close()
 
 
 @pytest.fixture
-def party(chain: EmbeddedChain) -> Party:
+def party(chain: LocalChain) -> Party:
     return Party.found(chain)
 
 

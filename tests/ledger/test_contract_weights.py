@@ -1,11 +1,10 @@
 """The integer weights: the contract's, Python's and a naive reference's are the same."""
 
-from contract_party import Party
+from contract_party import LocalChain, Party
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fedcxr.ledger.chain import EmbeddedChain
-from fedcxr.ledger.unrecorded import assign_weights
+from fedcxr.ledger.rules import assign_weights
 from fedcxr.update.fixed_point import WEIGHT_SUM
 
 SAMPLES = st.lists(st.integers(1, 2**64 - 1) | st.integers(1, 10_000), min_size=1, max_size=256)
@@ -38,8 +37,8 @@ def test_weights_are_the_references_and_never_sum_to_more_than_they_may(
     st.lists(st.integers(1, 2**64 - 1) | st.integers(1, 500), min_size=1, max_size=8),
     st.sampled_from(["samples", "uniform"]),
 )
-def test_the_contract_assigns_the_same(chain: EmbeddedChain, samples: list[int], weighting: str) -> None:
-    party = Party.found(chain, samples, weighting)
+def test_the_contract_assigns_the_same(chain: LocalChain, samples: list[int], weighting: str) -> None:
+    party = Party.found(chain, samples, weighting=weighting)
     assert party.ledger.weighting == weighting
     view = party.open()
     assert [view.weights[a] for a in party.addresses] == assign_weights(samples, weighting)
