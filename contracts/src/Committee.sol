@@ -91,7 +91,9 @@ abstract contract Committee is Rounds {
         address[] memory chosen = new address[](committeeSize);
         uint256 drawn = (uint256(number) << 136) | (uint256(head.attempt) << 104);
         for (uint256 i = 0; i < chosen.length; ++i) {
-            // The first steps of Fisher and Yates; the bias of the remainder is below 2^-248.
+            // The first steps of Fisher and Yates; the bias of the remainder is below 2^-248. What the seed is
+            // worth is said above.
+            // slither-disable-next-line weak-prng
             uint256 j = i + uint256(keccak256(abi.encode(seed, i))) % (pool.length - i);
             (pool[i], pool[j]) = (pool[j], pool[i]);
             drawn |= pool[i] << (8 * i);

@@ -207,6 +207,7 @@ contract DisputeCourt {
 
     /// @notice Reverts where a round may not open for want of a bond.
     function requireBond() external view {
+        // slither-disable-next-line incorrect-equality (zero is no time, but says that there is none)
         uint256 pledged = releaseAt == 0 ? bond : 0;
         if (pledged < minimumBond) revert BondTooSmall(pledged, minimumBond);
     }
@@ -302,7 +303,8 @@ contract DisputeCourt {
             && submission.size != 0 && submission.root != bytes32(0)
             && (!openUpdates || submission.size == updateSize);
         if (!fits || ledger.signerOf(submission, signature) != submission.hospital) return false;
-        // A key that was rotated since then has its seat still.
+        // A key that was rotated since then has its seat still: whether it is the current one does not matter.
+        // slither-disable-next-line unused-return
         try ledger.seatOf(submission.hospital) returns (uint256 held, bool) {
             return held == seat;
         } catch {

@@ -35,6 +35,7 @@ library MerkleSum {
         root = sha256(abi.encodePacked(bytes1(0x00), leaf));
         uint256 used;
         while (width > 1) {
+            // slither-disable-next-line incorrect-exp (the sibling of an index is meant)
             if (index ^ 1 < width) {
                 // A last odd node has no sibling and moves up unchanged.
                 if (used == path.length) return bytes32(0);

@@ -59,6 +59,7 @@ abstract contract Rewards is Committee {
         uint256[] memory seats = included.list();
         uint256[] memory shares = new uint256[](seats.length);
         uint256 total = _shares(head, seats, shares, committeeSize != 0);
+        // slither-disable-next-line incorrect-equality (a sum of what is not negative)
         if (total == 0) total = _shares(head, seats, shares, false); // nobody gained
         uint256[] memory credits = new uint256[](seats.length);
         uint256 running;

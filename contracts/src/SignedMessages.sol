@@ -103,6 +103,7 @@ abstract contract SignedMessages is EIP712 {
 
     /// The signer, or zero for a signature that is malformed (wrong length, high s): zero signs nothing.
     function _recover(bytes32 structHash, bytes calldata signature) internal view returns (address) {
+        // slither-disable-next-line unused-return (the third tells which signature was bad, and of how many bytes)
         (address recovered, ECDSA.RecoverError error,) =
             ECDSA.tryRecover(_hashTypedDataV4(structHash), signature);
         return error == ECDSA.RecoverError.NoError ? recovered : address(0);
