@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from fedcxr.audit.findings import AuditReport
 from fedcxr.errors import LedgerError
 from fedcxr.ledger.chain_proof import ChainProof
-from fedcxr.ledger.court import result_of
+from fedcxr.ledger.court import DisputeCourt, result_of
 from fedcxr.ledger.history import membership
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.ledger.signing import commitment
@@ -69,6 +69,11 @@ def _facts(ledger: FederationViews, proof: ChainProof) -> Iterator[_Fact]:
     yield "finalized rounds", numbers, list(range(1, ledger.last_finalized + 1))
     released = bytes(finalized[-1]["modelDigest"]) if finalized else founding.genesis_digest
     yield "the released model", released, ledger.model_digest
+    yield "the court", proof.court, ledger.court
+    court = DisputeCourt(ledger.w3, ledger.court)
+    announced = court.disputed_by_events()
+    disputed = {number: number in announced for number in numbers}
+    yield "disputed rounds", disputed, {number: court.disputed(number) for number in numbers}
 
 
 def _members(ledger: FederationViews) -> Iterator[_Fact]:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fedcxr.cli.app import app
+from fedcxr.cli.ledger_reading import ask, asked_rounds, earlier_rounds, names_of, parse_rounds, place_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from fedcxr.ledger.index.hospital import UpdateRecord
-    from fedcxr.ledger.index.place import IndexedLedger, Place
+    from fedcxr.ledger.index.place import IndexedLedger
     from fedcxr.ledger.index.rounds import RoundRecord
-    from fedcxr.report.ledger.words import Names
 
 commands = typer.Typer(
     help="Read the ledger: the federation, its rounds, hospitals, updates and credits.", no_args_is_help=True
 )
 app.add_typer(commands, name="ledger")
 
-T = TypeVar("T")
 Run = Annotated[Path | None, typer.Argument(help="The run directory; or --rpc and --contract.")]
 Rpc = Annotated[str | None, typer.Option(metavar="URL", help="JSON-RPC endpoint of the chain.")]
 Contract = Annotated[str | None, typer.Option(metavar="ADDRESS", help="The federation's contract there.")]
@@ -34,8 +33,6 @@ Who = Annotated[
     str, typer.Argument(metavar="HOSPITAL", help="Address, its first digits, or name in the run.")
 ]
 
-_SHOWN = 30  # rounds of a table, unless asked otherwise; JSON has all
-
 
 @commands.command()
 def show(run: Run = None, rpc: Rpc = None, contract: Contract = None, as_json: AsJson = False) -> None:
@@ -43,8 +40,8 @@ def show(run: Run = None, rpc: Rpc = None, contract: Contract = None, as_json: A
     from fedcxr.ledger.index.overview import read_overview
     from fedcxr.report.ledger.federation import federation_lines, member_table
 
-    place, names = _place(run, rpc, contract)
-    overview, chain_id = _ask(place, lambda ledger: (read_overview(ledger.index), ledger.chain_id))
+    place, names = place_of(run, rpc, contract)
+    overview, chain_id = ask(place, lambda ledger: (read_overview(ledger.index), ledger.chain_id))
     if as_json:
         facts = {"contract": place.contract, "chain_id": chain_id}
         typer.echo(_json({**facts, **_tree(overview), "members": overview.members.seats}))
@@ -69,17 +66,17 @@ def rounds(
     from fedcxr.ledger.index.rounds import read_rounds
     from fedcxr.report.ledger.rounds import round_table
 
-    place, names = _place(run, rpc, contract)
+    place, names = place_of(run, rpc, contract)
 
     def question(ledger: IndexedLedger) -> tuple[list[RoundRecord], int]:
-        first, until, hidden = _range(ledger, last, numbers, as_json)
+        first, until, hidden = asked_rounds(ledger, last, numbers, as_json)
         return read_rounds(ledger.index, Members.of(ledger.index), first, until), hidden
 
-    records, hidden = _ask(place, question)
+    records, hidden = ask(place, question)
     if as_json:
         typer.echo(_json(records))
         return
-    _console().print(round_table(records, names, _earlier(hidden)).rich())
+    _console().print(round_table(records, names, earlier_rounds(hidden)).rich())
 
 
 @commands.command()
@@ -98,15 +95,15 @@ def hospital(
     from fedcxr.ledger.index.members import Members
     from fedcxr.report.ledger.rounds import membership_table, part_table
 
-    place, names = _place(run, rpc, contract)
+    place, names = place_of(run, rpc, contract)
 
     def question(ledger: IndexedLedger) -> tuple[Any, Any, int]:
-        first, until, hidden = _range(ledger, last, numbers, as_json)
+        first, until, hidden = asked_rounds(ledger, last, numbers, as_json)
         members = Members.of(ledger.index)
         member = members.find(who, names.by_address)
         return member, read_hospital(ledger.index, members, member, first, until), hidden
 
-    member, parts, hidden = _ask(place, question)
+    member, parts, hidden = ask(place, question)
     if as_json:
         typer.echo(_json({**_tree(member), "account": member.account, "rounds": parts}))
         return
@@ -125,7 +122,7 @@ def hospital(
     ]
     _print_lines(console, lines)
     console.print(membership_table(member).rich())
-    console.print(part_table(parts, names, _earlier(hidden)).rich())
+    console.print(part_table(parts, names, earlier_rounds(hidden)).rich())
 
 
 @commands.command()
@@ -144,14 +141,14 @@ def update(
     from fedcxr.ledger.index.members import Members
     from fedcxr.report.ledger.rounds import attestation_table, update_lines
 
-    place, names = _place(run, rpc, contract)
+    place, names = place_of(run, rpc, contract)
 
     def question(ledger: IndexedLedger) -> list[UpdateRecord]:
         members = Members.of(ledger.index)
         member = members.find(who, names.by_address)
         return read_update(ledger.index, members, member, number, lambda root: _fetch(run, store, root))
 
-    updates = _ask(place, question)
+    updates = ask(place, question)
     blobs = [_blob(run, store, each) for each in updates]
     if as_json:
         typer.echo(_json([{**_tree(u), "blob": blob} for u, blob in zip(updates, blobs, strict=True)]))
@@ -180,13 +177,13 @@ def rewards(
     from fedcxr.ledger.index.rewards import read_rewards
     from fedcxr.report.ledger.rewards import reward_table, reward_verdicts
 
-    place, names = _place(run, rpc, contract)
+    place, names = place_of(run, rpc, contract)
 
     def question(ledger: IndexedLedger) -> tuple[Any, Members]:
         members = Members.of(ledger.index)
         return read_rewards(ledger.index, members, ledger.source, place.contract), members
 
-    given, members = _ask(place, question)
+    given, members = ask(place, question)
     if as_json:
         accounts = {member.seat: member.account for member in members}
         verdicts = {"total": given.total, "exact": given.exact, "agrees": given.agrees}
@@ -195,7 +192,7 @@ def rewards(
         _console().print("This federation gives no credits: it was founded with a budget of 0.")
     else:
         console = _console()
-        asked = _numbers(numbers)
+        asked = parse_rounds(numbers)
         shown = None if asked is None else range(asked[0], asked[1] + 1)
         console.print(reward_table(given, members, names, shown).rich())
         for good, sentence in reward_verdicts(given):
@@ -220,7 +217,7 @@ def watch(
     from fedcxr.ledger.index.follow import Notice, follow
     from fedcxr.report.ledger.watch import event_fields, event_line
 
-    place, names = _place(run, rpc, contract)
+    place, names = place_of(run, rpc, contract)
     try:
         with bar("read the chain", "blocks") as progress:
             stream = follow(place, interval=interval, progress=progress)
@@ -231,115 +228,12 @@ def watch(
                     continue
                 line = _json(event_fields(item.name, dict(item.row))) if as_json else None
                 if not as_json:
-                    names = _names(run)
+                    names = names_of(run)
                     line = event_line(item.name, dict(item.row), names)
                 if line is not None:
                     typer.echo(line)
     except KeyboardInterrupt:
         return
-
-
-def _place(run: Path | None, rpc: str | None, contract: str | None) -> tuple[Place, Names]:
-    """Where to read, and what the members are called."""
-    from fedcxr.errors import LedgerError
-    from fedcxr.ledger.index.place import Place
-    from fedcxr.store.run_directory import RunDirectory
-
-    if (run is None) == (rpc is None):
-        raise typer.BadParameter("name a run directory, or --rpc URL and --contract ADDRESS.")
-    if rpc is not None:
-        if contract is None:
-            raise typer.BadParameter("--rpc wants --contract ADDRESS.")
-        return Place(contract, url=rpc), _names(None)
-    assert run is not None
-    directory = RunDirectory.open(run)
-    if not directory.founded:
-        raise LedgerError(f"{run}: its federation is not founded yet (ledger.json is missing).")
-    facts = directory.read_facts()
-    if not facts.contract:
-        raise LedgerError(f"{run}: this run has no ledger (ledger.backend = 'off').")
-    # An embedded chain needs no word of the configuration, whose import is a third of a second.
-    settings = None if directory.chain_path.exists() else directory.config.ledger
-    place = Place(
-        contract or facts.contract,
-        url=settings.endpoint if settings is not None and settings.url else "",
-        chain_id=facts.chain_id,
-        genesis=facts.genesis,
-        file=directory.chain_path,
-        journal=directory.journal_path,
-        anvil=settings.anvil if settings is not None else "",
-        endpoint=directory.endpoint_path,
-        index=directory.index_path,
-    )
-    return place, _names(run)
-
-
-def _names(run: Path | None) -> Names:
-    from fedcxr.report.ledger.names import read_names
-    from fedcxr.report.ledger.words import Names
-
-    return Names({} if run is None else read_names(run / "metrics.jsonl"))
-
-
-def _ask(place: Place, question: Callable[[IndexedLedger], T]) -> T:
-    from fedcxr.ledger.index.place import ask
-
-    shown = _Bar()
-    try:
-        return ask(place, question, progress=shown, say=lambda text: typer.echo(text, err=True))
-    finally:
-        shown.close()
-
-
-class _Bar:
-    """A bar that is imported and shown only where there is something to read."""
-
-    def __init__(self) -> None:
-        self._stack: Any = None
-        self._report: Callable[[int, int], None] | None = None
-
-    def __call__(self, done: int, total: int) -> None:
-        if self._report is None:
-            from contextlib import ExitStack
-
-            from fedcxr.cli.progress import bar
-
-            self._stack = ExitStack()
-            self._report = self._stack.enter_context(bar("read the chain", "blocks"))
-        self._report(done, total)
-
-    def close(self) -> None:
-        if self._stack is not None:
-            self._stack.close()
-
-
-def _range(
-    ledger: IndexedLedger, last: int | None, numbers: str | None, everything: bool
-) -> tuple[int, int | None, int]:
-    """First and last round that are asked for, and how many earlier ones a table leaves out."""
-    if last is not None and numbers is not None:
-        raise typer.BadParameter("--last or --rounds, not both.")
-    if (asked := _numbers(numbers)) is not None:
-        return *asked, 0
-    if last is None and everything:
-        return 1, None, 0
-    opened = ledger.index.select("RoundOpened", 'e.round = (SELECT max(round) FROM "RoundOpened")')
-    latest = opened[-1]["round"] if opened else 0
-    first = max(latest - (last or _SHOWN) + 1, 1)
-    return first, None, 0 if last else first - 1
-
-
-def _numbers(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    first, _, last = text.partition("-")
-    if not first.isdecimal() or not (last or first).isdecimal() or int(first) > int(last or first):
-        raise typer.BadParameter(f"--rounds {text}: write A-B, as in 3-7, or one number.")
-    return int(first), int(last or first)
-
-
-def _earlier(hidden: int) -> tuple[str, ...]:
-    return (f"Earlier ones: --rounds 1-{hidden}, or --last N.",) if hidden else ()
 
 
 def _fetch(run: Path | None, store: str | None, root: bytes) -> bytes:

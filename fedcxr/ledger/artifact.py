@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
+
+from eth_utils.crypto import keccak
 
 from fedcxr import files
 from fedcxr.errors import ArtifactError
@@ -40,6 +43,10 @@ class Artifact:
     settings: dict[str, Any]
     sources: dict[str, str]
 
+    def topic(self, name: str) -> bytes:
+        """The first topic of an event of the contract."""
+        return topic_of(next(e for e in self.abi if e["type"] == "event" and e["name"] == name))
+
     def created(self, code: bytes) -> bool:
         """Whether a contract's code is this artifact's, whatever its constructor put into the immutables."""
         expected = bytearray(bytes.fromhex(self.deployed_bytecode[2:]))
@@ -51,6 +58,18 @@ class Artifact:
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+
+
+def topic_of(entry: Mapping[str, Any]) -> bytes:
+    """The first topic of an event, from its entry in an ABI."""
+    return keccak(text=f"{entry['name']}({','.join(_type(field) for field in entry['inputs'])})")
+
+
+def _type(field: Mapping[str, Any]) -> str:
+    if not str(field["type"]).startswith("tuple"):
+        return str(field["type"])
+    inner = ",".join(_type(part) for part in field["components"])
+    return f"({inner}){str(field['type']).removeprefix('tuple')}"
 
 
 @lru_cache(maxsize=1)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
-from eth_utils.address import to_canonical_address
+from eth_utils.address import to_canonical_address, to_checksum_address
 
 from fedcxr.errors import ChainError
 from fedcxr.ledger.artifact import Artifact, load_artifact
@@ -60,13 +60,15 @@ class ChainProof:
     Attributes:
         chain_id: as the endpoint says it; signatures of the creating transaction hold it too.
         contract: checksummed address.
+        court: address of the contract that it made for disputes, whose events are proven as well.
         head: hash of the last header.
         headers: from the block that created the contract to the head, each by its RLP.
-        blocks: content by number: the first, and each whose header admits an event of the contract.
+        blocks: content by number: the first, and each whose header admits an event of either contract.
     """
 
     chain_id: int
     contract: str
+    court: str
     head: bytes
     headers: tuple[bytes, ...]
     blocks: dict[int, BlockContent] = field(default_factory=dict)
@@ -76,6 +78,7 @@ class ChainProof:
         return {
             "chain_id": self.chain_id,
             "contract": self.contract,
+            "court": self.court,
             "head": self.head.hex(),
             "headers": [raw.hex() for raw in self.headers],
             "blocks": {
@@ -97,6 +100,7 @@ class ChainProof:
         proof = cls(
             int(tree["chain_id"]),
             str(tree["contract"]),
+            str(tree["court"]),
             bytes.fromhex(tree["head"]),
             tuple(bytes.fromhex(raw) for raw in tree["headers"]),
             {
@@ -151,15 +155,15 @@ class ChainProof:
             return [Difference("headers", "headers of blocks", str(error))]
         return found
 
-    def logs(self) -> list[ProvenLog]:
-        """The contract's events in their order. What is not proven :meth:`differences` says."""
+    def logs(self, *addresses: str) -> list[ProvenLog]:
+        """Events in their order, by default the contract's. What is not proven :meth:`differences` says."""
         found = []
-        address = to_canonical_address(self.contract)
+        wanted = {to_canonical_address(address) for address in addresses or (self.contract,)}
         for number in sorted(self.blocks):
             content, index = self.blocks[number], 0
             for place, receipt in enumerate(content.receipts):
                 for log in logs_of(receipt):
-                    if log.address == address:
+                    if log.address in wanted:
                         of = content.transactions[place] if place < len(content.transactions) else b""
                         block_hash = self.hash_of(number)
                         found.append(ProvenLog(number, block_hash, transaction_hash(of), place, index, log))
@@ -189,7 +193,7 @@ class ChainProof:
             yield Difference("the chain's head", _hex(head), f"{_hex(self.head)}, block {last.number}")
 
     def _contents(self) -> Iterator[Difference]:
-        address = to_canonical_address(self.contract)
+        watched = [to_canonical_address(address) for address in (self.contract, self.court)]
         numbers = {header.number for header in self.parsed}
         for number in sorted(self.blocks.keys() - numbers):
             yield Difference(f"block {number}", "none with this number", "its content")
@@ -197,7 +201,7 @@ class ChainProof:
             where = f"block {header.number}"
             content = self.blocks.get(header.number)
             if content is None:
-                if header.number == self.first or header.admits(address):
+                if header.number == self.first or any(map(header.admits, watched)):
                     yield Difference(where, "its receipts, for it may have events of the contract", "none")
                 continue
             if (got := root(content.transactions)) != header.transactions_root:
@@ -214,10 +218,26 @@ class ChainProof:
             return
         if created is None:
             yield Difference(where, expected, "none")
-        elif not created.data.startswith(bytes.fromhex(artifact.bytecode[2:])):
+            return
+        topic = artifact.topic("FederationCreated")
+        courts = [court_in(log.log.data) for log in self.logs() if log.log.topics[:1] == (topic,)]
+        if courts != [self.court]:
+            yield Difference("the contract's court", self.court, ", ".join(courts) or "none")
+        if not created.data.startswith(bytes.fromhex(artifact.bytecode[2:])):
             yield Difference(
                 "the contract", "one that the artifact's bytecode created", "created by other code"
             )
+
+
+def court_in(data: bytes) -> str:
+    """The court's address in the data of ``FederationCreated``, of which it is the first word.
+
+    Raises:
+        ChainError: the data are too short.
+    """
+    if len(data) < 32:
+        raise ChainError("an event of a federation's creation without a court.")
+    return to_checksum_address(data[12:32])
 
 
 def _hex(value: bytes) -> str:

@@ -13,10 +13,9 @@ from web3 import Web3
 from web3.providers.eth_tester import EthereumTesterProvider
 
 from fedcxr.errors import ChainError, LedgerError
-from fedcxr.ledger.artifact import load_artifact
+from fedcxr.ledger.artifact import load_artifact, topic_of
 from fedcxr.ledger.block_content import encode_receipt, encode_transaction
-from fedcxr.ledger.chain_proof import BlockContent, ChainProof, Difference
-from fedcxr.ledger.decoded_events import topic_of
+from fedcxr.ledger.chain_proof import BlockContent, ChainProof, Difference, court_in
 from fedcxr.ledger.header import Header
 from fedcxr.ledger.rpc_values import Request, octets, quantity, requests
 
@@ -41,20 +40,20 @@ def read_chain(
     try:
         head = _block(request, "latest")
         last, head_hash = quantity(head["number"]), octets(head["hash"])
-        first = _creation(request, address, last)
+        first, court = _creation(request, address, last)
         headers: list[bytes] = []
         blocks: dict[int, BlockContent] = {}
-        canonical = to_canonical_address(address)
+        watched = [to_canonical_address(account) for account in (address, court)]
         for number, header in zip(range(first, last + 1), _headers(w3, request, first, last), strict=True):
             progress("blocks", number - first, last + 1 - first)
             if header.number != number:
                 raise ChainError(f"asked for block {number}, the endpoint gives block {header.number}.")
             headers.append(header.raw)
-            if number == first or header.admits(canonical):
+            if number == first or any(map(header.admits, watched)):
                 blocks[number] = _content(request, number)
         progress("blocks", last + 1 - first, last + 1 - first)
         chain_id = quantity(request("eth_chainId"))
-        proof = ChainProof(chain_id, address, head_hash, tuple(headers), blocks)
+        proof = ChainProof(chain_id, address, court, head_hash, tuple(headers), blocks)
         return proof, list(_disagreements(request, proof))
     except (KeyError, ValueError, TypeError) as error:
         raise ChainError(
@@ -70,18 +69,14 @@ def _block(request: Request, number: int | str, *, full: bool = False) -> Mappin
     return block
 
 
-def _creation(request: Request, address: str, last: int) -> int:
-    """Number of the block that is said to have created the contract; the proof is held to it."""
-    topic = "0x" + _topic("FederationCreated").hex()
+def _creation(request: Request, address: str, last: int) -> tuple[int, str]:
+    """Where the contract is said to have been created, and its court; the proof is held to both."""
+    topic = "0x" + load_artifact().topic("FederationCreated").hex()
     wanted = {"address": [address], "topics": [topic], "fromBlock": "0x0", "toBlock": hex(last)}
     found = request("eth_getLogs", wanted)
     if not found:
         raise LedgerError(f"no federation's contract at {address}: the chain has no record of its creation.")
-    return quantity(found[0]["blockNumber"])
-
-
-def _topic(name: str) -> bytes:
-    return topic_of(next(e for e in load_artifact().abi if e["type"] == "event" and e["name"] == name))
+    return quantity(found[0]["blockNumber"]), court_in(octets(found[0]["data"]))
 
 
 def _headers(w3: Web3, request: Request, first: int, last: int) -> Iterator[Header]:
@@ -121,18 +116,19 @@ def _disagreements(request: Request, proof: ChainProof) -> Iterator[Difference]:
     """Where ``eth_getLogs`` is not what the blocks' own receipts hold."""
     proven = [
         (log.block, log.index, "0x" + log.transaction.hex(), log.log.topics, log.log.data)
-        for log in proof.logs()
+        for log in proof.logs(proof.contract, proof.court)
     ]
     said: list[tuple[int, int, str, tuple[bytes, ...], bytes]] = []
     for start in range(proof.first, proof.last + 1, _SPAN):
         end = min(start + _SPAN - 1, proof.last)
-        wanted = {"address": [proof.contract], "fromBlock": hex(start), "toBlock": hex(end)}
+        wanted = {"address": [proof.contract, proof.court], "fromBlock": hex(start), "toBlock": hex(end)}
         for log in request("eth_getLogs", wanted) or ():
             topics = tuple(octets(topic) for topic in log["topics"])
             place = (quantity(log["blockNumber"]), quantity(log["logIndex"]))
             transaction = "0x" + octets(log["transactionHash"]).hex()
             said.append((*place, transaction, topics, octets(log["data"])))
-    names = {_topic(e["name"]): e["name"] for e in load_artifact().abi if e["type"] == "event"}
+    abis = (*load_artifact().abi, *load_artifact().court_abi)
+    names = {topic_of(e): e["name"] for e in abis if e["type"] == "event"}
 
     def shown(event: tuple[int, int, str, tuple[bytes, ...], bytes]) -> str:
         _, _, transaction, topics, data = event

@@ -114,6 +114,16 @@ class DisputeCourt:
         """Whether a round may be challenged still."""
         return bool(translated(lambda: self._contract.functions.disputable(astuple(result)).call()))
 
+    def disputed_by_events(self) -> set[int]:
+        """Rounds of which the court has announced that a challenge succeeded."""
+        names = ("AggregateDisputed", "SubmissionDisputed")
+        events = [self._contract.events[name]() for name in names]
+        return {
+            int(log["args"]["round"])
+            for event in events
+            for log in translated(lambda event=event: list(event.get_logs(from_block=0)))  # type: ignore[misc]
+        }
+
     def disputed(self, number: int) -> bool:
         """Whether a challenge of a round has succeeded."""
         return bool(translated(lambda: self._contract.functions.disputed(number).call()))

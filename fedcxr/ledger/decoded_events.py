@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 from web3 import Web3
 from web3.types import LogReceipt
 
 from fedcxr.errors import ChainError
-from fedcxr.ledger.artifact import Artifact
+from fedcxr.ledger.artifact import Artifact, topic_of
 from fedcxr.ledger.chain_proof import ChainProof, ProvenLog
 
 
@@ -43,18 +42,6 @@ def decode_events(proof: ChainProof, artifact: Artifact) -> list[dict[str, Any]]
             }
         )
     return decoded
-
-
-def topic_of(entry: dict[str, Any]) -> bytes:
-    """The first topic of an event, from its entry in the ABI."""
-    return keccak(text=f"{entry['name']}({','.join(_type(field) for field in entry['inputs'])})")
-
-
-def _type(field: dict[str, Any]) -> str:
-    if not str(field["type"]).startswith("tuple"):
-        return str(field["type"])
-    inner = ",".join(_type(part) for part in field["components"])
-    return f"({inner}){str(field['type']).removeprefix('tuple')}"
 
 
 def _receipt(log: ProvenLog) -> LogReceipt:

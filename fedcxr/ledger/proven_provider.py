@@ -30,7 +30,7 @@ class ProvenProvider(BaseProvider):
 
     @cached_property
     def _logs(self) -> list[ProvenLog]:
-        return self.proof.logs()
+        return self.proof.logs(self.proof.contract, self.proof.court)
 
     @cached_property
     def _logs_by_subject(self) -> dict[bytes, list[ProvenLog]]:
@@ -77,7 +77,7 @@ def _wanted(log: ProvenLog, criteria: Mapping[str, Any], proof: ChainProof) -> b
         return False
     addresses = criteria.get("address") or proof.contract
     addresses = [addresses] if isinstance(addresses, str) else addresses
-    if proof.contract.lower() not in [address.lower() for address in addresses]:
+    if "0x" + log.log.address.hex() not in [address.lower() for address in addresses]:
         return False
     for place, topic in enumerate(criteria.get("topics") or ()):
         allowed = topic if isinstance(topic, Sequence) and not isinstance(topic, str) else [topic]

@@ -162,12 +162,15 @@ COMMITMENT_OF = Web3.to_hex(Web3.keccak(text="commitmentOf(uint64,uint64,uint256
 MEMBERS = Web3.to_hex(Web3.keccak(text="members()")[:4])
 
 
-def storage(selector: str) -> Callable[[str, list[Any], Any], Any]:
-    """The last word of one call's answer changed."""
+DISPUTED = Web3.to_hex(Web3.keccak(text="disputed(uint64)")[:4])
+
+
+def storage(selector: str, end: str = "22" * 32) -> Callable[[str, list[Any], Any], Any]:
+    """The last digits of one call's answer changed."""
 
     def lie(method: str, params: list[Any], result: Any) -> Any:
         if method == "eth_call" and params[0]["data"].startswith(selector):
-            return result[:-64] + "22" * 32
+            return result[: -len(end)] + end
         return result
 
     return lie
@@ -181,6 +184,7 @@ def storage(selector: str) -> Callable[[str, list[Any], Any], Any]:
         (another_model, "the endpoint's word on the released model"),
         (storage(RESULT_OF), "the endpoint's word on the round's result"),
         (storage(COMMITMENT_OF), "the endpoint's word on an accepted update"),
+        (storage(DISPUTED, "1"), "the endpoint's word on disputed rounds"),
         (storage(MEMBERS), "the endpoint's word on the members"),
     ],
 )

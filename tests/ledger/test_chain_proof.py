@@ -233,6 +233,7 @@ def test_any_changed_part_of_a_proof_is_found(honest: ChainProof) -> None:
         replace(honest, blocks={**honest.blocks, 9999: content}),
         replace(honest, blocks={**honest.blocks, number: BlockContent((), content.receipts)}),
         replace(honest, contract=account(5).address),
+        replace(honest, court=account(5).address),
     ]
     for place in range(0, len(honest.headers[4]), 7):
         headers = (*honest.headers[:4], flipped(honest.headers[4], place), *honest.headers[5:])
