@@ -123,3 +123,25 @@ def bench_audit(
     console.print(f"command_over_sha256sum            {result.command_over_sha256sum:6.2f}")
     console.print(f"audit_over_openssl                {result.audit_over_openssl:6.2f}")
     console.print(f"audit_without_key_over_openssl    {result.audit_without_key_over_openssl:6.2f}")
+
+
+@bench_app.command("gas")
+def bench_gas(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """The gas of every call of the contract, on the embedded chain."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from server import gas_bench as benchmark
+
+    progress = Console(stderr=True, highlight=False)
+    result = benchmark.bench_gas(lambda what: progress.print(f"[dim]{what} …[/]"))
+    if as_json:
+        typer.echo(benchmark.as_json(result))
+        return
+    console = Console(highlight=False)
+    goals = {"update_gas_batch10": "   (goal ≤ 45,000)", "finalize_gas": "   (goal ≤ 60,000)"}
+    for name, gas in asdict(result).items():
+        console.print(f"{name:20}{gas:>12,.0f}{goals.get(name, '')}")
