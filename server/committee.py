@@ -49,11 +49,13 @@ def collect_verdicts(current: Round, grid: Grid, members: Mapping[str, Member], 
         messages = [grid.create_message(records, "query.validate", node, str(number)) for node in asked]
         current.cost.bytes_down += len(request.bulk) * len(messages)
         _relay(current, grid, messages, max(0.0, deadline - time.monotonic()))
-    while not _countable(current):
-        if time.monotonic() > deadline:
+    # Everyone has been asked: what is undecided now is so until the contract's time to judge is over.
+    patient = current.view.validation_deadline - time.time() < deadline - time.monotonic()
+    while not current.ledger.countable(number):
+        if not patient or time.monotonic() > deadline:
             raise FederationError(
                 f"round {number}: too few verdicts came; the round can be validated when the contract's time "
-                "to judge is over (validation.window). The same command continues the run."
+                "to judge is over (validation.window). The same command asks the validators again."
             )
         time.sleep(_POLL)
 
@@ -116,8 +118,3 @@ def _verdict(current: Round, message: Message) -> SignedAttestation:
         score=reply.score,
     )
     return Signed(attestation, reply.signature)
-
-
-def _countable(current: Round) -> bool:
-    """Whether the contract would count the verdicts now."""
-    return current.ledger.countable(current.view.number)

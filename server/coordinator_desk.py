@@ -13,8 +13,12 @@ from server.opening import coordinator_identity
 
 
 @contextlib.contextmanager
-def writing_ledger(run: RunDirectory) -> Iterator[FederationLedger]:
+def writing_ledger(run: RunDirectory, *others: str) -> Iterator[FederationLedger]:
     """The contract of a run that is not going on, to write to as its coordinator.
+
+    Args:
+        run: the run.
+        others: accounts that will write, too; on a chain of this machine they are given what gas costs.
 
     Raises:
         ConfigError: the run keeps no ledger.
@@ -27,4 +31,6 @@ def writing_ledger(run: RunDirectory) -> Iterator[FederationLedger]:
     chain = open_chain(config.ledger, embedded=run.chain_path, journal=run.journal_path)
     with contextlib.closing(chain):
         account = coordinator_identity(run).account
+        for address in (account.address, *others):
+            chain.fund(address)
         yield FederationLedger.attach(chain.w3, run.read_facts().contract, account)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from pathlib import Path
 
@@ -11,11 +10,11 @@ from forked_cli import ForkedCli
 
 from fedcxr.audit.audit import Request, conduct_audit
 from fedcxr.audit.findings import AuditReport
-from fedcxr.audit.ledger_source import EndpointLedger, RunLedger
+from fedcxr.audit.journal_ledger import JournalLedger
+from fedcxr.audit.ledger_source import RunLedger
 from fedcxr.audit.sources import RunSources
 from fedcxr.config import Config, Phantom
 from fedcxr.data.phantom import generate
-from fedcxr.ledger.backends import open_chain, shown_to_others
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 
@@ -90,18 +89,11 @@ class Lives:
 
 
 def audited(run: RunDirectory) -> AuditReport:
-    """The audit of a run with all hospitals' journals; an anvil is rebuilt for it."""
+    """The audit of a run with all hospitals' journals; an anvil is rebuilt for it from its journal."""
     keys = [Identity.load(run.keys / "auditor.json").envelope_key]
     request = Request(keys, sorted(run.hospitals.glob("*/0x*/journal.jsonl")), workers=1)
-    settings = run.config.ledger
-    if settings.backend == "embedded":
-        return conduct_audit(RunLedger(run), RunSources(run), request)
-    facts = run.read_facts()
-    chain = open_chain(settings, embedded=run.chain_path, journal=run.journal_path)
-    with contextlib.closing(chain), shown_to_others(chain, "127.0.0.1", 0) as url:
-        head = bytes(chain.w3.eth.get_block("latest")["hash"])
-        source = EndpointLedger(url, facts.contract, head=head, facts=facts)
-        return conduct_audit(source, RunSources(run), request)
+    source = RunLedger(run) if run.chain_path.exists() else JournalLedger(run)
+    return conduct_audit(source, RunSources(run), request)
 
 
 def models(run: RunDirectory) -> list[str]:

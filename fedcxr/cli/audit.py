@@ -199,6 +199,7 @@ def _places(
         ConfigError: they do not say.
     """
     from fedcxr.audit.findings import AuditReport
+    from fedcxr.audit.journal_ledger import JournalLedger
     from fedcxr.audit.ledger_source import EndpointLedger, RunLedger, read_facts
     from fedcxr.audit.sources import RunSources, StoreSources
     from fedcxr.errors import ConfigError, StoreError
@@ -220,7 +221,9 @@ def _places(
     if not rpc:
         if head:
             raise ConfigError("--head goes with --rpc.")
-        return RunLedger(directory), RunSources(directory), directory
+        kept = directory.journal_path.exists() and not directory.chain_path.exists()
+        source = JournalLedger(directory) if kept else RunLedger(directory)
+        return source, RunSources(directory), directory
     report = AuditReport()
     facts = read_facts(directory, report)
     if facts is None:

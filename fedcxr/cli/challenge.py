@@ -32,7 +32,7 @@ def challenge(
 
     directory = RunDirectory.open(run)
     challenger = Identity.load(key or directory.keys / "auditor.json").account
-    with writing_ledger(directory) as ledger:
+    with writing_ledger(directory, challenger.address) as ledger:
         store = directory.blob_store()
         found = wrong_leaf(ledger, store, number) if leaf is None else leaf
         if found is None:

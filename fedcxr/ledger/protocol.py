@@ -71,6 +71,7 @@ class RoundView:
         seats: of each participant.
         accepted: updates by hospital.
         status: where it stands.
+        validation_deadline: seconds of chain time until which validators may attest; 0 where nobody judges.
         counted: accepted hospitals that validation let through; empty until it is validated.
         aggregate_root, model_digest: 32 zero bytes until the round is finalized.
         submissions_root: the one root over all submissions, where the federation records no more; else zeros.
@@ -89,6 +90,7 @@ class RoundView:
     seats: Mapping[str, int]
     accepted: dict[str, AcceptedUpdate]
     status: Status
+    validation_deadline: int = 0
     counted: tuple[str, ...] = ()
     aggregate_root: bytes = bytes(32)
     model_digest: bytes = bytes(32)

@@ -58,7 +58,7 @@ class RoundEvents:
         by_seat = {seat: str(submitted.get(seat, address)) for seat, address in at_opening.items()}
         weights = dict(zip(by_seat.values(), opening["weights"], strict=True))
         finalized = latest.of("RoundFinalized")
-        validated = latest.of("RoundValidated")
+        closed, validated = latest.of("RoundClosed"), latest.of("RoundValidated")
 
         def accounts(bitmap: int) -> tuple[str, ...]:
             return tuple(by_seat[seat] for seat in from_bitmap(bitmap))
@@ -82,6 +82,7 @@ class RoundEvents:
                 for address, values in updates.items()
             },
             status=_STATUS[phases[-1]["event"]],
+            validation_deadline=closed[-1]["validationDeadline"] if closed else 0,
             counted=accounts(validated[-1]["counted"]) if validated else (),
             aggregate_root=bytes(finalized[-1]["aggregateRoot"]) if finalized else bytes(32),
             model_digest=bytes(finalized[-1]["modelDigest"]) if finalized else bytes(32),

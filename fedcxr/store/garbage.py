@@ -45,11 +45,13 @@ class Attempts:
     """Roots that the ledger names, by what became of the attempt that they belong to.
 
     Attributes:
+        founding: what the federation was founded on: its layout, its first model, its configuration.
         kept: of finalized rounds, by round.
         current: of the attempt that is in progress.
         aborted: of attempts that were given up.
     """
 
+    founding: frozenset[bytes]
     kept: Mapping[int, frozenset[bytes]]
     current: frozenset[bytes]
     aborted: frozenset[bytes]
@@ -83,7 +85,9 @@ def find_waste(
         StoreError: the store cannot be listed.
     """
     past = {number for number in attempts.kept if number < before and not needed(number)}
-    keep = attempts.current.union(*(roots for n, roots in attempts.kept.items() if n not in past))
+    keep = (attempts.founding | attempts.current).union(
+        *(roots for n, roots in attempts.kept.items() if n not in past)
+    )
     old = frozenset[bytes]().union(*(attempts.kept[number] for number in past))
     waste = []
     for name, size in store.sizes().items():
@@ -127,6 +131,7 @@ def read_attempts(ledger: FederationViews, store: BlobStore) -> Attempts:
     """
     kept: dict[int, frozenset[bytes]] = {}
     aborted: set[bytes] = set()
+    founding = frozenset(w for event in ledger.events("FederationCreated") for w in _words(event["args"]))
     last = ledger.last_finalized
     for number in range(1, last + 2):
         attempts = [_named(attempt, store) for attempt in ledger.round_events(number).attempts]
@@ -134,8 +139,8 @@ def read_attempts(ledger: FederationViews, store: BlobStore) -> Attempts:
         kept[number] = attempts[-1] if attempts else frozenset()
     latest = kept.pop(last + 1)
     if ledger.round_in_progress:
-        return Attempts(kept, latest, frozenset(aborted))
-    return Attempts(kept, frozenset(), frozenset(aborted | latest))
+        return Attempts(founding, kept, latest, frozenset(aborted))
+    return Attempts(founding, kept, frozenset(), frozenset(aborted | latest))
 
 
 def _named(attempt: RoundEvents, store: BlobStore) -> frozenset[bytes]:

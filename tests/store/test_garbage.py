@@ -57,6 +57,10 @@ def waste_of(run: RunDirectory, **options: object) -> list[Waste]:
         return find_waste(run, store, read_attempts(ledger, store), **options)  # type: ignore[arg-type]
 
 
+def roots(run: RunDirectory) -> set[bytes]:
+    return {bytes.fromhex(Path(name).name) for name in run.blob_store() if len(Path(name).name) == 64}
+
+
 def audited(run: RunDirectory) -> list[str]:
     report = audit(run, [Identity.load(run.keys / "auditor.json").envelope_key])
     return [str(finding) for finding in report.findings]
@@ -79,6 +83,8 @@ def test_leftovers_go_and_the_audit_stays_as_it_was(run: RunDirectory) -> None:
     assert not list(run.root.rglob("*.tmp"))
     assert (run.root / "blobs" / "README").exists()
     assert audited(run) == before
+    with reading_ledger(run) as ledger:  # what a third party starts from
+        assert {ledger.layout_digest, ledger.genesis_digest} <= roots(run)
     assert collect(run).output.strip() == "0 bytes removed"
 
 
