@@ -10,7 +10,7 @@ export PYTHONPATH := $(CURDIR)
 export FLWR_TELEMETRY_ENABLED := 0
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test lint format bench contracts setup clean
+.PHONY: demo test lint format bench contracts contracts-check setup clean
 
 demo: setup
 	$(BIN)/python -m fedcxr demo --out $(RUN)
@@ -33,6 +33,9 @@ bench: setup
 
 contracts: setup contracts/node_modules
 	$(BIN)/python -m fedcxr contracts build
+
+contracts-check: setup contracts/node_modules
+	PYTHON=$(abspath $(BIN))/python contracts/check
 
 setup: $(STAMP)
 

@@ -1,4 +1,4 @@
-"""What `contracts/check` holds forge's output against: the artifact, the coverage wanted, the gas snapshot."""
+"""What `contracts/check` holds forge's output against: the artifact, the coverage, the gas snapshot."""
 
 from __future__ import annotations
 

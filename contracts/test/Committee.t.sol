@@ -34,6 +34,7 @@ contract CommitteeTest is Party {
 
     // ----------------------------------------------------------------------------------------- SIZES
 
+    /// forge-config: ci.fuzz.runs = 1000
     function test_a_committee_has_3f_plus_1_seats_and_time(uint8 size, uint32 window) public {
         Founding memory f = founding();
         f.committeeSize = size;
@@ -98,6 +99,7 @@ contract CommitteeTest is Party {
         ledger.openRound(1, GENESIS, "round", HOSPITALS, uint48(block.timestamp) + HOUR);
     }
 
+    /// forge-config: ci.fuzz.runs = 1000
     function test_nobody_comes_or_goes_to_turn_a_draw(bytes32 hash) public {
         vm.assume(hash != 0);
         for (uint256 i = 7; i < 12; ++i) {
@@ -278,6 +280,7 @@ contract CommitteeTest is Party {
         equal(standing(), 15);
     }
 
+    /// forge-config: ci.fuzz.runs = 500
     function test_a_score_is_the_median_the_lower_of_two(int16[13] memory scores, uint8 given) public {
         given = given % 14;
         foundCommittee(13, 1);
@@ -386,6 +389,7 @@ contract RewardsTest is Party {
         open(2, 1);
     }
 
+    /// forge-config: ci.fuzz.runs = 500
     function test_where_a_committee_scored_credits_go_by_weight_and_gain(int16[3] memory scores, uint64 budget) public {
         Founding memory f = founding();
         f.committeeSize = 1;

@@ -164,6 +164,7 @@ contract CourtTest is Party {
         open(2, 7);
     }
 
+    /// forge-config: ci.fuzz.runs = 100
     function test_any_wrong_value_is_a_wrong_sum(uint256 lane, uint32 by) public {
         vm.assume(by != 0);
         bytes memory error = new bytes(LAST);
@@ -376,6 +377,7 @@ contract CourtTest is Party {
         court.disputeSubmission(t.result, 1, m, signature, place);
     }
 
+    /// forge-config: ci.fuzz.runs = 100
     function test_a_submission_that_the_ledger_would_not_take_costs_the_bond(uint8 field) public {
         rooted();
         field = field % 10;
@@ -433,6 +435,7 @@ contract CourtTest is Party {
         holds(court.disputed(1));
     }
 
+    /// forge-config: ci.fuzz.runs = 16
     function test_a_chunk_is_challenged_under_a_root_too(bool wrong) public {
         Founding memory f = rules();
         f.recording = Recording.Root;

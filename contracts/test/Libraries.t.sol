@@ -8,6 +8,7 @@ import {vm} from "./Vm.sol";
 contract SeatsTest {
     using Seats for uint256;
 
+    /// forge-config: ci.fuzz.runs = 1000
     function test_a_set_is_counted_and_listed(uint256 set) public pure {
         uint256 size;
         uint256[] memory seats = set.list();
@@ -34,6 +35,7 @@ contract MerkleSumTest {
     using MerkleSum for bytes;
 
     /// Lanes as numbers, added as numbers.
+    /// forge-config: ci.fuzz.runs = 1000
     function test_leaves_are_added_lane_by_lane(uint32[] memory a, uint32[] memory b) public pure {
         uint256 lanes = a.length < b.length ? a.length : b.length;
         bytes memory sum = new bytes(4 * lanes);
@@ -71,6 +73,7 @@ contract MerkleSumTest {
     }
 
     /// The recursion of RFC 6962, section 2.1, over whole lists.
+    /// forge-config: ci.fuzz.runs = 1000
     function test_a_path_leads_to_the_root_of_all_leaves(uint8 width, uint8 index, bytes32 seed) public pure {
         width = width % 40 + 1;
         index = index % width;

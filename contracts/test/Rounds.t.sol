@@ -123,6 +123,7 @@ contract RoundsTest is Party {
         ledger.settle();
     }
 
+    /// forge-config: ci.fuzz.runs = 1000
     function test_weights_sum_to_at_most_4096(uint64[8] memory samples, bool uniform) public {
         Founding memory f = founding();
         f.weighting = uniform ? Weighting.Uniform : Weighting.Samples;
