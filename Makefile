@@ -51,4 +51,4 @@ contracts/node_modules: contracts/package-lock.json
 	mkdir -p $@ && touch $@
 
 clean:
-	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage
+	rm -rf contracts/out contracts/cache build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage

@@ -20,7 +20,7 @@ CONTRACTS = Path(__file__).resolve().parents[2] / "contracts"
 def checkout(tmp_path: Path) -> Path:
     """A copy of the contract's directory, in something laid out like a checkout; without the libraries."""
     contracts = tmp_path / "contracts"
-    shutil.copytree(CONTRACTS, contracts, ignore=shutil.ignore_patterns("node_modules"))
+    shutil.copytree(CONTRACTS, contracts, ignore=shutil.ignore_patterns("node_modules", "out", "cache"))
     artifacts = tmp_path / "fedcxr" / "ledger" / "artifacts"
     artifacts.mkdir(parents=True)
     write_artifact(load_artifact(), artifacts / "FederationLedger.json")
