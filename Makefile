@@ -16,7 +16,7 @@ demo: setup
 	$(BIN)/python -m fedcxr demo --out $(RUN)
 
 test: setup contracts/node_modules
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
