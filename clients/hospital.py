@@ -256,7 +256,7 @@ class Hospital:
                     f"{self.name}: the server's {what} is {said.hex()}, but the contract holds {held.hex()}."
                 )
         self._check_keys(ledger)
-        for name, (said, held) in differences(ledger.founding, config).items():
+        for name, (said, held) in differences(ledger.founding, config, layout.size).items():
             raise FederationError(
                 f"{self.name}: the server's {name} is {said}, but the contract was founded with {held}."
             )

@@ -124,6 +124,8 @@ class _Audit:
         url = sources.store_url(ledger, report)
         views = self._views(scope.rounds(last))
         layout = sources.layout(ledger, report)
+        if layout is not None and (found := ledger.update_size) != 4 * layout.size:
+            report.find("the contract's update_size", str(4 * layout.size), str(found))
         # Where one root records all, the sizes are in a list that is read later.
         each = 4 * layout.size if layout is not None else 0
         size = sum(

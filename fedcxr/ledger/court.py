@@ -196,6 +196,14 @@ class DisputeCourt:
         arguments = (astuple(result), seat, as_tuple(signed.message), signed.signature, list(path))
         self._transact("disputeSubmission", arguments, gas=500_000)
 
+    def dispute_omission(self, result: Result, seat: int, path: Sequence[bytes]) -> None:
+        """Show that an included hospital has no submission under a round's root.
+
+        Raises:
+            ContractRejectedError: ``NotOmitted`` where it has one, or is not included.
+        """
+        self._transact("disputeOmission", (astuple(result), seat, list(path)), gas=300_000)
+
     def proves_inclusion(
         self, root: bytes, seat: int, signed: SignedSubmission, path: Sequence[bytes]
     ) -> bool:

@@ -98,9 +98,17 @@ def rules(config: Config, parameters: int) -> dict[str, Any]:
     }
 
 
-def differences(founding: Founding, config: Config) -> dict[str, tuple[Any, Any]]:
-    """Fields whose value is not the one that the configuration asks for: name → (expected, found)."""
-    expected = rules(config, founding.update_size // 4)
+def differences(
+    founding: Founding, config: Config, parameters: int | None = None
+) -> dict[str, tuple[Any, Any]]:
+    """Fields whose value is not the one that the configuration asks for: name → (expected, found).
+
+    Args:
+        founding: of the contract.
+        config: whose digest the contract holds.
+        parameters: values in an update; None where the layout is not at hand.
+    """
+    expected = rules(config, founding.update_size // 4 if parameters is None else parameters)
     return {
         name: (value, getattr(founding, name))
         for name, value in expected.items()

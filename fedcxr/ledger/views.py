@@ -104,6 +104,11 @@ class FederationViews:
         return bool(self._call("openUpdates"))
 
     @cached_property
+    def update_size(self) -> int:
+        """Bytes of a vector of the ring."""
+        return int(self._call("updateSize"))
+
+    @cached_property
     def committee_size(self) -> int:
         """Validators a round; 0 where an accepted update counts."""
         return int(self._call("committeeSize"))

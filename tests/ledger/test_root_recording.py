@@ -144,6 +144,24 @@ def test_a_forged_submission_under_the_root_costs_the_bond(chain: LocalChain) ->
         theirs.dispute_submission(result, 1, forged, submission_tree.path(leaves, 1))
 
 
+def test_a_hospital_that_counts_without_a_submission_costs_the_bond(chain: LocalChain) -> None:
+    party = Party.found(chain, recording="root", minimum_bond=10**18)
+    court = DisputeCourt(chain.w3, party.ledger.court, party.coordinator)
+    court.post_bond(10**18)
+    party.open()
+    leaves = {0: submission_tree.leaf(party.signed(party.hospitals[0]))}
+    arguments = (1, submission_tree.root(leaves), b"L" * 32, 0b11)
+    party.ledger._transact("close", "closeWithRoot", arguments, gas=500_000)
+    party.finalize()
+    result = result_of(party.ledger, 1)
+    for seat in (0, 2):
+        with pytest.raises(ContractRejectedError, match="NotOmitted"):
+            court.dispute_omission(result, seat, submission_tree.path(leaves, seat))
+    court.dispute_omission(result, 1, submission_tree.path(leaves, 1))
+    assert court.disputed(1)
+    assert court.bond == 0
+
+
 def test_a_signature_of_the_lists_is_checked(rooted: Party) -> None:
     """The root alone would prove only what the coordinator put under it."""
     rooted.open()
