@@ -10,13 +10,13 @@ export PYTHONPATH := $(CURDIR)
 export FLWR_TELEMETRY_ENABLED := 0
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test lint format bench contracts setup clean
+.PHONY: demo test lint format bench contracts contracts-check setup clean
 
 demo: setup
 	$(BIN)/python -m fedcxr demo --out $(RUN)
 
 test: setup contracts/node_modules
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
@@ -34,6 +34,9 @@ bench: setup
 contracts: setup contracts/node_modules
 	$(BIN)/python -m fedcxr contracts build
 
+contracts-check: setup contracts/node_modules
+	PYTHON=$(abspath $(BIN))/python contracts/check
+
 setup: $(STAMP)
 
 # The stamp is named for what it installed, so that a shared environment serves every checkout.
@@ -48,4 +51,4 @@ contracts/node_modules: contracts/package-lock.json
 	mkdir -p $@ && touch $@
 
 clean:
-	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage
+	rm -rf contracts/out contracts/cache build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage

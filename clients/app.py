@@ -15,7 +15,7 @@ from flwr.clientapp import ClientApp
 from clients.disk import HospitalDisk
 from clients.hospital import Hospital
 from fedcxr.errors import ConfigError, DataError, FedcxrError
-from fedcxr.messages import FailureReply, Record, RegisterRequest, TrainRequest
+from fedcxr.messages import FailureReply, Record, RegisterRequest, TrainRequest, ValidateRequest, kind_of
 from fedcxr.store.run_directory import RunDirectory
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,12 @@ def train(message: Message, context: Context) -> Message:
     return _answer(message, context)
 
 
+@app.query("validate")
+def validate(message: Message, context: Context) -> Message:
+    """Judge another hospital's update."""
+    return _answer(message, context)
+
+
 def _answer(message: Message, context: Context) -> Message:
     """Errors that fedcxr knows travel as a reply of their own; Flower would cut them to a line."""
     try:
@@ -41,6 +47,8 @@ def _answer(message: Message, context: Context) -> Message:
         reply: Record
         if message.metadata.message_type == "train":
             reply = hospital.train(TrainRequest.from_records(message.content))
+        elif kind_of(message.content) == ValidateRequest.kind:
+            reply = hospital.validate(ValidateRequest.from_records(message.content))
         else:
             reply = hospital.register(RegisterRequest.from_records(message.content))
     except FedcxrError as error:

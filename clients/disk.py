@@ -4,6 +4,7 @@
 
     hospital.toml
     identity.json              private keys, readable by the owner only
+    identity.<address>.json    those that they came after
     <address>/federation.json  the federation that it joined; another one is refused
     <address>/journal.jsonl    everything that it signed
 """
@@ -11,18 +12,16 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from fedcxr import json_text
+from fedcxr import files, json_text
 from fedcxr.errors import FederationError, StoreError
 from fedcxr.privacy.keys import KemName
 from fedcxr.store.hospital_settings import HospitalSettings
 from fedcxr.store.identity import Identity
-from fedcxr.store.run_directory import write_text
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,11 @@ class HospitalDisk:
         return Identity.load_or_create(self.root / "identity.json", kem)
 
     @property
+    def former_addresses(self) -> list[str]:
+        """Of keys that were rotated: ``identity.<address>.json``."""
+        return sorted(path.name.split(".")[1] for path in self.root.glob("identity.0x*.json"))
+
+    @property
     def cache(self) -> Path:
         return Path(self.settings.data.cache) if self.settings.data.cache else self.root / "cache"
 
@@ -62,15 +66,13 @@ class HospitalDisk:
         Raises:
             FederationError: this hospital has joined another one under this address.
         """
-        directory = self.root / address
-        path = directory / "federation.json"
+        path = self.root / address / "federation.json"
         if path.exists() and self.membership(address) != membership:
             raise FederationError(
                 f"{path}: this hospital has joined another federation under {address}; "
                 "give it a directory of its own for each federation."
             )
-        directory.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(asdict(membership), indent=2) + "\n")
+        files.write(path, json.dumps(asdict(membership), indent=2) + "\n")
 
     def membership(self, address: str) -> Membership:
         """The federation that was joined under ``address``.
@@ -92,22 +94,4 @@ class HospitalDisk:
         Raises:
             StoreError: it cannot be written; then nothing may leave.
         """
-        path = self.root / address / "journal.jsonl"
-        try:
-            with path.open("ab+") as file:
-                _cut_to_whole_lines(file)
-                file.write(json.dumps(entry).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise StoreError(f"{path}: the journal cannot be written: {error.strerror}.") from None
-
-
-def _cut_to_whole_lines(file: BinaryIO) -> None:
-    """Take away a line that a crash cut short: it was never sent, and the next must not join it."""
-    if file.seek(0, os.SEEK_END) == 0:
-        return
-    file.seek(-1, os.SEEK_END)
-    if file.read(1) != b"\n":
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
+        files.append_line(self.root / address / "journal.jsonl", json.dumps(entry))

@@ -8,23 +8,48 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clients.disk import HospitalDisk, Membership
+from clients.judgement import SCALE, Judgement, judge
 from clients.ledger import attach_ledger
 from clients.shard import load_shard
 from fedcxr import config as configuration
 from fedcxr import json_text
 from fedcxr.config import Config
-from fedcxr.errors import BaseMismatchError, FederationError
-from fedcxr.ledger.signing import Domain, Presence, Refusal, Registration, Submission, sign
-from fedcxr.messages import RefusalReply, RegisterReply, RegisterRequest, TrainRequest, UpdateReply
+from fedcxr.errors import BaseMismatchError, FederationError, LayoutError, NonFiniteError
+from fedcxr.ledger.founding import differences
+from fedcxr.ledger.signing import (
+    HOSPITAL,
+    VALIDATOR,
+    Attestation,
+    Domain,
+    Presence,
+    Refusal,
+    Registration,
+    Struct,
+    Submission,
+    commitment,
+    sign,
+)
+from fedcxr.ledger.views import FederationViews
+from fedcxr.messages import (
+    AttestationReply,
+    RefusalReply,
+    RegisterReply,
+    RegisterRequest,
+    TrainRequest,
+    UpdateReply,
+    ValidateRequest,
+)
 from fedcxr.models.registry import create_model
-from fedcxr.privacy.envelope import EnvelopeContext, seal
+from fedcxr.privacy.envelope import EnvelopeContext, payload_root_of, seal
 from fedcxr.privacy.keys import EnvelopePublicKey
 from fedcxr.store.identity import Identity
 from fedcxr.training.calibration import calibrate
 from fedcxr.training.trainer import TrainingReport, train
 from fedcxr.update import fixed_point, merkle
+from fedcxr.update.fixed_point import Ring
 from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import RoundConfig
@@ -64,11 +89,13 @@ class Hospital:
         self._check_federation(request, config, layout)
         identity = self.disk.identity(config.privacy.kem)
         self.disk.join(identity.account.address, membership)
-        samples = len(load_shard(self.disk, config.data, config.seed))
+        samples = len(load_shard(self.disk, config).training)
+        roles = HOSPITAL | (VALIDATOR if config.validation.policy == "committee" else 0)
         envelope_key = identity.envelope_key.public
         registration = Registration(
             federation=request.federation,
-            hospital=identity.account.address,
+            member=identity.account.address,
+            roles=roles,
             samples=samples,
             envelope_key_digest=envelope_key.digest,
         )
@@ -76,6 +103,7 @@ class Hospital:
         return RegisterReply(
             name=self.name,
             hospital=identity.account.address,
+            roles=roles,
             samples=samples,
             envelope_key=envelope_key.data,
             signature=member.sign(registration),
@@ -91,7 +119,7 @@ class Hospital:
             FederationError: not registered, not a participant, or the round is not as the server says.
             NonFiniteError: training diverged; nothing is sent.
         """
-        member = self._member
+        member = self.member
         digest = merkle.root(request.bulk)
         round_config = RoundConfig.from_bytes(request.round_config)
         try:
@@ -110,7 +138,7 @@ class Hospital:
         started = time.perf_counter()
         np.subtract(vector, base, out=vector)
         payload, saturated = fixed_point.encode(vector, member.layout, round_config.exponents, weight)
-        blob = seal(payload, member.envelope_context(request.round), member.recipients)
+        blob = member.protect(payload, request.round)
         root = merkle.root(blob)
         metrics = HospitalMetrics(
             salt=HospitalMetrics.fresh_salt(),
@@ -137,6 +165,43 @@ class Hospital:
         )
         return UpdateReply.of(submission, member.sign(submission), metrics, blob.tobytes())
 
+    def validate(self, request: ValidateRequest) -> AttestationReply:
+        """Judge another hospital's update on this hospital's held-back images, and sign the verdict.
+
+        Raises:
+            FederationError: not what the contract accepted, or not a round in which anything is judged.
+        """
+        member = self.member
+        commitment, base, payload, weight = member.check_candidate(request)
+        config = member.config
+        round_config = RoundConfig.from_bytes(request.round_config)
+        judged = load_shard(self.disk, config).held_back
+        try:
+            fixed_point.check_range(payload, weight)
+            candidate = fixed_point.apply(base, payload, member.layout, round_config.exponents, weight)
+            verdict = judge(base, candidate, member.layout, judged, config)
+        except (LayoutError, NonFiniteError) as error:
+            logger.warning("%s rejects the update of %s: %s", self.name, request.hospital, error)
+            verdict = Judgement(accepted=False, score=-SCALE)
+        attestation = Attestation(
+            federation=bytes.fromhex(member.membership.federation),
+            round=request.round,
+            attempt=request.attempt,
+            validator=member.address,
+            hospital=request.hospital,
+            commitment=commitment,
+            accepted=verdict.accepted,
+            score=verdict.score,
+        )
+        return AttestationReply(
+            validator=member.address,
+            hospital=request.hospital,
+            commitment=commitment,
+            accepted=verdict.accepted,
+            score=verdict.score,
+            signature=member.sign(attestation),
+        )
+
     def _train_from(
         self, base: Vector, member: Member, round_number: int
     ) -> tuple[TrainingReport, int, Vector]:
@@ -146,7 +211,7 @@ class Hospital:
         if layout != member.layout:
             raise FederationError("the model here has another layout than the federation's: update fedcxr.")
         layout.load(base, model)
-        examples = load_shard(self.disk, config.data, config.seed)
+        examples = load_shard(self.disk, config).training
         learn = train if round_number <= config.federation.rounds else calibrate
         report = learn(model, examples, config=config, round_index=round_number, hospital=self.name)
         return report, len(examples), layout.flatten(model.state_dict())
@@ -174,11 +239,6 @@ class Hospital:
             return
         if (code := ledger.code_difference()) is not None:
             raise FederationError(f"{self.name}: {ledger.address} is not the contract it should be: {code}.")
-        if ledger.weighting != config.federation.weighting:
-            raise FederationError(
-                f"{self.name}: the server's weighting is {config.federation.weighting}, "
-                f"but the contract holds {ledger.weighting}."
-            )
         auditor = EnvelopePublicKey(request.auditor_key).digest if request.auditor_key else bytes(32)
         for what, said, held in (
             ("federation", request.federation, ledger.federation),
@@ -195,9 +255,29 @@ class Hospital:
                 raise FederationError(
                     f"{self.name}: the server's {what} is {said.hex()}, but the contract holds {held.hex()}."
                 )
+        self._check_keys(ledger)
+        for name, (said, held) in differences(ledger.founding, config).items():
+            raise FederationError(
+                f"{self.name}: the server's {name} is {said}, but the contract was founded with {held}."
+            )
+
+    def _check_keys(self, ledger: FederationViews) -> None:
+        """See that no seat is still under keys that were put aside: the new ones would ask for a second."""
+        seated = {member.address for member in ledger.members()}
+        for old in self.disk.former_addresses:
+            if old in seated:
+                raise FederationError(
+                    f"{self.name}: the contract knows this hospital by {old}, whose keys were rotated: bring "
+                    "the signed order first (fedcxr member relay)."
+                )
 
     @cached_property
-    def _member(self) -> Member:
+    def member(self) -> Member:
+        """The hospital in its federation.
+
+        Raises:
+            FederationError: it has joined none.
+        """
         addresses = [p.parent.name for p in self.disk.root.glob("*/federation.json")]
         if not addresses:
             raise FederationError(f"{self.name}: asked to train before it was registered.")
@@ -225,7 +305,7 @@ class Member:
     def address(self) -> str:
         return self.identity.account.address
 
-    def sign(self, struct: Registration | Presence | Submission | Refusal) -> bytes:
+    def sign(self, struct: Struct) -> bytes:
         """EIP-712 signature, in the journal before it leaves; empty when there is no contract to sign for."""
         if not self.membership.contract:
             return b""
@@ -241,6 +321,12 @@ class Member:
         """Whom updates are sealed to: keys that were held against the contract when the hospital joined."""
         keys = (self.membership.coordinator_key, self.membership.auditor_key)
         return [EnvelopePublicKey(bytes.fromhex(key)) for key in keys if key]
+
+    def protect(self, payload: NDArray[np.uint32], round_number: int) -> NDArray[np.uint8]:
+        """An update as it leaves the hospital: sealed to the recipients, or as it is where all is public."""
+        if self.config.privacy.envelope == "open":
+            return payload.astype("<u4", copy=False).view(np.uint8)
+        return seal(payload, self.envelope_context(round_number), self.recipients)
 
     def envelope_context(self, round_number: int) -> EnvelopeContext:
         return EnvelopeContext(
@@ -277,3 +363,46 @@ class Member:
                 f"but the contract holds {view.base.hex()}; refused."
             )
         return view.weights[self.address]
+
+    def check_candidate(self, request: ValidateRequest) -> tuple[bytes, Vector, Ring, int]:
+        """An update to judge, once it is what the contract accepted.
+
+        Returns:
+            Its commitment, the base model, the update's vector, and its hospital's weight.
+
+        Raises:
+            FederationError: it is not.
+        """
+        where = f"round {request.round}, update of {request.hospital}"
+        ledger = attach_ledger(self.disk, self.membership.contract, self.membership.chain_id)
+        if ledger is None:
+            raise FederationError(f"{where}: without a ledger nothing is judged.")
+        view = ledger.round(request.round)
+        if view.status != "closed" or view.attempt != request.attempt:
+            raise FederationError(f"{where}: the round is {view.status}, attempt {view.attempt}.")
+        if request.hospital not in view.weights:
+            raise FederationError(f"{where}: no participant.")
+        if RoundConfig.from_bytes(request.round_config).digest != view.config_digest:
+            raise FederationError(f"{where}: the contract holds another round configuration.")
+        claimed = commitment(request.submission(ledger.federation))
+        seat = view.seats[request.hospital]
+        if claimed != ledger.commitment(request.round, request.attempt, seat):
+            raise FederationError(f"{where}: the contract accepted another one.")
+        size = 4 * self.layout.size
+        if len(request.bulk) != 2 * size:
+            raise FederationError(f"{where}: {len(request.bulk)} bytes where {2 * size} are expected.")
+        base = np.frombuffer(request.bulk, "<f4", self.layout.size).astype(np.float32, copy=False)
+        payload = np.frombuffer(request.bulk, "<u4", self.layout.size, size).astype(np.uint32, copy=False)
+        if merkle.root(base) != view.base:
+            raise FederationError(f"{where}: the base model is not the contract's.")
+        if merkle.root(payload) != self._payload_root(request, where):
+            raise FederationError(f"{where}: its values are not those that its hospital committed to.")
+        return claimed, base, payload, view.weights[request.hospital]
+
+    def _payload_root(self, request: ValidateRequest, where: str) -> bytes:
+        """The Merkle root of the vector, from what the hospital signed."""
+        if self.config.privacy.envelope == "open":
+            return request.root
+        if not merkle.is_prefix(request.header, request.paths, request.size, request.root):
+            raise FederationError(f"{where}: the header is not that of what its hospital signed.")
+        return payload_root_of(request.header)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clients.disk import HospitalDisk
-from fedcxr.config import Data
+from fedcxr.config import Config
 from fedcxr.data.cache import prepare
 from fedcxr.data.chexpert import ChexpertTable, read_table
 from fedcxr.data.examples import Examples
@@ -18,28 +20,61 @@ from fedcxr.errors import DataError
 from fedcxr.seeds import derive_seed
 
 
-def load_shard(disk: HospitalDisk, data: Data, seed: int) -> Examples:
-    """This hospital's training examples at the federation's resolution and under its label policy.
+@dataclass(frozen=True)
+class Shard:
+    """A hospital's images: those that it trains on, and those that it judges others' updates on."""
+
+    training: Examples
+    held_back: Examples
+
+
+def load_shard(disk: HospitalDisk, config: Config) -> Shard:
+    """This hospital's examples at the federation's resolution and under its label policy.
+
+    Nothing is held back where nothing is judged.
 
     Raises:
-        DataError: the CSV, an image or the partition is not as it must be, or the shard is empty.
+        DataError: the CSV, an image or the partition is not as it must be, or there is nothing to train on.
     """
-    settings = disk.settings
+    settings, data = disk.settings, config.data
     root = Path(settings.data.root)
     csv = root / settings.data.csv
     table = _table(csv, root, csv.stat().st_mtime_ns if csv.exists() else 0)
+    name = settings.name
     if settings.data.partition:
         partition = _partition(settings.data.partition, Path(settings.data.partition).stat().st_mtime_ns)
-        rows = partition.rows(table, settings.data.shard or settings.name)
+        rows = partition.rows(table, settings.data.shard or name)
     else:
         rows = np.arange(len(table), dtype=np.int64)
-    if len(rows) == 0:
-        raise DataError(f"{csv}: hospital {settings.name!r} has no images to train on.")
+    held = np.zeros(len(rows), np.bool_)
+    if config.validation.policy == "committee":
+        held = hold_back(table.patients[rows], config.validation.fold, derive_seed(config.seed, "fold", name))
+    if held.all():
+        raise DataError(f"{csv}: hospital {name!r} has no images to train on.")
     cache = prepare(table, data.size, disk.cache)
     targets, mask = LabelPolicy.from_config(data).targets(
-        table.labels[rows], derive_seed(seed, "labels", settings.name)
+        table.labels[rows], derive_seed(config.seed, "labels", name)
     )
-    return Examples(cache.images, rows, targets, mask)
+    return Shard(*(Examples(cache.images, rows[w], targets[w], mask[w]) for w in (~held, held)))
+
+
+def hold_back(patients: NDArray[np.str_], share: float, seed: int) -> NDArray[np.bool_]:
+    """Which images are held back: those of a share of the patients, at least one and never all.
+
+    Args:
+        patients: (n,), of each image.
+        share: of the patients, 0 to 1.
+        seed: of the draw.
+
+    Returns:
+        bool (n,); none where there is one patient only.
+    """
+    known = np.unique(patients)
+    if len(known) < 2:
+        return np.zeros(len(patients), np.bool_)
+    count = min(max(round(share * len(known)), 1), len(known) - 1)
+    chosen = np.random.default_rng(seed).permutation(known)[:count]
+    return np.isin(patients, chosen)
 
 
 @lru_cache(maxsize=4)  # simulated hospitals share one CSV; a large one takes a second to read

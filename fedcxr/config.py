@@ -149,9 +149,20 @@ class Federation(Section):
         return self.rounds + self.calibrate
 
 
+class Validation(Section):
+    """Whether a committee of hospitals judges each update before it counts."""
+
+    policy: Literal["none", "committee"] = "none"
+    committee: Annotated[int, Field(ge=1, le=13)] = 4  # validators drawn a round, 3f+1; 2f+1 must approve
+    fold: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2  # of a hospital's patients, held back to judge on
+    tolerance: Annotated[float, Field(ge=0.0)] = 0.1  # by how much the loss may rise, relative to the base's
+    window: Annotated[int, Field(ge=60)] = 86_400  # seconds from closing in which validators may attest
+
+
 class Privacy(Section):
     """The envelope around an update (RFC 9180)."""
 
+    envelope: Literal["sealed", "open"] = "sealed"  # open: for public data; anyone can add the updates
     kem: Literal["MLKEM768_X25519", "X25519"] = "MLKEM768_X25519"
     auditor: bool = True  # seal to an auditor's key as well
 
@@ -170,6 +181,13 @@ class Ledger(Section):
     rpc_host: str = "127.0.0.1"  # where a chain of this process answers hospitals in other processes
     rpc_port: Annotated[int, Field(ge=0, le=65535)] = 0  # 0: any free one, written to <run>/ledger.url
     deadline: Annotated[int, Field(ge=60)] = 86_400  # seconds in which the contract takes updates
+    recording: Literal["each", "root"] = "each"  # of submissions: each on the chain, or one root of all
+    admission: Literal["coordinator", "vote"] = "coordinator"  # of members, once a round has been opened
+    rewards: Annotated[int, Field(ge=0, lt=2**64)] = 1_000_000  # contribution credits a round
+    bond: Annotated[int, Field(ge=0, lt=2**128)] = 0  # wei that the coordinator stands to lose in a dispute
+    dispute_window: Annotated[int, Field(ge=0, lt=2**32)] = (
+        604_800  # seconds in which a round can be challenged
+    )
 
     @property
     def endpoint(self) -> str:
@@ -217,6 +235,7 @@ class Config(Section):
     model: Model = Model()
     training: Training = Training()
     federation: Federation = Federation()
+    validation: Validation = Validation()
     privacy: Privacy = Privacy()
     ledger: Ledger = Ledger()
     store: Store = Store()
@@ -228,6 +247,13 @@ class Config(Section):
             raise ValueError("training.min_learning_rate is above training.learning_rate")
         if self.federation.calibrate and self.model.norm != "shared":
             raise ValueError("federation.calibrate wants model.norm = 'shared': others share no statistics")
+        if self.validation.policy == "committee":
+            if self.validation.committee % 3 != 1:
+                raise ValueError("validation.committee must be 3f+1: 1, 4, 7, 10 or 13")
+            if self.ledger.recording == "root":
+                raise ValueError("validation.policy = 'committee' wants ledger.recording = 'each'")
+            if self.ledger.backend == "off":
+                raise ValueError("validation.policy = 'committee' wants a ledger")
         if self.store.keep_models == 1:
             raise ValueError(
                 "store.keep_models = 1: a round's scale needs the last two; allowed: 0 (all), 2, 3, …"

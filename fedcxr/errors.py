@@ -19,7 +19,8 @@
     │   └── ArtifactError         53   contract artifacts that do not belong to their sources
     ├── StoreError                60   the blob store
     │   ├── BlobMissingError      61   no blob under this root
-    │   └── BlobCorruptError      62   bytes whose root is not their name
+    │   ├── BlobCorruptError      62   bytes whose root is not their name
+    │   └── UnwritableError       63   a disk or store that takes no more: full, read-only, out of reach
     ├── FederationError           70   a round
     │   ├── BaseMismatchError     71   a hospital was given a model that the contract does not hold
     │   ├── QuorumError           72   too few updates were accepted
@@ -137,6 +138,11 @@ class BlobMissingError(StoreError):
 class BlobCorruptError(StoreError):
     exit_code = 62
     help = "A blob is not what its name says; restore it from a copy."
+
+
+class UnwritableError(StoreError):
+    exit_code = 63
+    help = "Make room there, or make it writable; the same command continues the run."
 
 
 class FederationError(FedcxrError):

@@ -66,6 +66,20 @@ def _bulk(records: RecordDict) -> bytes | None:
     return None if record is None or _BULK not in record else record[_BULK].data
 
 
+def _submission(record: UpdateReply | ValidateRequest, federation: bytes) -> Submission:
+    return Submission(
+        federation=federation,
+        round=record.round,
+        attempt=record.attempt,
+        hospital=record.hospital,
+        base=record.base,
+        root=record.root,
+        samples=record.samples,
+        size=record.size,
+        metrics=record.metrics_root,
+    )
+
+
 @dataclass(frozen=True)
 class RegisterRequest(Record):
     """The federation as the coordinator describes it; the hospital holds it against the contract."""
@@ -88,6 +102,7 @@ class RegisterReply(Record):
     kind = "registration"
     name: str
     hospital: str  # ledger address
+    roles: int  # bits of fedcxr.ledger.signing
     samples: int
     envelope_key: bytes  # HPKE
     signature: bytes  # EIP-712 over Registration
@@ -146,17 +161,47 @@ class UpdateReply(Record):
         Raises:
             FederationError: a field that the contract's types cannot hold.
         """
-        return Submission(
-            federation=federation,
-            round=self.round,
-            attempt=self.attempt,
-            hospital=self.hospital,
-            base=self.base,
-            root=self.root,
-            samples=self.samples,
-            size=self.size,
-            metrics=self.metrics_root,
-        )
+        return _submission(self, federation)
+
+
+@dataclass(frozen=True)
+class ValidateRequest(Record):
+    """One hospital's update for a validator, with the proof that it is what the contract accepted."""
+
+    kind = "validate"
+    round: int
+    attempt: int
+    round_config: bytes
+    hospital: str  # whose update it is
+    base: bytes
+    root: bytes
+    samples: int
+    size: int
+    metrics_root: bytes
+    header: bytes  # of the sealed update; empty where updates are not sealed
+    paths: bytes  # Merkle audit paths of the header's leaves, one after the other
+    bulk: bytes  # the base model's vector, then the update's: float32 and uint32, little-endian
+
+    def submission(self, federation: bytes) -> Submission:
+        """What the hospital signed, if it signed for ``federation``.
+
+        Raises:
+            FederationError: a field that the contract's types cannot hold.
+        """
+        return _submission(self, federation)
+
+
+@dataclass(frozen=True)
+class AttestationReply(Record):
+    """A validator's signed verdict."""
+
+    kind = "attestation"
+    validator: str
+    hospital: str
+    commitment: bytes
+    accepted: bool
+    score: int  # 1/10,000 of the base model's loss
+    signature: bytes  # EIP-712 over Attestation
 
 
 @dataclass(frozen=True)

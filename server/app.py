@@ -24,10 +24,11 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from fedcxr import config as configuration
+from fedcxr import files
 from fedcxr.errors import ConfigError, FedcxrError, GridError
 from fedcxr.ledger.backends import open_chain, shown_to_others
 from fedcxr.report.summary import write_summary
-from fedcxr.store.run_directory import RunDirectory, write_text
+from fedcxr.store.run_directory import RunDirectory
 from server.console import Console
 from server.coordinator import Coordinator, Evaluate
 from server.events import Event, Observer
@@ -110,7 +111,7 @@ def coordinate(
             chain = open_chain(config.ledger, embedded=run.chain_path, journal=run.journal_path)
             stack.enter_context(contextlib.closing(chain))
             url = stack.enter_context(shown_to_others(chain, config.ledger.rpc_host, config.ledger.rpc_port))
-            write_text(run.endpoint_path, url + "\n", mode=0o600)  # a URL may hold a secret
+            files.write(run.endpoint_path, url + "\n", mode=0o600)  # a URL may hold a secret
             stack.callback(run.endpoint_path.unlink, missing_ok=True)
         Coordinator(
             grid,

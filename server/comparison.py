@@ -29,7 +29,7 @@ def compare(run: RunDirectory, progress: Progress) -> Comparison:
         raise ConfigError("--baselines wants a validation set: data.valid_csv names none.")
     names = Partition.read(run.partition_path).names
     shards = {
-        name: load_shard(HospitalDisk(run.hospital(index)), config.data, config.seed)
+        name: load_shard(HospitalDisk(run.hospital(index)), config).training
         for index, name in enumerate(names)
     }
     model = create_model(config.model, seed=config.seed)

@@ -13,15 +13,17 @@ from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
 
+import numpy as np
 from flwr.serverapp import Grid
 
 from fedcxr.aggregation.weighted_sum import WeightedSum
-from fedcxr.errors import ContractRejectedError, FederationError, QuorumError
+from fedcxr.errors import FederationError, QuorumError
 from fedcxr.evaluation.scores import Evaluation
 from fedcxr.ledger.protocol import Ledger, RoundView
 from fedcxr.messages import RegisterRequest
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
+from fedcxr.store.submissions import with_submissions
 from fedcxr.update import fixed_point, model_file
 from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.round_config import RoundConfig
@@ -93,6 +95,8 @@ class Coordinator:
         )
         if first == 1:
             self.run_directory.rewrite_metrics([])
+        if first > 1:
+            self.ledger.settle()  # a coordinator before this one may have died before it
         self._complete_records(first - 1, members)
         base = self._finalized_model(first - 1)
         previous = self._finalized_model(first - 2) if first > 1 else None
@@ -108,7 +112,7 @@ class Coordinator:
         current = self._open(number, base, previous, members)
         self.observer(RoundOpened(number, current.view.base, current.view.weights))
         current.collect(self.grid, members, self.config.federation.round_timeout)
-        model, digest = self._close(current, base)
+        model, digest = self._close(current, base, members)
         seconds = time.perf_counter() - started
         evaluation = self.evaluate(model, self.layout) if self.evaluate else None
         self._record(current, digest, seconds, evaluation, members)
@@ -116,31 +120,31 @@ class Coordinator:
         self.observer(RoundFinalized(number, digest, included, seconds, evaluation))
         return model
 
-    def _close(self, current: Round, base: Vector) -> tuple[Vector, bytes]:
-        """Release the round's model: written, then finalized on the ledger."""
+    def _close(self, current: Round, base: Vector, members: dict[str, Member]) -> tuple[Vector, bytes]:
+        """Close and validate the round, and release its model: written, then finalized on the ledger."""
         number, needed = current.view.number, self.config.federation.min_hospitals
+        if current.view.status != "open" or len(current.view.accepted) >= needed:
+            current.close(self.grid, members, self.config.federation.round_timeout)
         if len(current.included) < needed:
             reason = f"{len(current.included)} of {needed} updates"
             self.ledger.abort(number, reason)
             raise QuorumError(f"round {number}: {reason} could be included; the round is aborted.")
         model = current.total.model(base, current.config.exponents)
         digest = model_file.vector_digest(model)
+        root = current.total.root
+        if self.config.privacy.envelope == "open":
+            # In the store before it is final: anyone may hold a chunk of it to the sum of the updates'.
+            self.store.put(current.total.total.astype("<u4", copy=False).view(np.uint8), root)
         # On the disk before it is final: what the contract calls the next base can always be sent.
         self._write_model(number, model)
         started = time.perf_counter()
-        try:
-            self.ledger.finalize(
-                number,
-                aggregate_root=current.total.root,
-                model_digest=digest,
-                included=sorted(current.included),
-                excluded=current.excluded,
-            )
-        except ContractRejectedError as error:
-            # Until now a hospital may have brought its update to the contract by itself.
-            if error.name != "WrongCount" or not current.take_up():
-                raise
-            return self._close(current, base)
+        self.ledger.finalize(
+            number,
+            aggregate_root=root,
+            model_digest=digest,
+            excluded={a: why for a, why in current.excluded.items() if a in current.view.counted},
+        )
+        self.ledger.settle()
         current.cost.ledger += time.perf_counter() - started
         return model, digest
 
@@ -168,6 +172,8 @@ class Coordinator:
                 participants=sorted(members),
                 deadline_seconds=self.config.ledger.deadline,
             )
+        if view.status == "open":
+            self.ledger.draw_committee(number)
         current = Round(
             view=view,
             config=round_config,
@@ -175,7 +181,8 @@ class Coordinator:
             total=WeightedSum(self.layout),
             ledger=self.ledger,
             store=self.store,
-            key=self._identity.envelope_key,
+            key=None if self.config.privacy.envelope == "open" else self._identity.envelope_key,
+            judged=self.config.validation.policy == "committee",
             federation=federation_id(self.config).hex(),
             observer=self.observer,
         )
@@ -183,11 +190,12 @@ class Coordinator:
         return current
 
     def _still_open(self, number: int) -> RoundView | None:
-        """A round that was open when a coordinator died, unless its time has run out: then it is aborted."""
-        if self.ledger.open_round_number != number:
+        """A round in progress when a coordinator died; one that can get too few updates is aborted."""
+        if self.ledger.round_in_progress != number:
             return None
-        view = self.ledger.round(number)
-        if view.deadline < time.time() and len(view.accepted) < len(view.participants):
+        view = with_submissions(self.ledger.round(number), self.store, self.ledger.domain)
+        late = view.status == "open" and view.deadline < time.time()
+        if late and len(view.accepted) < self.config.federation.min_hospitals:
             self.ledger.abort(number, "the deadline passed while the coordinator was away")
             return None
         return view
@@ -225,7 +233,7 @@ class Coordinator:
         """Write the lines that a coordinator before this one did not live to write; their cost is unknown."""
         written = {int(line["round"]) for line in self.run_directory.read_metrics()}
         for number in sorted(set(range(1, last + 1)) - written):
-            view = self.ledger.round(number)
+            view = with_submissions(self.ledger.round(number), self.store, self.ledger.domain)
             evaluation = None
             if self.evaluate and self.run_directory.model(number).exists():
                 evaluation = self.evaluate(self._finalized_model(number), self.layout)

@@ -15,6 +15,9 @@ from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
+from fedcxr.errors import UnwritableError
+from fedcxr.messages import FailureReply, kind_of
+
 logger = logging.getLogger(__name__)
 _RUN = 1
 _SERVER = 1
@@ -92,7 +95,13 @@ class LocalGrid(Grid):
     def _handle(self, message: Message) -> Message:
         context = self._contexts[message.metadata.dst_node_id]
         try:
-            return self._client_app(message, context)
+            reply = self._client_app(message, context)
         except Exception as error:  # a hospital that crashes is an error reply, as on every other grid
             logger.exception("node %d crashed", message.metadata.dst_node_id)
             return Message(Error(code=0, reason=f"{type(error).__name__}: {error}"), reply_to=message)
+        if not reply.has_error() and kind_of(reply.content) == FailureReply.kind:
+            failure = FailureReply.from_records(reply.content)
+            if failure.error == UnwritableError.__name__:
+                # All hospitals share this process's disk: a federation without this one would be another.
+                raise UnwritableError(failure.message)
+        return reply

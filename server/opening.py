@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
+
 from fedcxr.config import Config
 from fedcxr.errors import ChainError
 from fedcxr.ledger.backends import Chain
 from fedcxr.ledger.contract import FederationLedger
+from fedcxr.ledger.court import DisputeCourt
+from fedcxr.ledger.founding import Founding, rules
 from fedcxr.ledger.protocol import Ledger
 from fedcxr.ledger.transaction import translated
 from fedcxr.ledger.unrecorded import UnrecordedLedger
@@ -49,6 +53,10 @@ def prepare_genesis(run: RunDirectory) -> Layout:
     if path.exists() and (run.root / "layout.json").exists():
         return run.read_layout()
     vector, layout = genesis(config)
+    # In the store too, under the digests that the ledger holds: a third party audits from the store alone.
+    store = run.blob_store()
+    store.put(layout.to_json().encode(), layout.digest)
+    store.put(vector.astype("<f4", copy=False).view(np.uint8))
     run.write_layout(layout)
     model_file.write(path, vector, layout, federation=federation_id(config), round_number=0)
     return layout
@@ -64,30 +72,41 @@ def open_ledger(run: RunDirectory, layout: Layout, chain: Chain | None) -> Ledge
     if chain is None:
         run.write_facts(LedgerFacts(federation.hex(), 0, ""))
         return UnrecordedLedger(
-            federation=federation, genesis_digest=genesis_digest, weighting=config.federation.weighting
+            federation=federation,
+            genesis_digest=genesis_digest,
+            weighting=config.federation.weighting,
+            min_updates=config.federation.min_hospitals,
         )
-    first_block = translated(chain.w3.genesis)
     if run.founded:
-        facts = run.read_facts()
-        if facts.genesis not in ("", first_block):
-            raise ChainError(
-                f"the chain was begun anew: its first block is {first_block}, but this run is on one that "
-                f"begins with {facts.genesis} ({run.root / 'ledger.json'}). Bring that chain back, or begin "
-                "a new run."
-            )
+        check_genesis(run, chain)
         translated(chain.w3.sender(identity.account).settle)
-        return FederationLedger.attach(chain.w3, facts.contract, account=identity.account)
+        return FederationLedger.attach(chain.w3, run.read_facts().contract, account=identity.account)
     chain.fund(identity.account.address)
-    ledger = FederationLedger.deploy(
-        chain.w3,
-        identity.account,
+    founding = Founding(
         federation=federation,
         layout_digest=layout.digest,
-        config_digest=config.digest(),
         genesis_digest=genesis_digest,
-        weighting=config.federation.weighting,
         coordinator_key=identity.envelope_key.public.data,
         auditor_key=auditor.envelope_key.public.data if auditor else b"",
+        **rules(config, layout.size),
     )
+    ledger = FederationLedger.deploy(chain.w3, identity.account, founding)
+    if config.ledger.bond:
+        DisputeCourt(chain.w3, ledger.court, identity.account).post_bond(config.ledger.bond)
+    first_block = translated(chain.w3.genesis)
     run.write_facts(LedgerFacts(federation.hex(), config.ledger.chain_id, ledger.address, first_block))
     return ledger
+
+
+def check_genesis(run: RunDirectory, chain: Chain) -> None:
+    """See that a chain is the one that the run was founded on.
+
+    Raises:
+        ChainError: it was begun anew since.
+    """
+    founded_on, found = run.read_facts().genesis, translated(chain.w3.genesis)
+    if founded_on not in ("", found):
+        raise ChainError(
+            f"the chain was begun anew: its first block is {found}, but this run is on one that begins with "
+            f"{founded_on} ({run.root / 'ledger.json'}). Bring that chain back, or begin a new run."
+        )

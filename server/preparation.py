@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from fedcxr import files
 from fedcxr.config import MAX_HOSPITALS, Config
 from fedcxr.data.cache import ImageCache, prepare
 from fedcxr.data.chexpert import ChexpertTable, read_table
@@ -20,7 +21,7 @@ from fedcxr.evaluation.validation_set import ValidationSet
 from fedcxr.models.registry import create_model
 from fedcxr.report.shards import draw
 from fedcxr.store.hospital_settings import HospitalData, HospitalSettings
-from fedcxr.store.run_directory import RunDirectory, write_text
+from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.measure import resolve
 from server.evaluator import Evaluator
 from server.logfile import log_to
@@ -186,6 +187,4 @@ def _write_hospital(run: RunDirectory, index: int, name: str) -> None:
             partition=str(run.partition_path.absolute()),
         ),
     )
-    directory = run.hospital(index)
-    directory.mkdir(parents=True, exist_ok=True)
-    write_text(directory / "hospital.toml", settings.to_toml())
+    files.write(run.hospital(index) / "hospital.toml", settings.to_toml())

@@ -11,7 +11,7 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedcxr.errors import ContractRejectedError, EnvelopeError, FederationError, GridError, LedgerError
-from fedcxr.ledger.protocol import Ledger
+from fedcxr.ledger.protocol import Ledger, MemberView
 from fedcxr.ledger.signing import Domain, Presence, Registration, check_length, recover
 from fedcxr.messages import FailureReply, RegisterReply, RegisterRequest, kind_of
 from fedcxr.privacy.keys import EnvelopePublicKey
@@ -61,7 +61,7 @@ def register_hospitals(
     nodes = _wait_for_nodes(grid, expected, join_timeout)
     records = request.to_records()
     messages = [grid.create_message(records, "query.register", node, group_id="register") for node in nodes]
-    known = {h.address: h.samples for h in ledger.hospitals()}
+    known = {member.address: member for member in ledger.members()}
     members: dict[str, Member] = {}
     for message in replies(grid, messages, timeout):
         if message is None:
@@ -134,7 +134,7 @@ def _wait_for_nodes(grid: Grid, expected: int, timeout: float) -> list[int]:
 
 
 def _admit(
-    message: Message, ledger: Ledger, request: RegisterRequest, known: Mapping[str, int], node: int
+    message: Message, ledger: Ledger, request: RegisterRequest, known: Mapping[str, MemberView], node: int
 ) -> Member:
     if reason := why_failed(message):
         raise FederationError(reason)
@@ -143,13 +143,17 @@ def _admit(
     if reply.hospital not in known:  # a resumed run finds its hospitals on the ledger
         registration = Registration(
             federation=request.federation,
-            hospital=reply.hospital,
+            member=reply.hospital,
+            roles=reply.roles,
             samples=reply.samples,
             envelope_key_digest=EnvelopePublicKey(reply.envelope_key).digest,
         )
         ledger.register(registration, reply.envelope_key, reply.signature)
+    elif not known[reply.hospital].is_active_hospital:
+        raise FederationError(f"{reply.hospital} is {known[reply.hospital].standing}, not an active hospital")
     name = "".join(c for c in reply.name if c.isprintable())[:_NAME_LENGTH] or reply.hospital
-    return Member(reply.hospital, name, known.get(reply.hospital, reply.samples), node)
+    samples = known[reply.hospital].samples if reply.hospital in known else reply.samples
+    return Member(reply.hospital, name, samples, node)
 
 
 def _check_presence(reply: RegisterReply, request: RegisterRequest) -> None:

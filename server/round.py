@@ -1,24 +1,33 @@
-"""One round: open it on the ledger, ask the hospitals, and add what the contract accepts.
+"""One round: ask the hospitals, relay what they sign, close the round, and add what the contract lets count.
 
 Replies stream. Each is checked, stored under its root, and dropped; then its submission goes to the contract.
 Whether it counts, and with what weight, is read back from the contract and from nowhere else. Only then is
-the update opened and added. So the server's memory holds one update, whatever the number of hospitals.
+the update opened and added: at once where an accepted update counts, after the verdicts where a committee
+judges. So the server's memory holds one update, whatever the number of hospitals.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedcxr.aggregation.weighted_sum import WeightedSum
-from fedcxr.errors import ContractRejectedError, EnvelopeError, FederationError, LayoutError, StoreError
-from fedcxr.ledger.protocol import Ledger, RoundView
+from fedcxr.errors import (
+    BlobCorruptError,
+    BlobMissingError,
+    ContractRejectedError,
+    EnvelopeError,
+    FederationError,
+    LayoutError,
+    StoreError,
+)
+from fedcxr.ledger.protocol import AcceptedUpdate, Ledger, RoundView
 from fedcxr.ledger.signing import Refusal, SignedSubmission
 from fedcxr.messages import RefusalReply, TrainRequest, UpdateReply, kind_of
 from fedcxr.privacy.envelope import EnvelopeContext
@@ -28,6 +37,7 @@ from fedcxr.update import merkle
 from fedcxr.update.layout import Vector
 from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import RoundConfig
+from server.committee import collect_verdicts
 from server.events import HospitalAnswered, Observer
 from server.records import stored_metrics
 from server.registration import Member, messages_node, replies, why_failed
@@ -54,6 +64,7 @@ class Round:
         config: the round's configuration, whose digest the contract holds.
         base: the model that hospitals start from.
         total: the sum so far.
+        judged: whether a committee decides what counts.
     """
 
     view: RoundView
@@ -62,17 +73,21 @@ class Round:
     total: WeightedSum
     ledger: Ledger
     store: BlobStore
-    key: EnvelopePrivateKey
+    key: EnvelopePrivateKey | None
     federation: str
+    judged: bool
     observer: Observer
     included: list[str] = field(default_factory=list)
     excluded: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, HospitalMetrics] = field(default_factory=dict)
     cost: RoundCost = field(default_factory=RoundCost)
+    _answered_for: set[str] = field(default_factory=set)  # hospitals whose accepted update was taken
 
     def collect(self, grid: Grid, members: Mapping[str, Member], timeout: float) -> None:
         """Add what was accepted before a restart, ask everyone else, and add as they are accepted."""
         self.take_up()
+        if self.view.status != "open" or 0 < self.view.deadline < time.time():
+            return  # the contract takes no more; 0 is a ledger that keeps no time
         for address in set(self.view.participants) - set(self.view.accepted) - set(members):
             self._answered(address, "its node did not come back")
         missing = {
@@ -105,30 +120,73 @@ class Round:
             if address not in self.view.accepted:
                 self._answered(address, "no reply in time")
 
-    def take_up(self) -> bool:
-        """Add what the contract accepted, but not from here: before a restart, or from a hospital itself.
-
-        Returns:
-            Whether there was any.
-        """
+    def take_up(self) -> None:
+        """Add what the contract accepted, but not from here: before a restart, or from a hospital itself."""
         accepted = self.ledger.round(self.view.number).accepted
-        new = {a: update for a, update in accepted.items() if a not in {*self.included, *self.excluded}}
-        for address, update in new.items():
-            self.view.accepted[address] = update
+        for address in sorted(accepted.keys() - self.view.accepted.keys() - self._answered_for):
+            self._accept(address, accepted[address])
+        for address in sorted(self.view.accepted.keys() - self._answered_for):  # held since before a restart
+            self._accept(address, self.view.accepted[address])
+
+    def close(self, grid: Grid, members: Mapping[str, Member], timeout: float) -> None:
+        """Close the round, have it judged, and add what counts and is not in the sum yet.
+
+        A round that was closed before a restart is taken up where it stands.
+
+        Raises:
+            ContractRejectedError: too few updates are in.
+        """
+        number = self.view.number
+        if self.view.status == "open":
+            listing = self.ledger.listing()
+            list_root = self.store.put(listing) if listing else bytes(32)
+            self._on_ledger(lambda: self.ledger.close(number, list_root))
+            self.view = self._accepted_by_now()
+            self.take_up()
+        if self.view.status == "closed":
+            if self.judged:
+                collect_verdicts(self, grid, members, timeout)
+            self._on_ledger(lambda: self.ledger.validate(number))
+            self.view = self._accepted_by_now()
+        for address in sorted(set(self.view.accepted) - set(self.view.counted)):
+            self._answered(address, "the committee did not approve of its update")
+        if self.judged:
+            for address in self.view.counted:
+                self._include(address)
+
+    def _accepted_by_now(self) -> RoundView:
+        view = self.ledger.round(self.view.number)
+        # Where one root records all, the fields of the submissions are here and in the store.
+        return replace(view, accepted={**self.view.accepted, **view.accepted})
+
+    def _on_ledger(self, call: Callable[[], None]) -> None:
+        started = time.perf_counter()
+        call()
+        self.cost.ledger += time.perf_counter() - started
+
+    def _accept(self, address: str, update: AcceptedUpdate) -> None:
+        """Take an update that the contract holds."""
+        self.view.accepted[address] = update
+        self._answered_for.add(address)
+        if address not in self.metrics:
             try:
                 self.metrics[address] = stored_metrics(self.store, update)
             except (StoreError, FederationError) as error:
                 logger.warning("round %d: no metrics of %s: %s", self.view.number, address, error)
+        if not self.judged:
             self._include(address)
-        return bool(new)
 
     def _check(self, message: Message, address: str) -> list[SignedSubmission]:
-        """Check a reply and store its blob; what fails is told to the observer and left out."""
+        """Check a reply and store its blob; what is wrong with it is told to the observer and left out.
+
+        Raises:
+            StoreError: the store takes no more. That is no hospital's fault: the round stays open.
+        """
         if not address:
             return []  # a second reply to one message
         try:
             return [self._receive(message, address)]
-        except (FederationError, StoreError, ContractRejectedError) as error:
+        except (FederationError, ContractRejectedError) as error:
             self._answered(address, str(error))
             return []
 
@@ -170,11 +228,10 @@ class Round:
         accepted = self.ledger.round(self.view.number).accepted
         self.cost.ledger += time.perf_counter() - started
         for signed, verdict in zip(batch, verdicts, strict=True):
-            address = signed.submission.hospital
+            address = signed.message.hospital
             held = accepted.get(address)
-            if held is not None and held.root == signed.submission.root:
-                self.view.accepted[address] = held
-                self._include(address)
+            if held is not None and held.root == signed.message.root:
+                self._accept(address, held)
             else:
                 self._answered(address, str(verdict.error or "the contract did not accept it"))
 
@@ -190,8 +247,8 @@ class Round:
         try:
             # Its root was verified when it was stored; after that the envelope's own tag guards it.
             blob = self.store.get(self.view.accepted[address].root, verify=False)
-            self.total.add_sealed(blob, context, self.key, self.view.weights[address])
-        except (EnvelopeError, LayoutError, StoreError) as error:
+            self.total.add_blob(blob, context, self.key, self.view.weights[address])
+        except (EnvelopeError, LayoutError, BlobMissingError, BlobCorruptError) as error:
             # The reason is public, and a store's error names paths of this machine.
             public = error.help if isinstance(error, StoreError) else str(error)
             self.excluded[address] = f"{type(error).__name__}: {public}"[:200]

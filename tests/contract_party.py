@@ -12,8 +12,9 @@ from web3.types import TxParams, TxReceipt, Wei
 from fedcxr.ledger.anvil_chain import AnvilChain
 from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
+from fedcxr.ledger.founding import Founding
 from fedcxr.ledger.protocol import RoundView
-from fedcxr.ledger.signing import Domain, Registration, SignedSubmission, Submission, sign
+from fedcxr.ledger.signing import HOSPITAL, Domain, Registration, SignedSubmission, Submission, sign
 
 FEDERATION = b"F" * 32
 GENESIS = b"G" * 32
@@ -26,24 +27,33 @@ def account(number: int) -> LocalAccount:
     return Account.from_key(number.to_bytes(32, "big"))
 
 
-def registration(hospital: LocalAccount, samples: int = 100) -> Registration:
-    return Registration(FEDERATION, hospital.address, samples, hashlib.sha256(ENVELOPE_KEY).digest())
+def registration(member: LocalAccount, samples: int = 100, roles: int = HOSPITAL) -> Registration:
+    return Registration(FEDERATION, member.address, roles, samples, hashlib.sha256(ENVELOPE_KEY).digest())
 
 
-def deploy(
-    w3: Web3, coordinator: LocalAccount, federation: bytes = FEDERATION, weighting: str = "samples"
-) -> FederationLedger:
-    return FederationLedger.deploy(
-        w3,
-        coordinator,
-        federation=federation,
-        layout_digest=b"L" * 32,
-        config_digest=b"C" * 32,
-        genesis_digest=GENESIS,
-        weighting=weighting,
-        coordinator_key=b"coordinator's key",
-        auditor_key=b"",
-    )
+RULES = Founding(
+    federation=FEDERATION,
+    layout_digest=b"L" * 32,
+    config_digest=b"C" * 32,
+    genesis_digest=GENESIS,
+    weighting="samples",
+    admission="coordinator",
+    recording="each",
+    open_updates=False,
+    committee_size=0,
+    min_updates=1,
+    validation_window=1000,
+    dispute_window=1000,
+    update_size=4 * 2048,
+    reward_budget=1000,
+    minimum_bond=0,
+    coordinator_key=b"coordinator's key",
+    auditor_key=b"",
+)
+
+
+def deploy(w3: Web3, coordinator: LocalAccount, **rules: object) -> FederationLedger:
+    return FederationLedger.deploy(w3, coordinator, replace(RULES, **rules))  # type: ignore[arg-type]
 
 
 @dataclass
@@ -58,14 +68,14 @@ class Party:
 
     @classmethod
     def found(
-        cls, chain: LocalChain, samples: Sequence[int] = SAMPLES, weighting: str = "samples"
+        cls, chain: LocalChain, samples: Sequence[int] = SAMPLES, *, roles: int = HOSPITAL, **rules: object
     ) -> "Party":
         coordinator = account(1)
         chain.fund(coordinator.address)
-        ledger = deploy(chain.w3, coordinator, weighting=weighting)
+        ledger = deploy(chain.w3, coordinator, **rules)
         party = cls(chain, ledger, coordinator, [account(10 + i) for i in range(len(samples))], account(9))
         for hospital, count in zip([*party.hospitals, party.outsider], [*samples, 5], strict=True):
-            party.register(hospital, count)
+            party.register(hospital, count, roles)
         return party
 
     @property
@@ -76,8 +86,8 @@ class Party:
     def number(self) -> int:
         return self.ledger.last_finalized + 1
 
-    def register(self, hospital: LocalAccount, samples: int) -> None:
-        request = registration(hospital, samples)
+    def register(self, hospital: LocalAccount, samples: int, roles: int = HOSPITAL) -> None:
+        request = registration(hospital, samples, roles)
         self.ledger.register(request, ENVELOPE_KEY, sign(hospital, request, self.ledger.domain))
 
     def open(self, *, seconds: int = 10_000) -> RoundView:
@@ -118,22 +128,27 @@ class Party:
         submission = self.submission(signer, **changes)
         return SignedSubmission(submission, sign(key or signer, submission, domain or self.ledger.domain))
 
-    def finalize(self, included: Sequence[str], excluded: dict[str, str] | None = None) -> None:
+    def close(self) -> None:
+        """Close the round, and have it validated where nobody judges."""
+        number = self.ledger.round_in_progress
+        self.ledger.close(number, hashlib.sha256(self.ledger.listing()).digest())
+
+    def finalize(self, excluded: dict[str, str] | None = None) -> None:
         number = self.number
         self.ledger.finalize(
             number,
             aggregate_root=hashlib.sha256(b"sum" + bytes([number])).digest(),
             model_digest=hashlib.sha256(b"model" + bytes([number])).digest(),
-            included=included,
             excluded=excluded or {},
         )
 
     def whole_round(self) -> list[SignedSubmission]:
-        """Open, submit for everyone, finalize; what was submitted."""
+        """Open, submit for everyone, close, finalize; what was submitted."""
         self.open()
         batch = [self.signed(hospital) for hospital in self.hospitals]
         assert all(verdict.accepted for verdict in self.ledger.submit(batch))
-        self.finalize(self.addresses)
+        self.close()
+        self.finalize()
         return batch
 
     def create(self, code: bytes) -> TxReceipt:

@@ -11,6 +11,7 @@ import numpy as np
 
 from clients.disk import HospitalDisk
 from clients.hospital import Hospital
+from fedcxr import files
 from fedcxr.config import Config
 from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
@@ -18,7 +19,7 @@ from fedcxr.ledger.rpc import RpcServer
 from fedcxr.ledger.signing import Registration
 from fedcxr.messages import RegisterReply, RegisterRequest, TrainRequest
 from fedcxr.privacy.keys import EnvelopePublicKey
-from fedcxr.store.run_directory import RunDirectory, write_text
+from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import fixed_point, model_file
 from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.round_config import RoundConfig
@@ -55,7 +56,7 @@ def found(config: Config, out: Path) -> Iterator[Founded]:
         closing(EmbeddedChain(run.chain_path, chain_id=config.ledger.chain_id)) as chain,
         closing(RpcServer(chain, "127.0.0.1", 0)) as front,
     ):
-        write_text(run.endpoint_path, front.url + "\n")
+        files.write(run.endpoint_path, front.url + "\n")
         ledger = open_ledger(run, layout, chain)
         assert isinstance(ledger, FederationLedger)
         auditor = auditor_identity(run)
@@ -100,7 +101,7 @@ def admit(hospital: Hospital, request: RegisterRequest, ledger: FederationLedger
     """Register a hospital as the server does."""
     reply = hospital.register(request)
     key_digest = EnvelopePublicKey(reply.envelope_key).digest
-    registration = Registration(request.federation, reply.hospital, reply.samples, key_digest)
+    registration = Registration(request.federation, reply.hospital, reply.roles, reply.samples, key_digest)
     ledger.register(registration, reply.envelope_key, reply.signature)
     return reply
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcxr.errors import LayoutError
-from fedcxr.privacy.envelope import EnvelopeContext, open_envelope
+from fedcxr.privacy.envelope import EnvelopeContext, open_envelope, plain_update
 from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.update import fixed_point, merkle
 from fedcxr.update.fixed_point import Ring
@@ -24,25 +24,42 @@ class WeightedSum:
     Memory is two buffers of the layout's size, whatever the number of hospitals.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, total: Ring | None = None) -> None:
+        """An empty sum, or one that goes on.
+
+        Args:
+            layout: of the updates.
+            total: the buffer to add into, uint32 (layout.size,); processes may share it, one at a time.
+        """
         self.layout = layout
         self.weight = 0  # of all that was added
-        self._total: Ring = np.zeros(layout.size, np.uint32)
-        self._payload: Ring = np.empty(layout.size, np.uint32)
+        self._total: Ring = np.zeros(layout.size, np.uint32) if total is None else total
+        self._payload: Ring | None = None
 
-    def add_sealed(
+    def add_blob(
         self,
         blob: NDArray[np.uint8] | bytes,
         context: EnvelopeContext,
-        key: EnvelopePrivateKey,
+        key: EnvelopePrivateKey | None,
         weight: int,
     ) -> None:
-        """Open an envelope and add what is in it.
+        """Open an update as it is stored, and add it.
+
+        Args:
+            blob: a sealed envelope, or the plain vector where updates are not sealed.
+            context: what it must have been sealed for.
+            key: a recipient's; None where updates are not sealed.
+            weight: of its hospital.
 
         Raises:
             EnvelopeError: it does not open.
             LayoutError: its values are out of the range of ``weight``.
         """
+        if key is None:
+            self.add(plain_update(blob), weight)
+            return
+        if self._payload is None:
+            self._payload = np.empty(self.layout.size, np.uint32)
         self.add(open_envelope(blob, context, key, out=self._payload), weight)
 
     def add(self, update: Ring, weight: int) -> None:
@@ -57,6 +74,11 @@ class WeightedSum:
         fixed_point.check_range(update, weight)
         np.add(self._total, update, out=self._total)
         self.weight += weight
+
+    @property
+    def total(self) -> Ring:
+        """The sum so far, uint32 (layout.size,); not a copy."""
+        return self._total
 
     @property
     def root(self) -> bytes:

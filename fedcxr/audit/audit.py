@@ -1,37 +1,57 @@
 """Replay a run from its ledger and its store, and compare.
 
 Nothing that the server says of itself is believed. The chain's file is re-executed from its first block (so
-that every transaction, and with it every signature, is verified again by the contract's own code); from
-there on only the contract's words count. Each update's bytes must have the root that its hospital signed;
-the sum is computed again from the updates, in the same integers; and each model must follow from the one
-before it, up to the released file, byte for byte. A damaged file is a finding and never an exception: the
-audit goes on with what is left.
+that every transaction, and with it every signature, is verified again by the contract's own code), or, where
+the chain is somebody else's, its events are proven from its headers; from there on only the contract's words
+count. Each update's bytes must have the root that its hospital signed; the sum is computed again from the
+updates, in the same integers; and each model must follow from the one before it, up to the released file,
+byte for byte. A damaged file is a finding and never an exception: the audit goes on with what is left.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from fedcxr import config as configuration
+from fedcxr.audit.blob_pool import BlobPool, workers_for
+from fedcxr.audit.conduct import check_conduct
+from fedcxr.audit.evidence import Evidence
 from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.journal import check_journal
-from fedcxr.audit.metrics_line import read_lines
-from fedcxr.audit.round_audit import Evidence, RoundAudit
-from fedcxr.errors import ChainError, EnvelopeError, FedcxrError, LayoutError, LedgerError, StoreError
-from fedcxr.ledger import replay
-from fedcxr.ledger.history import aborted_attempts, not_asked
-from fedcxr.ledger.replay import Replayed
+from fedcxr.audit.ledger_source import LedgerSource, RunLedger
+from fedcxr.audit.round_audit import RoundAudit
+from fedcxr.audit.scope import Scope
+from fedcxr.audit.sources import RunSources, Sources
+from fedcxr.audit.storage import check_round_storage
+from fedcxr.errors import EnvelopeError
+from fedcxr.ledger.protocol import RoundView
 from fedcxr.ledger.views import FederationViews
 from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.store.blobs import BlobStore
-from fedcxr.store.run_directory import LedgerFacts, RunDirectory
-from fedcxr.update import merkle
-from fedcxr.update.layout import Layout, Vector
+from fedcxr.store.run_directory import RunDirectory
+from fedcxr.update.layout import Vector
 
 Progress = Callable[[str, int, int], None]  # what, done, total
+_IN_FLIGHT = 2  # rounds whose updates workers may have: one is concluded while they check the next
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an audit is asked for.
+
+    Attributes:
+        keys: envelope keys of the coordinator, the auditor, or both. Without any the stored bytes are
+            checked, and the sums are listed as unchecked.
+        journals: of hospitals, each ``journal.jsonl``, to hold against the ledger.
+        scope: rounds and hospital; by default everything.
+        workers: processes that check blobs; None for as many as the bytes are worth.
+    """
+
+    keys: Sequence[EnvelopePrivateKey] = ()
+    journals: Sequence[Path] = ()
+    scope: Scope = field(default_factory=Scope)
+    workers: int | None = None
 
 
 def audit(
@@ -39,123 +59,153 @@ def audit(
     keys: Sequence[EnvelopePrivateKey],
     *,
     journals: Sequence[Path] = (),
+    scope: Scope | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> AuditReport:
-    """Verify every finalized round of a run; the run is only read.
-
-    Args:
-        run: the directory.
-        keys: envelope keys of the coordinator, the auditor, or both. Without any the stored bytes are
-            checked, and the sums are listed as unchecked.
-        journals: of hospitals, each ``journal.jsonl``, to hold against the ledger.
-        progress: told of each round.
+    """Verify every finalized round of a run with an embedded chain; the run is only read.
 
     Raises:
         LedgerError: the run has no ledger.
         StoreError: no run here, or a journal cannot be read.
         EnvelopeError: no key is the coordinator's or the auditor's of this federation.
     """
+    request = Request(keys, journals, scope or Scope())
+    return conduct_audit(RunLedger(run), RunSources(run), request, progress)
+
+
+def conduct_audit(
+    ledger_source: LedgerSource,
+    sources: Sources,
+    request: Request,
+    progress: Progress = lambda what, done, total: None,
+    keep: Callable[[Evidence], None] = lambda evidence: None,
+) -> AuditReport:
+    """Verify what is asked for.
+
+    Args:
+        ledger_source: where the contract is.
+        sources: where everything else is.
+        request: what to look at, and with which keys.
+        progress: told of blocks, and of bytes of updates.
+        keep: shown what the audit went by before that is closed.
+
+    Raises:
+        LedgerError: there is no ledger, or it does not answer.
+        StoreError: no run here, or a journal cannot be read.
+        EnvelopeError: no key is the coordinator's or the auditor's of this federation.
+        ConfigError: the rounds asked for are not there.
+    """
     report = AuditReport()
-    facts = _facts(run, report)
-    if facts is None:
-        report.unchecked.append("everything else: nothing says which contract the run is about")
-        return report
-    report.federation, report.contract = facts.federation, facts.contract
-    with contextlib.ExitStack() as stack:
-        try:
-            replayed = stack.enter_context(replay.verify(run.chain_path))
-        except ChainError as error:
-            report.find(run.chain_path.name, "the federation's chain", str(error))
-            replayed = Replayed()
-        for finding in replayed.findings:
-            report.find(finding.where, finding.expected, finding.found)
-        if replayed.w3 is None:
-            report.unchecked.append("everything else: the chain cannot be executed again")
+    with ledger_source.open(report, progress) as ledger:
+        if ledger is None:
             return report
-        if (chain_id := replayed.w3.eth.chain_id) != facts.chain_id:
-            report.find("ledger.json chain_id", str(chain_id), str(facts.chain_id))
-        try:
-            ledger = FederationViews.attach(replayed.w3, facts.contract)
-            if facts.contract != ledger.address:  # in another case: its checksum says that a letter changed
-                report.find("ledger.json contract", ledger.address, facts.contract)
-            if facts.federation != ledger.federation.hex():
-                report.find("ledger.json federation", ledger.federation.hex(), facts.federation)
-        except LedgerError as error:
-            report.find("ledger.json contract", "the federation's contract", f"{facts.contract}: {error}")
-            report.unchecked.append("everything else: there is no contract to hold the run against")
-            return report
-        _Audit(run, ledger, keys, report).check(progress)
-        for journal in journals:
+        _Audit(ledger, ledger_source, sources, request, report).check(progress, keep)
+        for journal in request.journals:
             check_journal(journal, ledger, report)
     return report
-
-
-def _facts(run: RunDirectory, report: AuditReport) -> LedgerFacts | None:
-    """What the run says its contract is; None when that cannot be read."""
-    place = run.root / "ledger.json"
-    if not place.exists() and not run.chain_path.exists():
-        RunDirectory.open(run.root)  # raises where there is no run at all
-        raise LedgerError(f"{run.root} has no ledger yet: its federation was never founded.")
-    try:
-        facts = run.read_facts()
-    except StoreError as error:
-        report.find(place.name, "the federation's contract", str(error))
-        return None
-    if facts.contract:
-        return facts
-    if not run.chain_path.exists():
-        raise LedgerError(f"{run.root} was run with ledger.backend = off: there is nothing to audit.")
-    report.find(place.name, "the federation's contract", "none, though there is a chain")
-    return None
 
 
 @dataclass
 class _Audit:
     """One audit in progress, from the moment that there is a contract to go by."""
 
-    run: RunDirectory
     ledger: FederationViews
-    keys: Sequence[EnvelopePrivateKey]
+    ledger_source: LedgerSource
+    sources: Sources
+    request: Request
     report: AuditReport
 
-    def check(self, progress: Progress) -> None:
-        report, ledger, run = self.report, self.ledger, self.run
+    def check(self, progress: Progress, keep: Callable[[Evidence], None]) -> None:
+        report, ledger, sources, scope = self.report, self.ledger, self.sources, self.request.scope
         keys = self._usable_keys()
         if (code := ledger.code_difference()) is not None:
             report.find("the contract", "one that the artifact's bytecode created", code)
-        store = self._store()
-        evidence = Evidence(run, ledger, store, self._layout(), keys, report)
-        if not run.model(0).exists():
-            report.find(run.model(0).name, f"digest {ledger.genesis_digest.hex()}", "no such file", 0)
-        model = evidence.model(0, ledger.genesis_digest)
-        before: Vector | None = None  # the model before `model`
-        proven = model is not None
-        lines = read_lines(run.metrics_path, report)
         last = ledger.last_finalized
-        for number in range(1, last + 1):
-            progress("rounds", number - 1, last)
-            view = ledger.round(number)
-            result, computed = RoundAudit(evidence, view).check(model, before, lines.get(number))
-            before, model = model, result
-            proven = proven and computed
-            report.rounds += 1
-        progress("rounds", last, last)
-        for number in sorted(lines.keys() - set(range(1, last + 1))):
-            report.find(run.metrics_path.name, f"rounds 1 to {last}", f"a line of round {number}")
-        if lines:
-            whose = "scores, times, bytes and gas are the coordinator's own word"
-            report.notes.append(f"metrics.jsonl, summary.md: {whose}")
-        self._check_history(last)
-        self._check_refusals(last)
-        self._check_partition(evidence)
+        url = sources.store_url(ledger, report)
+        views = self._views(scope.rounds(last))
+        layout = sources.layout(ledger, report)
+        # Where one root records all, the sizes are in a list that is read later.
+        each = 4 * layout.size if layout is not None else 0
+        size = sum(
+            sum(update.size for update in view.accepted.values()) or each * len(view.counted)
+            for view in views
+        )
+        workers = workers_for(size) if self.request.workers is None else self.request.workers
+        with BlobPool(url, keys, workers) as pool:
+            store = BlobStore(url, make=False)
+            evidence = Evidence(
+                ledger,
+                store,
+                pool,
+                layout,
+                sources.models(last),
+                keys,
+                scope,
+                report,
+                not ledger.open_updates,
+            )
+            computed = self._rounds(evidence, views, size, progress)
+        check_conduct(ledger, scope, last, report)
+        sources.conclude(evidence, last)
+        report.unchecked += scope.left_out(last)
         if last == 0:
             report.unchecked.append("the released model: no round is finalized yet")
-        elif proven:
+        elif computed and scope.whole:
             report.released = ledger.model_digest.hex()
         else:
             report.unchecked.append("the released model: not every sum before it could be recomputed")
-        self._check_models(last)
-        self._check_surplus(evidence)
+        keep(evidence)
+
+    def _views(self, rounds: range) -> list[RoundView]:
+        views = [self.ledger.round(number) for number in rounds]
+        if self.ledger_source.storage_is_a_word:
+            for view in views:
+                check_round_storage(self.ledger, view, self.report)
+        return views
+
+    def _rounds(self, evidence: Evidence, views: Sequence[RoundView], size: int, progress: Progress) -> bool:
+        """Check the rounds in their order; whether all models were computed from where it started."""
+        lines = self.sources.lines(self.report)
+        first = views[0].number if views else 1
+        model, before = self._models_before(evidence, first)
+        computed = model is not None
+        done = 0
+
+        def advance(checked: int) -> None:
+            nonlocal done
+            done += checked
+            progress("bytes", done, size)
+
+        audits = [RoundAudit(evidence, view) for view in views]
+        for place, current in enumerate(audits):
+            for ahead in audits[place : place + _IN_FLIGHT]:
+                ahead.start()
+            result, summed = current.finish(model, before, lines, advance)
+            before, model = model, result
+            computed = computed and summed
+            self.report.rounds += 1
+        if lines is not None:
+            last = self.ledger.last_finalized
+            for number in sorted(lines.keys() - set(range(1, last + 1))):
+                self.report.find("metrics.jsonl", f"rounds 1 to {last}", f"a line of round {number}")
+        if lines:
+            whose = "scores, times, bytes and gas are the coordinator's own word"
+            self.report.notes.append(f"metrics.jsonl, summary.md: {whose}")
+        return computed
+
+    def _models_before(self, evidence: Evidence, first: int) -> tuple[Vector | None, Vector | None]:
+        """The model that the first round starts from, and the one before it."""
+        if first == 1:
+            return evidence.genesis(), None
+        ledger = self.ledger
+
+        def model(number: int) -> Vector | None:
+            if number == 0:
+                return evidence.genesis()
+            return evidence.model(number, ledger.round(number).model_digest)
+
+        before = model(first - 2)
+        return model(first - 1), before
 
     def _usable_keys(self) -> list[EnvelopePrivateKey]:
         """The keys that updates are sealed to, the coordinator's first.
@@ -163,120 +213,11 @@ class _Audit:
         Raises:
             EnvelopeError: there are keys, but strangers' only: with them every update would look broken.
         """
+        keys = self.request.keys
         holders = [self.ledger.coordinator_key_digest, self.ledger.auditor_key_digest]
-        usable = [key for key in self.keys if key.public.digest in holders]
-        if self.keys and not usable:
+        usable = [key for key in keys if key.public.digest in holders]
+        if keys and not usable:
             raise EnvelopeError("the key is neither the coordinator's nor the auditor's of this federation.")
-        if len(usable) < len(self.keys):
+        if len(usable) < len(keys):
             self.report.notes.append("a key that is neither the coordinator's nor the auditor's is not used")
         return sorted(usable, key=lambda key: holders.index(key.public.digest))
-
-    def _store(self) -> BlobStore:
-        """The blobs: where the configuration says, if it is the ledger's; else where they are by default."""
-        default, expected = str(self.run.root / "blobs"), self.ledger.config_digest
-        try:
-            config = configuration.load(self.run.config_path)
-        except FedcxrError as error:
-            self.report.find("config.toml", expected.hex(), str(error))
-            return BlobStore(default, make=False)
-        if config.digest() != expected:
-            self.report.find("config.toml", expected.hex(), config.digest().hex())
-            return BlobStore(default, make=False)
-        return BlobStore(config.store.url or default, make=False)
-
-    def _layout(self) -> Layout | None:
-        """The layout, if the file's very bytes are those that the ledger holds."""
-        path, expected = self.run.layout_path, self.ledger.layout_digest
-        try:
-            data = path.read_bytes()
-            if (found := merkle.root(data)) == expected:
-                return Layout.from_json(data.decode())
-            self.report.find(path.name, expected.hex(), found.hex())
-        except (OSError, UnicodeDecodeError, LayoutError) as error:
-            self.report.find(path.name, expected.hex(), str(error))
-        self.report.unchecked.append("sums and model files: layout.json is not the ledger's")
-        return None
-
-    def _check_refusals(self, last: int) -> None:
-        """A hospital's signed word that it was handed a model which is not the round's base.
-
-        It may be a lie, or a bit that flipped on its way; either way somebody has to look into it.
-        """
-        for number in range(1, last + 2):  # also of a round that never got to its end
-            for hospital, digests in self.ledger.refusals(number).items():
-                try:
-                    base = self.ledger.round(number).base.hex()
-                except LedgerError as error:  # nobody keeps a hospital from refusing what was never opened
-                    base = str(error)
-                for seen in digests:
-                    if seen.hex() == base:
-                        said = f"round {number}: {hospital} refused the very model that the ledger holds"
-                        self.report.notes.append(said)
-                    else:
-                        self.report.find("base model as handed out", base, seen.hex(), number, hospital)
-
-    def _check_history(self, last: int) -> None:
-        """Who was not asked, and what was given up: the coordinator's to decide, and everyone's to know.
-
-        An update that was accepted in an attempt that was given up may have been read by then; to leave its
-        hospital out of the next attempt is a finding.
-        """
-        ledger, report = self.ledger, self.report
-        for number in range(1, last + 2):
-            for attempt in aborted_attempts(ledger, number):
-                said = f"round {number}, attempt {attempt.attempt}: given up ({attempt.reason})"
-                report.notes.append(f"{said}, with {len(attempt.accepted)} updates accepted")
-                if number > last:
-                    continue
-                for hospital in sorted(set(attempt.accepted) - set(ledger.round(number).participants)):
-                    expected = f"asked again, for attempt {attempt.attempt} had accepted its update"
-                    report.find("participants", expected, "not asked", number, hospital)
-            if number <= last:
-                for hospital in not_asked(ledger, number):
-                    report.notes.append(f"round {number}: {hospital} was registered, but not asked")
-
-    def _check_partition(self, evidence: Evidence) -> None:
-        """``partition.json`` is what the rounds' configurations name."""
-        try:
-            found = self.run.partition_digest()
-        except StoreError as error:
-            found = str(error)
-        for expected in sorted(evidence.partitions - {found}):
-            self.report.find(
-                self.run.partition_path.name, expected or "no such file", found or "no such file"
-            )
-
-    def _check_models(self, last: int) -> None:
-        """The released file must be there, and none that no round released."""
-        run, report = self.run, self.report
-        if last and not run.model(last).exists():
-            report.find(run.model(last).name, "the released model", "no such file", last)
-        known = {run.model(number).name for number in range(last + 1)}
-        pending = run.model(last + 1).name
-        for path in sorted(run.models.glob("*.safetensors")):
-            if path.name == pending and self.ledger.open_round_number == last + 1:
-                report.unchecked.append(f"{path.name}: its round is not finalized")
-            elif path.name not in known:
-                report.find(path.name, "no such file: no round released it", f"{path.stat().st_size} bytes")
-
-    def _check_surplus(self, evidence: Evidence) -> None:
-        """Blobs that no finalized round names (rejected, aborted, still open) must still be what they say.
-
-        Only in the run's own directory: a store of its own may serve other federations too.
-        """
-        blobs = self.run.root / "blobs"
-        names = sorted(p.relative_to(blobs).as_posix() for p in blobs.rglob("*") if p.is_file())
-        named = {f"{root.hex()[:2]}/{root.hex()}" for root in evidence.named}
-        store = BlobStore(str(blobs), make=False)
-        for name in names:
-            if name in named or name.endswith(".tmp"):  # a process that died leaves the latter
-                continue
-            try:
-                root = bytes.fromhex(name[3:])
-                if name != f"{root.hex()[:2]}/{root.hex()}":
-                    raise ValueError  # noqa: TRY301
-                store.get(root)
-            except ValueError:
-                self.report.find(f"blobs/{name}", "a blob under its root", "a file with another name")
-            except StoreError as error:
-                self.report.find(f"blobs/{name}", root.hex(), str(error))

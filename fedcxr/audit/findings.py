@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class AuditReport:
         released: hex digest of the last finalized model, as recomputed; empty when it could not be.
         rounds: finalized rounds looked at.
         updates: accepted updates looked at.
-        bytes: of blobs read.
+        bytes: of updates read.
+        bytes_of_models: of model files read.
         findings: empty when the run is clean.
         unchecked: what could not be checked, and why; never counted as passed.
         notes: what the ledger states, or somebody says, and nothing can prove right or wrong.
@@ -52,6 +54,7 @@ class AuditReport:
     rounds: int = 0
     updates: int = 0
     bytes: int = 0
+    bytes_of_models: int = 0
     findings: list[Finding] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -76,6 +79,10 @@ class AuditReport:
         """The released model was recomputed, and nothing was found."""
         return self.clean and bool(self.released)
 
-    def to_json(self) -> str:
+    def tree(self) -> dict[str, Any]:
+        """The report with its verdicts, as JSON has it."""
         verdict = {"clean": self.clean, "complete": self.complete, "proven": self.proven}
-        return json.dumps({**verdict, **asdict(self)}, indent=2)
+        return {**verdict, **asdict(self)}
+
+    def to_json(self) -> str:
+        return json.dumps(self.tree(), indent=2)

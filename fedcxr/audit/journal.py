@@ -13,11 +13,30 @@ from typing import Any
 from fedcxr import json_text
 from fedcxr.audit.findings import AuditReport
 from fedcxr.errors import FederationError, LedgerError, StoreError
-from fedcxr.ledger.signing import Presence, Refusal, Registration, Struct, Submission, recover
+from fedcxr.ledger.signing import (
+    Approval,
+    Attestation,
+    Departure,
+    Presence,
+    Refusal,
+    Registration,
+    Rotation,
+    Struct,
+    Submission,
+    recover,
+)
 from fedcxr.ledger.views import FederationViews
 
 _KINDS: dict[str, type[Struct]] = {
-    kind.__name__.lower(): kind for kind in (Registration, Presence, Submission, Refusal)
+    kind.__name__.lower(): kind
+    for kind in (Registration, Rotation, Departure, Approval, Presence, Submission, Refusal, Attestation)
+}
+_SIGNER: dict[type[Struct], str] = {
+    Registration: "member",
+    Rotation: "member",
+    Departure: "member",
+    Approval: "member",
+    Attestation: "validator",
 }
 
 
@@ -36,7 +55,7 @@ def check_journal(path: Path, ledger: FederationViews, report: AuditReport) -> N
         raise StoreError(f"{path}: the journal cannot be read: {error.strerror}.") from None
     if rest:
         report.notes.append(f"{path} line {len(lines) + 1}: cut short")
-    hospitals = {hospital.address for hospital in ledger.hospitals()}
+    hospitals = {member.address for member in ledger.members()}
     for number, text in enumerate(lines, start=1):
         where = f"{path} line {number}"
         try:
@@ -62,7 +81,8 @@ def _signed(text: bytes, ledger: FederationViews) -> Struct:
         value = tree[field.name]
         values[field.name] = bytes.fromhex(value) if field.type == "bytes" else value
     struct = kind(**values)
-    if (signer := recover(struct, bytes.fromhex(tree["signature"]), ledger.domain)) != tree["hospital"]:
+    claimed = tree[_SIGNER.get(kind, "hospital")]
+    if (signer := recover(struct, bytes.fromhex(tree["signature"]), ledger.domain)) != claimed:
         raise FederationError(f"signed by {signer}")
     return struct
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,9 +24,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from fedcxr import files
 from fedcxr.config import Config
 from fedcxr.data.examples import Examples
-from fedcxr.errors import DataError, ModelError
+from fedcxr.errors import DataError
 from fedcxr.models.registry import build_model, create_model
 from fedcxr.training.trainer import Step, train
 
@@ -109,13 +109,13 @@ def train_rounds(
         examples: what to train on.
         config: resolved (nothing "auto").
         name: decides, with the seed and the round, every random draw; a hospital's name makes its own.
-        path: weights, written after every round, by temporary file and rename. What is there from the same
+        path: weights, written after every round. What is there from the same
             configuration and examples is continued.
         on_step: called with the round, from 1, and the step.
 
     Raises:
         DataError, NonFiniteError: as :func:`fedcxr.training.trainer.train`.
-        ModelError: the weights cannot be written.
+        StoreError: the weights cannot be written.
     """
     fresh = Progress(name, _source(config, examples))
     model, done = _resume(path, fresh, config)
@@ -158,13 +158,4 @@ def _resume(path: Path, fresh: Progress, config: Config) -> tuple[nn.Module, Pro
 
 
 def _write(path: Path, state: Mapping[str, Tensor], done: Progress) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(save(dict(state), {_KEY: json.dumps(asdict(done))}))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise ModelError(f"{path}: the weights cannot be written: {error.strerror}.") from None
+    files.write(path, save(dict(state), {_KEY: json.dumps(asdict(done))}))

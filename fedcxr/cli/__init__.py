@@ -4,12 +4,30 @@ from fedcxr.cli import (  # registered by being imported
     audit,
     bench,
     chain,
+    challenge,
     contracts,
     data,
     demo,
+    ledger,
+    member,
     predict,
     simulate,
+    store,
 )
 from fedcxr.cli.app import main
 
-__all__ = ["audit", "bench", "chain", "contracts", "data", "demo", "main", "predict", "simulate"]
+__all__ = [
+    "audit",
+    "bench",
+    "chain",
+    "challenge",
+    "contracts",
+    "data",
+    "demo",
+    "ledger",
+    "main",
+    "member",
+    "predict",
+    "simulate",
+    "store",
+]

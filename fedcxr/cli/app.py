@@ -1,11 +1,12 @@
 """The ``fedcxr`` command: its groups, and how errors become exit codes."""
 
+import errno
 import sys
 from typing import Annotated
 
 import typer
 
-from fedcxr.errors import FedcxrError, StoreError
+from fedcxr.errors import FedcxrError, StoreError, UnwritableError
 
 app = typer.Typer(
     name="fedcxr",
@@ -44,7 +45,8 @@ def main() -> None:
     except OSError as error:
         if error.filename is None:
             raise
-        _end(StoreError(f"{error.filename}: {error.strerror}."))
+        refused = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+        _end((UnwritableError if refused else StoreError)(f"{error.filename}: {error.strerror}."))
 
 
 def _end(error: FedcxrError) -> None:

@@ -1,16 +1,47 @@
-"""``fedcxr audit``: verify a run from its ledger and store."""
+"""``fedcxr audit``: verify a run from its ledger and store, or what somebody else's audit put on file."""
+
+from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+import click
 import typer
+from typer.core import TyperGroup
 
 from fedcxr.cli.app import app
 
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
 
-@app.command()
+    from fedcxr.audit.findings import AuditReport
+    from fedcxr.audit.ledger_source import LedgerSource
+    from fedcxr.audit.sources import Sources
+    from fedcxr.privacy.keys import EnvelopePrivateKey
+    from fedcxr.store.run_directory import RunDirectory
+
+
+class _AuditGroup(TyperGroup):
+    """``fedcxr audit RUN`` is ``fedcxr audit run RUN``: what is no command is a run, or an option of one."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in (*self.commands, "--help"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+audit_app = typer.Typer(cls=_AuditGroup, help="Verify a run from its ledger and store.", no_args_is_help=True)
+app.add_typer(audit_app, name="audit")
+
+
+@audit_app.callback()
+def callback() -> None:
+    """Verify a run from its ledger and store: fedcxr audit RUN, or with --rpc, --contract and --store."""
+
+
+@audit_app.command("run")
 def audit(
-    run: Annotated[Path, typer.Argument(help="The run directory.")],
+    run: Annotated[Path | None, typer.Argument(help="The run directory; without one, see --rpc.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     key: Annotated[
         Path | None,
@@ -20,25 +51,194 @@ def audit(
         list[Path] | None,
         typer.Option(help="A hospital's journal.jsonl, to hold against the ledger; may be repeated."),
     ] = None,
+    rounds: Annotated[str, typer.Option(help="Only these, as in 3-7, or one.")] = "",
+    hospital: Annotated[str, typer.Option(help="Only this hospital's updates, by ledger address.")] = "",
+    rpc: Annotated[str, typer.Option(help="The chain's JSON-RPC endpoint; its events are proven.")] = "",
+    contract: Annotated[str, typer.Option(help="With --rpc, without a run: the contract's address.")] = "",
+    store: Annotated[str, typer.Option(help="With --rpc, without a run: the blob store's URL.")] = "",
+    head: Annotated[
+        str, typer.Option(help="With --rpc: hash of the chain's head, from somebody else than the endpoint.")
+    ] = "",
+    genesis: Annotated[
+        Path | None, typer.Option(help="File of the first model, where the store does not have it.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Without a run: the released model's file, to compare.")
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write a signed export to this zip; see fedcxr audit verify.")
+    ] = None,
+    sign: Annotated[
+        Path | None,
+        typer.Option(help="Key file that signs the export; by default the run's keys/auditor.json."),
+    ] = None,
 ) -> None:
     """Recompute a run from its ledger and store, and say what is not as it must be.
+
+    With --rpc, --contract and --store no run directory is needed: what a third party can check without a
+    secret is checked, and the rest is listed as unchecked.
 
     Exit code 0 when the released model is proven, 90 when something was found, 91 when nothing was found but
     the released model could not be recomputed.
     """
+    from datetime import UTC, datetime
+
+    from fedcxr import files
+    from fedcxr.audit.audit import Request, conduct_audit
+    from fedcxr.audit.export import Exhibits
+    from fedcxr.audit.export import export as write_export
+    from fedcxr.audit.scope import Scope
+    from fedcxr.errors import AuditFailedError, AuditIncompleteError
+    from fedcxr.report.tables import count
+
+    ledger, sources, directory = _places(run, rpc, contract, store, head, genesis, model)
+    keys, unreadable = _keys(directory, key)
+    request = Request(keys, journal or (), Scope.parse(rounds, hospital))
+    exhibits = Exhibits(ledger)
+    account = _signer(directory, sign) if export else None
+    with _Bar(hidden=as_json) as bar:
+        report = conduct_audit(ledger, sources, request, bar.show, exhibits.keep if export else _keep_nothing)
+    report.unchecked += unreadable
+    if export and account:
+        data = write_export(report, exhibits, request.scope, account, lambda: f"{datetime.now(UTC):%FT%TZ}")
+        files.write(export, data)
+    if as_json:
+        typer.echo(report.to_json())
+    else:
+        _print(report)
+    place = run or contract
+    if not report.clean:
+        raise AuditFailedError(f"{place}: {count(len(report.findings), 'finding')}.")
+    if not report.proven:
+        raise AuditIncompleteError(f"{place}: nothing found, but the released model could not be recomputed.")
+
+
+@audit_app.command("verify")
+def verify(
+    file: Annotated[Path, typer.Argument(help="An export that fedcxr audit --export wrote.")],
+    signer: Annotated[str, typer.Option(help="Address that must have signed it.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+) -> None:
+    """Verify an audit's export offline: signature, digests, events, and that its verdict fits them.
+
+    Exit code 0 when it is what was signed and the released model is proven, 90 when it was changed, does not
+    fit together or reports findings, 91 when the audit itself proved nothing.
+    """
+    import json
+    from dataclasses import asdict
+
     from rich.console import Console
     from rich.markup import escape
-    from rich.progress import Progress
 
-    from fedcxr.audit.audit import audit as run_audit
-    from fedcxr.errors import AuditFailedError, AuditIncompleteError, FedcxrError
+    from fedcxr.audit.verification import verify as verify_export
+    from fedcxr.errors import AuditFailedError, AuditIncompleteError
     from fedcxr.report.tables import count
+
+    result = verify_export(file.read_bytes(), signer=signer)
+    if as_json:
+        typer.echo(json.dumps({"authentic": result.authentic, **asdict(result)}, indent=2))
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        for mark, lines in (
+            ("[red]✗[/]", [*result.problems, *map(_finding, result.report.get("findings", ()))]),
+            ("[yellow]?[/] unchecked:", result.report.get("unchecked", ())),
+            ("[green]✓[/] proven:", result.proves),
+            ("[dim]·[/] stated:", result.states),
+        ):
+            for line in lines:
+                console.print(f"{mark} {escape(str(line))}")
+    if not result.authentic:
+        raise AuditFailedError(f"{file}: {count(len(result.problems), 'problem')}.")
+    if result.report["findings"]:
+        raise AuditFailedError(f"{file}: {count(len(result.report['findings']), 'finding')} of the audit.")
+    if not result.own_artifact:
+        raise AuditIncompleteError(f"{file}: held to another contract than that of this fedcxr.")
+    if not result.report["proven"]:
+        raise AuditIncompleteError(f"{file}: the audit found nothing, but did not recompute the model.")
+
+
+def _finding(tree: dict[str, Any]) -> str:
+    from fedcxr.audit.findings import Finding
+
+    return str(Finding(**tree))
+
+
+def _keep_nothing(evidence: object) -> None:
+    del evidence
+
+
+def _signer(run: RunDirectory | None, sign: Path | None) -> LocalAccount:
+    """The account that signs an export.
+
+    Raises:
+        ConfigError: no key file is given, and there is no run that has one.
+        StoreError: it is damaged.
+    """
+    from fedcxr.errors import ConfigError
     from fedcxr.store.identity import Identity
+
+    usual = run.keys / "auditor.json" if run else None
+    path = sign or usual
+    if path is None or not path.exists():
+        raise ConfigError("--export wants the key file of whoever signs it: --sign FILE.")
+    return Identity.load(path).account
+
+
+def _places(
+    run: Path | None,
+    rpc: str,
+    contract: str,
+    store: str,
+    head: str,
+    genesis: Path | None,
+    model: Path | None,
+) -> tuple[LedgerSource, Sources, RunDirectory | None]:
+    """Where ledger and files are, from the options.
+
+    Raises:
+        ConfigError: they do not say.
+    """
+    from fedcxr.audit.findings import AuditReport
+    from fedcxr.audit.journal_ledger import JournalLedger
+    from fedcxr.audit.ledger_source import EndpointLedger, RunLedger, read_facts
+    from fedcxr.audit.sources import RunSources, StoreSources
+    from fedcxr.errors import ConfigError, StoreError
     from fedcxr.store.run_directory import RunDirectory
 
+    try:
+        head_hash = bytes.fromhex(head.removeprefix("0x")) if head else None
+    except ValueError:
+        raise ConfigError(f"--head {head}: not a hash in hexadecimal.") from None
+    if run is None:
+        if not (rpc and contract and store):
+            raise ConfigError("give a run directory, or --rpc, --contract and --store.")
+        return EndpointLedger(rpc, contract, head_hash), StoreSources(store, genesis, model), None
+    if contract or store or genesis or model:
+        raise ConfigError(
+            "--contract, --store, --genesis and --model are for an audit without a run directory."
+        )
     directory = RunDirectory(run)
+    if not rpc:
+        if head:
+            raise ConfigError("--head goes with --rpc.")
+        kept = directory.journal_path.exists() and not directory.chain_path.exists()
+        source = JournalLedger(directory) if kept else RunLedger(directory)
+        return source, RunSources(directory), directory
+    report = AuditReport()
+    facts = read_facts(directory, report)
+    if facts is None:
+        raise StoreError(str(report.findings[0]))
+    return EndpointLedger(rpc, facts.contract, head_hash, facts), RunSources(directory), directory
+
+
+def _keys(run: RunDirectory | None, key: Path | None) -> tuple[list[EnvelopePrivateKey], list[str]]:
+    """The keys at hand, and what the run's damaged ones could have opened."""
+    from fedcxr.errors import FedcxrError
+    from fedcxr.store.identity import Identity
+
+    usual = [run.keys / "auditor.json", run.keys / "coordinator.json"] if run else []
     keys, unreadable = [], []
-    for path in [key] if key else [directory.keys / "auditor.json", directory.keys / "coordinator.json"]:
+    for path in [key] if key else usual:
         if path.exists() or path == key:
             try:
                 keys.append(Identity.load(path).envelope_key)
@@ -46,34 +246,54 @@ def audit(
                 if path == key:
                     raise
                 unreadable.append(f"what {path} could open: {error}")
-    with Progress(console=Console(stderr=True), transient=True, disable=as_json) as bar:
-        task = bar.add_task("auditing", total=None)
-        report = run_audit(
-            directory,
-            keys,
-            journals=journal or (),
-            progress=lambda what, done, total: bar.update(
-                task, description=what, completed=done, total=total
-            ),
+    return keys, unreadable
+
+
+class _Bar:
+    """A bar on standard error: blocks of a chain, then bytes of updates."""
+
+    def __init__(self, *, hidden: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[shown]}"))
+        self._bar = Progress(
+            *columns,
+            TimeRemainingColumn(compact=True),
+            console=Console(stderr=True),
+            transient=True,
+            disable=hidden,
         )
-    report.unchecked += unreadable
-    if as_json:
-        typer.echo(report.to_json())
-    else:
-        console = Console(highlight=False, soft_wrap=True)
-        for finding in report.findings:
-            console.print(f"[red]✗[/] {escape(str(finding))}")
-        for unchecked in report.unchecked:
-            console.print(f"[yellow]?[/] unchecked: {escape(unchecked)}")
-        for note in report.notes:
-            console.print(f"[dim]· {escape(note)}[/]")
-        if report.clean:
-            verdict = "[green]✓ clean[/]" if report.complete else "[yellow]nothing found, but see above[/]"
-            console.print(
-                f"{verdict}: {count(report.rounds, 'round')}, {count(report.updates, 'update')}, "
-                f"{report.bytes / 1e6:,.0f} MB; released model {report.released or '(not recomputed)'}"
-            )
-    if not report.clean:
-        raise AuditFailedError(f"{run}: {count(len(report.findings), 'finding')}.")
-    if not report.proven:
-        raise AuditIncompleteError(f"{run}: nothing found, but the released model could not be recomputed.")
+        self._task = self._bar.add_task("auditing", total=None, shown="")
+
+    def __enter__(self) -> _Bar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def show(self, what: str, done: int, total: int) -> None:
+        shown = f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB" if what == "bytes" else f"{done:,} of {total:,}"
+        self._bar.update(self._task, description=f"auditing {what}", completed=done, total=total, shown=shown)
+
+
+def _print(report: AuditReport) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    from fedcxr.report.tables import count
+
+    console = Console(highlight=False, soft_wrap=True)
+    for finding in report.findings:
+        console.print(f"[red]✗[/] {escape(str(finding))}")
+    for unchecked in report.unchecked:
+        console.print(f"[yellow]?[/] unchecked: {escape(unchecked)}")
+    for note in report.notes:
+        console.print(f"[dim]· {escape(note)}[/]")
+    if report.clean:
+        verdict = "[green]✓ clean[/]" if report.complete else "[yellow]nothing found, but see above[/]"
+        console.print(
+            f"{verdict}: {count(report.rounds, 'round')}, {count(report.updates, 'update')}, "
+            f"{report.bytes / 1e6:,.0f} MB; released model {report.released or '(not recomputed)'}"
+        )

@@ -48,7 +48,7 @@ def bench_round(
 
 
 @bench_app.command("consensus")
-def bench_consensus(  # noqa: PLR0917 (the command line calls it)
+def bench_consensus(
     url: Annotated[str, typer.Option(help="JSON-RPC endpoint of one more chain.")] = "",
     chain_id: Annotated[int, typer.Option(min=1, help="Of the chain behind --url.")] = 61_370,
     block_time: Annotated[
@@ -97,3 +97,51 @@ _CONSENSUS: dict[str, Callable[[ChainCost], str]] = {
     "disk a round, bytes": lambda c: "elsewhere" if c.round_disk_bytes is None else f"{c.round_disk_bytes:,}",
     "trust": lambda c: c.trust,
 }
+
+
+@bench_app.command("audit")
+def bench_audit(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """An audit's time over that of sha256sum for the same bytes."""
+    import json
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from server import bench_audit as benchmark
+
+    progress = Console(stderr=True, highlight=False)
+    result = benchmark.bench_audit(lambda what: progress.print(f"[dim]{what} …[/]"))
+    if as_json:
+        typer.echo(json.dumps(asdict(result), indent=2))
+        return
+    console = Console(highlight=False)
+    console.print(f"{result.megabytes:,.0f} MB, {result.updates} updates, {result.cores} cores")
+    console.print(f"audit_over_sha256sum              {result.audit_over_sha256sum:6.2f}   (goal ≤ 1.5)")
+    console.print(f"audit_without_key_over_sha256sum  {result.audit_without_key_over_sha256sum:6.2f}")
+    console.print(f"command_over_sha256sum            {result.command_over_sha256sum:6.2f}")
+    console.print(f"audit_over_openssl                {result.audit_over_openssl:6.2f}")
+    console.print(f"audit_without_key_over_openssl    {result.audit_without_key_over_openssl:6.2f}")
+
+
+@bench_app.command("gas")
+def bench_gas(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """The gas of every call of the contract, on the embedded chain."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from server import gas_bench as benchmark
+
+    progress = Console(stderr=True, highlight=False)
+    result = benchmark.bench_gas(lambda what: progress.print(f"[dim]{what} …[/]"))
+    if as_json:
+        typer.echo(benchmark.as_json(result))
+        return
+    console = Console(highlight=False)
+    goals = {"update_gas_batch10": "   (goal ≤ 45,000)", "finalize_gas": "   (goal ≤ 60,000)"}
+    for name, gas in asdict(result).items():
+        console.print(f"{name:20}{gas:>12,.0f}{goals.get(name, '')}")

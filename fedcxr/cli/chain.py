@@ -18,7 +18,7 @@ HOME = Path("runs/chain")
 
 
 @chain_app.command("up")
-def chain_up(  # noqa: PLR0917 (the command line calls it)
+def chain_up(
     home: Home = HOME,
     port: Annotated[int, typer.Option(min=0, max=65535, help="To listen at; 0: any free one.")] = 8545,
     host: Annotated[

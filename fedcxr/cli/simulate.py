@@ -21,10 +21,22 @@ class GridName(StrEnum):
 
 @app.command()
 def simulate(
-    experiment: Annotated[Path, typer.Argument(help="A TOML file, as in experiments/.")],
-    out: Annotated[Path, typer.Option(help="The run directory; an unfinished run there is continued.")],
+    experiment: Annotated[
+        Path | None, typer.Argument(help="A TOML file, as in experiments/.", show_default=False)
+    ] = None,
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The run directory; an unfinished run there is continued.", show_default=False),
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="key.path=value; may be given many times.")
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Continue this run; everything else is as it began.", show_default=False
+        ),
     ] = None,
     grid: Annotated[GridName, typer.Option(help="In this process, or Flower's simulation on Ray.")] = (
         GridName.LOCAL
@@ -33,10 +45,34 @@ def simulate(
         bool, typer.Option("--baselines", help="Train the pooled model and each hospital alone, too.")
     ] = False,
 ) -> None:
-    """Run a federation of simulated hospitals on this machine."""
+    """Run a federation of simulated hospitals on this machine, or continue one: --resume RUN."""
     from fedcxr import config as configuration
 
+    if resume is not None:
+        if experiment is not None or out is not None or overrides:
+            raise typer.BadParameter(
+                "the run's own config.toml says what to run: give neither an experiment nor --out nor --set.",
+                param_hint="--resume",
+            )
+        resume_simulation(resume, grid, baselines=baselines)
+        return
+    if experiment is None or out is None:
+        raise typer.BadParameter("name an experiment and --out RUN, or continue one: --resume RUN.")
     run_simulation(configuration.load(experiment, overrides or []), out, grid, baselines=baselines)
+
+
+def resume_simulation(root: Path, grid: GridName, *, baselines: bool) -> None:
+    """Say how far a run has come by its ledger, and carry it to its end; a complete one is left alone."""
+    from rich.console import Console
+
+    from fedcxr.store.run_directory import RunDirectory
+    from server.resumption import standing
+
+    run = RunDirectory.open(root)
+    found = standing(run)
+    Console(highlight=False).print(f"{root}: {found}", soft_wrap=True)
+    if not found.complete or baselines:
+        run_simulation(run.config, root, grid, baselines=baselines)
 
 
 def run_simulation(config: "Config", out: Path, grid: GridName, *, baselines: bool) -> None:
@@ -58,7 +94,9 @@ def run_simulation(config: "Config", out: Path, grid: GridName, *, baselines: bo
     except KeyboardInterrupt:
         done = RunDirectory(out).last_round
         said = f"interrupted: {done} of {config.federation.total_rounds} rounds are finalized"
-        Console(stderr=True).print(f"[yellow]{said}; the same command continues the run.[/]", soft_wrap=True)
+        Console(stderr=True).print(
+            f"[yellow]{said}; `fedcxr simulate --resume {out}` continues the run.[/]", soft_wrap=True
+        )
         if done:
             write_summary(RunDirectory(out))
         raise

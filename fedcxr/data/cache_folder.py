@@ -28,14 +28,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcxr import files
 from fedcxr.data.chexpert import ChexpertTable
 from fedcxr.data.radiograph import GEOMETRY
-from fedcxr.errors import CacheError
+from fedcxr.errors import CacheError, UnwritableError
 
 IMAGES, STAMPS, SOURCE, LOCK = "images.npy", "stamps.npy", "cache.json", "lock"
 logger = logging.getLogger(__name__)
 
-_OURS = {name + suffix for name in (IMAGES, STAMPS, SOURCE, LOCK) for suffix in ("", ".new")}
+_OURS = {name + suffix for name in (IMAGES, STAMPS, SOURCE, LOCK) for suffix in ("", files.TEMPORARY)}
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class CacheFolder:
             raise CacheError(f"{self.path / SOURCE}: damaged; delete the folder and prepare again.") from None
 
     def write_source(self, source: Source) -> None:
-        self._replace(SOURCE, json.dumps(asdict(source), indent=1).encode())
+        files.write(self.path / SOURCE, json.dumps(asdict(source), indent=1).encode())
 
     def read_stamps(self, source: Source) -> NDArray[np.int64]:
         """int64 (n, 2): size and modification time of the decoded files; -1 where not decoded."""
@@ -141,8 +142,8 @@ class CacheFolder:
         buffer = io.BytesIO()
         np.save(buffer, stamps)
         if self.images.is_file():
-            _sync(self.images)
-        self._replace(STAMPS, buffer.getvalue())
+            files.sync(self.images)
+        files.write(self.path / STAMPS, buffer.getvalue())
 
     def map_images(self, source: Source) -> NDArray[np.uint8]:
         """The pixels, uint8 (n, size, size), as a read-only memory map."""
@@ -161,35 +162,22 @@ class CacheFolder:
         first, so that a kill in between leaves nothing that claims to be decoded.
 
         Raises:
-            CacheError: the disk has too little room.
+            UnwritableError: the disk has too little room.
         """
         free, needed = shutil.disk_usage(self.path).free, source.images * source.size**2
         if free < needed:
-            raise CacheError(f"{self.path}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free.")
+            raise UnwritableError(
+                f"{self.path}: No space left on device: {needed / 1e6:,.1f} MB are needed, "
+                f"{free / 1e6:,.1f} MB are free."
+            )
         stamps = np.full((source.images, 2), -1, dtype=np.int64)
         self.write_stamps(stamps)
-        fresh = self.path / f"{IMAGES}.new"
+        fresh = self.path / f"{IMAGES}{files.TEMPORARY}"
         shape = (source.images, source.size, source.size)
         pixels = np.lib.format.open_memmap(fresh, mode="w+", dtype=np.uint8, shape=shape)
         del pixels  # its header is written; the rest is a hole in the file until images come
+        files.sync(fresh)
         fresh.replace(self.images)
+        files.sync(self.path)
         self.write_source(source)
         return stamps
-
-    def _replace(self, name: str, content: bytes) -> None:
-        fresh = self.path / f"{name}.new"
-        with fresh.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self.path / name)
-        _sync(self.path)
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file or folder, written by whichever process, is on the disk."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

@@ -19,6 +19,7 @@ from itertools import islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 
+from fedcxr import files
 from fedcxr.data.radiograph import Stamp, UnreadableError, decode
 from fedcxr.errors import CacheError
 
@@ -64,7 +65,8 @@ def decode_all(
     A file that cannot be read does not stop the others. With one worker everything happens in this process.
 
     Raises:
-        CacheError: the pixels cannot be written, or a worker was killed.
+        UnwritableError: the pixels cannot be written.
+        CacheError: a worker was killed.
     """
     batches = (paths[start : start + BATCH] for start in range(0, len(paths), BATCH))
     try:
@@ -135,7 +137,7 @@ def _decode_batch(root: Path, batch: Sequence[tuple[int, str]], target: Target) 
         finally:
             os.close(file)
     except OSError as error:
-        raise CacheError(f"{target.file}: cannot be written: {error.strerror}.") from None
+        raise files.unwritable(target.file, error) from None
 
 
 def _decode_row(root: Path, row: int, path: str, target: Target, file: int | None) -> Decoded:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from fedcxr import files
 from fedcxr.data.chexpert import ChexpertTable
 from fedcxr.errors import PartitionError
 
@@ -163,13 +163,7 @@ class Partition:
 
     def write(self, path: Path) -> None:
         """Write the manifest, whole or not at all; ``sha256sum`` of the file is :attr:`digest`."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(path.name + ".new")
-        with fresh.open("w", encoding="utf-8") as file:
-            file.write(self.to_json())
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        files.write(path, self.to_json())
 
     @classmethod
     def read(cls, path: Path) -> Partition:

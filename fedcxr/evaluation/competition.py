@@ -12,7 +12,7 @@ is the maximum over its views. https://stanfordmlgroup.github.io/competitions/ch
 from __future__ import annotations
 
 import csv
-import os
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcxr import files
 from fedcxr.data.chexpert import ChexpertTable
 from fedcxr.data.labels import COMPETITION_LABELS, LABELS
 from fedcxr.errors import DataError
@@ -62,21 +63,15 @@ class StudyPredictions:
         return cls(tuple(position), highest)
 
     def write(self, path: Path, labels: Sequence[str] = COMPETITION_LABELS) -> None:
-        """Write the CSV by temporary file and rename, each probability with as many digits as it needs.
+        """Write the CSV, each probability with as many digits as it needs.
 
         Raises:
-            DataError: it cannot be written.
+            StoreError: it cannot be written.
         """
         columns = [LABELS.index(label) for label in labels]
-        temporary = path.with_name(path.name + ".tmp")
-        try:
-            with temporary.open("w", encoding="utf-8", newline="") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(["Study", *labels])
-                for study, row in zip(self.studies, self.probabilities[:, columns], strict=True):
-                    writer.writerow([study, *(np.format_float_positional(p, trim="0") for p in row)])
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError as error:
-            raise DataError(f"{path}: cannot be written: {error.strerror}.") from None
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["Study", *labels])
+        for study, row in zip(self.studies, self.probabilities[:, columns], strict=True):
+            writer.writerow([study, *(np.format_float_positional(p, trim="0") for p in row)])
+        files.write(path, text.getvalue())

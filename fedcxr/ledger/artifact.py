@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from importlib.resources import files
+from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from eth_utils.crypto import keccak
+
+from fedcxr import files
 from fedcxr.errors import ArtifactError
 
 NAME = "FederationLedger"
+COURT = "DisputeCourt"
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,7 @@ class Artifact:
 
     Attributes:
         abi: of the contract.
+        court_abi: of the contract that it makes for disputes; its code is part of the bytecode.
         bytecode, deployed_bytecode: hex with 0x; in the latter, immutables are zero.
         immutables: byte ranges [start, length] of the deployed bytecode that the constructor fills.
         compiler: version.
@@ -29,6 +35,7 @@ class Artifact:
     """
 
     abi: list[dict[str, Any]]
+    court_abi: list[dict[str, Any]]
     bytecode: str
     deployed_bytecode: str
     immutables: list[list[int]]
@@ -36,8 +43,33 @@ class Artifact:
     settings: dict[str, Any]
     sources: dict[str, str]
 
+    def topic(self, name: str) -> bytes:
+        """The first topic of an event of the contract."""
+        return topic_of(next(e for e in self.abi if e["type"] == "event" and e["name"] == name))
+
+    def created(self, code: bytes) -> bool:
+        """Whether a contract's code is this artifact's, whatever its constructor put into the immutables."""
+        expected = bytearray(bytes.fromhex(self.deployed_bytecode[2:]))
+        if len(code) != len(expected):
+            return False
+        for start, length in self.immutables:
+            expected[start : start + length] = code[start : start + length]
+        return code == expected
+
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+
+
+def topic_of(entry: Mapping[str, Any]) -> bytes:
+    """The first topic of an event, from its entry in an ABI."""
+    return keccak(text=f"{entry['name']}({','.join(_type(field) for field in entry['inputs'])})")
+
+
+def _type(field: Mapping[str, Any]) -> str:
+    if not str(field["type"]).startswith("tuple"):
+        return str(field["type"])
+    inner = ",".join(_type(part) for part in field["components"])
+    return f"({inner}){str(field['type']).removeprefix('tuple')}"
 
 
 @lru_cache(maxsize=1)
@@ -47,7 +79,7 @@ def load_artifact() -> Artifact:
     Raises:
         ArtifactError: missing or damaged.
     """
-    return read_artifact(files("fedcxr.ledger") / "artifacts" / f"{NAME}.json")
+    return read_artifact(resources.files("fedcxr.ledger") / "artifacts" / f"{NAME}.json")
 
 
 def read_artifact(path: Traversable) -> Artifact:
@@ -66,11 +98,6 @@ def write_artifact(artifact: Artifact, path: Path) -> None:
     """Replace an artifact's file, wholly or not at all.
 
     Raises:
-        ArtifactError: it cannot be written.
+        StoreError: it cannot be written.
     """
-    partial = path.with_suffix(".partial")
-    try:
-        partial.write_text(artifact.to_json(), encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise ArtifactError(f"{path}: {error.strerror}.") from None
+    files.write(path, artifact.to_json())

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fedcxr.errors import ArtifactError
-from fedcxr.ledger.artifact import NAME, Artifact
+from fedcxr.ledger.artifact import COURT, NAME, Artifact
 
 SETTINGS: dict[str, Any] = {
     "viaIR": True,
@@ -42,7 +42,7 @@ def compile_contract(contracts: Path) -> Artifact:
     request = {
         "language": "Solidity",
         "sources": {name: {"content": text} for name, text in sources.items()},
-        "settings": {**SETTINGS, "outputSelection": {"*": {NAME: _OUTPUT}}},
+        "settings": {**SETTINGS, "outputSelection": {"*": {NAME: _OUTPUT, COURT: ["abi"]}}},
     }
     try:
         output = solcx.compile_standard(request, solc_binary=shim)
@@ -54,6 +54,7 @@ def compile_contract(contracts: Path) -> Artifact:
     places = (place for group in deployed.get("immutableReferences", {}).values() for place in group)
     return Artifact(
         abi=compiled["abi"],
+        court_abi=output["contracts"][f"src/{COURT}.sol"][COURT]["abi"],
         bytecode="0x" + compiled["evm"]["bytecode"]["object"],
         deployed_bytecode="0x" + deployed["object"],
         immutables=sorted([place["start"], place["length"]] for place in places),

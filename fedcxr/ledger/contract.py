@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Self
 
 from eth_account.signers.local import LocalAccount
@@ -12,12 +13,29 @@ from web3 import Web3
 from web3.logs import DISCARD
 from web3.types import TxReceipt
 
-from fedcxr.errors import ChainError, LedgerError
+from fedcxr.errors import ChainError, ContractRejectedError, LedgerError
 from fedcxr.ledger.artifact import load_artifact
+from fedcxr.ledger.founding import Founding
 from fedcxr.ledger.protocol import RoundView, Verdict
-from fedcxr.ledger.signing import Refusal, Registration, SignedSubmission, as_tuple, check_length
+from fedcxr.ledger.seats import to_bitmap
+from fedcxr.ledger.signing import (
+    Approval,
+    Departure,
+    Refusal,
+    Registration,
+    Rotation,
+    Signed,
+    SignedAttestation,
+    SignedSubmission,
+    Struct,
+    as_tuple,
+    check_length,
+)
+from fedcxr.ledger.submission_book import SubmissionBook
 from fedcxr.ledger.transaction import decode_error, send, translated
-from fedcxr.ledger.views import WEIGHTINGS, FederationViews
+from fedcxr.ledger.views import PHASES, FederationViews
+
+_DEPLOY_GAS = 12_000_000  # for 24 kB of code and the court's 10
 
 
 class FederationLedger(FederationViews):
@@ -29,35 +47,16 @@ class FederationLedger(FederationViews):
         self.gas_used: Counter[str] = Counter()
 
     @classmethod
-    def deploy(
-        cls,
-        w3: Web3,
-        account: LocalAccount,
-        *,
-        federation: bytes,
-        layout_digest: bytes,
-        config_digest: bytes,
-        genesis_digest: bytes,
-        weighting: str,
-        coordinator_key: bytes,
-        auditor_key: bytes,
-    ) -> FederationLedger:
+    def deploy(cls, w3: Web3, account: LocalAccount, founding: Founding) -> FederationLedger:
         """Found a federation; ``account`` becomes its coordinator.
 
         Raises:
+            ContractRejectedError: a rule that cannot be.
             ChainError: the chain does not take the transaction.
         """
         artifact = load_artifact()
-        constructor = w3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode).constructor(
-            federation,
-            layout_digest,
-            config_digest,
-            genesis_digest,
-            WEIGHTINGS.index(weighting),
-            coordinator_key,
-            auditor_key,
-        )
-        receipt = send(w3, account, constructor, gas=4_000_000)
+        contract = w3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
+        receipt = send(w3, account, contract.constructor(founding.as_tuple()), gas=_DEPLOY_GAS)
         address = receipt["contractAddress"]
         assert address is not None
         ledger = cls(w3, address, account)
@@ -76,16 +75,63 @@ class FederationLedger(FederationViews):
         ledger._account = account
         return ledger
 
+    # ---------------------------------------------------------------------------------------- members
+
     def register(self, registration: Registration, envelope_key: bytes, signature: bytes) -> None:
-        """Admit a hospital under its signature.
+        """Admit a member under its signature.
 
         Raises:
-            ContractRejectedError: bad signature, wrong key, no samples, registered already.
+            ContractRejectedError: bad signature, wrong key, no samples, registered already, not approved.
             FederationError: bytes far longer than a signature.
         """
         check_length(signature)
         arguments = (as_tuple(registration), envelope_key, signature)
-        self._transact("register", "registerHospital", arguments, gas=250_000 + 40 * len(envelope_key))
+        self._transact("register", "register", arguments, gas=300_000 + 60 * len(envelope_key))
+
+    def rotate_key(
+        self, rotation: Rotation, envelope_key: bytes, signature: bytes, successor_signature: bytes
+    ) -> None:
+        """Give a member's seat another key, by both keys' signatures.
+
+        Raises:
+            ContractRejectedError: not active, bad signature, wrong key, the successor has a seat.
+        """
+        arguments = (as_tuple(rotation), envelope_key, signature, successor_signature)
+        self._transact("rotate", "rotateKey", arguments, gas=300_000 + 60 * len(envelope_key))
+
+    def leave(self, departure: Departure, signature: bytes) -> None:
+        """Let a member leave, by its signature.
+
+        Raises:
+            ContractRejectedError: not active, bad signature.
+        """
+        self._transact("leave", "leave", (as_tuple(departure), signature), gas=150_000)
+
+    def approve(self, approval: Approval, signature: bytes) -> None:
+        """Put a hospital's vote on record.
+
+        Raises:
+            ContractRejectedError: not an active hospital, bad signature.
+        """
+        self._transact("approve", "approve", (as_tuple(approval), signature), gas=150_000)
+
+    def suspend(self, address: str) -> None:
+        """Suspend a member.
+
+        Raises:
+            ContractRejectedError: not active; not the coordinator, or not approved.
+        """
+        self._transact("suspend", "suspend", (address,), gas=150_000)
+
+    def reinstate(self, address: str) -> None:
+        """Take a suspension back.
+
+        Raises:
+            ContractRejectedError: not suspended; not the coordinator, or not approved.
+        """
+        self._transact("reinstate", "reinstate", (address,), gas=150_000)
+
+    # ----------------------------------------------------------------------------------------- rounds
 
     def open_round(
         self,
@@ -102,7 +148,7 @@ class FederationLedger(FederationViews):
             number: one more than the last finalized.
             base: digest of the current model.
             config_digest: Merkle root of the round's configuration.
-            participants: registered hospitals.
+            participants: active hospitals.
             deadline_seconds: from now, or from the chain's present where that runs ahead of the clock.
 
         Raises:
@@ -110,26 +156,35 @@ class FederationLedger(FederationViews):
         """
         latest = translated(lambda: self._w3.eth.get_block("latest"))["timestamp"]
         deadline = max(latest, int(time.time())) + deadline_seconds
-        arguments = (number, base, config_digest, list(participants), deadline)
-        self._transact("open", "openRound", arguments, gas=300_000 + 110_000 * len(participants))
+        seats = to_bitmap(self.seat_of(address) for address in participants)
+        arguments = (number, base, config_digest, seats, deadline)
+        # Settling the round before takes a slot for each of its hospitals.
+        self._transact("open", "openRound", arguments, gas=400_000 + 40_000 * len(participants))
         return self.round(number)
 
+    def draw_committee(self, number: int) -> list[str]:
+        """Draw the validators of the open round; none where an accepted update counts.
+
+        Raises:
+            ContractRejectedError: not open, drawn already, too late, too few validators.
+        """
+        if self.committee_size == 0:
+            return []
+        drawn = self.committee()
+        if not drawn:
+            self._transact("draw", "drawCommittee", (number,), gas=500_000)
+        return drawn or self.committee()
+
     def submit(self, batch: Sequence[SignedSubmission]) -> list[Verdict]:
-        """Relay submissions; each is accepted or rejected on its own."""
-        arguments = ([as_tuple(s.submission) for s in batch], [s.signature for s in batch])
-        receipt = self._transact("submit", "submitUpdates", arguments, gas=60_000 + 150_000 * len(batch))
-        # One event a submission, in the batch's order.
-        events = [*self._logs("UpdateAccepted", receipt), *self._logs("UpdateRejected", receipt)]
-        events.sort(key=lambda event: event["logIndex"])
-        if len(events) != len(batch):
-            raise ChainError(f"the contract said {len(events)} words on {len(batch)} submissions.")
-        return [
-            Verdict(
-                signed.submission.hospital,
-                decode_error(bytes(event["args"]["reason"])) if event["event"] == "UpdateRejected" else None,
-            )
-            for signed, event in zip(batch, events, strict=True)
-        ]
+        """Relay submissions; each is accepted or rejected on its own.
+
+        Where one root records all, nothing is sent: they are checked here as the contract would.
+        """
+        if self.recording == "root":
+            return self._enter(batch)
+        return self._batch(
+            "submit", "submitUpdates", batch, ("UpdateAccepted", "UpdateRejected"), gas=150_000
+        )
 
     def submit_direct(self, signed: SignedSubmission) -> None:
         """Submit one update without a relay.
@@ -137,7 +192,68 @@ class FederationLedger(FederationViews):
         Raises:
             ContractRejectedError: the reason.
         """
-        self._transact("submit", "submitUpdate", (as_tuple(signed.submission), signed.signature), gas=250_000)
+        self._transact("submit", "submitUpdate", (as_tuple(signed.message), signed.signature), gas=250_000)
+
+    def listing(self) -> bytes:
+        """All submissions of the open round, to store before closing; empty where each is recorded."""
+        if self.recording == "each":
+            return b""
+        self._take_direct()
+        return self._book.listing()
+
+    def close(self, number: int, list_root: bytes) -> None:
+        """Close the open round: what is accepted now is what can be aggregated.
+
+        Args:
+            number: the open round.
+            list_root: Merkle root of :meth:`listing`, which is in the store by now.
+
+        Raises:
+            ContractRejectedError: not open, or too few updates.
+        """
+        if self.recording == "each":
+            self._transact("close", "closeRound", (number,), gas=200_000)
+            return
+        view = self.round(number)
+        accepted = to_bitmap(view.seats[address] for address in self._book.hospitals)
+        arguments = (number, self._book.root(view), list_root, accepted)
+        self._transact("close", "closeWithRoot", arguments, gas=300_000)
+
+    def attest(self, batch: Sequence[SignedAttestation]) -> list[Verdict]:
+        """Relay validators' verdicts; each is taken or rejected on its own."""
+        return self._batch("attest", "attest", batch, ("UpdateAttested", "AttestationRejected"), gas=150_000)
+
+    def countable(self, number: int) -> bool:
+        """Whether every update of the closed round is decided, or the time to judge is over.
+
+        Raises:
+            ContractRejectedError: the round is not closed.
+        """
+        try:
+            self._call("validateRound", number)  # asked, not sent
+        except ContractRejectedError as error:
+            if error.name != "Undecided":
+                raise
+            return False
+        return True
+
+    def validate(self, number: int) -> None:
+        """Count the verdicts of a closed round; nothing to do where an accepted update counts.
+
+        Raises:
+            ContractRejectedError: not closed, or an update is undecided and there is time left.
+        """
+        if self.committee_size:
+            self._transact("validate", "validateRound", (number,), gas=200_000 + 60_000 * self._participants)
+
+    def round(self, number: int) -> RoundView:
+        """As the contract holds it; with what is gathered here, where one root will record all.
+
+        Raises:
+            LedgerError: it was never opened.
+        """
+        view = super().round(number)
+        return self._book.fill(view) if self.recording == "root" and view.status == "open" else view
 
     def refuse(self, refusal: Refusal, signature: bytes) -> None:
         """Put on record that a hospital was handed a model that the contract does not hold.
@@ -155,25 +271,23 @@ class FederationLedger(FederationViews):
         *,
         aggregate_root: bytes,
         model_digest: bytes,
-        included: Sequence[str],
         excluded: Mapping[str, str],
     ) -> None:
-        """Close the open round with its result.
+        """Finalize the validated round with its result; included is what counts and is not excluded.
 
         Raises:
-            ContractRejectedError: not open, included not accepted, an accepted one not accounted for.
+            ContractRejectedError: not validated, an excluded one does not count, too few are left.
         """
         left = sorted(excluded, key=str.lower)
-        arguments = (
-            number,
-            aggregate_root,
-            model_digest,
-            sorted(included, key=str.lower),
-            left,
-            [excluded[a] for a in left],
-        )
-        gas = 400_000 + 15_000 * (len(included) + len(left)) + sum(map(_text_gas, excluded.values()))
+        arguments = (number, aggregate_root, model_digest, left, [excluded[a] for a in left])
+        gas = 300_000 + 20_000 * len(left) + sum(map(_text_gas, excluded.values()))
         self._transact("finalize", "finalizeRound", arguments, gas=gas)
+
+    def settle(self) -> None:
+        """Give the credits of the latest round, once it is finalized, unless they are given."""
+        _, _, phase, settled, *_ = self._call("latestRound")
+        if self.reward_budget and PHASES[phase] == "finalized" and not settled:
+            self._transact("settle", "settle", (), gas=200_000 + 60_000 * self._participants)
 
     def abort(self, number: int, reason: str) -> None:
         """Give the open round up.
@@ -182,6 +296,52 @@ class FederationLedger(FederationViews):
             ContractRejectedError: it is not open.
         """
         self._transact("abort", "abortRound", (number, reason), gas=150_000 + _text_gas(reason))
+
+    # ---------------------------------------------------------------------------------------- private
+
+    @cached_property
+    def _book(self) -> SubmissionBook:
+        return SubmissionBook(self.federation, self.domain)
+
+    def _enter(self, batch: Sequence[SignedSubmission]) -> list[Verdict]:
+        """Check submissions as the contract would, for the root that closes the round."""
+        samples = {m.address: m.samples for m in self.members() if m.is_active_hospital}
+        number = self.round_in_progress
+        verdicts = []
+        for signed in batch:
+            view = self.round(number or signed.message.round)
+            verdicts.append(self._book.take(signed, view, samples.get(signed.message.hospital, 0)))
+        return verdicts
+
+    def _take_direct(self) -> None:
+        """Enter what hospitals brought to the contract themselves: the root must hold it."""
+        events = self.round_events(self.round_in_progress).attempts[-1]
+        for values in events.of("UpdateAccepted"):
+            message = events.submission(self.federation, values["hospital"])
+            self._book.add_direct(SignedSubmission(message, bytes(values["signature"])))
+
+    @property
+    def _participants(self) -> int:
+        """How many hospitals are in the latest round."""
+        return int(self._call("latestRound")[4][4])
+
+    def _batch(
+        self, kind: str, name: str, batch: Sequence[Signed[Any]], said: tuple[str, str], *, gas: int
+    ) -> list[Verdict]:
+        """Send signed messages; the contract says one word on each, in the batch's order."""
+        arguments = ([as_tuple(s.message) for s in batch], [s.signature for s in batch])
+        receipt = self._transact(kind, name, arguments, gas=80_000 + gas * len(batch))
+        events = [event for word in said for event in self._logs(word, receipt)]
+        events.sort(key=lambda event: event["logIndex"])
+        if len(events) != len(batch):
+            raise ChainError(f"the contract said {len(events)} words on {len(batch)} messages.")
+        return [
+            Verdict(
+                _signer(signed.message),
+                decode_error(bytes(event["args"]["reason"])) if event["event"] == said[1] else None,
+            )
+            for signed, event in zip(batch, events, strict=True)
+        ]
 
     def _logs(self, name: str, receipt: TxReceipt) -> Sequence[Any]:
         return list(self._contract.events[name]().process_receipt(receipt, errors=DISCARD))
@@ -198,3 +358,7 @@ class FederationLedger(FederationViews):
 def _text_gas(text: str) -> int:
     """Gas for a text in call data and event: at most 40 a byte as data (EIP-7623), 8 in the log, 3 a copy."""
     return 60 * len(text.encode())
+
+
+def _signer(message: Struct) -> str:
+    return str(getattr(message, "validator", None) or getattr(message, "hospital", ""))

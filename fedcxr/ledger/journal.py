@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fedcxr import json_text
+from fedcxr import files, json_text
 from fedcxr.errors import ChainError
 
 FORMAT = "fedcxr/chain-journal/1"
@@ -117,7 +117,7 @@ class Journal:
             os.ftruncate(self._file, whole)
         if not lines:
             self._write({"format": FORMAT, **asdict(self.beginning)})
-            _sync_directory(path.parent)
+            files.sync(path.parent)
             return
         try:
             head = json_text.parse(lines[0])
@@ -155,12 +155,3 @@ def _step(tree: dict[str, Any]) -> Step:
     if not (isinstance(step.over, str) and isinstance(step.raw, str) and isinstance(step.mine, int)):
         raise TypeError(f"no step: {tree!r:.80}")
     return step
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make a new file's name survive a loss of power."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -22,6 +22,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fedcxr import files
 from fedcxr.errors import ChainError
 from fedcxr.ledger.anvil import find_anvil
 from fedcxr.ledger.anvil_chain import AnvilChain
@@ -190,9 +191,7 @@ def _facts(home: Path) -> Path:
 
 
 def _write(home: Path, facts: NodeFacts) -> None:
-    temporary = _facts(home).with_suffix(".tmp")
-    temporary.write_text(json.dumps(asdict(facts), indent=2) + "\n")
-    temporary.replace(_facts(home))
+    files.write(_facts(home), json.dumps(asdict(facts), indent=2) + "\n")
 
 
 def _read(home: Path) -> NodeFacts | None:

@@ -7,18 +7,42 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from fedcxr.errors import ContractRejectedError
-from fedcxr.ledger.signing import Refusal, Registration, SignedSubmission
+from fedcxr.ledger.signing import (
+    HOSPITAL,
+    Domain,
+    Refusal,
+    Registration,
+    SignedAttestation,
+    SignedSubmission,
+)
 
-Status = Literal["open", "finalized", "aborted"]
+Status = Literal["open", "closed", "validated", "finalized", "aborted"]
+Standing = Literal["active", "suspended", "left"]
 
 
 @dataclass(frozen=True)
-class HospitalView:
-    """A registered hospital: address, registered samples, and the digest of its envelope key."""
+class MemberView:
+    """A member of the federation.
 
+    Attributes:
+        seat: 0 to 255; its own for ever.
+        address: of its present key.
+        samples: registered images; 0 where it is no hospital.
+        roles: bits of :mod:`fedcxr.ledger.signing`.
+        standing: whether its key may act.
+        envelope_key_digest: SHA-256.
+    """
+
+    seat: int
     address: str
     samples: int
+    roles: int
+    standing: Standing
     envelope_key_digest: bytes
+
+    @property
+    def is_active_hospital(self) -> bool:
+        return self.standing == "active" and bool(self.roles & HOSPITAL)
 
 
 @dataclass(frozen=True)
@@ -41,13 +65,19 @@ class RoundView:
         base: digest of the model that hospitals start from.
         config_digest: Merkle root of the round's configuration.
         deadline: seconds of chain time.
-        participants: addresses, in the order of opening.
+        participants: addresses, in the order of their seats; one whose key was rotated meanwhile goes by the
+            key that submitted, or else by the key that it had when the round was opened.
         weights: of each participant, computed by the contract.
+        seats: of each participant.
         accepted: updates by hospital.
-        status: open, finalized or aborted.
+        status: where it stands.
+        validation_deadline: seconds of chain time until which validators may attest; 0 where nobody judges.
+        counted: accepted hospitals that validation let through; empty until it is validated.
         aggregate_root, model_digest: 32 zero bytes until the round is finalized.
+        submissions_root: the one root over all submissions, where the federation records no more; else zeros.
         included: hospitals in the aggregate.
-        excluded: accepted hospitals that are not, with the reason given.
+        excluded: counted hospitals that are not, with the reason given.
+        list_root: of the list of all submissions in the store, where one root records all; else zeros.
     """
 
     number: int
@@ -57,19 +87,33 @@ class RoundView:
     deadline: int
     participants: tuple[str, ...]
     weights: Mapping[str, int]
+    seats: Mapping[str, int]
     accepted: dict[str, AcceptedUpdate]
     status: Status
+    validation_deadline: int = 0
+    counted: tuple[str, ...] = ()
     aggregate_root: bytes = bytes(32)
     model_digest: bytes = bytes(32)
+    submissions_root: bytes = bytes(32)
+    list_root: bytes = bytes(32)
     included: tuple[str, ...] = ()
     excluded: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def in_progress(self) -> bool:
+        return self.status in ("open", "closed", "validated")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the ledger said of one submission; ``error`` is None when it was accepted."""
+    """What the ledger said of one message of a batch; ``error`` is None when it was accepted.
 
-    hospital: str
+    Attributes:
+        signer: address of the hospital or validator.
+        error: the contract's reason.
+    """
+
+    signer: str
     error: ContractRejectedError | None
 
     @property
@@ -81,14 +125,19 @@ class Ledger(Protocol):
     """The coordinator's view of the contract."""
 
     @property
+    def domain(self) -> Domain:
+        """EIP-712 domain that members sign for."""
+        ...
+
+    @property
     def genesis_digest(self) -> bytes: ...
 
     @property
     def last_finalized(self) -> int: ...
 
     @property
-    def open_round_number(self) -> int:
-        """0 when no round is open."""
+    def round_in_progress(self) -> int:
+        """Number of the round that is open, closed or validated; 0 when none is."""
         ...
 
     @property
@@ -96,7 +145,7 @@ class Ledger(Protocol):
         """Gas by kind of call, since this object was made."""
         ...
 
-    def hospitals(self) -> Sequence[HospitalView]: ...
+    def members(self) -> Sequence[MemberView]: ...
 
     def register(self, registration: Registration, envelope_key: bytes, signature: bytes) -> None: ...
 
@@ -114,15 +163,38 @@ class Ledger(Protocol):
 
     def refuse(self, refusal: Refusal, signature: bytes) -> None: ...
 
+    def draw_committee(self, number: int) -> Sequence[str]:
+        """Addresses of the round's validators; none where nobody judges."""
+        ...
+
+    def listing(self) -> bytes:
+        """All submissions of the open round, to store before closing; empty where each is recorded."""
+        ...
+
+    def close(self, number: int, list_root: bytes) -> None:
+        """Close the open round; ``list_root`` is the Merkle root of :meth:`listing`."""
+        ...
+
+    def attest(self, batch: Sequence[SignedAttestation]) -> list[Verdict]: ...
+
+    def countable(self, number: int) -> bool:
+        """Whether every update of the closed round is decided, or the time to judge is over."""
+        ...
+
+    def validate(self, number: int) -> None: ...
+
     def finalize(
         self,
         number: int,
         *,
         aggregate_root: bytes,
         model_digest: bytes,
-        included: Sequence[str],
         excluded: Mapping[str, str],
     ) -> None: ...
+
+    def settle(self) -> None:
+        """Give the credits of the round that was finalized last, if there are any to give."""
+        ...
 
     def abort(self, number: int, reason: str) -> None: ...
 

@@ -35,7 +35,7 @@ def close(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA user_version = {crc}")
 
 
-def difference(data: bytes) -> str | None:
+def difference(data: bytes | memoryview) -> str | None:
     """What of a chain file's bytes is not as its owner left them; None when nothing, or it cannot be told."""
     if len(data) < _HEADER:
         return f"{len(data)} bytes are no database"
@@ -51,7 +51,7 @@ def difference(data: bytes) -> str | None:
     return None
 
 
-def _checksum(data: bytes) -> bytes:
+def _checksum(data: bytes | memoryview) -> bytes:
     """CRC-32 of all bytes but its own and the two counters that SQLite advances as it commits."""
     header = bytearray(data[:_HEADER])
     for masked in (_CHANGES, _CRC, _VALID_FOR):

@@ -19,7 +19,7 @@ from eth_account.signers.local import LocalAccount
 from hexbytes import HexBytes
 from web3 import Web3
 from web3.exceptions import TransactionNotFound, Web3RPCError
-from web3.types import Nonce, TxParams, TxReceipt
+from web3.types import Nonce, TxParams, TxReceipt, Wei
 
 from fedcxr.errors import ChainError
 from fedcxr.ledger.outgoing import Answer, Fees, Outgoing
@@ -56,11 +56,12 @@ class Sender:
         self._chain_id: int | None = None
         self._first_genesis = b""
 
-    def send(self, function: Any, *, gas: int) -> TxReceipt:
+    def send(self, function: Any, *, gas: int, value: int = 0) -> TxReceipt:
         """Sign, send and await one transaction.
 
         Args:
             function: a call or constructor of web3's contract.
+            value: wei that goes with it.
             gas: limit; estimating costs more than the transaction, and overestimates.
 
         Returns:
@@ -71,7 +72,13 @@ class Sender:
             Web3RPCError: the chain refuses it.
             ConnectionError: the chain does not answer.
         """
-        filled = {"from": self._account.address, "gas": gas, "nonce": Nonce(0), "chainId": self._chain()}
+        filled = {
+            "from": self._account.address,
+            "gas": gas,
+            "value": Wei(value),
+            "nonce": Nonce(0),
+            "chainId": self._chain(),
+        }
         content = function.build_transaction({**filled, "maxFeePerGas": 0, "maxPriorityFeePerGas": 0})
         return self.deliver(content)
 

@@ -6,7 +6,7 @@ A signature holds for one chain, one contract, one federation, one round and one
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from eth_account import Account
 from eth_account.messages import SignableMessage, encode_typed_data
@@ -16,6 +16,7 @@ from eth_utils.address import is_checksum_address
 from fedcxr.errors import FederationError, LedgerError
 
 NAME, VERSION = "FederationLedger", "1"
+_BOUNDS = {"uint8": (0, 2**8), "uint64": (0, 2**64), "int16": (-(2**15), 2**15)}
 
 
 @dataclass(frozen=True)
@@ -42,20 +43,61 @@ class Struct:
                 raise FederationError(f"{type(self).__name__}.{name}: {value!r:.80} is not a {solidity}.")
 
 
+HOSPITAL, VALIDATOR, AUDITOR = 1, 2, 4
+"""A member's roles, as the contract's bits."""
+
+
 @dataclass(frozen=True)
 class Registration(Struct):
-    """A hospital joins with so many samples and this envelope key (SHA-256 digest)."""
+    """Someone joins: in these roles, with so many samples and this envelope key (SHA-256 digest)."""
 
     types: ClassVar[dict[str, str]] = {
         "federation": "bytes32",
-        "hospital": "address",
+        "member": "address",
+        "roles": "uint8",
         "samples": "uint64",
         "envelopeKeyDigest": "bytes32",
     }
     federation: bytes
-    hospital: str
+    member: str
+    roles: int
     samples: int
     envelope_key_digest: bytes
+
+
+@dataclass(frozen=True)
+class Rotation(Struct):
+    """A member's seat gets another key; signed by the old one and by the new one."""
+
+    types: ClassVar[dict[str, str]] = {
+        "federation": "bytes32",
+        "member": "address",
+        "successor": "address",
+        "envelopeKeyDigest": "bytes32",
+    }
+    federation: bytes
+    member: str
+    successor: str
+    envelope_key_digest: bytes
+
+
+@dataclass(frozen=True)
+class Departure(Struct):
+    """A member leaves."""
+
+    types: ClassVar[dict[str, str]] = {"federation": "bytes32", "member": "address"}
+    federation: bytes
+    member: str
+
+
+@dataclass(frozen=True)
+class Approval(Struct):
+    """A hospital votes for an action, which the contract names by a hash."""
+
+    types: ClassVar[dict[str, str]] = {"federation": "bytes32", "action": "bytes32", "member": "address"}
+    federation: bytes
+    action: bytes
+    member: str
 
 
 @dataclass(frozen=True)
@@ -101,6 +143,30 @@ class Refusal(Struct):
 
 
 @dataclass(frozen=True)
+class Attestation(Struct):
+    """A validator's verdict on an update, named by its commitment; the score is a gain in 1/10,000."""
+
+    types: ClassVar[dict[str, str]] = {
+        "federation": "bytes32",
+        "round": "uint64",
+        "attempt": "uint64",
+        "validator": "address",
+        "hospital": "address",
+        "commitment": "bytes32",
+        "accepted": "bool",
+        "score": "int16",
+    }
+    federation: bytes
+    round: int
+    attempt: int
+    validator: str
+    hospital: str
+    commitment: bytes
+    accepted: bool
+    score: int
+
+
+@dataclass(frozen=True)
 class Presence(Struct):
     """Who answers is the hospital: it signs what the server has just drawn. The contract never sees it."""
 
@@ -114,19 +180,26 @@ class Presence(Struct):
     challenge: bytes
 
 
+S = TypeVar("S", bound=Struct)
+
+
 @dataclass(frozen=True)
-class SignedSubmission:
-    """A submission and its 65-byte signature; empty where there is no contract.
+class Signed(Generic[S]):
+    """What was signed, and its 65-byte signature; empty where there is no contract.
 
     Raises:
         FederationError: as :func:`check_length`.
     """
 
-    submission: Submission
+    message: S
     signature: bytes
 
     def __post_init__(self) -> None:
         check_length(self.signature)
+
+
+SignedSubmission = Signed[Submission]
+SignedAttestation = Signed[Attestation]
 
 
 def as_tuple(struct: Struct) -> tuple[object, ...]:
@@ -149,12 +222,25 @@ def _fits(value: object, solidity: str) -> bool:
         return isinstance(value, bytes) and len(value) == 32
     if solidity == "address":
         return is_checksum_address(value)
-    return isinstance(value, int) and 0 <= value < 2**64
+    if solidity == "bool":
+        return isinstance(value, bool)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return False
+    low, high = _BOUNDS[solidity]
+    return low <= value < high
 
 
 def sign(account: LocalAccount, struct: Struct, domain: Domain) -> bytes:
     """65-byte signature r‖s‖v."""
     return bytes(account.sign_message(_message(struct, domain)).signature)
+
+
+def commitment(message: Struct) -> bytes:
+    """EIP-712 struct hash of a message, 32 bytes: of a submission, it is what the contract keeps.
+
+    It depends on no domain: the message repeats the federation.
+    """
+    return bytes(_message(message, Domain(0, "0x" + "00" * 20)).body)
 
 
 def recover(struct: Struct, signature: bytes, domain: Domain) -> str:

@@ -22,7 +22,7 @@ from fedcxr.ledger.sender import Sender
 T = TypeVar("T")
 
 
-def send(w3: Web3, account: LocalAccount, function: Any, *, gas: int) -> TxReceipt:
+def send(w3: Web3, account: LocalAccount, function: Any, *, gas: int, value: int = 0) -> TxReceipt:
     """Sign, send and await one transaction; a revert is asked for its reason.
 
     Args:
@@ -38,12 +38,14 @@ def send(w3: Web3, account: LocalAccount, function: Any, *, gas: int) -> TxRecei
 
     def run() -> TxReceipt:
         sender = w3.sender(account) if isinstance(w3, Connection) else Sender(w3, account, Patience())
-        receipt = sender.send(function, gas=gas)
+        receipt = sender.send(function, gas=gas, value=value)
         if receipt["status"] != 1:
             asked = function.build_transaction(
-                {"from": account.address, "gas": gas, "nonce": 0, "chainId": 0, "gasPrice": 0}
+                {"from": account.address, "gas": gas, "value": value, "nonce": 0, "chainId": 0, "gasPrice": 0}
             )
-            w3.eth.call(cast(TxParams, {k: asked[k] for k in ("from", "to", "data", "gas") if k in asked}))
+            w3.eth.call(
+                cast(TxParams, {k: asked[k] for k in ("from", "to", "data", "gas", "value") if k in asked})
+            )
             raise ChainError(f"the transaction failed with {receipt['gasUsed']:,} of {gas:,} gas used.")
         return receipt
 
@@ -67,8 +69,9 @@ def translated(call: Callable[[], T]) -> T:
 
 
 def decode_error(data: bytes) -> ContractRejectedError:
-    """A custom error of the contract from its ABI encoding, with what to do about it."""
-    for entry in load_artifact().abi:
+    """A custom error of the contract or its court from its ABI encoding, with what to do about it."""
+    artifact = load_artifact()
+    for entry in (*artifact.abi, *artifact.court_abi):
         if entry["type"] != "error":
             continue
         types = [field["type"] for field in entry["inputs"]]

@@ -1,7 +1,7 @@
 """A ledger that keeps no record: the contract's rules in memory, to measure what the ledger costs.
 
 Nothing is signed, nothing is late and nothing can be audited; the weights are the contract's, so that the
-models are too.
+models are too. Nobody judges updates and nobody is rewarded.
 """
 
 from __future__ import annotations
@@ -11,43 +11,46 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fedcxr.errors import ContractRejectedError, LedgerError
-from fedcxr.ledger.protocol import AcceptedUpdate, HospitalView, RoundView, Verdict
-from fedcxr.ledger.signing import Refusal, Registration, SignedSubmission
-from fedcxr.update.fixed_point import WEIGHT_SUM
+from fedcxr.ledger.protocol import AcceptedUpdate, MemberView, RoundView, Verdict
+from fedcxr.ledger.rules import assign_weights, objection
+from fedcxr.ledger.signing import Domain, Refusal, Registration, SignedAttestation, SignedSubmission
 
-
-def assign_weights(samples: Sequence[int], weighting: str) -> list[int]:
-    """The contract's integer weights: at least 1 each, at most WEIGHT_SUM together."""
-    count = len(samples)
-    if weighting == "uniform":
-        return [WEIGHT_SUM // count] * count
-    return [1 + s * (WEIGHT_SUM - count) // sum(samples) for s in samples]
+_PHASES = ("open", "closed", "validated", "finalized", "aborted")
 
 
 class UnrecordedLedger:
     """The coordinator's view of a contract that is not there."""
 
-    def __init__(self, *, federation: bytes, genesis_digest: bytes, weighting: str) -> None:
+    def __init__(
+        self, *, federation: bytes, genesis_digest: bytes, weighting: str, min_updates: int = 1
+    ) -> None:
         self.federation = federation
         self.genesis_digest = genesis_digest
         self.weighting = weighting
+        self.min_updates = min_updates
         self.last_finalized = 0
-        self.open_round_number = 0
+        self.round_in_progress = 0
         self.gas_used: Counter[str] = Counter()
         self._model_digest = genesis_digest
-        self._hospitals: dict[str, HospitalView] = {}
+        self._members: dict[str, MemberView] = {}
         self._rounds: dict[int, RoundView] = {}
 
-    def hospitals(self) -> list[HospitalView]:
-        return list(self._hospitals.values())
+    @property
+    def domain(self) -> Domain:
+        """Nothing is signed."""
+        return Domain(0, "0x" + "00" * 20)
+
+    def members(self) -> list[MemberView]:
+        return list(self._members.values())
 
     def register(self, registration: Registration, envelope_key: bytes, signature: bytes) -> None:
         del envelope_key, signature
-        address = registration.hospital
-        if address in self._hospitals:
-            raise ContractRejectedError("AlreadyRegistered", (address,))
-        self._hospitals[address] = HospitalView(
-            address, registration.samples, registration.envelope_key_digest
+        r = registration
+        if r.member in self._members:
+            raise ContractRejectedError("AlreadyRegistered", (r.member,))
+        seat = len(self._members)
+        self._members[r.member] = MemberView(
+            seat, r.member, r.samples, r.roles, "active", r.envelope_key_digest
         )
 
     def open_round(
@@ -60,13 +63,15 @@ class UnrecordedLedger:
         deadline_seconds: int,
     ) -> RoundView:
         del deadline_seconds
-        if self.open_round_number:
-            raise ContractRejectedError("RoundAlreadyOpen", (self.open_round_number,))
+        if self.round_in_progress:
+            status = self._rounds[self.round_in_progress].status
+            raise ContractRejectedError("WrongPhase", (self.round_in_progress, _phase(status)))
         if number != self.last_finalized + 1:
             raise ContractRejectedError("WrongRound", (self.last_finalized + 1, number))
         if base != self._model_digest:
             raise ContractRejectedError("WrongBase", (self._model_digest, base))
-        weights = assign_weights([self._hospitals[a].samples for a in participants], self.weighting)
+        members = sorted((self._members[a] for a in participants), key=lambda member: member.seat)
+        weights = assign_weights([m.samples for m in members], self.weighting)
         before = self._rounds.get(number)
         self._rounds[number] = RoundView(
             number=number,
@@ -74,19 +79,27 @@ class UnrecordedLedger:
             base=base,
             config_digest=config_digest,
             deadline=0,
-            participants=tuple(participants),
-            weights=dict(zip(participants, weights, strict=True)),
+            participants=tuple(m.address for m in members),
+            weights={m.address: weight for m, weight in zip(members, weights, strict=True)},
+            seats={m.address: m.seat for m in members},
             accepted={},
             status="open",
         )
-        self.open_round_number = number
+        self.round_in_progress = number
         return self.round(number)
+
+    def draw_committee(self, number: int) -> list[str]:
+        """Nobody judges."""
+        del number
+        return []
 
     def submit(self, batch: Sequence[SignedSubmission]) -> list[Verdict]:
         verdicts = []
         for signed in batch:
-            s = signed.submission
-            error = self._reason(signed)
+            s = signed.message
+            known = self._members.get(s.hospital)
+            view = self._rounds.get(self.round_in_progress)
+            error = objection(s, self.federation, view, known.samples if known else 0)
             if error is None:
                 update = AcceptedUpdate(s.root, s.samples, s.size, s.metrics)
                 self._rounds[s.round].accepted[s.hospital] = update
@@ -96,30 +109,63 @@ class UnrecordedLedger:
     def refuse(self, refusal: Refusal, signature: bytes) -> None:
         """There is nowhere to put it."""
 
+    def listing(self) -> bytes:
+        """Nothing is recorded under a root."""
+        return b""
+
+    def close(self, number: int, list_root: bytes) -> None:
+        del list_root
+        view = self._in_phase(number, "open")
+        if len(view.accepted) < self.min_updates:
+            raise ContractRejectedError("QuorumMissing", (len(view.accepted), self.min_updates))
+        counted = tuple(a for a in view.participants if a in view.accepted)
+        self._rounds[number] = replace(view, status="validated", counted=counted)
+
+    def attest(self, batch: Sequence[SignedAttestation]) -> list[Verdict]:
+        """Nobody judges."""
+        return [Verdict(s.message.validator, ContractRejectedError("NoCommittee")) for s in batch]
+
+    def countable(self, number: int) -> bool:
+        """Closing has counted them."""
+        del number
+        return True
+
+    def validate(self, number: int) -> None:
+        """Closing has done it: an accepted update counts."""
+
     def finalize(
         self,
         number: int,
         *,
         aggregate_root: bytes,
         model_digest: bytes,
-        included: Sequence[str],
         excluded: Mapping[str, str],
     ) -> None:
+        view = self._in_phase(number, "validated")
+        for address in excluded:
+            if address not in view.counted:
+                raise ContractRejectedError("NotAccepted", (number, address))
+        included = tuple(a for a in view.counted if a not in excluded)
+        if len(included) < self.min_updates:
+            raise ContractRejectedError("QuorumMissing", (len(included), self.min_updates))
         self._rounds[number] = replace(
-            self._rounds[number],
+            view,
             status="finalized",
             aggregate_root=aggregate_root,
             model_digest=model_digest,
-            included=tuple(included),
+            included=included,
             excluded=dict(excluded),
         )
         self._model_digest = model_digest
-        self.last_finalized, self.open_round_number = number, 0
+        self.last_finalized, self.round_in_progress = number, 0
+
+    def settle(self) -> None:
+        """Nobody is rewarded."""
 
     def abort(self, number: int, reason: str) -> None:
         del reason
         self._rounds[number] = replace(self._rounds[number], status="aborted")
-        self.open_round_number = 0
+        self.round_in_progress = 0
 
     def round(self, number: int) -> RoundView:
         if number not in self._rounds:
@@ -127,23 +173,13 @@ class UnrecordedLedger:
         view = self._rounds[number]
         return replace(view, accepted=dict(view.accepted))
 
-    def _reason(self, signed: SignedSubmission) -> ContractRejectedError | None:
-        """The contract's checks, in its order, less the signature and the deadline."""
-        s = signed.submission
-        if s.federation != self.federation:
-            return ContractRejectedError("WrongFederation", (self.federation, s.federation))
-        if s.round == 0 or s.round != self.open_round_number:
-            return ContractRejectedError("RoundNotOpen", (s.round,))
-        view = self._rounds[s.round]
-        known = self._hospitals.get(s.hospital)
-        registered = known.samples if known else 0
-        rules: tuple[tuple[bool, str, tuple[object, ...]], ...] = (
-            (s.attempt != view.attempt, "WrongAttempt", (view.attempt, s.attempt)),
-            (s.hospital not in view.weights, "NotParticipant", (s.hospital,)),
-            (s.base != view.base, "WrongBase", (view.base, s.base)),
-            (s.samples == 0, "NoSamples", (s.hospital,)),
-            (s.samples > registered, "TooManySamples", (registered, s.samples)),
-            (s.size == 0 or s.root == bytes(32), "EmptyUpdate", (s.hospital,)),
-            (s.hospital in view.accepted, "AlreadySubmitted", (s.round, s.hospital)),
-        )
-        return next((ContractRejectedError(name, values) for broken, name, values in rules if broken), None)
+    def _in_phase(self, number: int, status: str) -> RoundView:
+        view = self._rounds.get(number)
+        if view is None or number != self.round_in_progress or view.status != status:
+            raise ContractRejectedError("WrongPhase", (number, _phase(view.status if view else "none")))
+        return view
+
+
+def _phase(status: str) -> int:
+    """The contract's number of a phase."""
+    return 1 + _PHASES.index(status) if status in _PHASES else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Self
 
@@ -11,14 +10,19 @@ from web3.types import BlockIdentifier
 
 from fedcxr.errors import ContractRejectedError, LedgerError
 from fedcxr.ledger.artifact import load_artifact
-from fedcxr.ledger.protocol import AcceptedUpdate, HospitalView, RoundView, Status
+from fedcxr.ledger.founding import ADMISSIONS, RECORDINGS, WEIGHTINGS, Founding
+from fedcxr.ledger.protocol import MemberView, RoundView, Standing
+from fedcxr.ledger.round_events import RoundEvents
+from fedcxr.ledger.seats import from_bitmap
 from fedcxr.ledger.signing import Domain
 from fedcxr.ledger.transaction import decode_error, translated
 
-_STATUS: tuple[Status | None, ...] = (None, "open", "finalized", "aborted")
-_ZERO = bytes(32)
-WEIGHTINGS = ("samples", "uniform")
-"""Names of the contract's enum ``Weighting``, in its order."""
+_STANDINGS: tuple[Standing, ...] = ("active", "active", "suspended", "left")  # the enum's None never shows
+PHASES = ("none", "open", "closed", "validated", "finalized", "aborted")
+"""Names of the contract's enum ``Phase``, in its order."""
+CHANGES = ("suspend", "reinstate")
+"""Names of the contract's enum ``Change``, in its order."""
+_IN_PROGRESS = ("open", "closed", "validated")
 
 
 class FederationViews:
@@ -27,6 +31,7 @@ class FederationViews:
     def __init__(self, w3: Web3, address: str) -> None:
         self._w3 = w3
         self._contract = w3.eth.contract(address=Web3.to_checksum_address(address), abi=load_artifact().abi)
+        self._seats: dict[str, int] = {}  # of every account met; an account's seat never changes
 
     @classmethod
     def attach(cls, w3: Web3, address: str) -> Self:
@@ -47,13 +52,19 @@ class FederationViews:
     def address(self) -> str:
         return str(self._contract.address)
 
-    @cached_property
-    def domain(self) -> Domain:
-        """EIP-712 domain that hospitals sign for."""
-        return Domain(translated(lambda: self._w3.eth.chain_id), self.address)
+    @property
+    def w3(self) -> Web3:
+        """The connection."""
+        return self._w3
 
     @cached_property
+    def domain(self) -> Domain:
+        """EIP-712 domain that members sign for."""
+        return Domain(translated(lambda: self._w3.eth.chain_id), self.address)
+
+    @property
     def coordinator(self) -> str:
+        """The present coordinator's address."""
         return str(self._call("coordinator"))
 
     @cached_property
@@ -74,8 +85,33 @@ class FederationViews:
 
     @cached_property
     def weighting(self) -> str:
-        """One of :data:`WEIGHTINGS`; the same for every round."""
+        """One of :data:`~fedcxr.ledger.founding.WEIGHTINGS`; the same for every round."""
         return WEIGHTINGS[self._call("weighting")]
+
+    @cached_property
+    def admission(self) -> str:
+        """One of :data:`~fedcxr.ledger.founding.ADMISSIONS`."""
+        return ADMISSIONS[self._call("admission")]
+
+    @cached_property
+    def recording(self) -> str:
+        """One of :data:`~fedcxr.ledger.founding.RECORDINGS`."""
+        return RECORDINGS[self._call("recording")]
+
+    @cached_property
+    def open_updates(self) -> bool:
+        """Whether updates are plain vectors of the ring, which anyone can add."""
+        return bool(self._call("openUpdates"))
+
+    @cached_property
+    def committee_size(self) -> int:
+        """Validators a round; 0 where an accepted update counts."""
+        return int(self._call("committeeSize"))
+
+    @cached_property
+    def reward_budget(self) -> int:
+        """Credits a round."""
+        return int(self._call("rewardBudget"))
 
     @cached_property
     def coordinator_key_digest(self) -> bytes:
@@ -85,6 +121,23 @@ class FederationViews:
     def auditor_key_digest(self) -> bytes:
         """32 zero bytes when there is no auditor."""
         return bytes(self._call("auditorKeyDigest"))
+
+    @cached_property
+    def founding(self) -> Founding:
+        """Everything that the contract was founded with, from its first event.
+
+        Raises:
+            LedgerError: the event is not there.
+        """
+        created = self.events("FederationCreated")
+        if len(created) != 1:
+            raise LedgerError(f"{self.address}: no record of its creation.")
+        return Founding.from_tuple(list(created[0]["args"]["founding"].values()))
+
+    @cached_property
+    def court(self) -> str:
+        """Address of the contract that holds the bond and judges challenges."""
+        return str(self._call("court"))
 
     @property
     def model_digest(self) -> bytes:
@@ -96,17 +149,54 @@ class FederationViews:
         return int(self._call("lastFinalized"))
 
     @property
-    def open_round_number(self) -> int:
-        """0 when no round is open."""
-        return int(self._call("openRoundNumber"))
+    def round_in_progress(self) -> int:
+        """Number of the round that is open, closed or validated; 0 when none is."""
+        number, _, phase, *_ = self._call("latestRound")
+        return int(number) if PHASES[phase] in _IN_PROGRESS else 0
 
-    def hospitals(self) -> list[HospitalView]:
-        """All registered hospitals, in the order of registration."""
-        views = []
-        for address in self._call("hospitals"):
-            samples, key_digest = self._call("hospitalOf", address)
-            views.append(HospitalView(address, samples, bytes(key_digest)))
-        return views
+    def members(self) -> list[MemberView]:
+        """Everyone who has ever joined, in the order of their seats."""
+        listed, digests = self._call("members")
+        return [
+            MemberView(seat, str(account), samples, roles, _STANDINGS[standing], bytes(digest))
+            for seat, ((account, samples, roles, standing), digest) in enumerate(
+                zip(listed, digests, strict=True)
+            )
+        ]
+
+    def seat_of(self, address: str) -> int:
+        """The seat that an account has or had.
+
+        Raises:
+            ContractRejectedError: it was never a member's.
+        """
+        if address not in self._seats:
+            self._seats[address] = int(self._call("seatOf", address)[0])
+        return self._seats[address]
+
+    def change_action(self, change: str, address: str) -> bytes:
+        """What members approve to ``suspend`` or ``reinstate`` a member."""
+        return bytes(self._call("actionOf", CHANGES.index(change), address))
+
+    def credits(self) -> dict[str, int]:
+        """Credits of every member, by the address of its present key."""
+        members = self.members()
+        if not members:
+            return {}
+        owned = self._call("creditsOfSeats", (1 << len(members)) - 1)
+        return {member.address: int(credit) for member, credit in zip(members, owned, strict=True)}
+
+    def committee(self) -> list[str]:
+        """Validators of the latest round; none before they are drawn."""
+        return [str(address) for address in self._call("committee")]
+
+    def commitment(self, number: int, attempt: int, seat: int) -> bytes:
+        """What the contract keeps of an accepted submission; zeros where one root records all."""
+        return bytes(self._call("commitmentOf", number, attempt, seat))
+
+    def result_hash(self, number: int) -> bytes:
+        """What the contract keeps of a finalized round; zeros before."""
+        return bytes(self._call("resultOf", number))
 
     def round(self, number: int) -> RoundView:
         """The latest attempt of a round.
@@ -116,36 +206,28 @@ class FederationViews:
         """
         # Read at one block: through RPC the coordinator may write in between.
         block = translated(lambda: self._w3.eth.block_number)
-        status, attempt, deadline, base, config_digest, aggregate_root, model_digest = self._call(
-            "roundOf", number, block=block
-        )
-        name = _STATUS[status]
-        if name is None:
+        events = self.round_events(number, block)
+        if not events.opened:
             raise LedgerError(f"round {number} was never opened.")
-        participants, places = self._call("placesOf", number, block=block)
-        weights = {address: place[1] for address, place in zip(participants, places, strict=True)}
-        roots = {a: bytes(p[2]) for a, p in zip(participants, places, strict=True) if bytes(p[2]) != _ZERO}
-        finalized = self.events("RoundFinalized", number, block) if name == "finalized" else []
-        return RoundView(
-            number=number,
-            attempt=attempt,
-            base=bytes(base),
-            config_digest=bytes(config_digest),
-            deadline=deadline,
-            participants=tuple(participants),
-            weights=weights,
-            accepted=self._accepted(number, roots, block),
-            status=name,
-            aggregate_root=bytes(aggregate_root),
-            model_digest=bytes(model_digest),
-            included=tuple(finalized[-1]["args"]["included"]) if finalized else (),
-            excluded={
-                e["args"]["hospital"]: e["args"]["reason"]
-                for e in self.events("UpdateExcluded", number, block)
-            }
-            if name == "finalized"
-            else {},
+        return events.view(self.seat_of)
+
+    def round_events(self, number: int, block: int | None = None) -> RoundEvents:
+        """Everything that the contract said of a round, in order."""
+        topic = "0x" + number.to_bytes(32, "big").hex()
+        logs = translated(
+            lambda: self._w3.eth.get_logs(
+                {
+                    "address": self._contract.address,
+                    "fromBlock": 0,
+                    "toBlock": "latest" if block is None else block,
+                    "topics": [None, topic],
+                }
+            )
         )
+        decoded = [
+            self._decoders[log["topics"][0]](log) for log in logs if log["topics"][0] in self._decoders
+        ]
+        return RoundEvents(number, decoded)
 
     def refusals(self, number: int) -> dict[str, list[bytes]]:
         """Digests that each hospital says it was handed instead of a round's base, none twice."""
@@ -189,22 +271,6 @@ class FederationViews:
             return "created by other code, which may have written anything into its storage"
         return None
 
-    def _accepted(self, number: int, roots: Mapping[str, bytes], block: int) -> dict[str, AcceptedUpdate]:
-        """Storage says who and which root; the event of that root has the rest."""
-        if not roots:
-            return {}
-        updates = {}
-        for event in self.events("UpdateAccepted", number, block):
-            values = event["args"]
-            if roots.get(values["hospital"]) == bytes(values["root"]):
-                updates[values["hospital"]] = AcceptedUpdate(
-                    root=bytes(values["root"]),
-                    samples=values["samples"],
-                    size=values["size"],
-                    metrics=bytes(values["metrics"]),
-                )
-        return updates
-
     def events(self, name: str, number: int | None = None, block: int | None = None) -> list[Any]:
         """The contract's events of a kind, of one round or of all, up to a block, by default the latest."""
         event = self._contract.events[name]()
@@ -215,6 +281,22 @@ class FederationViews:
     def sender(self, event: Any) -> str:
         """Address that sent the transaction behind an event."""
         return str(translated(lambda: self._w3.eth.get_transaction(event["transactionHash"]))["from"])
+
+    def timestamp(self, block: int) -> int:
+        """Seconds of chain time of a block."""
+        return int(translated(lambda: self._w3.eth.get_block(block))["timestamp"])
+
+    def participants(self, bitmap: int) -> list[str]:
+        """Present accounts of a set of seats."""
+        members = self.members()
+        return [members[seat].address for seat in from_bitmap(bitmap)]
+
+    @cached_property
+    def _decoders(self) -> dict[Any, Any]:
+        """Decoder of each of the contract's events by its topic."""
+        names = [entry["name"] for entry in load_artifact().abi if entry["type"] == "event"]
+        events = [self._contract.events[name]() for name in names]
+        return {Web3.to_bytes(hexstr=event.topic): event.process_log for event in events}
 
     def _call(self, name: str, *arguments: object, block: int | None = None) -> Any:
         at: BlockIdentifier = "latest" if block is None else block

@@ -135,6 +135,42 @@ def open_envelope(
     return payload
 
 
+def plain_update(blob: NDArray[np.uint8] | bytes) -> NDArray[np.uint32]:
+    """An update that is not sealed, as the vector that it is; shares the blob's memory.
+
+    Raises:
+        EnvelopeError: not a whole number of values.
+    """
+    view = merkle.as_bytes(blob)
+    if len(view) % 4:
+        raise EnvelopeError(f"{len(view)} bytes are no vector of 32-bit integers.")
+    return np.frombuffer(view, "<u4").astype(np.uint32, copy=False)
+
+
+def header_of(blob: NDArray[np.uint8] | bytes) -> bytes:
+    """The header of an envelope, in the clear: whole Merkle leaves of 4,096 bytes.
+
+    Raises:
+        EnvelopeError: malformed.
+    """
+    return _read_header(merkle.as_bytes(blob))[0]
+
+
+def payload_root_of(header: bytes) -> bytes:
+    """The Merkle root of the plaintext that a header commits to.
+
+    Raises:
+        EnvelopeError: malformed.
+    """
+    found, tree = _read_header(memoryview(header))
+    try:
+        if found == header:
+            return bytes.fromhex(tree["payload_root"])
+    except ValueError:
+        pass
+    raise EnvelopeError("not the header of an envelope.")
+
+
 def _read_header(view: memoryview) -> tuple[bytes, dict[str, Any]]:
     if bytes(view[: len(_MAGIC)]) != _MAGIC:
         raise EnvelopeError("not an envelope.")

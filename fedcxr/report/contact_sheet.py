@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from fedcxr import files
 from fedcxr.data.chexpert import ChexpertTable
 from fedcxr.data.labels import LABELS
 from fedcxr.data.phantom import mask_path, read_mask
@@ -60,8 +61,8 @@ def write_sheet(sheet: Image.Image, path: Path) -> None:
     colours = [value for grey in greys.tolist() for value in (grey, grey, grey)] + list(_INK)
     palette = Image.new("P", (1, 1))
     palette.putpalette(colours)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.quantize(palette=palette, dither=Image.Dither.NONE).save(path, "PNG", optimize=True)
+    inked = sheet.quantize(palette=palette, dither=Image.Dither.NONE)
+    files.write_with(path, lambda file: inked.save(file, "PNG", optimize=True))
 
 
 def _choose(table: ChexpertTable, name: str, count: int) -> NDArray[np.int64]:

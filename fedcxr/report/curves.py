@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcxr import files
 from fedcxr.errors import DataError
 from fedcxr.evaluation.scores import Estimate, Evaluation
 
@@ -61,7 +62,8 @@ def draw_curves(
         axes.spines[["top", "right"]].set_visible(False)
     whole.set_ylabel("mean AUROC over labels (0.5: chance)")
     figure.suptitle(title, fontsize=13, x=0.01, ha="left")
-    figure.savefig(path, dpi=150, facecolor="white")
+    kind = path.suffix.removeprefix(".")
+    files.write_with(path, lambda file: figure.savefig(file, format=kind, dpi=150, facecolor="white"))
 
 
 def _draw_whole(

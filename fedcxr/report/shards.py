@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcxr import files
 from fedcxr.data.chexpert import ChexpertTable
 from fedcxr.data.labels import BLANK, LABELS
 from fedcxr.data.partition import Partition
@@ -107,7 +108,8 @@ def draw(
         axes.spines[:].set_visible(False)
     title = ("SYNTHETIC chest X-rays: " if synthetic else "") + _title(partition, len(order))
     figure.suptitle(title, fontsize=13, x=0.01, ha="left")
-    figure.savefig(path, dpi=150, facecolor="white")
+    kind = path.suffix.removeprefix(".")
+    files.write_with(path, lambda file: figure.savefig(file, format=kind, dpi=150, facecolor="white"))
 
 
 def _title(partition: Partition, drawn: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fedcxr import files
 from fedcxr.config import Config
 from fedcxr.errors import StoreError
 from fedcxr.evaluation.comparison import Comparison, Kind
@@ -13,7 +14,7 @@ from fedcxr.report.curves import draw_curves
 from fedcxr.report.rounds import RoundRecord, read_rounds, round_table
 from fedcxr.report.scores import hospital_table, label_table
 from fedcxr.report.tables import count, figure
-from fedcxr.store.run_directory import RunDirectory, write_text
+from fedcxr.store.run_directory import RunDirectory
 
 CURVES = "auroc.png"
 COMPARISON = Path("baselines", "comparison.json")
@@ -22,8 +23,7 @@ COMPARISON = Path("baselines", "comparison.json")
 def write_comparison(run: RunDirectory, comparison: Comparison) -> Path:
     """Write ``RUN/baselines/comparison.json``; the next summary shows it."""
     path = run.root / COMPARISON
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, comparison.to_json() + "\n")
+    files.write(path, comparison.to_json() + "\n")
     return path
 
 
@@ -67,7 +67,7 @@ def write_summary(run: RunDirectory) -> Path:
     if records:
         sections += ["## Rounds\n", round_table(records).markdown(), _exclusions(records)]
     sections.append(_check(run))
-    write_text(run.summary_path, "\n".join(section for section in sections if section))
+    files.write(run.summary_path, "\n".join(section for section in sections if section))
     return run.summary_path
 
 

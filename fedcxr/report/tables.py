@@ -25,6 +25,7 @@ class Table:
         notes: what a reader must know to read the figures right; a line each.
         essential: how many of the leading columns a terminal shows, which is 80 wide; None for all. A file
             has them all.
+        words: other columns that are text, by index: they stand left, and wrap.
     """
 
     title: str
@@ -32,6 +33,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     essential: int | None = None
+    words: tuple[int, ...] = ()
 
     def rich(self) -> RichTable:
         """For a terminal; where columns are many, an interval goes under its figure."""
@@ -52,8 +54,9 @@ class Table:
             padding=(0, 1, 0, 0),
         )
         for index, name in enumerate(header):
-            justify: JustifyMethod = "right" if index else "left"
-            number = crowded and index > 0
+            text = index == 0 or index in self.words
+            justify: JustifyMethod = "left" if text else "right"
+            number = crowded and not text
             shown.add_column(escape(name), justify=justify, no_wrap=number, overflow="fold")
         for row in self.rows:
             cells = (cell.replace(" [", "\n[") if crowded else cell for cell in row[: self.essential])

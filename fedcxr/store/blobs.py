@@ -2,42 +2,48 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
-import fsspec
 import numpy as np
+from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 
-from fedcxr.errors import BlobCorruptError, BlobMissingError, StoreError
+from fedcxr import files
+from fedcxr.errors import BlobCorruptError, BlobMissingError, StoreError, UnwritableError
+from fedcxr.store import filesystem
 from fedcxr.update import merkle
 
 
 class BlobStore:
     """Blobs under ``<url>/<first two hex digits>/<root in hex>``.
 
-    Writing is atomic (temporary name, fsync where there is one, rename) and writing twice is free.
+    A blob is written whole or not at all, and writing it twice is free. Several processes may write one blob
+    at once: each writes the same bytes.
     """
 
     def __init__(self, url: str, *, make: bool = True) -> None:
         """Open a store, or make it.
 
         Args:
-            url: as fsspec takes it.
+            url: as fsspec takes it; see :mod:`fedcxr.store.filesystem`.
             make: False for a reader that must leave no trace.
 
         Raises:
             StoreError: the URL cannot be opened or written.
         """
+        self._fs, base = filesystem.open_url(url)
+        self._base = base.rstrip("/")
+        self._local = filesystem.is_local(self._fs)
         try:
-            self._fs, self._base = fsspec.core.url_to_fs(url)  # type: ignore[no-untyped-call]
-            if make:
+            if make and self._local:
+                files.make_folder(Path(self._base))
+            elif make:
                 self._fs.makedirs(self._base, exist_ok=True)
-        except (OSError, ValueError, ImportError) as error:
-            raise StoreError(f"{url}: the blob store cannot be opened: {error}") from None
+        except Exception as error:  # a remote driver's errors are its own
+            raise StoreError(f"{url}: the blob store cannot be opened: {_said(error)}") from None
 
     def path(self, root: bytes) -> str:
         """Where the blob of this root lies, within the store's file system."""
@@ -48,29 +54,30 @@ class BlobStore:
         """Store bytes and return their root; ``root`` spares a second hashing when it is known.
 
         Raises:
-            StoreError: it cannot be written (disk full, read-only).
+            UnwritableError: it cannot be written (disk full, read-only, out of reach).
         """
         root = merkle.root(data) if root is None else root
+        content = memoryview(merkle.as_bytes(data))
         path = self.path(root)
-        temporary = f"{path}.{uuid4().hex}.tmp"
         try:
-            if self._fs.exists(path):
+            if self._size(path) == content.nbytes:
                 return root
-            self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-            with self._fs.open(temporary, "wb") as file:
-                file.write(merkle.as_bytes(data))
-                file.flush()
-                with contextlib.suppress(AttributeError, io.UnsupportedOperation):  # remote files have none
-                    os.fsync(file.fileno())
-            self._fs.mv(temporary, path)
-        except OSError as error:
-            raise StoreError(f"{path}: the blob cannot be written: {error}") from None
+            self._write(path, content)
+        except StoreError:
+            raise
+        except Exception as error:  # a remote driver's errors are its own
+            raise UnwritableError(f"{path}: the blob cannot be written: {_said(error)}") from None
         return root
 
-    def get(self, root: bytes, *, verify: bool = True) -> NDArray[np.uint8]:
+    def get(
+        self, root: bytes, *, verify: bool = True, out: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.uint8]:
         """The bytes under a root as uint8.
 
-        ``verify=False`` is for bytes whose integrity the reader checks anyway, as an envelope's tag does.
+        Args:
+            root: of the blob.
+            verify: False for bytes whose integrity the reader checks anyway, as an envelope's tag does.
+            out: to read a local file into, where it is large enough; fresh memory costs as much as reading.
 
         Raises:
             BlobMissingError: there is none.
@@ -79,19 +86,90 @@ class BlobStore:
         """
         path = self.path(root)
         try:
-            data = np.frombuffer(self._fs.cat_file(path), np.uint8)
+            data = self._read(path, out)
         except FileNotFoundError:
             raise BlobMissingError(f"{path}: no such blob.") from None
-        except OSError as error:
-            raise StoreError(f"{path}: the blob cannot be read: {error}") from None
+        except Exception as error:  # a remote driver's errors are its own
+            raise StoreError(f"{path}: the blob cannot be read: {_said(error)}") from None
         if verify and (found := merkle.root(data)) != root:
             raise BlobCorruptError(f"{path}: its bytes have the root {found.hex()}.")
         return data
+
+    def size(self, root: bytes) -> int | None:
+        """Bytes of the blob under a root; None when there is none.
+
+        Raises:
+            StoreError: the store cannot be asked.
+        """
+        try:
+            return self._size(self.path(root))
+        except Exception as error:  # a remote driver's errors are its own
+            raise StoreError(f"{self.path(root)}: the blob cannot be looked up: {_said(error)}") from None
+
+    def _read(self, path: str, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        if out is None or not isinstance(self._fs, LocalFileSystem):
+            return np.frombuffer(self._fs.cat_file(path), np.uint8)
+        with Path(path).open("rb", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size > out.nbytes:
+                return np.frombuffer(file.read(), np.uint8)
+            done = 0
+            while count := file.readinto(out[done:].data):  # at most 2 GiB at once
+                done += count
+            return out[:done]
 
     def __contains__(self, root: bytes) -> bool:
         return bool(self._fs.exists(self.path(root)))
 
     def __iter__(self) -> Iterator[str]:
         """Names of all files in the store, relative to it, in order: blobs, and what is none."""
-        base = self._base.rstrip("/") + "/"
-        yield from sorted(path.removeprefix(base) for path in self._fs.find(self._base))
+        yield from self.sizes()
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every file in the store, by its name relative to it, in order.
+
+        Raises:
+            StoreError: it cannot be listed.
+        """
+        try:
+            self._fs.invalidate_cache()
+            found = self._fs.find(self._base, detail=True)
+        except Exception as error:  # a remote driver's errors are its own
+            raise StoreError(f"{self._base}: the store cannot be listed: {_said(error)}") from None
+        base = self._base + "/"
+        return {path.removeprefix(base): int(found[path]["size"] or 0) for path in sorted(found)}
+
+    def remove(self, name: str) -> None:
+        """Remove a file by its name as :meth:`sizes` gives it; that it is gone already is no error.
+
+        Raises:
+            StoreError: it cannot be removed.
+        """
+        path = f"{self._base}/{name}"
+        try:
+            self._fs.rm_file(path)
+        except FileNotFoundError:
+            return
+        except Exception as error:  # a remote driver's errors are its own
+            raise StoreError(f"{path}: cannot be removed: {_said(error)}") from None
+
+    def _size(self, path: str) -> int | None:
+        try:
+            return int(self._fs.info(path)["size"])
+        except FileNotFoundError:
+            return None
+
+    def _write(self, path: str, content: memoryview) -> None:
+        if self._local:
+            files.write(Path(path), content, shared=True)
+        elif filesystem.writes_whole(self._fs):
+            self._fs.pipe_file(path, bytes(content))
+        else:
+            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            temporary = f"{path}.{uuid4().hex}{files.TEMPORARY}"
+            self._fs.pipe_file(temporary, bytes(content))
+            self._fs.mv(temporary, path)
+
+
+def _said(error: Exception) -> str:
+    """One line of what a driver said: some add pages."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -9,10 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from fedcxr import json_text
+from fedcxr import files, json_text
 from fedcxr.errors import EnvelopeError, StoreError
 from fedcxr.privacy.keys import EnvelopePrivateKey, KemName
-from fedcxr.store.run_directory import write_text
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -35,15 +34,20 @@ class Identity:
             StoreError: the file is damaged.
         """
         if not path.exists():
-            identity = cls(secrets.token_bytes(32), EnvelopePrivateKey.generate(kem))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            tree = {
-                "signing_key": identity.signing_key.hex(),
-                "envelope_key": identity.envelope_key.data.hex(),
-            }
-            write_text(path, json.dumps(tree, indent=2) + "\n", mode=0o600)
+            identity = cls.fresh(kem)
+            identity.write(path)
             return identity
         return cls.load(path)
+
+    @classmethod
+    def fresh(cls, kem: KemName) -> Self:
+        """Keys from the system's randomness."""
+        return cls(secrets.token_bytes(32), EnvelopePrivateKey.generate(kem))
+
+    def write(self, path: Path) -> None:
+        """Raises UnwritableError when the file cannot be written."""
+        tree = {"signing_key": self.signing_key.hex(), "envelope_key": self.envelope_key.data.hex()}
+        files.write(path, json.dumps(tree, indent=2) + "\n", mode=0o600)
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -7,6 +7,7 @@
       ledger.json          federation, contract and chain id: what an auditor starts from
       ledger.sqlite        the embedded chain, or
       ledger.journal       what an anvil is rebuilt from
+      ledger.index.sqlite  what `fedcxr ledger` has read of the chain; a cache
       layout.json          the tensors that travel; its digest is on the ledger
       partition.json       who holds which patients (simulation)
       partition.png        the same as a picture
@@ -24,18 +25,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from fedcxr import config as configuration
-from fedcxr import json_text
-from fedcxr.config import Config
+from fedcxr import files, json_text
 from fedcxr.errors import ConfigError, StoreError
-from fedcxr.store.blobs import BlobStore
-from fedcxr.update.layout import Layout
+
+if TYPE_CHECKING:  # torch and pydantic are seconds that a question to the ledger does not need
+    from fedcxr.config import Config
+    from fedcxr.store.blobs import BlobStore
+    from fedcxr.update.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class RunDirectory:
 
         Raises:
             ConfigError: something is left to a measurement, or the directory holds another run.
-            StoreError: it cannot be written.
+            UnwritableError: it cannot be written.
         """
         if not config.resolved:
             raise ConfigError("the configuration still says auto: resolve it before the run is made.")
@@ -78,12 +80,12 @@ class RunDirectory:
             return run
         try:
             for directory in (root, run.models, run.keys, run.hospitals, run.cache):
-                directory.mkdir(parents=True, exist_ok=True)
+                files.make_folder(directory)
             run.keys.chmod(0o700)
             run.hospitals.chmod(0o700)
         except OSError as error:
-            raise StoreError(f"{root}: the run directory cannot be made: {error}") from None
-        write_text(run.config_path, config.to_toml())
+            raise files.unwritable(root, error) from None
+        files.write(run.config_path, config.to_toml())
         return run
 
     @classmethod
@@ -117,11 +119,18 @@ class RunDirectory:
 
     @property
     def config(self) -> Config:
+        from fedcxr import config as configuration
+
         return configuration.load(self.config_path)
 
     @property
     def chain_path(self) -> Path:
         return self.root / "ledger.sqlite"
+
+    @property
+    def index_path(self) -> Path:
+        """What `fedcxr ledger` has read of the chain; deleting it changes nothing."""
+        return self.root / "ledger.index.sqlite"
 
     @property
     def journal_path(self) -> Path:
@@ -206,19 +215,32 @@ class RunDirectory:
         except OSError as error:
             raise StoreError(f"{self.partition_path}: cannot be read: {error}") from None
 
+    @property
+    def store_url(self) -> str:
+        """Of the store that the configuration names, by default ``RUN/blobs``."""
+        try:  # the one key, for who needs no more: the whole configuration takes pydantic to read
+            url = tomllib.loads(_read_text(self.config_path)).get("store", {})["url"]
+        except (KeyError, AttributeError, ValueError):
+            url = self.config.store.url
+        return str(url or self.root / "blobs")
+
     def blob_store(self) -> BlobStore:
-        """The store that the configuration names, by default ``RUN/blobs``."""
-        return BlobStore(self.config.store.url or str(self.root / "blobs"))
+        """The store at :attr:`store_url`, which is made."""
+        from fedcxr.store.blobs import BlobStore
+
+        return BlobStore(self.store_url)
 
     def write_layout(self, layout: Layout) -> None:
-        write_text(self.layout_path, layout.to_json())
+        files.write(self.layout_path, layout.to_json())
 
     def read_layout(self) -> Layout:
         """Raises StoreError when it is missing, LayoutError when it is damaged."""
+        from fedcxr.update.layout import Layout
+
         return Layout.from_json(_read_text(self.layout_path))
 
     def write_facts(self, facts: LedgerFacts) -> None:
-        write_text(self.root / "ledger.json", json.dumps(asdict(facts), indent=2) + "\n")
+        files.write(self.root / "ledger.json", json.dumps(asdict(facts), indent=2) + "\n")
 
     def read_facts(self) -> LedgerFacts:
         """Raises StoreError when they are missing or damaged."""
@@ -239,20 +261,12 @@ class RunDirectory:
         Raises:
             StoreError: it cannot be written.
         """
-        try:
-            with self.metrics_path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line, allow_nan=False) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise StoreError(f"{self.metrics_path}: cannot be written: {error}") from None
+        files.append_line(self.metrics_path, json.dumps(line, allow_nan=False))
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The rounds' lines in order, up to one that is none: a crash cuts the last one short."""
-        if not self.metrics_path.exists():
-            return []
         lines = []
-        for text in self.metrics_path.read_bytes().splitlines():
+        for text in files.whole_lines(self.metrics_path):
             try:
                 line = json_text.parse(text)
             except ValueError:
@@ -264,26 +278,8 @@ class RunDirectory:
 
     def rewrite_metrics(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Replace all lines at once."""
-        write_text(self.metrics_path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))
-
-
-def write_text(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a small file by temporary file, fsync and rename.
-
-    Raises:
-        StoreError: it cannot be written.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with open(
-            temporary, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, mode)
-        ) as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be written: {error}") from None
+        text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
+        files.write(self.metrics_path, text)
 
 
 def _read_text(path: Path) -> str:

@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from math import prod
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fedcxr import json_text
 from fedcxr.errors import LayoutError
 from fedcxr.update import merkle
+
+if TYPE_CHECKING:  # an audit has no use for torch, and starts without it
+    import torch
 
 Vector = NDArray[np.float32]
 
@@ -59,6 +61,8 @@ class Layout:
         Raises:
             LayoutError: a floating tensor is not float32, or there is none.
         """
+        import torch
+
         parameters = {name for name, _ in model.named_parameters()}
         specs = []
         for name, tensor in sorted(model.state_dict().items()):
@@ -112,6 +116,8 @@ class Layout:
         Raises:
             LayoutError: a tensor is missing, or has another shape or dtype than the layout says.
         """
+        import torch
+
         vector = np.empty(self.size, np.float32) if out is None else out
         target = torch.from_numpy(vector)
         for spec, place in zip(self.tensors, self.slices, strict=True):
@@ -124,12 +130,31 @@ class Layout:
             target[place].view(spec.shape).copy_(tensor.detach())
         return vector
 
+    def join(self, arrays: Mapping[str, NDArray[Any]]) -> Vector:
+        """:meth:`flatten` for arrays.
+
+        Raises:
+            LayoutError: an array is missing, or has another shape or dtype than the layout says.
+        """
+        vector = np.empty(self.size, np.float32)
+        for spec, place in zip(self.tensors, self.slices, strict=True):
+            array = arrays.get(spec.name)
+            if array is None:
+                raise LayoutError(f"{spec.name}: missing from the state.")
+            if array.shape != spec.shape or array.dtype != np.float32:
+                found = f"{array.dtype} {array.shape}"
+                raise LayoutError(f"{spec.name}: {found}, but the layout says float32 {spec.shape}.")
+            vector[place] = array.reshape(-1)
+        return vector
+
     def load(self, vector: Vector, model: torch.nn.Module) -> None:
         """Copy a vector into a module's tensors; counters are left alone.
 
         Raises:
             LayoutError: the vector's length or the module's tensors do not fit.
         """
+        import torch
+
         self.check(vector)
         state = model.state_dict()
         with torch.no_grad():

@@ -78,6 +78,42 @@ def verify_proof(leaf: Buffer, index: int, leaves: int, path: list[bytes], expec
     return next(remaining, None) is None and node == expected_root
 
 
+def prefix_paths(data: Buffer, length: int) -> bytes:
+    """Audit paths of the leaves that hold the first ``length`` bytes, one after the other."""
+    count = -(-length // LEAF_SIZE)
+    return b"".join(node for index in range(count) for node in proof(data, index))
+
+
+def is_prefix(prefix: Buffer, paths: bytes, size: int, expected_root: bytes) -> bool:
+    """Whether ``prefix``, whole leaves, begins the ``size`` bytes under ``expected_root``.
+
+    Args:
+        prefix: the first bytes.
+        paths: as :func:`prefix_paths` gave them.
+        size: of all the bytes.
+        expected_root: their Merkle root.
+    """
+    view, leaves = as_bytes(prefix), -(-size // LEAF_SIZE)
+    at = 0
+    for index in range(-(-len(view) // LEAF_SIZE)):
+        end = at + 32 * _path_length(index, leaves)
+        path = [paths[k : k + 32] for k in range(at, end, 32)]
+        leaf = view[index * LEAF_SIZE : (index + 1) * LEAF_SIZE]
+        if not verify_proof(leaf, index, leaves, path, expected_root):
+            return False
+        at = end
+    return at == len(paths) and len(view) > 0
+
+
+def _path_length(index: int, leaves: int) -> int:
+    """Siblings of a leaf: a last odd node has none on its level."""
+    length = 0
+    while leaves > 1:
+        length += index ^ 1 < leaves
+        index, leaves = index // 2, (leaves + 1) // 2
+    return length
+
+
 def _leaf_hashes(leaves: Iterable[bytes | memoryview]) -> list[bytes]:
     hashes = []
     for leaf in leaves:

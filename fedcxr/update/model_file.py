@@ -7,17 +7,19 @@ is found like one in its weights.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
+from fedcxr import files
 from fedcxr.errors import ModelError
 from fedcxr.update import merkle
 from fedcxr.update.layout import Layout, Vector
+
+if TYPE_CHECKING:
+    import torch
 
 _KEY = "fedcxr"  # one metadata key only: safetensors does not order them
 
@@ -25,28 +27,40 @@ _KEY = "fedcxr"  # one metadata key only: safetensors does not order them
 def to_bytes(vector: Vector, layout: Layout, *, federation: bytes, round_number: int) -> bytes:
     """The file's bytes: every tensor of the layout, and where the model comes from."""
     layout.check(vector)
-    tensors = {
-        spec.name: vector[place].reshape(spec.shape)
-        for spec, place in zip(layout.tensors, layout.slices, strict=True)
-    }
+    start = header(layout, vector_digest(vector), federation=federation, round_number=round_number)
+    return start + vector.astype("<f4", copy=False).tobytes()
+
+
+def header(layout: Layout, digest: bytes, *, federation: bytes, round_number: int) -> bytes:
+    """What stands before the vector's little-endian bytes in the file of the model with this digest.
+
+    As safetensors writes it: tensors of one type in the order of their names, which is the layout's, and
+    spaces up to a multiple of eight bytes.
+    """
     origin = {
-        "digest": merkle.root(vector).hex(),
+        "digest": digest.hex(),
         "federation": federation.hex(),
         "layout": layout.digest.hex(),
         "round": round_number,
     }
-    return save(tensors, {_KEY: json.dumps(origin, sort_keys=True, separators=(",", ":"))})
+    tree: dict[str, object] = {
+        "__metadata__": {_KEY: json.dumps(origin, sort_keys=True, separators=(",", ":"))}
+    }
+    for spec, place in zip(layout.tensors, layout.slices, strict=True):
+        offsets = [4 * place.start, 4 * place.stop]
+        tree[spec.name] = {"dtype": "F32", "shape": list(spec.shape), "data_offsets": offsets}
+    text = json.dumps(tree, separators=(",", ":"), ensure_ascii=False).encode()
+    text = text.ljust(-(-len(text) // 8) * 8)
+    return len(text).to_bytes(8, "little") + text
 
 
 def write(path: Path, vector: Vector, layout: Layout, *, federation: bytes, round_number: int) -> None:
-    """Write :func:`to_bytes` by temporary file, fsync and rename."""
-    data = to_bytes(vector, layout, federation=federation, round_number=round_number)
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    """Write :func:`to_bytes`, wholly or not at all.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    files.write(path, to_bytes(vector, layout, federation=federation, round_number=round_number))
 
 
 def read(path: Path, layout: Layout) -> Vector:
@@ -57,11 +71,11 @@ def read(path: Path, layout: Layout) -> Vector:
         LayoutError: its tensors do not fit the layout.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            return layout.flatten({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        with safe_open(path, framework="np") as file:
+            return layout.join({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except FileNotFoundError:
         raise ModelError(f"{path}: no such model file.") from None
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError) as error:  # numpy has no such type as bfloat16
         raise ModelError(f"{path}: not a model file: {error}") from None
 
 

@@ -24,7 +24,7 @@ def test_sealed_updates_add_to_the_naive_sum() -> None:
     total = WeightedSum(LAYOUT)
     updates = [update(seed, weight) for seed, weight in ((1, 1000), (2, 3000))]
     for ring, weight in zip(updates, (1000, 3000), strict=True):
-        total.add_sealed(seal(ring, CONTEXT, [KEY.public]), CONTEXT, KEY, weight)
+        total.add_blob(seal(ring, CONTEXT, [KEY.public]), CONTEXT, KEY, weight)
     expected = [sum(column) % 2**32 for column in zip(*(u.tolist() for u in updates), strict=True)]
     assert total.weight == 4000
     assert total.root == merkle.root(np.array(expected, "<u4"))
@@ -40,11 +40,11 @@ def test_an_update_that_does_not_open_leaves_the_sum_as_it_was() -> None:
     blob = seal(update(2, 5), CONTEXT, [KEY.public])
     blob[-1] ^= 1
     with pytest.raises(EnvelopeError):
-        total.add_sealed(blob, CONTEXT, KEY, 5)
+        total.add_blob(blob, CONTEXT, KEY, 5)
     with pytest.raises(LayoutError, match="exceeds weight"):
         total.add(np.full(100, 2**31 - 1, np.uint32), 5)
     with pytest.raises(EnvelopeError, match="396 bytes where 400"):
-        total.add_sealed(seal(update(2, 5)[:99].copy(), CONTEXT, [KEY.public]), CONTEXT, KEY, 5)
+        total.add_blob(seal(update(2, 5)[:99].copy(), CONTEXT, [KEY.public]), CONTEXT, KEY, 5)
     assert total.root == before
     assert total.weight == 5
 

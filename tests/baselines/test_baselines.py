@@ -12,7 +12,7 @@ from discs import EDEMA, disc_config, disc_shards, disc_valid
 from fedcxr.baselines.comparison import Baselines
 from fedcxr.baselines.rounds import pool, train_rounds, weights_path
 from fedcxr.data.examples import Examples
-from fedcxr.errors import DataError, ModelError
+from fedcxr.errors import DataError, StoreError
 from fedcxr.evaluation.comparison import Kind
 from fedcxr.models.registry import create_model
 from fedcxr.training.trainer import Step, train
@@ -96,7 +96,7 @@ def test_weights_of_something_else_are_not_continued(
 def test_weights_that_cannot_be_written_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     config, shard = disc_config({"federation.rounds": 1}), disc_shards(SIZES)["north"]
-    with pytest.raises(ModelError, match="cannot be written"):
+    with pytest.raises(StoreError, match="cannot be written"):
         train_rounds(shard, config=config, name="north", path=tmp_path / "file" / "w.safetensors")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from typer.testing import CliRunner, Result
 from fedcxr.cli import app as registered  # noqa: F401 (registers the commands)
 from fedcxr.cli.app import app
 from fedcxr.config import Config
-from fedcxr.errors import AuditFailedError, AuditIncompleteError, StoreError
+from fedcxr.errors import AuditFailedError, AuditIncompleteError, ConfigError, StoreError
+from fedcxr.ledger.chain import EmbeddedChain
+from fedcxr.ledger.rpc import RpcServer
+from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 
 
@@ -72,3 +76,77 @@ def test_hospitals_journals_are_held_against_the_ledger(run: RunDirectory) -> No
     assert call(run, *options).exit_code == 0
     journals[0].write_text("{}\n")
     assert isinstance(call(run, *options).exception, AuditFailedError)
+
+
+def test_rounds_or_a_hospital_alone_prove_nothing_of_the_whole(run: RunDirectory) -> None:
+    result = call(run, "--rounds", "1")
+    assert isinstance(result.exception, AuditIncompleteError)
+    assert "unchecked: the released model" in result.output
+    assert isinstance(call(run, "--rounds", "two").exception, ConfigError)
+    assert isinstance(call(run, "--hospital", "synthetic-01").exception, ConfigError)
+
+
+def test_an_export_is_written_and_verified(run: RunDirectory, tmp_path: Path) -> None:
+    file = tmp_path / "audit.zip"
+    assert call(run, "--export", file).exit_code == 0
+    signer = Identity.load(run.keys / "auditor.json").account.address
+    result = CliRunner().invoke(app, ["audit", "verify", str(file), "--signer", signer])
+    assert result.exit_code == 0, result.output
+    assert f"released model: {run.read_metrics()[-1]['model']}" in result.output
+    tree = json.loads(CliRunner().invoke(app, ["audit", "verify", str(file), "--json"]).stdout)
+    assert (tree["authentic"], tree["signer"]) == (True, signer)
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    changed = CliRunner().invoke(app, ["audit", "verify", str(file)])
+    assert isinstance(changed.exception, AuditFailedError)
+
+
+def test_an_exports_verification_ends_as_the_audit_did(run: RunDirectory, tmp_path: Path) -> None:
+    file, key = tmp_path / "audit.zip", tmp_path / "signer.json"
+    Identity.load_or_create(key, "X25519")
+    keys = shutil.move(run.keys, tmp_path / "keys")
+    assert isinstance(call(run, "--export", file).exception, ConfigError)
+    assert isinstance(call(run, "--export", file, "--sign", key).exception, AuditIncompleteError)
+    result = CliRunner().invoke(app, ["audit", "verify", str(file)])
+    assert isinstance(result.exception, AuditIncompleteError)
+    shutil.move(keys, run.keys)
+    run.model(1).unlink()
+    assert isinstance(call(run, "--export", file).exception, AuditFailedError)
+    result = CliRunner().invoke(app, ["audit", "verify", str(file)])
+    assert isinstance(result.exception, AuditFailedError)
+    assert "round-0001.safetensors" in result.output
+
+
+def test_a_third_party_needs_no_run_directory(run: RunDirectory, tmp_path: Path) -> None:
+    contract = run.read_facts().contract
+    store = shutil.copytree(run.root / "blobs", tmp_path / "store")
+    key = shutil.copyfile(run.keys / "auditor.json", tmp_path / "key.json")
+    with (
+        closing(EmbeddedChain(run.chain_path, chain_id=run.config.ledger.chain_id)) as chain,
+        closing(RpcServer(chain)) as server,
+    ):
+        place = ["audit", "--rpc", server.url, "--contract", contract, "--store", str(store)]
+        result = CliRunner().invoke(app, place)
+        assert isinstance(result.exception, AuditIncompleteError)
+        assert "no key" in result.output
+        result = CliRunner().invoke(app, [*place, "--key", str(key), "--model", str(run.model(1))])
+        assert result.exit_code == 0, result.output
+        result = CliRunner().invoke(app, [*place, "--key", str(key), "--model", str(run.model(0))])
+        assert isinstance(result.exception, AuditFailedError)
+        result = call(run, "--rpc", server.url)
+        assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--rpc", "http://127.0.0.1:1"],
+        ["--contract", "0x" + "11" * 20, "--store", "x"],
+        ["RUN", "--store", "x"],
+        ["RUN", "--head", "0x11"],
+        ["RUN", "--head", "eleven"],
+    ],
+)
+def test_options_that_do_not_say_where_to_look_are_refused(options: list[str]) -> None:
+    result = CliRunner().invoke(app, ["audit", *options] if options else ["audit", "run"])
+    assert isinstance(result.exception, ConfigError)

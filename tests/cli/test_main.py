@@ -55,4 +55,4 @@ def test_an_interrupted_run_says_how_far_it_came_and_how_to_go_on(
     (tmp_path / "small.toml").write_text(small_config.to_toml())
     assert run(monkeypatch, "simulate", tmp_path / "small.toml", "--out", tmp_path / "run") == 130
     said = capsys.readouterr().err
-    assert "interrupted: 0 of 2 rounds are finalized; the same command continues the run." in said
+    assert "interrupted: 0 of 2 rounds are finalized; `fedcxr simulate --resume" in said

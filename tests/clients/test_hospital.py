@@ -39,6 +39,7 @@ def test_a_registration_is_signed_by_the_address_that_it_names(founded: Founded,
     struct = Registration(
         founded.register.federation,
         reply.hospital,
+        reply.roles,
         reply.samples,
         EnvelopePublicKey(reply.envelope_key).digest,
     )
@@ -127,7 +128,7 @@ def test_an_update_opens_with_the_coordinators_key_and_carries_the_contracts_wei
     )
     key = Identity.load(founded.run.keys / "coordinator.json").envelope_key
     total = WeightedSum(founded.layout)
-    total.add_sealed(reply.bulk, context, key, weight)
+    total.add_blob(reply.bulk, context, key, weight)
     model = total.model(founded.base, RoundConfig.from_bytes(founded.train.round_config).exponents)
     assert np.isfinite(model).all()
     assert not np.array_equal(model, founded.base)
@@ -160,7 +161,7 @@ def test_nothing_leaves_that_the_journal_could_not_take(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(StoreError, match="journal cannot be written: No space"):
+    with pytest.raises(StoreError, match=r"journal\.jsonl: cannot be written: No space"):
         participant.train(replace(founded.train, bulk=moved(founded.base)))
 
 

@@ -16,7 +16,7 @@ from fedcxr.data import cache_folder
 from fedcxr.data.cache import ImageCache, prepare
 from fedcxr.data.chexpert import ChexpertTable, read_table
 from fedcxr.data.radiograph import decode
-from fedcxr.errors import CacheError, ImageError
+from fedcxr.errors import CacheError, ImageError, UnwritableError
 
 SIZE = 32
 
@@ -190,7 +190,7 @@ def test_too_small_a_disk_is_noticed_before_anything_is_written(
 ) -> None:
     usage = cache_folder.shutil._ntuple_diskusage(10**6, 10**6, 100)
     monkeypatch.setattr(cache_folder.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(CacheError, match=r"GB are needed"):
+    with pytest.raises(UnwritableError, match=r"MB are needed"):
         prepare(table, SIZE, tmp_path / "cache")
 
 
@@ -212,7 +212,7 @@ def test_a_stamp_is_recorded_only_after_its_pixels_are_on_the_disk(
     monkeypatch.setattr(Path, "replace", watched_replace)
     prepare(table, SIZE, tmp_path / "cache")
     last = len(events) - 1 - events[::-1].index(("rename", "stamps.npy"))
-    assert events[last - 2 : last] == [("sync", "images.npy"), ("sync", "stamps.npy.new")]
+    assert events[last - 2 : last] == [("sync", "images.npy"), ("sync", "stamps.npy.tmp")]
 
 
 PROGRAM = """

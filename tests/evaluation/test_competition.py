@@ -8,7 +8,7 @@ from chexpert_tables import line, write_csv
 
 from fedcxr.data.chexpert import ChexpertTable, read_table
 from fedcxr.data.labels import LABELS
-from fedcxr.errors import DataError
+from fedcxr.errors import DataError, StoreError
 from fedcxr.evaluation.competition import StudyPredictions
 
 PATHS = (
@@ -66,5 +66,6 @@ def test_all_labels_on_demand_and_tiny_probabilities_in_plain_digits(
 def test_what_cannot_be_written_is_named(tmp_path: Path, probabilities: np.ndarray) -> None:
     with pytest.raises(DataError, match=r"3 images, but probabilities of shape \(2, 14\)"):
         StudyPredictions.of(table(tmp_path, ""), probabilities[1:])
-    with pytest.raises(DataError, match=r"absent/P\.csv: cannot be written"):
-        StudyPredictions.of(table(tmp_path, ""), probabilities).write(tmp_path / "absent" / "P.csv")
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"file/P\.csv: cannot be written"):
+        StudyPredictions.of(table(tmp_path, ""), probabilities).write(tmp_path / "file" / "P.csv")

@@ -4,7 +4,7 @@ from contract_party import LocalChain, Party
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fedcxr.ledger.unrecorded import assign_weights
+from fedcxr.ledger.rules import assign_weights
 from fedcxr.update.fixed_point import WEIGHT_SUM
 
 SAMPLES = st.lists(st.integers(1, 2**64 - 1) | st.integers(1, 10_000), min_size=1, max_size=256)
@@ -38,7 +38,7 @@ def test_weights_are_the_references_and_never_sum_to_more_than_they_may(
     st.sampled_from(["samples", "uniform"]),
 )
 def test_the_contract_assigns_the_same(chain: LocalChain, samples: list[int], weighting: str) -> None:
-    party = Party.found(chain, samples, weighting)
+    party = Party.found(chain, samples, weighting=weighting)
     assert party.ledger.weighting == weighting
     view = party.open()
     assert [view.weights[a] for a in party.addresses] == assign_weights(samples, weighting)

@@ -9,8 +9,10 @@ from contract_party import ENVELOPE_KEY, FEDERATION, GENESIS, Party, account, re
 
 from fedcxr.errors import ChainError, ContractRejectedError, LedgerError
 from fedcxr.ledger.artifact import load_artifact
+from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
-from fedcxr.ledger.signing import Refusal, sign
+from fedcxr.ledger.court import result_of
+from fedcxr.ledger.signing import Refusal, commitment, sign
 
 
 def rejected(call: Callable[[], object]) -> str:
@@ -40,7 +42,7 @@ def as_stranger(p: Party) -> FederationLedger:
 
 
 def test_a_registration_is_held_as_it_was_signed(party: Party) -> None:
-    views = party.ledger.hospitals()
+    views = party.ledger.members()
     assert [v.address for v in views] == [*party.addresses, party.outsider.address]
     assert [v.samples for v in views] == [100, 50, 7, 5]
     assert {v.envelope_key_digest for v in views} == {hashlib.sha256(ENVELOPE_KEY).digest()}
@@ -88,36 +90,44 @@ def test_only_the_coordinator_registers(party: Party) -> None:
         ({"number": 2}, "WrongRound"),
         ({"number": 0}, "WrongRound"),
         ({"base": b"B" * 32}, "WrongBase"),
-        ({"participants": []}, "BadParticipantCount"),
+        ({"participants": []}, "NoParticipants"),
         ({"participants": [account(10).address, account(777).address]}, "NotRegistered"),
-        ({"participants": [account(10).address, account(10).address]}, "DuplicateParticipant"),
         ({"deadline_seconds": 0}, "DeadlineInPast"),
         ({"deadline_seconds": -100}, "DeadlineInPast"),
     ],
 )
 def test_opening_is_rejected_by_name(party: Party, changes: dict[str, object], error: str) -> None:
     assert rejected(lambda: open_with(party, **changes)) == error
-    assert party.ledger.open_round_number == 0
+    assert party.ledger.round_in_progress == 0
 
 
-def test_more_than_256_participants_are_rejected_before_anything_is_written(party: Party) -> None:
-    many = [account(1000 + i).address for i in range(257)]
-    assert rejected(lambda: open_with(party, participants=many)) == "BadParticipantCount"
+def test_a_seat_that_nobody_has_is_rejected(party: Party) -> None:
+    arguments = (1, GENESIS, b"R" * 32, 1 << 255, 2**40)
+    assert (
+        rejected(lambda: party.ledger._transact("open", "openRound", arguments, gas=10**6)) == "UnknownSeats"
+    )
+
+
+def test_a_round_with_fewer_participants_than_it_needs_updates_is_not_opened(chain: EmbeddedChain) -> None:
+    party = Party.found(chain, min_updates=3)
+    assert rejected(lambda: open_with(party, participants=party.addresses[:2])) == "QuorumMissing"
 
 
 def test_one_round_is_open_at_a_time(opened: Party) -> None:
-    assert rejected(lambda: open_with(opened)) == "RoundAlreadyOpen"
-    assert rejected(lambda: open_with(opened, number=2)) == "RoundAlreadyOpen"
+    assert rejected(lambda: open_with(opened)) == "WrongPhase"
+    assert rejected(lambda: open_with(opened, number=2)) == "WrongPhase"
 
 
 def test_only_the_coordinator_opens_finalizes_and_aborts(opened: Party) -> None:
     stranger = as_stranger(opened)
     opened.ledger.submit([opened.signed(opened.hospitals[0])])
     assert rejected(lambda: stranger.abort(1, "because")) == "NotCoordinator"
-    close = replace(opened, ledger=stranger)
-    assert rejected(lambda: close.finalize([opened.addresses[0]])) == "NotCoordinator"
+    by_stranger = replace(opened, ledger=stranger)
+    assert rejected(by_stranger.close) == "StillOpen"
+    opened.close()
+    assert rejected(by_stranger.finalize) == "NotCoordinator"
     opened.ledger.abort(1, "because")
-    assert rejected(close.open) == "NotCoordinator"
+    assert rejected(by_stranger.open) == "NotCoordinator"
 
 
 def test_a_round_is_held_as_it_was_opened(party: Party) -> None:
@@ -127,7 +137,7 @@ def test_a_round_is_held_as_it_was_opened(party: Party) -> None:
     assert view.config_digest == b"R" * 32
     assert view.accepted == {}
     assert view == party.ledger.round(1)
-    assert party.ledger.open_round_number == 1
+    assert party.ledger.round_in_progress == 1
 
 
 def test_a_round_that_never_was_is_an_error(party: Party) -> None:
@@ -145,65 +155,124 @@ def submitted(opened: Party) -> Party:
     return opened
 
 
-def finalize_raw(
-    p: Party, included: list[str], excluded: list[str], reasons: list[str], number: int = 1
-) -> None:
-    """Past the client, which sorts."""
-    p.ledger._transact(
-        "finalize",
-        "finalizeRound",
-        (number, b"A" * 32, b"N" * 32, included, excluded, reasons),
-        gas=1_000_000,
-    )
+@pytest.fixture
+def closed(submitted: Party) -> Party:
+    submitted.close()
+    return submitted
 
 
-def test_a_finalized_round_names_its_result_and_whom_it_leaves_out(submitted: Party) -> None:
-    a, b, _ = submitted.addresses
-    submitted.finalize([b], {a: "cannot be opened – ß"})
-    view = submitted.ledger.round(1)
+def finalize_raw(p: Party, excluded: list[str], reasons: list[str], number: int = 1) -> None:
+    """Past the client, which pairs them."""
+    arguments = (number, b"A" * 32, b"N" * 32, excluded, reasons)
+    p.ledger._transact("finalize", "finalizeRound", arguments, gas=1_000_000)
+
+
+def test_a_closed_round_takes_no_more_updates(closed: Party) -> None:
+    (verdict,) = closed.ledger.submit([closed.signed(closed.hospitals[2])])
+    assert verdict.error is not None
+    assert verdict.error.name == "WrongPhase"
+    view = closed.ledger.round(1)
+    assert view.status == "validated"  # nobody judges here
+    assert view.counted == tuple(closed.addresses[:2])
+
+
+def test_closing_needs_enough_updates(chain: EmbeddedChain) -> None:
+    party = Party.found(chain, min_updates=2)
+    party.open()
+    party.ledger.submit([party.signed(party.hospitals[0])])
+    assert rejected(party.close) == "QuorumMissing"
+    party.ledger.submit([party.signed(party.hospitals[1])])
+    party.close()
+    assert party.ledger.round(1).status == "validated"
+
+
+def test_anyone_closes_a_round_whose_updates_are_all_in_or_whose_time_is_over(opened: Party) -> None:
+    by_stranger = replace(opened, ledger=as_stranger(opened))
+    opened.ledger.submit([opened.signed(hospital) for hospital in opened.hospitals[:2]])
+    assert rejected(by_stranger.close) == "StillOpen"
+    opened.ledger.submit([opened.signed(opened.hospitals[2])])
+    by_stranger.close()
+    opened.finalize()
+    opened.open(seconds=1000)
+    opened.ledger.submit([opened.signed(opened.hospitals[0])])
+    opened.travel(2000)
+    by_stranger.close()
+    assert opened.ledger.round(2).status == "validated"
+
+
+def test_anyone_aborts_a_round_that_cannot_get_its_updates_any_more(chain: EmbeddedChain) -> None:
+    party = Party.found(chain, min_updates=2)
+    party.open(seconds=1000)
+    party.ledger.submit([party.signed(party.hospitals[0])])
+    stranger = as_stranger(party)
+    assert rejected(lambda: stranger.abort(1, "too few")) == "NotCoordinator"
+    party.travel(2000)
+    stranger.abort(1, "too few")
+    assert party.ledger.round(1).status == "aborted"
+    assert party.open().attempt == 2
+
+
+def test_nobody_else_aborts_a_round_with_enough_updates(submitted: Party) -> None:
+    submitted.travel(20_000)
+    assert rejected(lambda: as_stranger(submitted).abort(1, "because")) == "NotCoordinator"
+
+
+def test_a_finalized_round_names_its_result_and_whom_it_leaves_out(closed: Party) -> None:
+    a, b, _ = closed.addresses
+    closed.finalize({a: "cannot be opened – ß"})
+    view = closed.ledger.round(1)
     assert (view.status, view.included, view.excluded) == ("finalized", (b,), {a: "cannot be opened – ß"})
-    assert view.model_digest == submitted.ledger.model_digest == hashlib.sha256(b"model\1").digest()
+    assert view.model_digest == closed.ledger.model_digest == hashlib.sha256(b"model\1").digest()
     assert view.aggregate_root == hashlib.sha256(b"sum\1").digest()
-    assert (submitted.ledger.last_finalized, submitted.ledger.open_round_number) == (1, 0)
+    assert (closed.ledger.last_finalized, closed.ledger.round_in_progress) == (1, 0)
 
 
-def test_finalizing_is_rejected_by_name(submitted: Party) -> None:
-    a, b, c = submitted.addresses
-    low, high = sorted([a, b], key=str.lower)
-    for included, excluded, reasons, error in [
-        ([], [], [], "NothingIncluded"),
-        ([], [low, high], ["", ""], "NothingIncluded"),
-        ([low], [], [], "WrongCount"),
-        ([c], [], [], "NotAccepted"),
-        ([low, high, c] if c.lower() > high.lower() else [c, low, high], [], [], "NotAccepted"),
-        ([submitted.outsider.address], [], [], "NotAccepted"),
-        ([high, low], [], [], "NotAscending"),
-        ([low, low], [], [], "NotAscending"),
-        ([low], [low], [""], "NotAscending"),
-        ([low, high], [high], [""], "NotAscending"),
-        ([low], [high], [], "LengthMismatch"),
-        (["0x" + "00" * 20], [], [], "NotAscending"),
+def test_the_contract_keeps_what_the_events_of_a_finalized_round_say(closed: Party) -> None:
+    closed.finalize({closed.addresses[0]: "cannot be opened"})
+    result = result_of(closed.ledger, 1)  # raises where the hash is another
+    assert result.hash == closed.ledger.result_hash(1)
+    assert result.included == 2
+    assert replace(result, aggregate_root=b"B" * 32).hash != closed.ledger.result_hash(1)
+
+
+def test_the_contract_keeps_a_commitment_to_every_field_of_an_accepted_update(opened: Party) -> None:
+    signed = opened.signed(opened.hospitals[1])
+    opened.ledger.submit([signed])
+    assert opened.ledger.commitment(1, 1, 1) == commitment(signed.message)
+    assert opened.ledger.commitment(1, 1, 0) == bytes(32)
+    again = opened.ledger.round_events(1).submission(FEDERATION, opened.addresses[1])
+    assert again == signed.message
+
+
+def test_finalizing_is_rejected_by_name(closed: Party) -> None:
+    a, b, c = closed.addresses
+    for excluded, reasons, error in [
+        ([a, b], ["", ""], "QuorumMissing"),
+        ([c], [""], "NotAccepted"),
+        ([a, a], ["", ""], "NotAccepted"),
+        ([closed.outsider.address], [""], "NotAccepted"),
+        ([account(777).address], [""], "NotRegistered"),
+        ([a], [], "LengthMismatch"),
+        ([], [""], "LengthMismatch"),
     ]:
-        found = rejected(lambda i=included, e=excluded, r=reasons: finalize_raw(submitted, i, e, r))
-        assert found == error, (included, excluded)
-    assert submitted.ledger.round(1).status == "open"
+        found = rejected(lambda e=excluded, r=reasons: finalize_raw(closed, e, r))
+        assert found == error, excluded
+    assert closed.ledger.round(1).status == "validated"
 
 
-def test_a_round_without_a_model_is_not_finalized(submitted: Party) -> None:
-    included = sorted(submitted.addresses[:2], key=str.lower)
-    arguments = (1, b"A" * 32, bytes(32), included, [], [])
-    assert (
-        rejected(lambda: submitted.ledger._transact("finalize", "finalizeRound", arguments, gas=10**6))
-        == "NoModel"
-    )
+def test_a_round_without_a_model_is_not_finalized(closed: Party) -> None:
+    arguments = (1, b"A" * 32, bytes(32), [], [])
+    ledger = closed.ledger
+    assert rejected(lambda: ledger._transact("finalize", "finalizeRound", arguments, gas=10**6)) == "NoModel"
 
 
-def test_only_the_open_round_is_finalized_and_only_once(submitted: Party) -> None:
-    included = sorted(submitted.addresses[:2], key=str.lower)
-    assert rejected(lambda: finalize_raw(submitted, included, [], [], number=2)) == "RoundNotOpen"
-    assert rejected(lambda: finalize_raw(submitted, included, [], [], number=0)) == "RoundNotOpen"
-    finalize_raw(submitted, included, [], [])
-    assert rejected(lambda: finalize_raw(submitted, included, [], [])) == "RoundNotOpen"
+def test_only_the_validated_round_is_finalized_and_only_once(submitted: Party) -> None:
+    assert rejected(lambda: finalize_raw(submitted, [], [])) == "WrongPhase"
+    submitted.close()
+    assert rejected(lambda: finalize_raw(submitted, [], [], number=2)) == "WrongPhase"
+    assert rejected(lambda: finalize_raw(submitted, [], [], number=0)) == "WrongPhase"
+    finalize_raw(submitted, [], [])
+    assert rejected(lambda: finalize_raw(submitted, [], [])) == "WrongPhase"
 
 
 def test_the_next_round_starts_from_the_finalized_model(party: Party) -> None:
@@ -213,10 +282,10 @@ def test_the_next_round_starts_from_the_finalized_model(party: Party) -> None:
     assert party.open().base == hashlib.sha256(b"model\1").digest()
 
 
-def test_long_reasons_fit_the_gas(submitted: Party) -> None:
-    a, b, _ = submitted.addresses
-    submitted.finalize([a], {b: "ü" * 5_000})
-    assert submitted.ledger.round(1).excluded == {b: "ü" * 5_000}
+def test_long_reasons_fit_the_gas(closed: Party) -> None:
+    _, b, _ = closed.addresses
+    closed.finalize({b: "ü" * 5_000})
+    assert closed.ledger.round(1).excluded == {b: "ü" * 5_000}
 
 
 # ------------------------------------------------------------------------------------- abort and refuse
@@ -225,17 +294,16 @@ def test_long_reasons_fit_the_gas(submitted: Party) -> None:
 def test_an_aborted_round_is_opened_again_as_its_next_attempt(submitted: Party) -> None:
     submitted.ledger.abort(1, "ü" * 5_000)
     assert submitted.ledger.round(1).status == "aborted"
-    assert (submitted.ledger.last_finalized, submitted.ledger.open_round_number) == (0, 0)
+    assert (submitted.ledger.last_finalized, submitted.ledger.round_in_progress) == (0, 0)
     view = submitted.open()
     assert (view.number, view.attempt, view.accepted) == (1, 2, {})
-    included = sorted(submitted.addresses[:2], key=str.lower)
-    assert rejected(lambda: finalize_raw(submitted, included, [], [])) == "NotAccepted"
+    assert rejected(submitted.close) == "QuorumMissing"  # what the attempt before had accepted counts no more
 
 
 def test_only_the_open_round_is_aborted(opened: Party) -> None:
-    assert rejected(lambda: opened.ledger.abort(2, "")) == "RoundNotOpen"
+    assert rejected(lambda: opened.ledger.abort(2, "")) == "WrongPhase"
     opened.ledger.abort(1, "")
-    assert rejected(lambda: opened.ledger.abort(1, "")) == "RoundNotOpen"
+    assert rejected(lambda: opened.ledger.abort(1, "")) == "WrongPhase"
 
 
 def test_a_refusal_is_on_record_under_the_hospitals_signature_only(opened: Party) -> None:
@@ -248,7 +316,7 @@ def test_a_refusal_is_on_record_under_the_hospitals_signature_only(opened: Party
     assert opened.ledger.refusals(2) == {}
     stranger = replace(refusal, hospital=account(777).address)
     signature = sign(account(777), stranger, opened.ledger.domain)
-    assert rejected(lambda: opened.ledger.refuse(stranger, signature)) == "NotRegistered"
+    assert rejected(lambda: opened.ledger.refuse(stranger, signature)) == "NotActive"
     elsewhere = replace(refusal, federation=b"O" * 32)
     signature = sign(hospital, elsewhere, opened.ledger.domain)
     assert rejected(lambda: opened.ledger.refuse(elsewhere, signature)) == "WrongFederation"
@@ -285,13 +353,13 @@ def test_the_artifacts_code_over_storage_of_anothers_making_is_named(
 ) -> None:
     w3 = party.chain.w3
     code = bytes(w3.eth.get_code(party.ledger.address))
-    slot = next(i for i in range(8) if bytes(w3.eth.get_storage_at(party.ledger.address, i)) == GENESIS)
+    slot = next(i for i in range(32) if bytes(w3.eth.get_storage_at(party.ledger.address, i)) == GENESIS)
     # It writes a model digest of its own choice, and returns the very code of a founded contract.
     init = b"\x7f" + b"X" * 32 + bytes([0x60, slot, 0x55])
     data = b""
     if with_event:  # the event of that contract's creation, word for word
         (event,) = party.ledger.events("FederationCreated")
-        (log,) = w3.eth.get_transaction_receipt(event["transactionHash"])["logs"]
+        *_, log = w3.eth.get_transaction_receipt(event["transactionHash"])["logs"]
         topics, data = log["topics"], bytes(log["data"])
         at = len(init) + 12 + 33 * len(topics) + 5 + 16
         init += bytes.fromhex(f"62{len(data):06x}62{at:06x}600039").ljust(12, b"\x5b")

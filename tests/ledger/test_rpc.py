@@ -56,12 +56,13 @@ def test_a_client_reads_what_the_owner_reads(opened: Party, server: RpcServer) -
     opened.ledger.submit([opened.signed(opened.hospitals[2], base=b"B" * 32)])
     remote = FederationLedger.attach(connect(server.url), opened.ledger.address)
     assert remote.round(1) == opened.ledger.round(1)
-    assert remote.hospitals() == opened.ledger.hospitals()
+    assert remote.members() == opened.ledger.members()
     assert remote.domain == opened.ledger.domain
     assert remote.federation == opened.ledger.federation
     assert remote.code_difference() is None
     assert [(a, e.name) for a, e in remote.rejections(1)] == [(opened.addresses[2], "WrongBase")]
-    opened.finalize(opened.addresses[:1], {opened.addresses[1]: "ß"})
+    opened.close()
+    opened.finalize({opened.addresses[1]: "ß"})
     assert remote.round(1) == opened.ledger.round(1)
 
 
@@ -273,7 +274,7 @@ def test_a_chain_that_goes_away_is_a_chain_error(party: Party) -> None:
     for question in (
         lambda: remote.model_digest,
         lambda: remote.round(1),
-        remote.hospitals,
+        remote.members,
         remote.code_difference,
         lambda: remote.domain,
         lambda: FederationLedger.attach(remote._w3, party.ledger.address),

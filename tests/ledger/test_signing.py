@@ -51,7 +51,7 @@ def test_the_contract_names_the_address_that_python_recovers_from_a_forgery(open
     signed = opened.signed(opened.hospitals[0], key=account(500))
     with pytest.raises(ContractRejectedError) as raised:
         opened.ledger.submit_direct(signed)
-    recovered = recover(signed.submission, signed.signature, opened.ledger.domain)
+    recovered = recover(signed.message, signed.signature, opened.ledger.domain)
     assert recovered == account(500).address
     assert [str(a).lower() for a in raised.value.arguments] == [
         opened.addresses[0].lower(),
@@ -62,11 +62,11 @@ def test_the_contract_names_the_address_that_python_recovers_from_a_forgery(open
 @pytest.mark.parametrize("field", [field.name for field in fields(Submission)])
 def test_every_field_of_a_submission_is_signed(opened: Party, field: str) -> None:
     signed = opened.signed(opened.hospitals[0])
-    value = getattr(signed.submission, field)
+    value = getattr(signed.message, field)
     other = (
         account(3).address if isinstance(value, str) else value + 1 if isinstance(value, int) else b"o" * 32
     )
-    changed = replace(signed.submission, **{field: other})
+    changed = replace(signed.message, **{field: other})
     assert recover(changed, signed.signature, opened.ledger.domain) != opened.addresses[0]
     assert not opened.ledger.submit([SignedSubmission(changed, signed.signature)])[0].accepted
 

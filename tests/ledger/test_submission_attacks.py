@@ -15,7 +15,8 @@ CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 def replayed_in_a_later_round(p: Party) -> SignedSubmission:
     early = p.signed(p.hospitals[0])
     p.ledger.submit([early])
-    p.finalize([p.addresses[0]])
+    p.close()
+    p.finalize()
     p.open()
     return early
 
@@ -41,7 +42,7 @@ def forged_by_the_coordinator(p: Party) -> SignedSubmission:
 
 def changed_after_signing(p: Party) -> SignedSubmission:
     signed = p.signed(p.hospitals[0])
-    return replace(signed, submission=replace(signed.submission, root=b"X" * 32))
+    return replace(signed, message=replace(signed.message, root=b"X" * 32))
 
 
 def late(p: Party) -> SignedSubmission:
@@ -142,7 +143,7 @@ def when_none_is_open(p: Party) -> SignedSubmission:
 
 
 ATTACKS: list[tuple[Callable[[Party], SignedSubmission], str]] = [
-    (replayed_in_a_later_round, "RoundNotOpen"),
+    (replayed_in_a_later_round, "WrongPhase"),
     (submitted_again, "AlreadySubmitted"),
     (double_with_another_root, "AlreadySubmitted"),
     (forged_with_another_key, "BadSignature"),
@@ -155,8 +156,8 @@ ATTACKS: list[tuple[Callable[[Party], SignedSubmission], str]] = [
     (with_more_samples_than_registered, "TooManySamples"),
     (with_no_samples, "NoSamples"),
     (of_a_hospital_that_was_not_asked, "NotParticipant"),
-    (of_a_stranger, "NotParticipant"),
-    (of_the_zero_address_without_a_signature, "NotParticipant"),
+    (of_a_stranger, "NotActive"),
+    (of_the_zero_address_without_a_signature, "NotActive"),
     (for_another_federation, "WrongFederation"),
     (signed_for_another_chain, "BadSignature"),
     (signed_for_another_contract, "BadSignature"),
@@ -166,9 +167,9 @@ ATTACKS: list[tuple[Callable[[Party], SignedSubmission], str]] = [
     (without_a_signature, "BadSignature"),
     (of_no_bytes, "EmptyUpdate"),
     (without_a_root, "EmptyUpdate"),
-    (for_round_zero, "RoundNotOpen"),
-    (for_a_round_to_come, "RoundNotOpen"),
-    (when_none_is_open, "RoundNotOpen"),
+    (for_round_zero, "WrongPhase"),
+    (for_a_round_to_come, "WrongPhase"),
+    (when_none_is_open, "WrongPhase"),
 ]
 
 
@@ -177,7 +178,7 @@ def test_an_update_is_rejected_by_name(
     opened: Party, attack: Callable[[Party], SignedSubmission], error: str
 ) -> None:
     signed = attack(opened)
-    number = signed.submission.round
+    number = signed.message.round
     before = opened.ledger.round(opened.number).accepted
     with pytest.raises(ContractRejectedError) as reverted:
         opened.ledger.submit_direct(signed)
@@ -265,7 +266,7 @@ def test_nobody_is_the_zero_address(party: Party) -> None:
     """A malformed signature recovers to zero, which must not pass for the zero address having signed."""
     from contract_party import ENVELOPE_KEY, registration
 
-    zero = replace(registration(account(2)), hospital="0x" + "00" * 20)
+    zero = replace(registration(account(2)), member="0x" + "00" * 20)
     with pytest.raises(ContractRejectedError, match="BadSignature"):
         party.ledger.register(zero, ENVELOPE_KEY, b"")
 

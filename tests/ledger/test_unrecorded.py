@@ -31,8 +31,8 @@ STEPS = st.lists(st.tuples(ATTEMPTS, st.sampled_from(["go on", "abort", "finaliz
 def beside(party: Party) -> UnrecordedLedger:
     """The same federation, unrecorded."""
     ledger = UnrecordedLedger(federation=FEDERATION, genesis_digest=GENESIS, weighting="samples")
-    for view in party.ledger.hospitals():
-        ledger.register(replace(registration(account(10), view.samples), hospital=view.address), b"", b"")
+    for view in party.ledger.members():
+        ledger.register(replace(registration(account(10), view.samples), member=view.address), b"", b"")
     return ledger
 
 
@@ -72,14 +72,16 @@ def test_verdicts_are_the_contracts_on_any_sequence(
             party.ledger.abort(number, "")
             ledger.abort(number, "")
         elif not is_open:
-            party.finalize(list(accepted))
+            party.close()
+            ledger.close(number, b"")
+            assert ledger.round(number).counted == party.ledger.round(number).counted
+            party.finalize()
             base = party.ledger.model_digest
-            ledger.finalize(
-                number, aggregate_root=b"A" * 32, model_digest=base, included=list(accepted), excluded={}
-            )
+            ledger.finalize(number, aggregate_root=b"A" * 32, model_digest=base, excluded={})
+            assert ledger.round(number).included == party.ledger.round(number).included
             number += 1
         assert ledger.last_finalized == party.ledger.last_finalized
-        assert ledger.open_round_number == party.ledger.open_round_number
+        assert ledger.round_in_progress == party.ledger.round_in_progress
 
 
 def test_guards_of_opening_and_registering_are_the_contracts(party: Party) -> None:

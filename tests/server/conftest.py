@@ -1,8 +1,11 @@
 """Two synthetic hospitals, for tests that hold one grid against another."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from forked_cli import ForkedCli
+from lives import Lives
 
 from fedcxr.config import Config, Phantom
 from fedcxr.data.phantom import generate
@@ -27,3 +30,25 @@ def two_hospitals(small_config: Config, two_hospitals_root: Path) -> Config:
         "evaluation.bootstrap": 20,
     }
     return small_config.with_changes(changes)
+
+
+@pytest.fixture(scope="session")
+def lives(small_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lives]:
+    """Runs of a process that may be killed."""
+    cli = ForkedCli(tmp_path_factory.mktemp("logs"))
+    yield Lives(cli, small_config, tmp_path_factory.mktemp("lives"))
+    cli.close()
+
+
+@pytest.fixture(scope="session")
+def four_hospitals_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four synthetic hospitals of twelve patients each, 64 px: a committee's worth."""
+    root = tmp_path_factory.mktemp("data") / "four-hospitals"
+    generate(root, Phantom(hospitals=4, patients=12, size=64), 9)
+    return root
+
+
+@pytest.fixture
+def four_hospitals(small_config: Config, four_hospitals_root: Path) -> Config:
+    """The small federation over four hospitals."""
+    return small_config.with_changes({"name": "four-hospitals", "data.root": str(four_hospitals_root)})

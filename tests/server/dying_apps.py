@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 
+from crash_points import STEP, CrashPoint, Trap
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
@@ -26,6 +27,27 @@ def train_or_die(message: Message, context: Context) -> Message:
     if (index, round_number) == (1, "3"):
         os.kill(os.getpid(), signal.SIGKILL)
     return train(message, context)
+
+
+survivor = ClientApp()
+survivor.query("register")(register)
+
+
+@survivor.train()
+def train_at_the_second_try(message: Message, context: Context) -> Message:
+    """Killed once a round: before training, in it, and when the update was signed but not sent."""
+    index, round_number = context.node_config["partition-id"], message.metadata.group_id
+    mark = Path(str(context.run_config["run"])) / f"died-{round_number}"
+    if f"{int(index) + 1}" != round_number or mark.exists():
+        return train(message, context)
+    mark.touch()
+    if round_number == "1":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if round_number == "2":
+        Trap(CrashPoint("mid-training", STEP, "after")).set()
+    reply = train(message, context)
+    os.kill(os.getpid(), signal.SIGKILL)
+    return reply
 
 
 killed_server = ServerApp()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from federation import digests, run_federation
 
 from fedcxr.config import Config
 from fedcxr.errors import ContractRejectedError, GridError
@@ -70,6 +71,18 @@ def test_a_killed_worker_costs_at_most_its_round(small_config: Config, tmp_path:
     simulate_on_ray(run, HOSPITALS, client_app="dying_apps:hospital")
     assert (run.root / "died").exists()
     assert [len(line["included"]) for line in run.read_metrics()] == [3, 3, 2, 3]
+
+
+@pytest.mark.slow
+def test_hospitals_killed_before_in_and_after_training_change_no_bit(
+    small_config: Config, tmp_path: Path
+) -> None:
+    config = small_config.with_changes({"federation.rounds": 3})
+    expected = digests(run_federation(config, tmp_path / "whole"))
+    run = prepared(config, tmp_path / "run")
+    simulate_on_ray(run, HOSPITALS, client_app="dying_apps:survivor")
+    assert sorted(path.name for path in run.root.glob("died-*")) == ["died-1", "died-2", "died-3"]
+    assert digests(run) == expected
 
 
 def test_what_ends_the_server_is_raised_here_and_is_the_childs_exit_code(

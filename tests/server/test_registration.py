@@ -58,14 +58,14 @@ def lying(change: dict[str, object], victim: str) -> ClientApp:
 
 
 def test_hospitals_that_the_ledger_knows_are_not_registered_again(federation: Founded) -> None:
-    known = {hospital.address for hospital in federation.ledger.hospitals()}
+    known = {hospital.address for hospital in federation.ledger.members()}
     gas = federation.ledger.gas_used["register"]
     members = register(federation, [federation.run.hospital(i) for i in (0, 1)])
     assert set(members) == known
     assert federation.ledger.gas_used["register"] == gas
     members = register(federation, [federation.run.hospital(i) for i in (0, 1, 2)])
     assert list(members) == sorted(members)
-    assert {h.address: h.samples for h in federation.ledger.hospitals()} == {
+    assert {h.address: h.samples for h in federation.ledger.members()} == {
         address: member.samples for address, member in members.items()
     }
     assert len(members) == 3
@@ -119,14 +119,14 @@ def test_a_registration_that_was_not_signed_so_is_rejected(
     assert len(members) == 1
     assert "node 2 was not registered" in caplog.text
     assert said in caplog.text
-    assert len(federation.ledger.hospitals()) == 2
+    assert len(federation.ledger.members()) == 2
 
 
 def test_nobody_takes_the_place_of_a_hospital_that_the_ledger_knows(
     federation: Founded, caplog: pytest.LogCaptureFixture
 ) -> None:
     honest, thief = federation.run.hospital(0), federation.run.hospital(2)
-    known = federation.ledger.hospitals()[0]
+    known = federation.ledger.members()[0]
     change = {"hospital": known.address, "samples": 10**6, "signature": b""}
     with caplog.at_level(logging.ERROR):
         members = register(federation, [thief, honest], lying(change, thief.name))

@@ -1,6 +1,8 @@
 """Whole rounds over the real path, on the local grid: what must come out, and what must not get in."""
 
+import contextlib
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -135,7 +137,7 @@ def flipped(reply: UpdateReply) -> UpdateReply:
         (lambda r: replace(r, signature=bytes(65)), "BadSignature"),
         (lambda r: replace(r, samples=r.samples + 1), "TooManySamples"),
         (lambda r: replace(r, base=bytes(32)), "WrongBase"),
-        (lambda r: replace(r, round=r.round + 1), "RoundNotOpen"),
+        (lambda r: replace(r, round=r.round + 1), "WrongPhase"),
         (lambda r: replace(r, samples=0), "NoSamples"),
         (lambda r: replace(r, samples=-1), "samples: -1 is not a uint64"),
         (lambda r: replace(r, base=b"short"), "is not a bytes32"),
@@ -175,7 +177,7 @@ def test_an_update_replayed_in_a_later_round_is_rejected(small_config: Config, t
     run = run_federation(small_config, tmp_path / "run", observer=recorder, tamper=tamper)
     (name,) = kept
     assert reasons(recorder, 1)[name] == ""
-    assert "RoundNotOpen" in reasons(recorder, 2)[name]
+    assert "WrongPhase" in reasons(recorder, 2)[name]
     assert_clean(run)
 
 
@@ -216,6 +218,40 @@ def test_a_coordinator_that_died_goes_on_to_the_same_model(
     assert seen
     run = run_federation(small_config, tmp_path / "run")
     assert digests(run) == expected
+    assert_clean(run)
+
+
+@pytest.mark.parametrize(("needed", "attempt", "included"), [(1, 1, 1), (2, 2, 3)])
+def test_a_round_whose_time_ran_out_meanwhile_closes_with_what_it_has_or_is_opened_again(
+    small_config: Config,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    needed: int,
+    attempt: int,
+    included: int,
+) -> None:
+    config = small_config.with_changes({"federation.rounds": 1, "federation.min_hospitals": needed})
+
+    def die(event: Event) -> None:
+        if isinstance(event, HospitalAnswered):
+            raise Killed
+
+    came: list[str] = []
+
+    def first_only(name: str, reply: UpdateReply) -> UpdateReply | None:
+        came.append(name)
+        return reply if len(came) == 1 else None
+
+    with pytest.raises(Killed):
+        run_federation(config, tmp_path / "run", observer=die, tamper=first_only)
+    now, later = time.time, float(2 * config.ledger.deadline)
+    monkeypatch.setattr("time.time", lambda: now() + later)
+    run = run_federation(config, tmp_path / "run")
+    (line,) = run.read_metrics()
+    assert len(line["included"]) == included
+    with contextlib.closing(EmbeddedChain(run.chain_path, chain_id=config.ledger.chain_id)) as chain:
+        ledger = FederationLedger.attach(chain.w3, run.read_facts().contract)
+        assert ledger.round(1).attempt == attempt
     assert_clean(run)
 
 
@@ -270,7 +306,7 @@ def test_an_update_that_a_hospital_brought_to_the_contract_itself_cannot_stop_th
         )
 
     courier = Account.from_key(b"7" * 32)
-    submit, finalize = FederationLedger.submit, FederationLedger.finalize
+    submit, close = FederationLedger.submit, FederationLedger.close
 
     def early(self: FederationLedger, batch: list[SignedSubmission]) -> object:
         if len(kept) == 2 and not brought:
@@ -281,16 +317,16 @@ def test_an_update_that_a_hospital_brought_to_the_contract_itself_cannot_stop_th
             bring(self, kept[0])
         return submit(self, batch)
 
-    def late(self: FederationLedger, number: int, **values: object) -> None:
+    def late(self: FederationLedger, number: int, list_root: bytes) -> None:
         if len(brought) == 1:
             brought.append(2)
             bring(self, kept[1])
-        finalize(self, number, **values)
+        close(self, number, list_root)
 
     brought: list[int] = []
     with monkeypatch.context() as patch:
         patch.setattr(FederationLedger, "submit", early)
-        patch.setattr(FederationLedger, "finalize", late)
+        patch.setattr(FederationLedger, "close", late)
         run = run_federation(config, tmp_path / "run", tamper=tamper)
     assert brought == [1, 2]
     (line,) = run.read_metrics()

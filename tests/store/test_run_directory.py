@@ -9,7 +9,7 @@ import pytest
 
 from fedcxr.config import Config
 from fedcxr.errors import ConfigError, FedcxrError, StoreError
-from fedcxr.store.run_directory import LedgerFacts, RunDirectory, write_text
+from fedcxr.store.run_directory import LedgerFacts, RunDirectory
 from fedcxr.update.layout import Layout, TensorSpec
 
 FACTS = LedgerFacts("ab" * 32, 61370, "0x" + "11" * 20)
@@ -99,16 +99,3 @@ def test_metrics_lines_are_kept_up_to_the_one_that_a_crash_cut_short(run: RunDir
     assert run.read_metrics() == [{"round": 1}]
     run.metrics_path.write_text('{"round": 1}\n{"rounds": 2}\n{"round": 3}\n')
     assert run.read_metrics() == [{"round": 1}]
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "file"
-    write_text(path, "before")
-
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(StoreError, match="No space left"):
-        write_text(path, "after")
-    assert path.read_text() == "before"

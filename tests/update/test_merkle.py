@@ -65,3 +65,23 @@ def test_a_node_does_not_pass_for_a_leaf() -> None:
 def test_proof_of_a_missing_leaf_is_an_error() -> None:
     with pytest.raises(IndexError, match="leaf 1 of 1"):
         merkle.proof(b"x", 1)
+
+
+@given(st.integers(1, 12), st.integers(1, 4 * merkle.LEAF_SIZE), st.data())
+def test_whole_first_leaves_are_proven_to_begin_the_bytes(
+    leaves: int, rest: int, data: st.DataObject
+) -> None:
+    size = (leaves - 1) * merkle.LEAF_SIZE + min(rest, merkle.LEAF_SIZE)
+    content = np.random.default_rng(size).bytes(size)
+    count = data.draw(st.integers(1, leaves))
+    prefix = content[: count * merkle.LEAF_SIZE]
+    paths = merkle.prefix_paths(content, len(prefix))
+    root = merkle.root(content)
+    assert merkle.is_prefix(prefix, paths, size, root)
+    at = data.draw(st.integers(0, len(prefix) - 1))
+    changed = prefix[:at] + bytes([prefix[at] ^ 1]) + prefix[at + 1 :]
+    assert not merkle.is_prefix(changed, paths, size, root)
+    assert not merkle.is_prefix(b"", b"", size, root)
+    assert not merkle.is_prefix(prefix, paths + b"\0" * 32, size, root)
+    if paths:
+        assert not merkle.is_prefix(prefix, paths[:-32], size, root)

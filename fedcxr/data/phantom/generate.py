@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fedcxr import config
+from fedcxr import config, files
 from fedcxr.data.chexpert import COLUMNS
 from fedcxr.data.labels import BLANK, LABELS
 from fedcxr.data.phantom.atlas import Atlas, atlas
@@ -175,10 +175,4 @@ def _write_csv(path: Path, header: tuple[str, ...], rows: list[list[str]]) -> No
 
 
 def _write(path: Path, content: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(content)
-    except FileNotFoundError:  # a study's first view: cheaper to learn here than to ask every time
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-    part.replace(path)
+    files.write(path, content, shared=True)  # two runs may want one set at the same time

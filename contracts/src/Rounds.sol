@@ -1,0 +1,551 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Member, Phase, Recording, Refusal, Result, Submission, Weighting} from "./FederationTypes.sol";
+import {Membership} from "./Membership.sol";
+import {Seats} from "./Seats.sol";
+
+/// @title One round after another: opened, submitted to, closed, validated, finalized, or aborted.
+/// @notice Only the latest round has slots of its own, which the next one overwrites. Of an update the contract
+///         keeps its commitment, of a finalized round the hash of its result; the events have the fields.
+abstract contract Rounds is Membership {
+    using Seats for uint256;
+
+    // ------------------------------------------------------------------------------------------- TYPES
+
+    /// The latest round, besides its head: one slot.
+    struct Course {
+        uint48 deadline; // chain time in seconds after which nothing is accepted
+        uint48 validationDeadline; // after which nobody attests; zero before it is closed
+        uint64 openedAt; // block
+        uint80 totalSamples; // of the participants: 256 times 2^64 fit
+        uint16 participants; // how many
+    }
+
+    /// What a batch of submissions is held against.
+    struct Gate {
+        uint64 round; // zero: none is open
+        uint64 attempt;
+        uint256 participants;
+        uint256 standing;
+        bytes32 base;
+        uint48 deadline;
+    }
+
+    // ------------------------------------------------------------------------------------------ EVENTS
+
+    event RoundOpened(
+        uint64 indexed round,
+        uint64 attempt,
+        bytes32 baseDigest,
+        bytes32 configDigest,
+        uint64 deadline,
+        uint256 seats,
+        address[] participants,
+        uint32[] weights
+    );
+    event UpdateAccepted(
+        uint64 indexed round,
+        address indexed hospital,
+        bytes32 root,
+        uint64 samples,
+        uint64 size,
+        bytes32 metrics,
+        bytes signature
+    );
+    event UpdateRejected(uint64 indexed round, address indexed hospital, bytes32 root, bytes reason);
+    event SubmissionsCommitted(
+        uint64 indexed round, uint64 attempt, bytes32 submissionsRoot, bytes32 listRoot, uint256 accepted
+    );
+    event RoundClosed(uint64 indexed round, uint64 attempt, uint256 accepted, uint64 validationDeadline);
+    event RoundValidated(uint64 indexed round, uint64 attempt, uint256 counted);
+    event UpdateExcluded(uint64 indexed round, address indexed hospital, string reason);
+    event BaseRefused(uint64 indexed round, address indexed hospital, bytes32 seen, bytes signature);
+    event RoundFinalized(
+        uint64 indexed round,
+        uint64 attempt,
+        bytes32 aggregateRoot,
+        bytes32 modelDigest,
+        bytes32 submissionsRoot,
+        uint256 included
+    );
+    event RoundAborted(uint64 indexed round, uint64 attempt, address by, string reason);
+
+    // ------------------------------------------------------------------------------------------ ERRORS
+
+    error WrongRound(uint64 expected, uint64 given);
+    error WrongBase(bytes32 expected, bytes32 given);
+    error WrongAttempt(uint64 expected, uint64 given);
+    error WrongPhase(uint64 round, Phase phase);
+    error NoParticipants();
+    error UnknownSeats(uint256 seats);
+    error NotParticipant(address hospital);
+    error DeadlinePassed(uint64 deadline);
+    error DeadlineInPast(uint64 deadline);
+    error TooManySamples(uint64 registered, uint64 given);
+    error EmptyUpdate(address hospital);
+    error WrongSize(uint64 expected, uint64 given);
+    error AlreadySubmitted(uint64 round, address hospital);
+    error LengthMismatch(uint256 left, uint256 right);
+    error QuorumMissing(uint256 updates, uint256 needed);
+    error StillOpen(uint64 round, uint64 deadline);
+    error NotAccepted(uint64 round, address hospital);
+    error SubmissionsMissing(uint256 seats);
+    error WrongRecording(Recording recording);
+    error NoModel(uint64 round);
+
+    // ----------------------------------------------------------------------------------------- STORAGE
+
+    /// @notice The weights of a round sum to at most this, so that a weighted sum of 20-bit integers stays
+    ///         within a signed 32-bit one.
+    uint32 public constant WEIGHT_SUM = 4096;
+
+    uint256 private constant ALL = type(uint256).max;
+
+    /// @notice How every round's weights follow from its participants' registered samples.
+    Weighting public immutable weighting;
+    /// @notice Whether each submission is on the chain, or one Merkle root of all.
+    Recording public immutable recording;
+    /// @notice Whether updates are plain vectors of the ring.
+    bool public immutable openUpdates;
+    /// @notice Updates that a round needs.
+    uint16 public immutable minUpdates;
+    /// @notice Bytes of a vector of the ring.
+    uint64 public immutable updateSize;
+
+    /// @notice Digest of the model that the latest round starts from, or the next one where none is open.
+    bytes32 public modelDigest;
+    /// @notice Merkle root of the latest round's configuration.
+    bytes32 public roundConfigDigest;
+    Course internal _course;
+    uint256 internal _participants; // seats of the latest round
+    /// All seats but those whose updates stand in the latest round: the accepted ones; once it is validated,
+    /// those that count; once it is finalized, the included ones. Kept inverted, for a slot that is emptied for
+    /// each round costs 20,000 gas to fill again, and one that is changed 2,900.
+    uint256 private _notStanding = ALL;
+    bytes32 private _submissionsRoot; // of the latest round, where one root records all
+    mapping(uint256 place => bytes32) private _commitments; // see _place
+    mapping(uint64 round => bytes32) private _results;
+
+    constructor(
+        bytes32 genesisDigest,
+        Weighting weighting_,
+        Recording recording_,
+        bool openUpdates_,
+        uint16 minUpdates_,
+        uint64 updateSize_
+    ) {
+        modelDigest = genesisDigest;
+        weighting = weighting_;
+        recording = recording_;
+        openUpdates = openUpdates_;
+        minUpdates = minUpdates_ == 0 ? 1 : minUpdates_;
+        updateSize = updateSize_;
+    }
+
+    // ------------------------------------------------------------------------------------------- LOGIC
+
+    /// @notice Open the next round. The contract computes the weights, by the rule that it was founded with.
+    /// @param number One more than the last finalized round.
+    /// @param base Must be the current model's digest.
+    /// @param configDigest_ Merkle root of the round's configuration.
+    /// @param participants Seats of active hospitals.
+    /// @param deadline Chain time in seconds after which nothing is accepted.
+    function openRound(
+        uint64 number,
+        bytes32 base,
+        bytes32 configDigest_,
+        uint256 participants,
+        uint48 deadline
+    ) external onlyCoordinator {
+        Head memory head = _latest();
+        if (_inProgress(head.phase)) revert WrongPhase(head.lastFinalized + 1, head.phase);
+        if (number != head.lastFinalized + 1) revert WrongRound(head.lastFinalized + 1, number);
+        if (base != modelDigest) revert WrongBase(modelDigest, base);
+        if (deadline <= block.timestamp) revert DeadlineInPast(deadline);
+        if (participants == 0) revert NoParticipants();
+        if (participants & ~_hospitals != 0) revert UnknownSeats(participants & ~_hospitals);
+        uint256 count = participants.count();
+        if (count < minUpdates) revert QuorumMissing(count, minUpdates);
+        _beforeOpening(head);
+
+        head.attempt = head.phase == Phase.Aborted ? head.attempt + 1 : 1;
+        head.phase = Phase.Open;
+        head.settled = false;
+        _head = head;
+        roundConfigDigest = configDigest_;
+        _participants = participants;
+        _setStanding(0);
+        _announce(head, base, participants, deadline);
+    }
+
+    /// @notice Submit updates for many hospitals; each is accepted or rejected, and none blocks another.
+    /// @param submissions What the hospitals signed.
+    /// @param signatures One for each.
+    function submitUpdates(Submission[] calldata submissions, bytes[] calldata signatures) external {
+        if (submissions.length != signatures.length) {
+            revert LengthMismatch(submissions.length, signatures.length);
+        }
+        Gate memory gate = _gate();
+        for (uint256 i = 0; i < submissions.length; ++i) {
+            bytes memory reason = _take(gate, submissions[i], signatures[i]);
+            if (reason.length != 0) {
+                emit UpdateRejected(
+                    submissions[i].round, submissions[i].hospital, submissions[i].root, reason
+                );
+            }
+        }
+        _setStanding(gate.standing);
+    }
+
+    /// @notice Submit one update; reverts with the reason when it is rejected. A hospital that suspects
+    ///         censorship calls this itself, also where one root records all.
+    /// @param submission What the hospital signed.
+    /// @param signature 65 bytes, by the hospital.
+    function submitUpdate(Submission calldata submission, bytes calldata signature) external {
+        Gate memory gate = _gate();
+        bytes memory reason = _take(gate, submission, signature);
+        if (reason.length != 0) {
+            assembly ("memory-safe") {
+                revert(add(reason, 32), mload(reason))
+            }
+        }
+        _setStanding(gate.standing);
+    }
+
+    /// @notice Put on record that a hospital was handed a model which this contract does not hold.
+    /// @param refusal What the hospital signed.
+    /// @param signature 65 bytes, by the hospital.
+    function refuseBase(Refusal calldata refusal, bytes calldata signature) external {
+        _requireFederation(refusal.federation);
+        (uint256 seat, bool active,) = _lookUp(refusal.hospital);
+        if (!active || !_hospitals.has(seat)) revert NotActive(refusal.hospital);
+        _requireSigned(refusal.hospital, _hash(refusal), signature);
+        emit BaseRefused(refusal.round, refusal.hospital, refusal.seen, signature);
+    }
+
+    /// @notice Close the open round: what is accepted now is what can be aggregated. By the coordinator with
+    ///         enough updates, by anyone when all are in or the deadline has passed.
+    /// @param number The open round.
+    function closeRound(uint64 number) external {
+        if (recording != Recording.Each) revert WrongRecording(recording);
+        _close(number, _standing());
+    }
+
+    /// @notice Close the open round with one root for all its submissions.
+    /// @dev The tree has a leaf for each of 256 seats, `submissionLeaf` where there is a submission and zero
+    ///      where there is none, and keccak256 of two children as a node.
+    /// @param number The open round.
+    /// @param submissionsRoot_ Root of the tree.
+    /// @param listRoot Merkle root of the list of submissions and signatures in the store.
+    /// @param accepted Seats with a leaf: of participants that are active still, or submitted here by themselves
+    ///        before; the latter must be among them.
+    function closeWithRoot(uint64 number, bytes32 submissionsRoot_, bytes32 listRoot, uint256 accepted)
+        external
+        onlyCoordinator
+    {
+        if (recording != Recording.Root) revert WrongRecording(recording);
+        uint256 direct = _standing();
+        uint256 unknown = accepted & ~(_participants & (_hospitals | direct));
+        if (unknown != 0) revert UnknownSeats(unknown);
+        if (direct & ~accepted != 0) revert SubmissionsMissing(direct & ~accepted);
+        _submissionsRoot = submissionsRoot_;
+        _setStanding(accepted);
+        emit SubmissionsCommitted(number, _head.attempt, submissionsRoot_, listRoot, accepted);
+        _close(number, accepted);
+    }
+
+    /// @notice Finalize the validated round with its result.
+    /// @param number The validated round.
+    /// @param aggregateRoot Merkle root of the ring sum.
+    /// @param newModelDigest Digest of the released model, from which the next round starts.
+    /// @param excluded Hospitals whose updates count, and are not in the sum.
+    /// @param reasons Why each of them is not; an auditor tries it.
+    function finalizeRound(
+        uint64 number,
+        bytes32 aggregateRoot,
+        bytes32 newModelDigest,
+        address[] calldata excluded,
+        string[] calldata reasons
+    ) external {
+        Head memory head = _head;
+        if (msg.sender != head.coordinator) revert NotCoordinator(msg.sender);
+        bool due = number == head.lastFinalized + 1 && head.phase == Phase.Validated && !_hasResult(number);
+        if (!due) revert WrongPhase(number, _latest().phase);
+        if (newModelDigest == bytes32(0)) revert NoModel(number);
+        uint256 included = _standing();
+        if (excluded.length != 0) included = _exclude(number, included, excluded, reasons);
+        else if (reasons.length != 0) revert LengthMismatch(0, reasons.length);
+        if (included.count() < minUpdates) revert QuorumMissing(included.count(), minUpdates);
+
+        bytes32 root = recording == Recording.Root ? _submissionsRoot : bytes32(0);
+        // abi.encode of a Result, field by field.
+        _results[number] = keccak256(
+            abi.encode(
+                number,
+                head.attempt,
+                block.timestamp,
+                modelDigest,
+                aggregateRoot,
+                newModelDigest,
+                root,
+                included
+            )
+        );
+        modelDigest = newModelDigest;
+        emit RoundFinalized(number, head.attempt, aggregateRoot, newModelDigest, root, included);
+    }
+
+    /// @notice Give a round in progress up. Its number can be opened again; what it had accepted counts no more.
+    ///         By the coordinator; by anyone when too few updates are in and no more can come.
+    /// @param number The round in progress.
+    /// @param reason For the record.
+    function abortRound(uint64 number, string calldata reason) external {
+        Head memory head = _latest();
+        if (number != head.lastFinalized + 1 || !_inProgress(head.phase)) {
+            revert WrongPhase(number, head.phase);
+        }
+        if (msg.sender != head.coordinator) {
+            // Under one root the contract does not know before the closing what is in.
+            bool late = recording == Recording.Each && block.timestamp > _course.deadline;
+            bool over = head.phase == Phase.Validated || (head.phase == Phase.Open && late);
+            if (!over || _standing().count() >= minUpdates) revert NotCoordinator(msg.sender);
+        }
+        _head.phase = Phase.Aborted;
+        emit RoundAborted(number, head.attempt, msg.sender, reason);
+    }
+
+    // ------------------------------------------------------------------------------------------- VIEWS
+
+    /// @notice The latest round: its number (zero before the first), its state and its sets of seats.
+    function latestRound()
+        external
+        view
+        returns (
+            uint64 number,
+            uint64 attempt,
+            Phase phase,
+            bool settled,
+            Course memory course,
+            uint256 participants,
+            uint256 standing
+        )
+    {
+        Head memory head = _latest();
+        number = head.lastFinalized;
+        if (head.phase != Phase.None && head.phase != Phase.Finalized) ++number;
+        return (number, head.attempt, head.phase, head.settled, _course, _participants, _standing());
+    }
+
+    /// @notice Number of the last finalized round; zero before the first.
+    function lastFinalized() external view returns (uint64) {
+        return _latest().lastFinalized;
+    }
+
+    /// @notice The coordinator's account.
+    function coordinator() external view returns (address) {
+        return _head.coordinator;
+    }
+
+    /// @notice EIP-712 struct hash of an accepted submission; zero when there is none, or one root records all.
+    function commitmentOf(uint64 round, uint64 attempt, uint256 seat) public view returns (bytes32) {
+        return _commitments[_place(round, attempt, seat)];
+    }
+
+    /// @notice `resultHash` of a finalized round; zero when it is not.
+    function resultOf(uint64 round) public view returns (bytes32) {
+        return _results[round];
+    }
+
+    /// @notice How the contract commits to a result.
+    function resultHash(Result calldata result) external pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            // A struct of eight static fields lies in calldata as abi.encode lays it out.
+            let buffer := mload(0x40)
+            calldatacopy(buffer, result, 256)
+            hash := keccak256(buffer, 256)
+        }
+    }
+
+    /// @notice The integer weight of so many samples in the latest round.
+    function weightOf(uint64 samples) public view returns (uint32) {
+        return _weight(samples, _course.participants, _course.totalSamples);
+    }
+
+    // ---------------------------------------------------------------------------------------- INTERNAL
+
+    /// What must be in order before a round may open.
+    function _beforeOpening(Head memory head) internal virtual;
+
+    /// Why a submission cannot be taken for a reason of validation's; empty when it can.
+    function _notReady(Gate memory gate) internal view virtual returns (bytes memory);
+
+    /// Seconds from closing in which updates are judged; zero when nobody judges.
+    function _validationSeconds() internal view virtual returns (uint48);
+
+    function _hasResult(uint64 round) internal view override returns (bool) {
+        return _results[round] != 0;
+    }
+
+    /// Seats whose updates stand in the latest round; see `_notStanding`.
+    function _standing() internal view returns (uint256) {
+        return ~_notStanding;
+    }
+
+    function _setStanding(uint256 seats) internal {
+        _notStanding = ~seats;
+    }
+
+    /// Where the maps keep what belongs to one update.
+    function _place(uint64 round, uint64 attempt, uint256 seat) internal pure returns (uint256) {
+        return (uint256(round) << 72) | (uint256(attempt) << 8) | seat;
+    }
+
+    function _require(uint64 number, Phase phase) internal view returns (Head memory head) {
+        head = _latest();
+        if (number != head.lastFinalized + 1 || head.phase != phase) revert WrongPhase(number, head.phase);
+    }
+
+    /// Weights of at least one each: w = 1 + floor(samples * (WEIGHT_SUM - n) / total), so that their sum is
+    /// at most WEIGHT_SUM; uniform: floor(WEIGHT_SUM / n).
+    function _weight(uint256 samples, uint256 count, uint256 total) internal view returns (uint32) {
+        // At most WEIGHT_SUM in both branches, which fits uint32.
+        return weighting == Weighting.Uniform
+            ? uint32(WEIGHT_SUM / count)
+            : uint32(1 + (samples * (WEIGHT_SUM - count)) / total);
+    }
+
+    // ----------------------------------------------------------------------------------------- PRIVATE
+
+    function _announce(Head memory head, bytes32 base, uint256 participants, uint48 deadline) private {
+        uint256[] memory seats = participants.list();
+        address[] memory accounts = new address[](seats.length);
+        uint256[] memory samples = new uint256[](seats.length);
+        uint256 total;
+        for (uint256 i = 0; i < seats.length; ++i) {
+            Member storage member = _members[seats[i]];
+            accounts[i] = member.account;
+            samples[i] = member.samples;
+            total += member.samples;
+        }
+        uint32[] memory weights = new uint32[](seats.length);
+        for (uint256 i = 0; i < seats.length; ++i) {
+            weights[i] = _weight(samples[i], seats.length, total);
+        }
+        _course = Course({
+            deadline: deadline,
+            validationDeadline: 0,
+            openedAt: uint64(block.number),
+            totalSamples: uint80(total), // at most 256 times 2^64
+            participants: uint16(seats.length)
+        });
+        emit RoundOpened(
+            head.lastFinalized + 1,
+            head.attempt,
+            base,
+            roundConfigDigest,
+            deadline,
+            participants,
+            accounts,
+            weights
+        );
+    }
+
+    function _gate() private view returns (Gate memory) {
+        Head memory head = _latest();
+        return Gate(
+            head.phase == Phase.Open ? head.lastFinalized + 1 : 0,
+            head.attempt,
+            _participants,
+            _standing(),
+            modelDigest,
+            _course.deadline
+        );
+    }
+
+    /// Accept a submission, or say why not: an ABI-encoded error, empty when it is accepted.
+    function _take(Gate memory gate, Submission calldata s, bytes calldata signature)
+        private
+        returns (bytes memory reason)
+    {
+        (uint256 seat, bool active, uint64 registered) = _lookUp(s.hospital);
+        reason = _objection(gate, s, seat, active, registered);
+        if (reason.length != 0) return reason;
+        bytes32 structHash = _hash(s);
+        address recovered = _recover(structHash, signature);
+        if (recovered == address(0) || recovered != s.hospital) {
+            return abi.encodeWithSelector(BadSignature.selector, s.hospital, recovered);
+        }
+        _commitments[_place(s.round, s.attempt, seat)] = structHash;
+        gate.standing = gate.standing.with(seat);
+        emit UpdateAccepted(s.round, s.hospital, s.root, s.samples, s.size, s.metrics, signature);
+    }
+
+    /// What is wrong with a submission, its signature aside.
+    function _objection(Gate memory gate, Submission calldata s, uint256 seat, bool active, uint64 registered)
+        private
+        view
+        returns (bytes memory)
+    {
+        if (s.federation != federation) {
+            return abi.encodeWithSelector(WrongFederation.selector, federation, s.federation);
+        }
+        if (s.round == 0 || s.round != gate.round) {
+            return abi.encodeWithSelector(WrongPhase.selector, s.round, _latest().phase);
+        }
+        if (s.attempt != gate.attempt) {
+            return abi.encodeWithSelector(WrongAttempt.selector, gate.attempt, s.attempt);
+        }
+        if (!active) return abi.encodeWithSelector(NotActive.selector, s.hospital);
+        if (!gate.participants.has(seat)) return abi.encodeWithSelector(NotParticipant.selector, s.hospital);
+        if (block.timestamp > gate.deadline) {
+            return abi.encodeWithSelector(DeadlinePassed.selector, gate.deadline);
+        }
+        if (s.base != gate.base) return abi.encodeWithSelector(WrongBase.selector, gate.base, s.base);
+        if (s.samples == 0) return abi.encodeWithSelector(NoSamples.selector, s.hospital);
+        if (s.samples > registered) {
+            return abi.encodeWithSelector(TooManySamples.selector, registered, s.samples);
+        }
+        if (s.size == 0 || s.root == bytes32(0)) {
+            return abi.encodeWithSelector(EmptyUpdate.selector, s.hospital);
+        }
+        if (openUpdates && s.size != updateSize) {
+            return abi.encodeWithSelector(WrongSize.selector, updateSize, s.size);
+        }
+        if (gate.standing.has(seat)) {
+            return abi.encodeWithSelector(AlreadySubmitted.selector, s.round, s.hospital);
+        }
+        return _notReady(gate);
+    }
+
+    function _close(uint64 number, uint256 accepted) private {
+        Head memory head = _require(number, Phase.Open);
+        uint256 updates = accepted.count();
+        if (updates < minUpdates) revert QuorumMissing(updates, minUpdates);
+        bool over = updates == _course.participants || block.timestamp > _course.deadline;
+        if (!over && msg.sender != head.coordinator) revert StillOpen(number, _course.deadline);
+        uint48 window = _validationSeconds();
+        uint48 until = window == 0 ? 0 : uint48(block.timestamp) + window;
+        _head.phase = window == 0 ? Phase.Validated : Phase.Closed;
+        if (window != 0) _course.validationDeadline = until;
+        emit RoundClosed(number, head.attempt, accepted, until);
+        if (window == 0) emit RoundValidated(number, head.attempt, accepted);
+    }
+
+    function _exclude(
+        uint64 number,
+        uint256 counted,
+        address[] calldata excluded,
+        string[] calldata reasons
+    ) private returns (uint256 included) {
+        if (excluded.length != reasons.length) revert LengthMismatch(excluded.length, reasons.length);
+        included = counted;
+        for (uint256 i = 0; i < excluded.length; ++i) {
+            uint256 seat = _seatOf(excluded[i]);
+            if (!included.has(seat)) revert NotAccepted(number, excluded[i]);
+            included = included.without(seat);
+            emit UpdateExcluded(number, excluded[i], reasons[i]);
+        }
+        _setStanding(included);
+    }
+}

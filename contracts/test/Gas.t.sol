@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {DisputeCourt} from "../src/DisputeCourt.sol";
+import {Attestation, Founding, Recording, Registration, Result, Submission} from "../src/FederationTypes.sol";
+import {Party} from "./Party.sol";
+import {vm} from "./Vm.sol";
+
+/// @notice The gas of calls that a federation pays for, as `contracts/check` holds it against gas-snapshot.json.
+/// @dev Whole transactions, without the floor of EIP-7623 (`--isolate`); `fedcxr bench gas` counts them with it,
+///      on the embedded chain.
+contract GasTest is Party {
+    function costs(string memory name) private {
+        vm.snapshotGasLastCall("gas", name);
+    }
+
+    function test_gas_of_a_round_of_ten() public {
+        foundWith(9);
+        Registration memory m = registration(9, HOSPITAL, 109);
+        bytes memory signature = signed(9, hashOf(m));
+        ledger.register(m, KEY, signature);
+        costs("register");
+        for (uint64 number = 1; number < 3; ++number) {
+            bytes32 base = ledger.modelDigest();
+            ledger.openRound(number, base, keccak256("round"), 1023, uint48(block.timestamp) + HOUR);
+            costs(number == 1 ? "open, first" : "open, later");
+            (Submission[] memory messages, bytes[] memory signatures) = batch(number, 0, 10);
+            ledger.submitUpdates(messages, signatures);
+            costs("submit a batch of ten");
+            ledger.closeRound(number);
+            costs("close");
+            ledger.finalizeRound(number, keccak256("sum"), model(number), new address[](0), new string[](0));
+            costs("finalize");
+            ledger.settle();
+            costs(number == 1 ? "settle, first" : "settle, later");
+        }
+    }
+
+    function test_gas_of_an_update_that_a_hospital_brings() public {
+        foundWith(2);
+        open(1, 3);
+        Submission memory m = submission(1, 0);
+        bytes memory signature = signed(0, hashOf(m));
+        ledger.submitUpdate(m, signature);
+        costs("submit directly");
+    }
+
+    function test_gas_of_a_committee() public {
+        foundCommittee(4, 4);
+        open(1, 15 << 4);
+        vm.roll(block.number + 1);
+        vm.setBlockhash(block.number - 1, keccak256("block"));
+        ledger.drawCommittee(1);
+        costs("draw a committee of four");
+        submitAll(1, 4, 4);
+        ledger.closeRound(1);
+        costs("close for validation");
+        for (uint256 i = 0; i < 4; ++i) {
+            for (uint256 judge = 0; judge < 4; ++judge) {
+                Attestation[] memory messages = new Attestation[](1);
+                bytes[] memory signatures = new bytes[](1);
+                messages[0] = attestation(1, judge, 4 + i, true, int16(int256(judge)));
+                signatures[0] = signed(judge, hashOf(messages[0]));
+                ledger.attest(messages, signatures);
+                if (judge == 0) costs("attest, first");
+                if (judge == 2) costs("attest, reaching the quorum");
+            }
+        }
+        ledger.validateRound(1);
+        costs("validate four updates");
+        finalize(1);
+        ledger.settle();
+        costs("settle four updates by gain");
+    }
+
+    function test_gas_of_one_root() public {
+        rooted(8, "close with a root of 8");
+        rooted(64, "close with a root of 64");
+    }
+
+    function rooted(uint256 hospitals, string memory name) private {
+        Founding memory f = founding();
+        f.recording = Recording.Root;
+        foundWith(f, hospitals);
+        uint256 seats = (1 << hospitals) - 1;
+        for (uint64 number = 1; number < 3; ++number) {
+            open(number, seats);
+            ledger.closeWithRoot(number, keccak256(abi.encode(number)), keccak256("list"), seats);
+            costs(name);
+            finalize(number);
+        }
+    }
+
+    function test_gas_of_a_challenge() public {
+        challenged(4, "challenge a chunk of four");
+        challenged(10, "challenge a chunk of ten");
+    }
+
+    function challenged(uint256 hospitals, string memory name) private {
+        Founding memory f = founding();
+        f.openUpdates = true;
+        foundWith(f, hospitals);
+        bytes memory leaf = new bytes(4096);
+        for (uint256 i = 0; i < 4096; ++i) {
+            leaf[i] = bytes1(uint8(i | 1));
+        }
+        bytes32[] memory path = new bytes32[](1);
+        path[0] = keccak256("second leaf");
+        bytes32 root = sha256(abi.encodePacked(hex"01", sha256(abi.encodePacked(hex"00", leaf)), path[0]));
+        open(1, (1 << hospitals) - 1);
+        DisputeCourt.Opening[] memory openings = new DisputeCourt.Opening[](hospitals);
+        for (uint256 i = 0; i < hospitals; ++i) {
+            Submission memory m = submission(1, i);
+            m.root = root;
+            submit(m, i);
+            openings[i] = DisputeCourt.Opening(m, leaf, path, "", new bytes32[](0));
+        }
+        ledger.closeRound(1);
+        ledger.finalizeRound(1, root, model(1), new address[](0), new string[](0));
+        Result memory result =
+            Result(1, 1, uint64(block.timestamp), GENESIS, root, model(1), 0, (1 << hospitals) - 1);
+        court.challenge(result, 0, openings, leaf, path);
+        costs(name);
+    }
+}

@@ -1,0 +1,75 @@
+"""How coordinator and hospitals behaved, from the ledger alone: refusals, lost attempts, who was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fedcxr.audit.findings import AuditReport
+from fedcxr.audit.scope import Scope
+from fedcxr.errors import LedgerError
+from fedcxr.ledger.court import DisputeCourt
+from fedcxr.ledger.history import aborted_attempts, not_asked
+from fedcxr.ledger.views import FederationViews
+
+
+def check_conduct(ledger: FederationViews, scope: Scope, last: int, report: AuditReport) -> None:
+    """Refusals and history of the rounds asked for; with the last of them, also of the one that follows."""
+    rounds = scope.rounds(last)
+    numbers = range(rounds.start, last + 2) if rounds.stop > last else rounds
+    _check_history(ledger, numbers, last, scope.hospital, report)
+    _check_disputes(ledger, rounds, report)
+    _check_refusals(ledger, numbers, scope.hospital, report)
+
+
+def _check_disputes(ledger: FederationViews, numbers: Iterable[int], report: AuditReport) -> None:
+    """A challenge that the court has found for."""
+    court = DisputeCourt(ledger.w3, ledger.court)
+    for number in numbers:
+        if court.disputed(number):
+            found = "a challenge that the court found for: the coordinator lost its bond"
+            report.find("the round's result", "one that stands", found, number)
+
+
+def _check_refusals(ledger: FederationViews, numbers: Iterable[int], asked: str, report: AuditReport) -> None:
+    """A hospital's signed word that it was handed a model which is not the round's base.
+
+    It may be a lie, or a bit that flipped on its way; either way somebody has to look into it.
+    """
+    for number in numbers:  # also of a round that never got to its end
+        for hospital, digests in ledger.refusals(number).items():
+            if asked not in ("", hospital):
+                continue
+            try:
+                base = ledger.round(number).base.hex()
+            except LedgerError as error:  # nobody keeps a hospital from refusing what was never opened
+                base = str(error)
+            for seen in digests:
+                if seen.hex() == base:
+                    said = f"round {number}: {hospital} refused the very model that the ledger holds"
+                    report.notes.append(said)
+                else:
+                    report.find("base model as handed out", base, seen.hex(), number, hospital)
+
+
+def _check_history(
+    ledger: FederationViews, numbers: Iterable[int], last: int, asked: str, report: AuditReport
+) -> None:
+    """Who was not asked, and what was given up: the coordinator's to decide, and everyone's to know.
+
+    An update that was accepted in an attempt that was given up may have been read by then; to leave its
+    hospital out of the next attempt is a finding.
+    """
+    for number in numbers:
+        for attempt in aborted_attempts(ledger, number):
+            said = f"round {number}, attempt {attempt.attempt}: given up by {attempt.by} ({attempt.reason})"
+            report.notes.append(f"{said}, with {len(attempt.accepted)} updates accepted")
+            if number > last:
+                continue
+            for hospital in sorted(set(attempt.accepted) - set(ledger.round(number).participants)):
+                if asked in ("", hospital):
+                    expected = f"asked again, for attempt {attempt.attempt} had accepted its update"
+                    report.find("participants", expected, "not asked", number, hospital)
+        if number <= last:
+            for hospital in not_asked(ledger, number):
+                if asked in ("", hospital):
+                    report.notes.append(f"round {number}: {hospital} was registered, but not asked")

@@ -1,0 +1,169 @@
+"""What an audit goes by: the contract, the blobs, the layout, and the models that are at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcxr.audit.blob_pool import BlobPool
+from fedcxr.audit.findings import AuditReport
+from fedcxr.audit.scope import Scope
+from fedcxr.errors import LayoutError, ModelError, StoreError
+from fedcxr.ledger.views import FederationViews
+from fedcxr.privacy.keys import EnvelopePrivateKey
+from fedcxr.store.blobs import BlobStore
+from fedcxr.store.run_directory import RunDirectory
+from fedcxr.update import merkle, model_file
+from fedcxr.update.layout import Layout, Vector
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Model files by round, wherever they are."""
+
+    paths: dict[int, Path]
+    last: int = 0  # the last finalized round: its file, and that of round 0, may not be missing
+    required: bool = True
+
+    @classmethod
+    def of_run(cls, run: RunDirectory, last: int) -> ModelFiles:
+        return cls({number: run.model(number) for number in range(last + 1)}, last)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is at hand.
+
+    Attributes:
+        ledger: the contract.
+        store: the blobs.
+        pool: which checks blobs of the same store.
+        layout: None when what is at hand is not the ledger's; then no sum can be computed.
+        models: files to compare; where the federation started is looked for in the store too.
+        keys: the coordinator's first, then the auditor's; those that are at hand.
+        scope: what was asked for.
+        report: what findings are added to.
+        sealed: whether updates want a key.
+        named: roots of the blobs that the ledger names, as they are met.
+        partitions: digests of ``partition.json`` that the rounds' configurations name, as they are met.
+        small: blobs of up to a few kilobytes that were read and are what they say, for an export.
+    """
+
+    ledger: FederationViews
+    store: BlobStore
+    pool: BlobPool
+    layout: Layout | None
+    models: ModelFiles
+    keys: Sequence[EnvelopePrivateKey]
+    scope: Scope
+    report: AuditReport
+    sealed: bool = True
+    named: set[bytes] = field(default_factory=set)
+    partitions: set[str] = field(default_factory=set)
+    small: dict[bytes, bytes] = field(default_factory=dict)
+
+    @property
+    def opens(self) -> bool:
+        """Whether updates can be opened with what is at hand."""
+        return bool(self.keys) or not self.sealed
+
+    def genesis(self) -> Vector | None:
+        """Where the federation started: from its file, or from the store."""
+        digest = self.ledger.genesis_digest
+        path = self.models.paths.get(0)
+        if path is not None and (self.models.required or path.exists()):
+            if not path.exists():
+                self.report.find(path.name, f"digest {digest.hex()}", "no such file", 0)
+            return self.model(0, digest)
+        if self.layout is None:
+            return None
+        try:
+            vector = np.frombuffer(self.store.get(digest), "<f4").astype(np.float32, copy=False)
+            self.layout.check(vector)
+        except (StoreError, LayoutError, ValueError) as error:
+            self.report.unchecked.append(f"sums from the first model on: it is not at hand ({error})")
+            return None
+        return vector
+
+    def model(self, number: int, digest: bytes, computed: Vector | None = None) -> Vector | None:
+        """The model whose digest the ledger holds, from computation or from its file; the file is compared.
+
+        Args:
+            number: of the round; 0 is where the federation started.
+            digest: as the ledger has it.
+            computed: a vector of this digest, from the updates.
+
+        Returns:
+            None when neither has it.
+        """
+        path = self.models.paths.get(number)
+        if path is None:
+            return computed
+        if not path.exists() and number not in (0, self.models.last):  # those two are findings
+            self.report.notes.append(f"round {number}: its model file is not there (see store.keep_models)")
+        if self.layout is None or not path.exists():
+            return computed
+        try:
+            found = np.fromfile(path, np.uint8)
+        except OSError as error:
+            self.report.find(path.name, f"a model with digest {digest.hex()}", str(error), number)
+            return computed
+        self.report.bytes_of_models += found.nbytes
+        start = np.frombuffer(
+            model_file.header(self.layout, digest, federation=self.ledger.federation, round_number=number),
+            np.uint8,
+        )
+        vector = self._read(path, found, start, number, digest) if computed is None else computed
+        if vector is None:
+            return None
+        self._compare(path.name, found, start, vector, number)
+        return vector
+
+    def _read(self, path: Path, found: Bytes, start: Bytes, number: int, digest: bytes) -> Vector | None:
+        """The vector of a model file, if it has the ledger's digest."""
+        assert self.layout is not None
+        if found.nbytes == start.nbytes + 4 * self.layout.size and np.array_equal(
+            found[: start.nbytes], start
+        ):
+            vector = found[start.nbytes :].view("<f4").astype(np.float32, copy=False)
+        else:  # not as it should be written; it may hold the tensors all the same
+            try:
+                vector = model_file.read(path, self.layout)
+            except ModelError as error:
+                self.report.find(path.name, f"a model with digest {digest.hex()}", str(error), number)
+                return None
+        if (actual := model_file.vector_digest(vector)) != digest:
+            self.report.find(path.name, f"digest {digest.hex()}", f"digest {actual.hex()}", number)
+            return None
+        return vector
+
+    def _compare(self, name: str, found: Bytes, start: Bytes, vector: Vector, number: int) -> None:
+        """Every byte of a file must follow from the vector and the round."""
+        rest = vector.astype("<f4", copy=False).view(np.uint8)
+        size = start.nbytes + rest.nbytes
+        if found.nbytes == size and np.shares_memory(found, rest):
+            return  # the vector was read from it, and its header is as it must be
+        for part, offset in ((start, 0), (rest, start.nbytes)):
+            there = found[offset : offset + part.nbytes]
+            if (at := _first_difference(there, part)) is not None:
+                root = merkle.root(np.concatenate([start, rest])).hex()
+                said = f"{found.nbytes} bytes that differ from byte {offset + at} on"
+                self.report.find(name, f"{size} bytes with root {root}", said, number)
+                return
+        if found.nbytes != size:
+            self.report.find(name, f"{size} bytes", f"{found.nbytes} bytes that begin alike", number)
+
+
+def _first_difference(found: Bytes, expected: Bytes) -> int | None:
+    """The first offset at which what is there is not what is expected; None when it is."""
+    size = min(found.nbytes, expected.nbytes)
+    word = np.uint32 if size % 4 == 0 else np.uint8  # four at once; headers are a multiple of eight bytes
+    if np.array_equal(found[:size].view(word), expected[:size].view(word)):
+        return None if size == expected.nbytes else size
+    return int((found[:size] != expected[:size]).argmax())

@@ -1,0 +1,63 @@
+"""A run whose chain was an anvil: its journal is executed again, by a fresh anvil over a copy of it."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fedcxr.audit.findings import AuditReport
+from fedcxr.audit.ledger_source import EndpointLedger, Progress, read_facts
+from fedcxr.errors import ChainError
+from fedcxr.ledger.anvil import find_anvil
+from fedcxr.ledger.anvil_chain import AnvilChain
+from fedcxr.ledger.backends import shown_to_others
+from fedcxr.ledger.chain_proof import ChainProof
+from fedcxr.ledger.views import FederationViews
+from fedcxr.store.run_directory import RunDirectory
+
+
+@dataclass
+class JournalLedger:
+    """The contract on an anvil that the run's journal rebuilds: every transaction runs again.
+
+    A journal is its owner's: as with an embedded chain, its last blocks, or all of them, could have been made
+    anew. The signatures in it hold either way.
+    """
+
+    run: RunDirectory
+    storage_is_a_word = False
+    _endpoint: EndpointLedger | None = field(default=None, repr=False)
+
+    @contextlib.contextmanager
+    def open(self, report: AuditReport, progress: Progress) -> Iterator[FederationViews | None]:
+        facts = read_facts(self.run, report)
+        if facts is None:
+            report.unchecked.append("everything else: nothing says which contract the run is about")
+            yield None
+            return
+        report.federation, report.contract = facts.federation, facts.contract
+        with contextlib.ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fedcxr-journal-")))
+            copy = folder / self.run.journal_path.name
+            shutil.copyfile(self.run.journal_path, copy)
+            binary = find_anvil(self.run.config.ledger.anvil)
+            try:
+                chain = AnvilChain(copy, chain_id=facts.chain_id, binary=binary)
+            except ChainError as error:
+                report.find(self.run.journal_path.name, "the federation's chain", str(error))
+                report.unchecked.append("everything else: the chain cannot be executed again")
+                yield None
+                return
+            stack.enter_context(contextlib.closing(chain))
+            url = stack.enter_context(shown_to_others(chain, "127.0.0.1", 0))
+            head = bytes(chain.w3.eth.get_block("latest")["hash"])
+            self._endpoint = EndpointLedger(url, facts.contract, head=head, facts=facts)
+            yield stack.enter_context(self._endpoint.open(report, progress))
+
+    def exhibit(self, ledger: FederationViews) -> tuple[ChainProof, bytes]:
+        assert self._endpoint is not None
+        return self._endpoint.exhibit(ledger)

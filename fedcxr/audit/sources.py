@@ -1,0 +1,163 @@
+"""Where an audit finds a run's files: in its directory, or in the store alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from fedcxr import config as configuration
+from fedcxr.audit.evidence import Evidence, ModelFiles
+from fedcxr.audit.findings import AuditReport
+from fedcxr.audit.metrics_line import read_lines
+from fedcxr.audit.surplus import check_surplus
+from fedcxr.errors import FedcxrError, LayoutError, LedgerError, StoreError
+from fedcxr.ledger.founding import differences
+from fedcxr.ledger.views import FederationViews
+from fedcxr.store.blobs import BlobStore
+from fedcxr.store.run_directory import RunDirectory
+from fedcxr.update import merkle
+from fedcxr.update.layout import Layout
+
+
+class Sources(Protocol):
+    """What an audit asks for besides the ledger; what is not as it says becomes a finding."""
+
+    def store_url(self, ledger: FederationViews, report: AuditReport) -> str: ...
+
+    def layout(self, ledger: FederationViews, report: AuditReport) -> Layout | None: ...
+
+    def models(self, last: int) -> ModelFiles: ...
+
+    def lines(self, report: AuditReport) -> dict[int, dict[str, object]] | None:
+        """Of ``metrics.jsonl`` by round; None where there can be none."""
+        ...
+
+    def conclude(self, evidence: Evidence, last: int) -> None:
+        """Check what belongs to no round."""
+        ...
+
+
+@dataclass(frozen=True)
+class RunSources:
+    """A run directory."""
+
+    run: RunDirectory
+
+    def store_url(self, ledger: FederationViews, report: AuditReport) -> str:
+        """Where the configuration says, if it is the ledger's; else where the blobs are by default."""
+        default, expected = str(self.run.root / "blobs"), ledger.config_digest
+        try:
+            config = configuration.load(self.run.config_path)
+        except FedcxrError as error:
+            report.find("config.toml", expected.hex(), str(error))
+            return default
+        if config.digest() != expected:
+            report.find("config.toml", expected.hex(), config.digest().hex())
+            return default
+        try:
+            for name, (wanted, found) in differences(ledger.founding, config).items():
+                report.find(f"the contract's {name}", str(wanted), str(found))
+        except LedgerError as error:
+            report.find("the contract's rules", "on record", str(error))
+        return config.store.url or default
+
+    def layout(self, ledger: FederationViews, report: AuditReport) -> Layout | None:
+        """The layout, if the file's very bytes are those that the ledger holds."""
+        path, expected = self.run.layout_path, ledger.layout_digest
+        try:
+            data = path.read_bytes()
+            if (found := merkle.root(data)) == expected:
+                return Layout.from_json(data.decode())
+            report.find(path.name, expected.hex(), found.hex())
+        except (OSError, UnicodeDecodeError, LayoutError) as error:
+            report.find(path.name, expected.hex(), str(error))
+        report.unchecked.append("sums and model files: layout.json is not the ledger's")
+        return None
+
+    def models(self, last: int) -> ModelFiles:
+        return ModelFiles.of_run(self.run, last)
+
+    def lines(self, report: AuditReport) -> dict[int, dict[str, object]] | None:
+        return read_lines(self.run.metrics_path, report)
+
+    def conclude(self, evidence: Evidence, last: int) -> None:
+        self._check_partition(evidence)
+        self._check_models(evidence, last)
+        if evidence.scope.whole:
+            check_surplus(self.run.root / "blobs", evidence.named, evidence.ledger, evidence.report)
+        else:
+            evidence.report.unchecked.append(
+                "files in blobs/ that no round names: only a whole audit looks at them"
+            )
+
+    def _check_partition(self, evidence: Evidence) -> None:
+        """``partition.json`` is what the rounds' configurations name."""
+        try:
+            found = self.run.partition_digest()
+        except StoreError as error:
+            found = str(error)
+        for expected in sorted(evidence.partitions - {found}):
+            name = self.run.partition_path.name
+            evidence.report.find(name, expected or "no such file", found or "no such file")
+
+    def _check_models(self, evidence: Evidence, last: int) -> None:
+        """The released file must be there, and none that no round released."""
+        run, report = self.run, evidence.report
+        if last and not run.model(last).exists():
+            report.find(run.model(last).name, "the released model", "no such file", last)
+        known = {run.model(number).name for number in range(last + 1)}
+        pending = run.model(last + 1).name
+        for path in sorted(run.models.glob("*.safetensors")):
+            if path.name == pending and evidence.ledger.round_in_progress == last + 1:
+                report.unchecked.append(f"{path.name}: its round is not finalized")
+            elif path.name not in known:
+                report.find(path.name, "no such file: no round released it", f"{path.stat().st_size} bytes")
+
+
+@dataclass(frozen=True)
+class StoreSources:
+    """A store and no run directory, as a third party has it.
+
+    Attributes:
+        url: of the store.
+        genesis: file of the first model; None to look for it in the store.
+        released: file that is said to be the released model; None when there is none to compare.
+    """
+
+    url: str
+    genesis: Path | None = None
+    released: Path | None = None
+
+    def store_url(self, ledger: FederationViews, report: AuditReport) -> str:
+        del ledger
+        report.unchecked.append("config.toml, metrics.jsonl, partition.json: an audit of a store has none")
+        return self.url
+
+    def layout(self, ledger: FederationViews, report: AuditReport) -> Layout | None:
+        """The layout as the coordinator put it into the store."""
+        expected = ledger.layout_digest
+        try:
+            return Layout.from_json(BlobStore(self.url, make=False).get(expected).tobytes().decode())
+        except (StoreError, UnicodeDecodeError, LayoutError) as error:
+            report.unchecked.append(f"sums: the store has no layout with the ledger's digest ({error})")
+            return None
+
+    def models(self, last: int) -> ModelFiles:
+        paths = {} if self.genesis is None else {0: self.genesis}
+        if self.released is not None:
+            paths[last] = self.released
+        return ModelFiles(paths, last)
+
+    def lines(self, report: AuditReport) -> dict[int, dict[str, object]] | None:
+        del report
+        return None
+
+    def conclude(self, evidence: Evidence, last: int) -> None:
+        del last
+        whose = "it may serve other federations too"
+        evidence.report.unchecked.append(f"files in the store that the ledger does not name: {whose}")
+        if self.released is None:
+            evidence.report.unchecked.append("the released model's file: none was given (--model)")
+        elif not self.released.exists():
+            evidence.report.find(self.released.name, "the released model", "no such file")

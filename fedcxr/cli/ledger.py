@@ -1,0 +1,305 @@
+"""``fedcxr ledger``: what the ledger holds, for people and for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fedcxr.cli.app import app
+from fedcxr.cli.ledger_reading import ask, asked_rounds, earlier_rounds, names_of, parse_rounds, place_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fedcxr.ledger.index.hospital import UpdateRecord
+    from fedcxr.ledger.index.place import IndexedLedger
+    from fedcxr.ledger.index.rounds import RoundRecord
+
+commands = typer.Typer(
+    help="Read the ledger: the federation, its rounds, hospitals, updates and credits.", no_args_is_help=True
+)
+app.add_typer(commands, name="ledger")
+
+Run = Annotated[Path | None, typer.Argument(help="The run directory; or --rpc and --contract.")]
+Rpc = Annotated[str | None, typer.Option(metavar="URL", help="JSON-RPC endpoint of the chain.")]
+Contract = Annotated[str | None, typer.Option(metavar="ADDRESS", help="The federation's contract there.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+Last = Annotated[int | None, typer.Option(min=1, help="Only the last so many rounds.")]
+Rounds = Annotated[str | None, typer.Option("--rounds", metavar="A-B", help="Only these rounds.")]
+Who = Annotated[
+    str, typer.Argument(metavar="HOSPITAL", help="Address, its first digits, or name in the run.")
+]
+
+
+@commands.command()
+def show(run: Run = None, rpc: Rpc = None, contract: Contract = None, as_json: AsJson = False) -> None:
+    """Show the federation: its contract, its rules, its members, and where it stands."""
+    from fedcxr.ledger.index.overview import read_overview
+    from fedcxr.report.ledger.federation import federation_lines, member_table
+
+    place, names = place_of(run, rpc, contract)
+    overview, chain_id = ask(place, lambda ledger: (read_overview(ledger.index), ledger.chain_id))
+    if as_json:
+        facts = {"contract": place.contract, "chain_id": chain_id}
+        typer.echo(_json({**facts, **_tree(overview), "members": overview.members.seats}))
+        return
+    console = _console()
+    _print_lines(console, federation_lines(overview, place.contract, chain_id))
+    console.print(member_table(overview.members, names).rich())
+
+
+@commands.command()
+def rounds(
+    run: Run = None,
+    *,
+    last: Last = None,
+    numbers: Rounds = None,
+    rpc: Rpc = None,
+    contract: Contract = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the rounds: phase, updates, model, and when."""
+    from fedcxr.ledger.index.members import Members
+    from fedcxr.ledger.index.rounds import read_rounds
+    from fedcxr.report.ledger.rounds import round_table
+
+    place, names = place_of(run, rpc, contract)
+
+    def question(ledger: IndexedLedger) -> tuple[list[RoundRecord], int]:
+        first, until, hidden = asked_rounds(ledger, last, numbers, as_json)
+        return read_rounds(ledger.index, Members.of(ledger.index), first, until), hidden
+
+    records, hidden = ask(place, question)
+    if as_json:
+        typer.echo(_json(records))
+        return
+    _console().print(round_table(records, names, earlier_rounds(hidden)).rich())
+
+
+@commands.command()
+def hospital(
+    who: Who,
+    run: Run = None,
+    *,
+    last: Last = None,
+    numbers: Rounds = None,
+    rpc: Rpc = None,
+    contract: Contract = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one hospital: its membership, and what became of its update in every round."""
+    from fedcxr.ledger.index.hospital import read_hospital
+    from fedcxr.ledger.index.members import Members
+    from fedcxr.report.ledger.rounds import membership_table, part_table
+
+    place, names = place_of(run, rpc, contract)
+
+    def question(ledger: IndexedLedger) -> tuple[Any, Any, int]:
+        first, until, hidden = asked_rounds(ledger, last, numbers, as_json)
+        members = Members.of(ledger.index)
+        member = members.find(who, names.by_address)
+        return member, read_hospital(ledger.index, members, member, first, until), hidden
+
+    member, parts, hidden = ask(place, question)
+    if as_json:
+        typer.echo(_json({**_tree(member), "account": member.account, "rounds": parts}))
+        return
+    console = _console()
+    lines = [
+        ("hospital", names(member.account)),
+        ("account", member.account),
+        ("seat", str(member.seat)),
+        ("roles", ", ".join(member.roles)),
+        ("samples", f"{member.samples:,}"),
+        ("standing", member.standing),
+        (
+            "credits",
+            f"{sum(part.credits or 0 for part in parts):,}" + (", in these rounds" if hidden else ""),
+        ),
+    ]
+    _print_lines(console, lines)
+    console.print(membership_table(member).rich())
+    console.print(part_table(parts, names, earlier_rounds(hidden)).rich())
+
+
+@commands.command()
+def update(
+    number: Annotated[int, typer.Argument(metavar="ROUND", min=1)],
+    who: Who,
+    run: Run = None,
+    *,
+    rpc: Rpc = None,
+    contract: Contract = None,
+    store: Annotated[str | None, typer.Option(metavar="URL", help="Look for its blob here.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one update: all that was signed, where it stands, who judged it, and whether its blob is there."""
+    from fedcxr.ledger.index.hospital import read_update
+    from fedcxr.ledger.index.members import Members
+    from fedcxr.report.ledger.rounds import attestation_table, update_lines
+
+    place, names = place_of(run, rpc, contract)
+
+    def question(ledger: IndexedLedger) -> list[UpdateRecord]:
+        members = Members.of(ledger.index)
+        member = members.find(who, names.by_address)
+        return read_update(ledger.index, members, member, number, lambda root: _fetch(run, store, root))
+
+    updates = ask(place, question)
+    blobs = [_blob(run, store, each) for each in updates]
+    if as_json:
+        typer.echo(_json([{**_tree(u), "blob": blob} for u, blob in zip(updates, blobs, strict=True)]))
+        return
+    console = _console()
+    for each, blob in zip(updates, blobs, strict=True):
+        _print_lines(console, [*update_lines(each, names), ("blob", blob["text"])])
+        if each.attestations:
+            console.print(attestation_table(each, names).rich())
+
+
+@commands.command()
+def rewards(
+    run: Run = None,
+    numbers: Rounds = None,
+    rpc: Rpc = None,
+    contract: Contract = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tabulate contribution credits by hospital and round, and check their sums.
+
+    Exit code 50 when the credits are not the budget, or the contract's sums are others.
+    """
+    from fedcxr.errors import LedgerError
+    from fedcxr.ledger.index.members import Members
+    from fedcxr.ledger.index.rewards import read_rewards
+    from fedcxr.report.ledger.rewards import reward_table, reward_verdicts
+
+    place, names = place_of(run, rpc, contract)
+
+    def question(ledger: IndexedLedger) -> tuple[Any, Members]:
+        members = Members.of(ledger.index)
+        return read_rewards(ledger.index, members, ledger.source, place.contract), members
+
+    given, members = ask(place, question)
+    if as_json:
+        accounts = {member.seat: member.account for member in members}
+        verdicts = {"total": given.total, "exact": given.exact, "agrees": given.agrees}
+        typer.echo(_json({**_tree(given), **verdicts, "accounts": accounts}))
+    elif not given.budget:
+        _console().print("This federation gives no credits: it was founded with a budget of 0.")
+    else:
+        console = _console()
+        asked = parse_rounds(numbers)
+        shown = None if asked is None else range(asked[0], asked[1] + 1)
+        console.print(reward_table(given, members, names, shown).rich())
+        for good, sentence in reward_verdicts(given):
+            console.print(f"[green]✓[/] {sentence}" if good else f"[red]✗[/] {sentence}")
+        if given.unsettled:
+            waiting = ", ".join(map(str, given.unsettled[:10]))
+            console.print(f"[yellow]·[/] finalized, and to be settled by the next opening: round {waiting}")
+    if not given.exact or not given.agrees:
+        raise LedgerError(f"{place.contract}: the credits are not what they must be.")
+
+
+@commands.command()
+def watch(
+    run: Run = None,
+    rpc: Rpc = None,
+    contract: Contract = None,
+    interval: Annotated[float, typer.Option(min=0.05, help="Seconds between questions to the chain.")] = 1.0,
+    as_json: AsJson = False,
+) -> None:
+    """Follow new events, a line each, until Ctrl-C; a coordinator may come and go meanwhile."""
+    from fedcxr.cli.progress import bar
+    from fedcxr.ledger.index.follow import Notice, follow
+    from fedcxr.report.ledger.watch import event_fields, event_line
+
+    place, names = place_of(run, rpc, contract)
+    try:
+        with bar("read the chain", "blocks") as progress:
+            stream = follow(place, interval=interval, progress=progress)
+            for item in stream:
+                if isinstance(item, Notice):
+                    text = _json({"notice": item.what, "text": item.text}) if as_json else item.text
+                    typer.echo(text, err=not as_json)
+                    continue
+                line = _json(event_fields(item.name, dict(item.row))) if as_json else None
+                if not as_json:
+                    names = names_of(run)
+                    line = event_line(item.name, dict(item.row), names)
+                if line is not None:
+                    typer.echo(line)
+    except KeyboardInterrupt:
+        return
+
+
+def _fetch(run: Path | None, store: str | None, root: bytes) -> bytes:
+    """The blob under a root.
+
+    Raises:
+        StoreError: it is not there, or there is no store to look into.
+    """
+    from fedcxr.errors import StoreError
+    from fedcxr.store.blobs import BlobStore
+    from fedcxr.store.run_directory import RunDirectory
+
+    if run is None and store is None:
+        raise StoreError(f"the update is in the list {root.hex()} of a store: say which (--store URL).")
+    url = store or RunDirectory(run or Path()).store_url
+    return BlobStore(url, make=False).get(root).tobytes()
+
+
+def _blob(run: Path | None, store: str | None, record: UpdateRecord) -> dict[str, Any]:
+    """Whether an update's blob is in the store, and its size."""
+    from fedcxr.errors import StoreError
+    from fedcxr.store.run_directory import RunDirectory
+
+    if run is None and store is None:
+        return {"found": None, "text": "no store to look into (--store)"}
+    from fedcxr.store.blobs import BlobStore
+
+    try:
+        url = store or RunDirectory(run or Path()).store_url
+        size = BlobStore(url, make=False).size(record.root)
+    except StoreError as error:
+        return {"found": None, "text": str(error)}
+    if size is None:
+        return {"found": False, "text": "missing"}
+    fits = "" if size == record.size else f", where {record.size:,} were signed"
+    return {"found": True, "size": size, "text": f"in the store, {size:,} bytes{fits}"}
+
+
+def _tree(record: Any) -> dict[str, Any]:
+    """A record's fields; what is in them, :func:`_json` opens."""
+    from dataclasses import fields
+
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+def _json(tree: Any) -> str:
+    import json
+    from dataclasses import is_dataclass
+
+    def plain(value: Any) -> Any:
+        if is_dataclass(value):
+            return _tree(value)
+        return value.hex() if isinstance(value, bytes) else sorted(value)
+
+    return json.dumps(tree, default=plain)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def _print_lines(console: Console, lines: Sequence[tuple[str, str]]) -> None:
+    from rich.markup import escape
+
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        console.print(f"[dim]{escape(name):<{width}}[/]  {escape(value)}", soft_wrap=True)

@@ -1,0 +1,123 @@
+"""Where ``fedcxr ledger`` reads, and which rounds: what its commands have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from fedcxr.ledger.index.place import IndexedLedger, Place
+    from fedcxr.report.ledger.words import Names
+
+T = TypeVar("T")
+_SHOWN = 30  # rounds of a table, unless asked otherwise; JSON has all
+
+
+def place_of(run: Path | None, rpc: str | None, contract: str | None) -> tuple[Place, Names]:
+    """Where to read, and what the members are called."""
+    from fedcxr.errors import LedgerError
+    from fedcxr.ledger.index.place import Place
+    from fedcxr.store.run_directory import RunDirectory
+
+    if (run is None) == (rpc is None):
+        raise typer.BadParameter("name a run directory, or --rpc URL and --contract ADDRESS.")
+    if rpc is not None:
+        if contract is None:
+            raise typer.BadParameter("--rpc wants --contract ADDRESS.")
+        return Place(contract, url=rpc), names_of(None)
+    assert run is not None
+    directory = RunDirectory.open(run)
+    if not directory.founded:
+        raise LedgerError(f"{run}: its federation is not founded yet (ledger.json is missing).")
+    facts = directory.read_facts()
+    if not facts.contract:
+        raise LedgerError(f"{run}: this run has no ledger (ledger.backend = 'off').")
+    # An embedded chain needs no word of the configuration, whose import is a third of a second.
+    settings = None if directory.chain_path.exists() else directory.config.ledger
+    place = Place(
+        contract or facts.contract,
+        url=settings.endpoint if settings is not None and settings.url else "",
+        chain_id=facts.chain_id,
+        genesis=facts.genesis,
+        file=directory.chain_path,
+        journal=directory.journal_path,
+        anvil=settings.anvil if settings is not None else "",
+        endpoint=directory.endpoint_path,
+        index=directory.index_path,
+    )
+    return place, names_of(run)
+
+
+def names_of(run: Path | None) -> Names:
+    """What a run calls its members; nothing without one."""
+    from fedcxr.report.ledger.names import read_names
+    from fedcxr.report.ledger.words import Names
+
+    return Names({} if run is None else read_names(run / "metrics.jsonl"))
+
+
+def ask(place: Place, question: Callable[[IndexedLedger], T]) -> T:
+    """Put a question to the index, with a bar while it is brought up to date."""
+    from fedcxr.ledger.index.place import ask as ask_index
+
+    shown = _Bar()
+    try:
+        return ask_index(place, question, progress=shown, say=lambda text: typer.echo(text, err=True))
+    finally:
+        shown.close()
+
+
+class _Bar:
+    """A bar that is imported and shown only where there is something to read."""
+
+    def __init__(self) -> None:
+        self._stack: Any = None
+        self._report: Callable[[int, int], None] | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._report is None:
+            from contextlib import ExitStack
+
+            from fedcxr.cli.progress import bar
+
+            self._stack = ExitStack()
+            self._report = self._stack.enter_context(bar("read the chain", "blocks"))
+        self._report(done, total)
+
+    def close(self) -> None:
+        if self._stack is not None:
+            self._stack.close()
+
+
+def asked_rounds(
+    ledger: IndexedLedger, last: int | None, numbers: str | None, everything: bool
+) -> tuple[int, int | None, int]:
+    """First and last round that are asked for, and how many earlier ones a table leaves out."""
+    if last is not None and numbers is not None:
+        raise typer.BadParameter("--last or --rounds, not both.")
+    if (asked := parse_rounds(numbers)) is not None:
+        return *asked, 0
+    if last is None and everything:
+        return 1, None, 0
+    opened = ledger.index.select("RoundOpened", 'e.round = (SELECT max(round) FROM "RoundOpened")')
+    latest = opened[-1]["round"] if opened else 0
+    first = max(latest - (last or _SHOWN) + 1, 1)
+    return first, None, 0 if last else first - 1
+
+
+def parse_rounds(text: str | None) -> tuple[int, int] | None:
+    """``3-7`` or ``3`` as first and last."""
+    if text is None:
+        return None
+    first, _, last = text.partition("-")
+    if not first.isdecimal() or not (last or first).isdecimal() or int(first) > int(last or first):
+        raise typer.BadParameter(f"--rounds {text}: write A-B, as in 3-7, or one number.")
+    return int(first), int(last or first)
+
+
+def earlier_rounds(hidden: int) -> tuple[str, ...]:
+    """A table's note on those that it leaves out."""
+    return (f"Earlier ones: --rounds 1-{hidden}, or --last N.",) if hidden else ()

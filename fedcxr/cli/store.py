@@ -1,0 +1,81 @@
+"""``fedcxr store``: look after a run's blobs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedcxr.cli.app import app
+
+store_app = typer.Typer(help="Look after a run's blobs.", no_args_is_help=True)
+app.add_typer(store_app, name="store")
+
+
+@store_app.callback()
+def store() -> None:
+    """Look after a run's blobs."""
+
+
+@store_app.command("gc")
+def collect(
+    run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; remove nothing.")] = False,
+    before: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="ROUND",
+            help="Also the updates of finalized rounds before this one, where no dispute of them is "
+            "possible any more. Nobody can recompute their models then.",
+        ),
+    ] = 1,
+    alone: Annotated[
+        bool,
+        typer.Option(
+            "--alone", help="No other run keeps blobs in store.url: what this ledger does not name may go."
+        ),
+    ] = False,
+) -> None:
+    """Remove what a crash or an aborted round left, and nothing that the ledger needs.
+
+    The run must not be going on.
+    """
+    from collections import Counter
+
+    from rich.console import Console
+    from rich.markup import escape
+
+    from fedcxr.report.tables import count
+    from fedcxr.store import garbage
+    from fedcxr.store.run_directory import RunDirectory
+    from server.resumption import reading_ledger
+
+    directory = RunDirectory.open(run)
+    blobs = directory.blob_store()
+    console = Console(highlight=False, soft_wrap=True)
+    with reading_ledger(directory) as ledger:
+        attempts = garbage.read_attempts(ledger, blobs)
+        waste = garbage.find_waste(
+            directory,
+            blobs,
+            attempts,
+            before=before,
+            alone=alone or not directory.config.store.url,
+            needed=lambda number: garbage.disputable(ledger, number),
+        )
+        pinned = [n for n in attempts.kept if n < before and garbage.disputable(ledger, n)]
+        for thing in waste:
+            console.print(f"{escape(thing.name)}  {thing.size:,} bytes, {thing.why}")
+            if not dry_run:
+                garbage.remove(directory, blobs, thing)
+    if pinned:
+        console.print(
+            f"[yellow]{count(len(pinned), 'round')} before {before} can still be disputed: kept.[/]"
+        )
+    if attempts.current:
+        console.print("[yellow]a round is open: blobs that the ledger does not name yet are kept.[/]")
+    by_why = Counter(thing.why for thing in waste)
+    told = "; ".join(f"{number} {why}" for why, number in sorted(by_why.items()))
+    verb = "would be removed" if dry_run else "removed"
+    console.print(f"{sum(t.size for t in waste):,} bytes {verb}" + (f": {told}" if told else ""))

@@ -1,0 +1,136 @@
+"""Files that survive a kill, a full disk and a loss of power.
+
+A file is replaced whole: written under a temporary name, forced to the disk, renamed, and the rename forced
+to the disk too. A line is appended whole: what a crash cut short is taken away before the next one. Nothing
+else in fedcxr writes what a run must find again (the chain's file has SQLite's own journal).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+from uuid import uuid4
+
+from fedcxr.errors import StoreError, UnwritableError
+
+TEMPORARY = ".tmp"
+"""Suffix of a file that is being written; one that nobody writes any more was left by a crash."""
+
+
+def write(path: Path, content: bytes | str | memoryview, *, mode: int = 0o644, shared: bool = False) -> None:
+    """Replace a file's content, wholly or not at all; it is on the disk when this returns.
+
+    Args:
+        path: of the file; folders above it are made.
+        content: text is written as UTF-8.
+        mode: of a file that is not there yet.
+        shared: whether several processes may write this file at once, each the same bytes: then each has a
+            temporary name of its own. Otherwise the name is fixed, so that the next write clears it.
+
+    Raises:
+        UnwritableError: it cannot be written (disk full, read-only); the old file stands.
+    """
+    temporary = path.with_name(f"{path.name}.{uuid4().hex}{TEMPORARY}" if shared else path.name + TEMPORARY)
+    try:
+        make_folder(path.parent)
+        try:
+            with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):  # on a full disk it is in the way of what comes next
+                temporary.unlink(missing_ok=True)
+            raise
+        sync(path.parent)
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+def write_with(path: Path, save: Callable[[BinaryIO], Any]) -> None:
+    """Replace a file with what ``save`` writes into a buffer, as libraries that draw do.
+
+    Raises:
+        UnwritableError: as :func:`write`.
+    """
+    buffer = io.BytesIO()
+    save(buffer)
+    write(path, buffer.getbuffer())
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line; it is on the disk when this returns, and one that a crash cut short is gone.
+
+    Raises:
+        UnwritableError: it cannot be written; the lines before it stand.
+    """
+    try:
+        fresh = not path.exists()
+        with path.open("ab+") as file:
+            end = _cut_to_whole_lines(file)
+            try:
+                file.write(line.encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(file.fileno(), end)
+                raise
+        if fresh:
+            sync(path.parent)
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    """The lines that :func:`append_line` completed; none when there is no file.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    try:
+        return path.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}.") from None
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, each on the disk in the one that holds it."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or folder, written by whichever process, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def unwritable(path: Path | str, error: OSError) -> UnwritableError:
+    """What a refused write is called everywhere."""
+    return UnwritableError(f"{path}: cannot be written: {error.strerror or error}.")
+
+
+def _cut_to_whole_lines(file: BinaryIO) -> int:
+    """Take away a last line that a crash cut short, and return where the next begins."""
+    end = file.seek(0, os.SEEK_END)
+    if end == 0:
+        return 0
+    file.seek(-1, os.SEEK_END)
+    if file.read(1) != b"\n":
+        file.seek(0)
+        end = file.truncate(file.read().rfind(b"\n") + 1)
+    return end

@@ -1,0 +1,217 @@
+"""The contract that holds the coordinator's bond and judges challenges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+
+from eth_abi.abi import encode
+from eth_account.signers.local import LocalAccount
+from eth_utils.crypto import keccak
+from web3 import Web3
+
+from fedcxr.errors import LedgerError
+from fedcxr.ledger.artifact import load_artifact
+from fedcxr.ledger.seats import to_bitmap
+from fedcxr.ledger.signing import SignedSubmission, Submission, as_tuple
+from fedcxr.ledger.transaction import send, translated
+from fedcxr.ledger.views import FederationViews
+
+_LEAF_GAS = 250_000  # of 4,096 bytes as call data (EIP-7623), their hashes and their sum
+_RESULT = "(uint64,uint64,uint64,bytes32,bytes32,bytes32,bytes32,uint256)"
+
+
+@dataclass(frozen=True)
+class Result:
+    """The contract's struct of this name: what a finalized round came to. Fields stand in its order."""
+
+    round: int
+    attempt: int
+    finalized_at: int
+    base: bytes
+    aggregate_root: bytes
+    model_digest: bytes
+    submissions_root: bytes
+    included: int
+
+    @property
+    def hash(self) -> bytes:
+        """What the contract keeps of it."""
+        return keccak(encode([_RESULT], [astuple(self)]))
+
+
+@dataclass(frozen=True)
+class Opening:
+    """One included update at a challenge.
+
+    Attributes:
+        submission: what the hospital signed.
+        leaf: the challenged chunk of its vector.
+        path: its audit path.
+        signature, place: only where one root records all.
+    """
+
+    submission: Submission
+    leaf: bytes
+    path: Sequence[bytes]
+    signature: bytes = b""
+    place: Sequence[bytes] = ()
+
+
+def result_of(ledger: FederationViews, number: int) -> Result:
+    """The result of a finalized round from its events, held against what the contract keeps.
+
+    Raises:
+        LedgerError: not finalized, or the events are not what the contract's storage says.
+    """
+    events = ledger.round_events(number)
+    finalized = [event for event in events.events if event["event"] == "RoundFinalized"]
+    if not finalized:
+        raise LedgerError(f"round {number} is not finalized.")
+    view, values = events.view(ledger.seat_of), finalized[-1]["args"]
+    result = Result(
+        round=number,
+        attempt=view.attempt,
+        finalized_at=ledger.timestamp(finalized[-1]["blockNumber"]),
+        base=view.base,
+        aggregate_root=view.aggregate_root,
+        model_digest=view.model_digest,
+        submissions_root=bytes(values["submissionsRoot"]),
+        included=to_bitmap(view.seats[address] for address in view.included),
+    )
+    if (held := ledger.result_hash(number)) != result.hash:
+        raise LedgerError(
+            f"round {number}: its events give a result with hash {result.hash.hex()}, "
+            f"but the contract keeps {held.hex()}."
+        )
+    return result
+
+
+class DisputeCourt:
+    """A connection to a federation's court; writing needs an account."""
+
+    def __init__(self, w3: Web3, address: str, account: LocalAccount | None = None) -> None:
+        self._w3 = w3
+        self._account = account
+        checksummed = Web3.to_checksum_address(address)
+        self._contract = w3.eth.contract(address=checksummed, abi=load_artifact().court_abi)
+        self.gas_used = 0
+
+    @property
+    def address(self) -> str:
+        return str(self._contract.address)
+
+    @property
+    def bond(self) -> int:
+        """Wei that the coordinator stands to lose."""
+        return int(translated(lambda: self._contract.functions.bond().call()))
+
+    def withdrawable(self, account: str) -> int:
+        """Wei that a challenge has earned an account."""
+        return int(translated(lambda: self._contract.functions.withdrawable(account).call()))
+
+    def disputable(self, result: Result) -> bool:
+        """Whether a round may be challenged still."""
+        return bool(translated(lambda: self._contract.functions.disputable(astuple(result)).call()))
+
+    def disputed_by_events(self) -> set[int]:
+        """Rounds of which the court has announced that a challenge succeeded."""
+        names = ("AggregateDisputed", "SubmissionDisputed")
+        events = [self._contract.events[name]() for name in names]
+        return {
+            int(log["args"]["round"])
+            for event in events
+            for log in translated(lambda event=event: list(event.get_logs(from_block=0)))  # type: ignore[misc]
+        }
+
+    def disputed(self, number: int) -> bool:
+        """Whether a challenge of a round has succeeded."""
+        return bool(translated(lambda: self._contract.functions.disputed(number).call()))
+
+    def post_bond(self, wei: int) -> None:
+        """Add to the bond.
+
+        Raises:
+            ChainError: the account does not have so much.
+        """
+        self._transact("postBond", (), gas=100_000, value=wei)
+
+    def announce_release(self) -> None:
+        """Say that the bond is to be taken back.
+
+        Raises:
+            ContractRejectedError: not the coordinator, or a round is in progress.
+        """
+        self._transact("announceRelease", (), gas=150_000)
+
+    def release(self) -> None:
+        """Take the bond back.
+
+        Raises:
+            ContractRejectedError: not the coordinator, or too early.
+        """
+        self._transact("releaseBond", (), gas=150_000)
+
+    def withdraw(self) -> None:
+        """Take what a challenge has earned.
+
+        Raises:
+            ContractRejectedError: nothing.
+        """
+        self._transact("withdraw", (), gas=150_000)
+
+    def challenge(
+        self,
+        result: Result,
+        leaf_index: int,
+        openings: Sequence[Opening],
+        aggregate_leaf: bytes,
+        aggregate_path: Sequence[bytes],
+    ) -> None:
+        """Show that a chunk of the aggregate is not the sum of the included updates' chunks.
+
+        Args:
+            result: of the round.
+            leaf_index: of the chunk.
+            openings: of every included hospital, in the order of seats.
+            aggregate_leaf, aggregate_path: the chunk of the aggregate, and its audit path.
+
+        Raises:
+            ContractRejectedError: ``AggregateCorrect`` where the sum is right; or what cannot be shown.
+        """
+        opened = [
+            (as_tuple(o.submission), o.leaf, list(o.path), o.signature, list(o.place)) for o in openings
+        ]
+        arguments = (astuple(result), leaf_index, opened, aggregate_leaf, list(aggregate_path))
+        self._transact("challenge", arguments, gas=400_000 + _LEAF_GAS * (1 + len(openings)))
+
+    def dispute_submission(
+        self, result: Result, seat: int, signed: SignedSubmission, path: Sequence[bytes]
+    ) -> None:
+        """Show that a submission under a round's root is none that the contract would have taken.
+
+        Raises:
+            ContractRejectedError: ``SubmissionGood`` where it is one; or it is not under the root.
+        """
+        arguments = (astuple(result), seat, as_tuple(signed.message), signed.signature, list(path))
+        self._transact("disputeSubmission", arguments, gas=500_000)
+
+    def proves_inclusion(
+        self, root: bytes, seat: int, signed: SignedSubmission, path: Sequence[bytes]
+    ) -> bool:
+        """The court's word on a proof that a submission is under a root."""
+        arguments = (root, seat, as_tuple(signed.message), signed.signature, list(path))
+        return bool(translated(lambda: self._contract.functions.provesInclusion(*arguments).call()))
+
+    def proves_omission(self, root: bytes, seat: int, path: Sequence[bytes]) -> bool:
+        """The court's word on a proof that a hospital has no submission under a root."""
+        return bool(
+            translated(lambda: self._contract.functions.provesOmission(root, seat, list(path)).call())
+        )
+
+    def _transact(self, name: str, arguments: Sequence[object], *, gas: int, value: int = 0) -> None:
+        if self._account is None:
+            raise LedgerError(f"{name}: this connection to the court has no account to write with.")
+        function = self._contract.functions[name](*arguments)
+        receipt = send(self._w3, self._account, function, gas=gas, value=value)
+        self.gas_used = int(receipt["gasUsed"])

@@ -1,0 +1,114 @@
+"""What the contract said of one round, and the view that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+from fedcxr.ledger.protocol import AcceptedUpdate, RoundView, Status
+from fedcxr.ledger.seats import from_bitmap
+from fedcxr.ledger.signing import Submission
+
+_STATUS: dict[str, Status] = {
+    "RoundOpened": "open",
+    "RoundClosed": "closed",
+    "RoundValidated": "validated",
+    "RoundFinalized": "finalized",
+    "RoundAborted": "aborted",
+}
+
+
+@dataclass(frozen=True)
+class RoundEvents:
+    """The contract's decoded events of one round, all attempts, in their order on the chain."""
+
+    number: int
+    events: Sequence[Any]
+
+    @property
+    def opened(self) -> bool:
+        return any(event["event"] == "RoundOpened" for event in self.events)
+
+    @cached_property
+    def attempts(self) -> list[RoundEvents]:
+        """The events of each attempt; what came before the first opening belongs to none."""
+        starts = [i for i, event in enumerate(self.events) if event["event"] == "RoundOpened"]
+        bounds = pairwise([*starts, len(self.events)])
+        return [RoundEvents(self.number, self.events[a:b]) for a, b in bounds]
+
+    def of(self, *names: str) -> list[Any]:
+        """Arguments of the events of these names."""
+        return [event["args"] for event in self.events if event["event"] in names]
+
+    def view(self, seat_of: Callable[[str], int]) -> RoundView:
+        """The latest attempt.
+
+        Args:
+            seat_of: an account's seat.
+        """
+        latest = self.attempts[-1]
+        opening = latest.of("RoundOpened")[0]
+        phases = [event for event in latest.events if event["event"] in _STATUS]
+        updates = {values["hospital"]: values for values in latest.of("UpdateAccepted")}
+        submitted = {seat_of(address): address for address in updates}
+        at_opening = dict(zip(from_bitmap(opening["seats"]), opening["participants"], strict=True))
+        by_seat = {seat: str(submitted.get(seat, address)) for seat, address in at_opening.items()}
+        weights = dict(zip(by_seat.values(), opening["weights"], strict=True))
+        finalized = latest.of("RoundFinalized")
+        closed, validated = latest.of("RoundClosed"), latest.of("RoundValidated")
+
+        def accounts(bitmap: int) -> tuple[str, ...]:
+            return tuple(by_seat[seat] for seat in from_bitmap(bitmap))
+
+        return RoundView(
+            number=self.number,
+            attempt=opening["attempt"],
+            base=bytes(opening["baseDigest"]),
+            config_digest=bytes(opening["configDigest"]),
+            deadline=opening["deadline"],
+            participants=tuple(by_seat.values()),
+            weights=weights,
+            seats={address: seat for seat, address in by_seat.items()},
+            accepted={
+                address: AcceptedUpdate(
+                    root=bytes(values["root"]),
+                    samples=values["samples"],
+                    size=values["size"],
+                    metrics=bytes(values["metrics"]),
+                )
+                for address, values in updates.items()
+            },
+            status=_STATUS[phases[-1]["event"]],
+            validation_deadline=closed[-1]["validationDeadline"] if closed else 0,
+            counted=accounts(validated[-1]["counted"]) if validated else (),
+            aggregate_root=bytes(finalized[-1]["aggregateRoot"]) if finalized else bytes(32),
+            model_digest=bytes(finalized[-1]["modelDigest"]) if finalized else bytes(32),
+            submissions_root=_last(latest.of("SubmissionsCommitted"), "submissionsRoot"),
+            list_root=_last(latest.of("SubmissionsCommitted"), "listRoot"),
+            included=accounts(finalized[-1]["included"]) if finalized else (),
+            excluded={v["hospital"]: v["reason"] for v in latest.of("UpdateExcluded")},
+        )
+
+    def submission(self, federation: bytes, hospital: str) -> Submission:
+        """What a hospital must have signed for its accepted update of the latest attempt."""
+        latest = self.attempts[-1]
+        opening = latest.of("RoundOpened")[0]
+        values = next(v for v in latest.of("UpdateAccepted") if v["hospital"] == hospital)
+        return Submission(
+            federation=federation,
+            round=self.number,
+            attempt=opening["attempt"],
+            hospital=hospital,
+            base=bytes(opening["baseDigest"]),
+            root=bytes(values["root"]),
+            samples=values["samples"],
+            size=values["size"],
+            metrics=bytes(values["metrics"]),
+        )
+
+
+def _last(values: Sequence[Any], name: str) -> bytes:
+    return bytes(values[-1][name]) if values else bytes(32)

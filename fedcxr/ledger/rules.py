@@ -1,0 +1,47 @@
+"""The contract's rules that are needed where no contract applies them: its weights, its objections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fedcxr.errors import ContractRejectedError
+from fedcxr.ledger.protocol import RoundView
+from fedcxr.ledger.signing import Submission
+from fedcxr.update.fixed_point import WEIGHT_SUM
+
+
+def assign_weights(samples: Sequence[int], weighting: str) -> list[int]:
+    """The contract's integer weights: at least 1 each, at most WEIGHT_SUM together."""
+    count = len(samples)
+    if weighting == "uniform":
+        return [WEIGHT_SUM // count] * count
+    return [1 + s * (WEIGHT_SUM - count) // sum(samples) for s in samples]
+
+
+def objection(
+    submission: Submission, federation: bytes, view: RoundView | None, registered: int
+) -> ContractRejectedError | None:
+    """The contract's checks of a submission, in its order, less the signature and what needs the clock.
+
+    Args:
+        submission: what a hospital signed.
+        federation: the contract's.
+        view: the open round; None when none is open.
+        registered: images that the hospital was registered with; 0 for a stranger.
+    """
+    s = submission
+    if s.federation != federation:
+        return ContractRejectedError("WrongFederation", (federation, s.federation))
+    if view is None or view.status != "open" or s.round != view.number:
+        return ContractRejectedError("WrongPhase", (s.round, 0))
+    rules: tuple[tuple[bool, str, tuple[object, ...]], ...] = (
+        (s.attempt != view.attempt, "WrongAttempt", (view.attempt, s.attempt)),
+        (registered == 0, "NotActive", (s.hospital,)),
+        (s.hospital not in view.weights, "NotParticipant", (s.hospital,)),
+        (s.base != view.base, "WrongBase", (view.base, s.base)),
+        (s.samples == 0, "NoSamples", (s.hospital,)),
+        (s.samples > registered, "TooManySamples", (registered, s.samples)),
+        (s.size == 0 or s.root == bytes(32), "EmptyUpdate", (s.hospital,)),
+        (s.hospital in view.accepted, "AlreadySubmitted", (s.round, s.hospital)),
+    )
+    return next((ContractRejectedError(name, values) for broken, name, values in rules if broken), None)

@@ -1,0 +1,74 @@
+"""Submissions that are gathered off the chain, for a round of which the contract records one root."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fedcxr.errors import ContractRejectedError, LedgerError
+from fedcxr.ledger import submission_list, submission_tree
+from fedcxr.ledger.protocol import RoundView, Verdict
+from fedcxr.ledger.rules import objection
+from fedcxr.ledger.signing import Domain, SignedSubmission, recover
+
+
+class SubmissionBook:
+    """What came in for the open round, each checked as the contract would.
+
+    It is in memory: after a crash the hospitals are asked again.
+    """
+
+    def __init__(self, federation: bytes, domain: Domain) -> None:
+        self._federation = federation
+        self._domain = domain
+        self._attempt = (0, 0)
+        self._held: dict[str, SignedSubmission] = {}
+
+    def take(self, signed: SignedSubmission, view: RoundView, registered: int) -> Verdict:
+        """Take a submission, or say what the contract would.
+
+        Args:
+            signed: by a hospital.
+            view: the open round, as :meth:`fill` has it.
+            registered: images of the hospital; 0 for a stranger.
+        """
+        message = signed.message
+        error = objection(message, self._federation, view, registered)
+        if error is None and (signer := self._signer(signed)) != message.hospital:
+            error = ContractRejectedError("BadSignature", (message.hospital, signer))
+        if error is None:
+            self._turn(view)
+            self._held[message.hospital] = signed
+        return Verdict(message.hospital, error)
+
+    def fill(self, view: RoundView) -> RoundView:
+        """The open round with what is held for it."""
+        self._turn(view)
+        held = submission_list.accepted(list(self._held.values()))
+        return replace(view, accepted={**view.accepted, **held})
+
+    def add_direct(self, signed: SignedSubmission) -> None:
+        """A submission that the contract has accepted itself."""
+        self._held[signed.message.hospital] = signed
+
+    @property
+    def hospitals(self) -> set[str]:
+        return set(self._held)
+
+    def listing(self) -> bytes:
+        """The list for the store."""
+        return submission_list.to_bytes(list(self._held.values()))
+
+    def root(self, view: RoundView) -> bytes:
+        """The root for the contract."""
+        return submission_tree.root(submission_list.leaves(list(self._held.values()), view.seats))
+
+    def _turn(self, view: RoundView) -> None:
+        """Forget another round's submissions."""
+        if self._attempt != (view.number, view.attempt):
+            self._attempt, self._held = (view.number, view.attempt), {}
+
+    def _signer(self, signed: SignedSubmission) -> str:
+        try:
+            return recover(signed.message, signed.signature, self._domain)
+        except LedgerError:
+            return "0x" + "00" * 20

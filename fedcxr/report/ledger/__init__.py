@@ -1,0 +1,1 @@
+"""The ledger's history as tables for a terminal."""

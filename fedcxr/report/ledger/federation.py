@@ -1,0 +1,102 @@
+"""The federation at a glance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fedcxr.ledger.index.members import Member
+from fedcxr.ledger.index.overview import Overview
+from fedcxr.report.ledger.words import NOTHING, Names, digest, number, span, when
+from fedcxr.report.tables import Table, count
+
+
+def federation_lines(overview: Overview, contract: str, chain_id: int) -> list[tuple[str, str]]:
+    """What it is, its rules and where it stands: names and values."""
+    founding, totals = overview.founding, overview.totals
+    committee = founding["committeeSize"]
+    judged = (
+        f"{committee} validators a round, {(2 * committee + 1) // 3} must approve, "
+        f"{span(founding['validationWindow'])} to judge"
+        if committee
+        else "none: what is accepted counts"
+    )
+    bond = (
+        f"{_ether(overview.bond)}{'' if overview.pledged or not overview.bond else ', its release announced'}"
+    )
+    return [
+        ("federation", overview.federation.hex()),
+        ("contract", contract),
+        ("court", overview.court),
+        ("chain", f"id {chain_id}, read to block {overview.head.number:,} of {when(overview.head.time)} UTC"),
+        ("founded", f"{when(overview.founded.time)} UTC, block {overview.founded.number:,}"),
+        ("coordinator", overview.coordinator),
+        ("weighting", f"by {founding['weighting']}" if founding["weighting"] == "samples" else "uniform"),
+        (
+            "admission",
+            f"by {'vote of the hospitals' if founding['admission'] == 'vote' else 'the coordinator'}",
+        ),
+        ("recording", _recording(founding["recording"], founding["openUpdates"])),
+        ("validation", judged),
+        ("quorum", f"{count(founding['minUpdates'] or 1, 'update')} a round"),
+        ("rewards", f"{founding['rewardBudget']:,} credits a round" if founding["rewardBudget"] else "none"),
+        ("bond", f"{bond}; needed: {_ether(founding['minimumBond'])}"),
+        ("disputes", f"within {span(founding['disputeWindow'])} of finalizing"),
+        ("latest round", _latest(overview)),
+        (
+            "so far",
+            f"{count(totals.finalized, 'round')} finalized, {totals.aborted:,} given up; updates: "
+            f"{totals.accepted:,} accepted, {totals.rejected:,} rejected, {totals.excluded:,} excluded",
+        ),
+        (
+            "",
+            f"{count(totals.attested, 'attestation')}; {count(totals.base_refused, 'base')} refused; "
+            f"{totals.credits:,} credits; {count(totals.disputes, 'dispute')} upheld",
+        ),
+    ]
+
+
+def member_table(members: Iterable[Member], names: Names) -> Table:
+    """A row a seat."""
+    rows = []
+    for member in members:
+        rows.append(
+            (
+                str(member.seat),
+                names(member.account),
+                member.account,
+                ", ".join(member.roles),
+                number(member.samples) if member.samples else NOTHING,
+                member.standing,
+                str(member.joined),
+            )
+        )
+    return Table(
+        title="Members",
+        header=("seat", "name", "account", "roles", "samples", "standing", "block"),
+        rows=tuple(rows),
+        words=(1, 2, 3, 5),
+    )
+
+
+def _latest(overview: Overview) -> str:
+    record = overview.latest
+    if record is None:
+        return "none was opened yet"
+    attempt = f", attempt {record.attempt}" if record.attempt > 1 else ""
+    text = (
+        f"{record.number}{attempt}: {record.phase}, opened {when(record.opened.time)} UTC; "
+        f"{len(record.accepted)} of {len(record.weights)} updates"
+    )
+    if record.phase == "open":
+        return f"{text}, until {when(record.deadline)}"
+    return f"{text}; model {digest(record.model_digest)}" if record.model_digest else text
+
+
+def _recording(recording: str, plain_updates: bool) -> str:
+    text = "each update, with its signature checked" if recording == "each" else "one Merkle root a round"
+    return f"{text}; updates are {'open' if plain_updates else 'sealed'}"
+
+
+def _ether(wei: int) -> str:
+    whole = f"{wei / 10**18:.6f}".rstrip("0").rstrip(".")
+    return f"{whole} ether" if wei >= 10**12 or not wei else f"{wei} wei"

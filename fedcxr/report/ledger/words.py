@@ -1,0 +1,74 @@
+"""How addresses, digests, times and other people's words look in a table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Names:
+    """What members are called, by address; without a name, by the ends of their address."""
+
+    by_address: Mapping[str, str]
+
+    def __call__(self, address: str) -> str:
+        return plain(self.by_address.get(address, "")) or f"{address[:6]}…{address[-4:]}"
+
+
+def digest(value: bytes | None) -> str:
+    """The first eight hex digits."""
+    return NOTHING if not value else value.hex()[:8]
+
+
+def when(seconds: int | None) -> str:
+    """Seconds of chain time as UTC."""
+    if seconds is None:
+        return NOTHING
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
+    except (ValueError, OverflowError, OSError):
+        return str(seconds)  # a deadline may be any number
+
+
+def span(seconds: int) -> str:
+    """``42 s``, ``3 min``, ``5 h``, ``2 d``: the unit that leaves two or three digits."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 3 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def number(value: int | None) -> str:
+    return NOTHING if value is None else f"{value:,}"
+
+
+def gain(score: int | None) -> str:
+    """A score of 1/10,000 as a signed fraction."""
+    return NOTHING if score is None else f"{score / 10_000:+.4f}"
+
+
+def plain(text: str) -> str:
+    """Other people's words without what a terminal would obey: control characters are written out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def error(reason: Mapping[str, Any], names: Names) -> str:
+    """``DeadlinePassed(deadline=1700000000)``."""
+    arguments = ", ".join(f"{name}={argument(value, names)}" for name, value in reason["arguments"].items())
+    return f"{reason['error']}({arguments})"
+
+
+def argument(value: object, names: Names) -> str:
+    """A value of an event or error, in brief."""
+    if isinstance(value, bytes):
+        value = value.hex()
+    if not isinstance(value, str):
+        return str(value)
+    if value.startswith("0x") and len(value) == 42:
+        return names(value)
+    return f"{value[:8]}…" if len(value) >= 64 and value.isalnum() else plain(value)

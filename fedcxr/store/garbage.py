@@ -1,0 +1,182 @@
+"""What a run's store holds that nothing needs, found and removed on request only.
+
+A killed process leaves temporary files, and blobs that never came to the contract; an aborted attempt
+leaves blobs that count for nothing. All else is evidence: without the blobs of a finalized round nobody can
+recompute its model, nor dispute it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fedcxr import files
+from fedcxr.ledger import submission_list
+from fedcxr.ledger.court import DisputeCourt, result_of
+from fedcxr.ledger.round_events import RoundEvents
+from fedcxr.ledger.views import FederationViews
+from fedcxr.store.blobs import BlobStore
+from fedcxr.store.run_directory import RunDirectory
+
+Why = Literal["half written", "unnamed by the ledger", "of an aborted attempt", "of a round past dispute"]
+
+
+@dataclass(frozen=True)
+class Waste:
+    """One thing to remove.
+
+    Attributes:
+        name: of a blob within the store, or of a file within the run.
+        size: bytes.
+        why: it is not needed.
+        blob: whether it is in the store.
+    """
+
+    name: str
+    size: int
+    why: Why
+    blob: bool
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """Roots that the ledger names, by what became of the attempt that they belong to.
+
+    Attributes:
+        founding: what the federation was founded on: its layout, its first model, its configuration.
+        kept: of finalized rounds, by round.
+        current: of the attempt that is in progress.
+        aborted: of attempts that were given up.
+    """
+
+    founding: frozenset[bytes]
+    kept: Mapping[int, frozenset[bytes]]
+    current: frozenset[bytes]
+    aborted: frozenset[bytes]
+
+
+def disputable(ledger: FederationViews, number: int) -> bool:
+    """Whether a finalized round may still be disputed; then nobody may take its blobs away."""
+    return DisputeCourt(ledger.w3, ledger.court).disputable(result_of(ledger, number))
+
+
+def find_waste(
+    run: RunDirectory,
+    store: BlobStore,
+    attempts: Attempts,
+    *,
+    before: int = 1,
+    alone: bool = True,
+    needed: Callable[[int], bool],
+) -> list[Waste]:
+    """Everything in the run and its store that may go.
+
+    Args:
+        run: the run.
+        store: its blobs.
+        attempts: what the ledger names, by :func:`read_attempts`.
+        before: the blobs of finalized rounds below this one are not wanted any more.
+        alone: whether the store serves this run only; else what this ledger does not name may be another's.
+        needed: whether a finalized round's blobs must stay whatever is asked for, see :func:`disputable`.
+
+    Raises:
+        StoreError: the store cannot be listed.
+    """
+    past = {number for number in attempts.kept if number < before and not needed(number)}
+    keep = (attempts.founding | attempts.current).union(
+        *(roots for n, roots in attempts.kept.items() if n not in past)
+    )
+    old = frozenset[bytes]().union(*(attempts.kept[number] for number in past))
+    waste = []
+    for name, size in store.sizes().items():
+        why = _why(name, keep, old, attempts, alone=alone)
+        if why:
+            waste.append(Waste(name, size, why, blob=True))
+    inside = run.root / "blobs"
+    for path in sorted(run.root.rglob(f"*{files.TEMPORARY}")):
+        if path.is_file() and inside not in path.parents:
+            name = path.relative_to(run.root).as_posix()
+            waste.append(Waste(name, path.stat().st_size, "half written", blob=False))
+    return waste
+
+
+def remove(run: RunDirectory, store: BlobStore, waste: Waste) -> None:
+    """Remove one thing; that it is gone already is no error.
+
+    Raises:
+        StoreError: it cannot be removed.
+    """
+    if waste.blob:
+        store.remove(waste.name)
+        return
+    path = run.root / waste.name
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise files.unwritable(path, error) from None
+
+
+def read_attempts(ledger: FederationViews, store: BlobStore) -> Attempts:
+    """What the ledger names, attempt by attempt.
+
+    Every 32 bytes of an event may be a blob's name: which are is decided by the store, so that a new event
+    of the contract's cannot make this forget one. Where one root records a round, its list in the store says
+    the rest.
+
+    Raises:
+        ChainError: the chain cannot be read.
+        StoreError, FederationError: a list that the ledger names is missing or damaged; then nothing may go.
+    """
+    kept: dict[int, frozenset[bytes]] = {}
+    aborted: set[bytes] = set()
+    founding = frozenset(w for event in ledger.events("FederationCreated") for w in _words(event["args"]))
+    last = ledger.last_finalized
+    for number in range(1, last + 2):
+        attempts = [_named(attempt, store) for attempt in ledger.round_events(number).attempts]
+        aborted.update(*attempts[:-1])
+        kept[number] = attempts[-1] if attempts else frozenset()
+    latest = kept.pop(last + 1)
+    if ledger.round_in_progress:
+        return Attempts(founding, kept, latest, frozenset(aborted))
+    return Attempts(founding, kept, frozenset(), frozenset(aborted | latest))
+
+
+def _named(attempt: RoundEvents, store: BlobStore) -> frozenset[bytes]:
+    roots = {word for event in attempt.events for word in _words(event["args"])}
+    for committed in attempt.of("SubmissionsCommitted"):
+        for signed in submission_list.from_bytes(store.get(bytes(committed["listRoot"])).tobytes()):
+            roots |= {signed.message.root, signed.message.metrics}
+    return frozenset(roots)
+
+
+def _words(value: object) -> Iterator[bytes]:
+    """All values of 32 bytes in an event."""
+    if isinstance(value, bytes):
+        if len(value) == 32:
+            yield bytes(value)
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _words(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _words(inner)
+
+
+def _why(
+    name: str, keep: frozenset[bytes], old: frozenset[bytes], attempts: Attempts, *, alone: bool
+) -> Why | None:
+    if name.endswith(files.TEMPORARY):
+        return "half written" if alone else None
+    try:
+        root = bytes.fromhex(Path(name).name)
+    except ValueError:
+        return None  # not ours: a person put it there
+    if root in keep:
+        return None
+    if root in old:
+        return "of a round past dispute"
+    if root in attempts.aborted:
+        return "of an aborted attempt"
+    return "unnamed by the ledger" if alone and not attempts.current else None

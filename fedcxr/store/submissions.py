@@ -1,0 +1,20 @@
+"""A round whose submissions the contract records under one root: they are in a list in the store."""
+
+from __future__ import annotations
+
+from fedcxr.ledger import submission_list
+from fedcxr.ledger.protocol import RoundView
+from fedcxr.ledger.signing import Domain
+from fedcxr.store.blobs import BlobStore
+
+
+def with_submissions(view: RoundView, store: BlobStore, domain: Domain) -> RoundView:
+    """A round as the ledger holds it; where one root records all, with what its list in the store adds.
+
+    Raises:
+        StoreError: the store does not have the list.
+        FederationError, LedgerError: what it has is not the list under the root.
+    """
+    if view.list_root == bytes(32):
+        return view
+    return submission_list.fill(view, store.get(view.list_root).tobytes(), domain)

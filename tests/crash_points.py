@@ -1,0 +1,229 @@
+"""Where a run is killed in the tests: every step of a founding, of a round, and of a run's end.
+
+The second of three rounds is the one that dies, so that there is something before it and after it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+LEDGER = "fedcxr.ledger.contract:FederationLedger."
+OPEN_ROUND = LEDGER + "open_round"
+SUBMIT = LEDGER + "submit"
+FINALIZE = LEDGER + "finalize"
+SEND = "web3.eth:Eth.send_raw_transaction"
+COMMIT = "fedcxr.ledger.sqlite_db:SqliteDB.commit"
+JOURNAL = "fedcxr.ledger.journal:Journal.append"
+STEP = "torch.optim.adam:Adam.step"
+SIGN = "clients.hospital:Member.sign"
+PUT = "fedcxr.store.blobs:BlobStore.put"
+ADD = "fedcxr.aggregation.weighted_sum:WeightedSum.add_blob"
+RENAME = "pathlib:Path.replace"
+APPEND = "fedcxr.files:append_line"
+
+
+@dataclass(frozen=True)
+class CrashPoint:
+    """A moment of a run.
+
+    Attributes:
+        name: in words.
+        target: the function at which it lies, ``module:attribute.attribute``.
+        moment: before the call, after it, or half way through what it writes (its second argument, a line).
+        call: which of the calls that count, from 1.
+        path: only calls count whose arguments have this in them.
+        round: calls count once this round is being opened; 0: from the start.
+        since: and once these functions have been called after that, one after the other.
+        victim: whose process is killed: the run's own, that of its chain, or both.
+        backends: on which this point lies.
+    """
+
+    name: str
+    target: str
+    moment: Literal["before", "after", "half"]
+    call: int = 1
+    path: str = ""
+    round: int = 0
+    since: tuple[str, ...] = ()
+    victim: Literal["run", "chain", "both"] = "run"
+    backends: tuple[str, ...] = ("embedded", "anvil")
+
+
+def between(what: str, path: str, round_number: int = 0) -> CrashPoint:
+    """Between a file's temporary name and its own."""
+    name = f"between the temporary file of {what} and its rename"
+    return CrashPoint(name, RENAME, "before", path=path, round=round_number)
+
+
+FOUNDING = (
+    between("the configuration", "/config.toml"),
+    between("the partition", "/partition.json"),
+    between("the decoded images' stamps", "/stamps.npy"),
+    between("a hospital's settings", "/hospital.toml"),
+    between("the layout", "/layout.json"),
+    between("the first model", "/round-0000.safetensors"),
+    between("the coordinator's keys", "/coordinator.json"),
+    CrashPoint("before the contract is deployed", LEDGER + "deploy", "before"),
+    between("what names the contract, which is deployed", "/ledger.json"),
+    between("a hospital's keys", "/identity.json"),
+    CrashPoint("after one hospital is registered", LEDGER + "register", "after"),
+)
+
+ROUND = (
+    CrashPoint("before the round is opened", OPEN_ROUND, "before", round=2),
+    CrashPoint("after the round is opened", OPEN_ROUND, "after", round=2),
+    CrashPoint("before training", "clients.hospital:Hospital.train", "before", 2, round=2),
+    CrashPoint("mid-training", STEP, "after", 2, round=2),
+    CrashPoint("before signing", SIGN, "before", round=2),
+    CrashPoint("half way through a line of the journal", APPEND, "half", path="/journal.jsonl", round=2),
+    CrashPoint("after signing", SIGN, "after", 2, round=2),
+    CrashPoint("before the blob is stored", PUT, "before", round=2),
+    between("the blob", "/blobs/", 2),
+    CrashPoint("after the blob is stored, before its metrics", PUT, "after", round=2),
+    CrashPoint("after the blob is stored, before submission", SUBMIT, "before", 2, round=2),
+    CrashPoint(
+        "after submission, before its block is on the disk",
+        COMMIT,
+        "before",
+        round=2,
+        since=(SUBMIT, SEND),
+        backends=("embedded",),
+    ),
+    CrashPoint(
+        "after submission is journalled, before the chain hears of it",
+        JOURNAL,
+        "after",
+        round=2,
+        since=(SUBMIT, SEND),
+        backends=("anvil",),
+    ),
+    CrashPoint("after submission, before its receipt", SEND, "after", round=2, since=(SUBMIT,)),
+    CrashPoint("after the receipt, before the update is added", SUBMIT, "after", round=2),
+    CrashPoint("during aggregation", ADD, "after", round=2),
+    CrashPoint("before the round is closed", LEDGER + "close", "before", round=2),
+    CrashPoint("after the round is closed, before the model is written", LEDGER + "close", "after", round=2),
+    CrashPoint("before the model is written", "fedcxr.update.model_file:write", "before", round=2),
+    between("the model", "/round-0002.safetensors", 2),
+    CrashPoint("before finalize", FINALIZE, "before", round=2),
+    CrashPoint("after finalize is sent, before its receipt", SEND, "after", round=2, since=(FINALIZE,)),
+    CrashPoint("after finalize", FINALIZE, "after", round=2),
+    CrashPoint("after the credits are settled", LEDGER + "settle", "after", round=2),
+    CrashPoint("half way through a line of metrics.jsonl", APPEND, "half", path="/metrics.jsonl", round=2),
+    CrashPoint("after the round is on record", APPEND, "after", path="/metrics.jsonl", round=2),
+)
+
+END = (
+    CrashPoint("after the last finalize", FINALIZE, "after", round=3),
+    CrashPoint("half way through the last line of metrics.jsonl", APPEND, "half", path="/metrics", round=3),
+    CrashPoint(
+        "before the chain is closed",
+        "fedcxr.ledger.sqlite_db:SqliteDB.close",
+        "before",
+        round=3,
+        backends=("embedded",),
+    ),
+    between("the picture of the scores", "/auroc.png", 3),
+    between("the summary", "/summary.md", 3),
+)
+
+CHAIN = (
+    CrashPoint("the chain dies as the contract is deployed", SEND, "before", 2, victim="chain"),
+    CrashPoint("the chain dies in training", STEP, "after", round=2, victim="chain"),
+    CrashPoint("the chain dies before a submission", SUBMIT, "before", round=2, victim="chain"),
+    CrashPoint("the chain dies before a receipt", SEND, "after", round=2, since=(SUBMIT,), victim="chain"),
+    CrashPoint("the chain dies before finalize", FINALIZE, "before", round=2, victim="chain"),
+    CrashPoint("the chain dies with the run, after finalize", FINALIZE, "after", round=2, victim="both"),
+)
+
+POINTS = (*FOUNDING, *ROUND, *END, *(replace(point, backends=("anvil",)) for point in CHAIN))
+
+
+class Trap:
+    """Kills at a crash point, once: this process, or that of its chain."""
+
+    def __init__(self, point: CrashPoint) -> None:
+        self.point = point
+        self.calls = 0
+        self.armed = point.round == 0
+        self.passed = 0  # of those that must have been called
+        self.chains: list[Any] = []
+
+    def set(self) -> None:
+        """Wrap the functions that the point names, wherever this process calls them from now on."""
+        wrap(self.point.target, self._watch)
+        for place, target in enumerate(self.point.since):
+            wrap(target, functools.partial(self._watch_since, place))
+        if self.point.round:
+            wrap(OPEN_ROUND, self._watch_round)
+        if self.point.victim != "run":
+            wrap("fedcxr.ledger.anvil_chain:AnvilChain.__init__", self._watch_chain)
+
+    def _spring(self) -> None:
+        if self.point.victim != "run":
+            os.kill(self.chains[-1].pid, signal.SIGKILL)
+        if self.point.victim != "chain":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _watch_chain(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        self.chains.append(arguments[0])
+        return function(*arguments, **named)
+
+    def _watch_round(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        self.armed = self.armed or arguments[1] >= self.point.round
+        return function(*arguments, **named)
+
+    def _watch_since(self, place: int, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        self.passed += self.armed and self.passed == place
+        return function(*arguments, **named)
+
+    def _watch(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        counts = self.armed and self.passed == len(self.point.since)
+        counts = counts and any(self.point.path in str(argument) for argument in arguments)
+        self.calls += counts
+        due = counts and self.calls == self.point.call
+        if due and self.point.moment == "before":
+            self._spring()
+        if due and self.point.moment == "half":
+            path, line = arguments
+            with path.open("ab") as file:
+                file.write(line.encode()[: len(line) // 2])
+            self._spring()
+        result = function(*arguments, **named)
+        if due and self.point.moment == "after":
+            self._spring()
+        return result
+
+
+def wrap(target: str, watch: Callable[..., Any]) -> None:
+    """Put ``watch(function, *arguments, **named)`` in a function's place."""
+    owner, name = found(target)
+    held = vars(owner)[name]
+    function = held.__func__ if isinstance(held, classmethod) else held
+
+    @functools.wraps(function)
+    def watched(*arguments: Any, **named: Any) -> Any:
+        return watch(function, *arguments, **named)
+
+    setattr(owner, name, classmethod(watched) if isinstance(held, classmethod) else watched)
+
+
+def found(target: str) -> tuple[Any, str]:
+    """What a target is an attribute of, and its name there.
+
+    Raises:
+        LookupError: it is not there.
+    """
+    module, _, path = target.partition(":")
+    *parents, name = path.split(".")
+    owner: Any = importlib.import_module(module)
+    for parent in parents:
+        owner = getattr(owner, parent)
+    if name not in vars(owner):
+        raise LookupError(target)
+    return owner, name

@@ -1,0 +1,101 @@
+"""Runs that end before their time, and the run that nothing disturbed to hold them against."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from crash_points import OPEN_ROUND, CrashPoint
+from forked_cli import ForkedCli
+
+from fedcxr.audit.audit import Request, conduct_audit
+from fedcxr.audit.findings import AuditReport
+from fedcxr.audit.journal_ledger import JournalLedger
+from fedcxr.audit.ledger_source import RunLedger
+from fedcxr.audit.sources import RunSources
+from fedcxr.config import Config, Phantom
+from fedcxr.data.phantom import generate
+from fedcxr.store.identity import Identity
+from fedcxr.store.run_directory import RunDirectory
+
+KILLED = -9
+
+
+class Lives:
+    """One experiment on each backend: two hospitals of ten patients, three rounds, the compact model."""
+
+    def __init__(self, cli: ForkedCli, config: Config, root: Path) -> None:
+        generate(root / "phantom", Phantom(hospitals=2, patients=10, size=64, valid_fraction=0.4), 5)
+        self.cli = cli
+        self._root = root
+        self._config = config.with_changes(
+            {
+                "name": "lives",
+                "data.root": str(root / "phantom"),
+                "federation.rounds": 3,
+                "evaluation.bootstrap": 0,
+            }
+        )
+        self._before: dict[tuple[str, int], Path] = {}
+
+    def experiment(self, backend: str) -> Path:
+        path = self._root / f"{backend}.toml"
+        if not path.exists():
+            path.write_text(self._config.with_changes({"ledger.backend": backend}).to_toml())
+        return path
+
+    def whole(self, backend: str) -> RunDirectory:
+        """The run that nothing disturbed."""
+        run = RunDirectory(self._root / f"{backend}-whole")
+        if not run.root.exists():
+            assert self.cli.run("simulate", self.experiment(backend), "--out", run.root) == 0, self.cli.said
+        return run
+
+    def begin(self, backend: str, number: int, out: Path) -> None:
+        """Put a run at ``out`` that was killed as it was to open round ``number``; 0: it has not begun."""
+        if number == 0:
+            return
+        made = self._root / f"{backend}-before-{number}"
+        if not made.exists():
+            point = CrashPoint("before the round", OPEN_ROUND, "before", round=number)
+            code = self.cli.run("simulate", self.experiment(backend), "--out", made, point=point)
+            assert code == KILLED, self.cli.said
+        shutil.copytree(made, out)
+
+    def live(self, backend: str, run: RunDirectory, point: CrashPoint | None = None) -> int:
+        """Begin or continue a run by the command that begins it."""
+        return self.cli.run("simulate", self.experiment(backend), "--out", run.root, point=point)
+
+    def resume(self, backend: str, run: RunDirectory) -> int:
+        """Continue by ``--resume``; without a configuration it is no run yet, and wants the command again."""
+        if run.config_path.exists():
+            return self.cli.run("simulate", "--resume", run.root)
+        return self.live(backend, run)
+
+    def assert_ended_like_whole(self, backend: str, run: RunDirectory, where: str) -> None:
+        """Every model, byte for byte; every line, but for what clock and salt decide; and a clean audit."""
+        whole = self.whole(backend)
+        assert models(run) == models(whole), where
+        for path in whole.models.glob("*.safetensors"):
+            assert (run.models / path.name).read_bytes() == path.read_bytes(), f"{where}: {path.name}"
+        for ours, theirs in zip(run.read_metrics(), whole.read_metrics(), strict=True):
+            for key in ("round", "model", "excluded", "evaluation"):
+                assert ours[key] == theirs[key], f"{where}: round {theirs['round']}, {key}"
+            assert ours["hospitals"].keys() == theirs["hospitals"].keys(), where
+        assert run.summary_path.exists(), where
+        report = audited(run)
+        assert [*map(str, report.findings), *report.unchecked] == [], where
+        assert report.released == whole.read_metrics()[-1]["model"], where
+
+
+def audited(run: RunDirectory) -> AuditReport:
+    """The audit of a run with all hospitals' journals; an anvil is rebuilt for it from its journal."""
+    keys = [Identity.load(run.keys / "auditor.json").envelope_key]
+    request = Request(keys, sorted(run.hospitals.glob("*/0x*/journal.jsonl")), workers=1)
+    source = RunLedger(run) if run.chain_path.exists() else JournalLedger(run)
+    return conduct_audit(source, RunSources(run), request)
+
+
+def models(run: RunDirectory) -> list[str]:
+    """Names of the models' files."""
+    return sorted(path.name for path in run.models.glob("*.safetensors"))

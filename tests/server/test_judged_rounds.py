@@ -1,0 +1,170 @@
+"""A committee of hospitals judges every update on images of its own before it counts."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from federation import Recorder, digests, run_federation
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+
+from clients.disk import HospitalDisk
+from clients.hospital import Hospital, Member
+from fedcxr.audit.audit import audit
+from fedcxr.config import Config
+from fedcxr.errors import FederationError
+from fedcxr.ledger.chain import EmbeddedChain
+from fedcxr.ledger.contract import FederationLedger
+from fedcxr.messages import RegisterRequest, TrainRequest, ValidateRequest
+from fedcxr.store.identity import Identity
+from fedcxr.store.run_directory import RunDirectory
+from fedcxr.training.trainer import TrainingReport
+from fedcxr.update.layout import Vector
+from server.events import HospitalAnswered
+
+POISONED = "synthetic-02"
+
+
+@pytest.fixture
+def judged(four_hospitals: Config) -> Config:
+    return four_hospitals.with_changes(
+        {
+            "validation.policy": "committee",
+            "validation.fold": 0.3,
+            "federation.rounds": 1,
+            "federation.round_timeout": 600,  # shorter than the contract's window: nobody waits for that
+        }
+    )
+
+
+class Poisoner(Hospital):
+    """Trains, and turns what it learned around, many times over."""
+
+    def _train_from(
+        self, base: Vector, member: Member, round_number: int
+    ) -> tuple[TrainingReport, int, Vector]:
+        report, samples, vector = super()._train_from(base, member, round_number)
+        if self.name == POISONED:
+            statistics = np.zeros(member.layout.size, np.bool_)
+            for spec, place in zip(member.layout.tensors, member.layout.slices, strict=True):
+                statistics[place] = spec.statistic
+            vector = np.where(statistics, vector, base - 200 * (vector - base)).astype(np.float32)
+        return report, samples, vector
+
+
+def app_of(kind: type[Hospital], tamper: Callable[[ValidateRequest], ValidateRequest]) -> ClientApp:
+    """The hospitals' app with a hospital of another kind; requests to judge pass through ``tamper``."""
+    app = ClientApp()
+
+    def hospital(context: Context) -> Hospital:
+        run = RunDirectory(Path(str(context.run_config["run"])))
+        return kind(HospitalDisk(run.hospital(int(context.node_config["partition-id"]))))
+
+    @app.query("register")
+    def register(message: Message, context: Context) -> Message:
+        reply = hospital(context).register(RegisterRequest.from_records(message.content))
+        return Message(reply.to_records(), reply_to=message)
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        reply = hospital(context).train(TrainRequest.from_records(message.content))
+        return Message(reply.to_records(), reply_to=message)
+
+    @app.query("validate")
+    def validate(message: Message, context: Context) -> Message:
+        request = tamper(ValidateRequest.from_records(message.content))
+        return Message(hospital(context).validate(request).to_records(), reply_to=message)
+
+    return app
+
+
+def on_ledger(run: RunDirectory) -> tuple[FederationLedger, EmbeddedChain]:
+    chain = EmbeddedChain(run.chain_path, chain_id=run.config.ledger.chain_id)
+    return FederationLedger.attach(chain.w3, run.read_facts().contract), chain
+
+
+def test_good_updates_are_approved_credited_and_audited(judged: Config, tmp_path: Path) -> None:
+    run = run_federation(judged.with_changes({"federation.rounds": 2}), tmp_path / "run")
+    ledger, chain = on_ledger(run)
+    for number in (1, 2):
+        view = ledger.round(number)
+        assert len(view.included) == 4
+        attested = ledger.events("UpdateAttested", number)
+        assert len(attested) == 12  # four judge three each
+        assert all(event["args"]["accepted"] for event in attested)
+    assert sum(ledger.credits().values()) == 2 * judged.ledger.rewards
+    chain.close()
+    report = audit(run, [Identity.load(run.keys / "auditor.json").envelope_key])
+    assert report.clean, report.findings
+    assert report.proven
+
+
+def test_what_a_hospital_judges_on_it_does_not_train_on(judged: Config, tmp_path: Path) -> None:
+    plain = judged.with_changes({"validation.policy": "none"})
+    with_fold = run_federation(judged, tmp_path / "judged")
+    without = run_federation(plain, tmp_path / "plain")
+
+    def images(run: RunDirectory) -> int:
+        return sum(hospital["images"] for hospital in run.read_metrics()[0]["hospitals"].values())
+
+    assert images(with_fold) < images(without)
+    assert digests(with_fold) != digests(without)
+
+
+def test_a_poisoned_update_does_not_count(judged: Config, tmp_path: Path) -> None:
+    recorder = Recorder()
+    app = app_of(Poisoner, lambda request: request)
+    run = run_federation(judged, tmp_path / "run", client=app, observer=recorder)
+    ledger, chain = on_ledger(run)
+    view = ledger.round(1)
+    (left_out,) = set(view.accepted) - set(view.counted)
+    chain.close()
+    said = [e.reason for e in recorder.of(HospitalAnswered) if e.hospital == left_out]  # type: ignore[attr-defined]
+    assert said == ["the committee did not approve of its update"]
+    names = {h["address"]: name for name, h in run.read_metrics()[0]["hospitals"].items()}
+    assert names[left_out] == POISONED
+    assert len(view.included) == 3
+    report = audit(run, [Identity.load(run.keys / "auditor.json").envelope_key])
+    assert report.clean, report.findings
+    assert any("committee did not approve" in note for note in report.notes)
+
+
+def test_a_verdict_is_in_its_validators_journal(judged: Config, tmp_path: Path) -> None:
+    run = run_federation(judged, tmp_path / "run")
+    kinds = [
+        json.loads(line)["kind"]
+        for path in sorted(run.hospitals.rglob("journal.jsonl"))
+        for line in path.read_text().splitlines()
+    ]
+    assert kinds.count("attestation") == 12
+
+
+@pytest.mark.parametrize("part", ["update", "base", "header"])
+def test_a_validator_judges_nothing_but_what_the_contract_accepted(
+    judged: Config, tmp_path: Path, part: str
+) -> None:
+    """A server that shows something else gets no verdict, and the round no quorum."""
+    from dataclasses import replace
+
+    def tamper(request: ValidateRequest) -> ValidateRequest:
+        bulk = bytearray(request.bulk)
+        if part == "update":
+            bulk[-1] ^= 1
+        elif part == "base":
+            bulk[0] ^= 1
+        else:
+            return replace(request, header=request.header[:-4096] + b" " * 4095 + b"\n")
+        return replace(request, bulk=bytes(bulk))
+
+    with pytest.raises(FederationError, match="too few verdicts"):
+        run_federation(judged, tmp_path / "run", client=app_of(Hospital, tamper))
+    run = RunDirectory(tmp_path / "run")
+    ledger, chain = on_ledger(run)
+    assert ledger.round(1).status == "closed"
+    assert not ledger.events("UpdateAttested", 1)
+    chain.close()
+    # The same command goes on where it stands, with validators that are shown the truth.
+    whole = run_federation(judged, tmp_path / "run")
+    assert len(digests(whole)) == 1
