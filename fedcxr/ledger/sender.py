@@ -13,7 +13,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 from eth_account.signers.local import LocalAccount
@@ -23,57 +22,14 @@ from web3.exceptions import TransactionNotFound, Web3RPCError
 from web3.types import Nonce, TxParams, TxReceipt, Wei
 
 from fedcxr.errors import ChainError
-from fedcxr.ledger.patience import FEE_BUMP, Patience
+from fedcxr.ledger.outgoing import Answer, Fees, Outgoing
+from fedcxr.ledger.patience import Patience
 
 logger = logging.getLogger(__name__)
 _SLOWEST_POLL = 0.5  # seconds
 _REMEMBERED = 64  # sent transactions that can be sent again after a reorganisation
 _OWN_GAS = 4096  # more than asked for, at most; what is not used is not paid
 _PLACES = 50  # nonces that are tried when other processes take them
-# What nodes say (geth, Besu, Nethermind, anvil, and the embedded chain), in lower case.
-_KNOWN = ("already known", "already imported", "known transaction", "alreadyknown")
-_SPENT = ("nonce too low", "nonce is too low", "oldnonce", "nonce_too_low")
-_EARLY = ("nonce too high", "nonce gap")
-_TAKEN = ("replacement transaction underpriced", "replacement_underpriced", "replacementnotallowed")
-_CHEAP = (
-    "underpriced",
-    "max fee per gas less than block base fee",
-    "fee too low",
-    "gas price below",
-    "feetoolow",
-)
-
-
-@dataclass
-class _Fees:
-    """Of one attempt; a legacy chain has only a price."""
-
-    tip: int
-    most: int
-    legacy: bool = False
-
-    def raised(self, base_fee: int) -> _Fees:
-        tip = _bumped(self.tip)
-        return _Fees(tip, max(_bumped(self.most), 2 * base_fee + tip), self.legacy)
-
-    def fields(self) -> dict[str, int]:
-        if self.legacy:
-            return {"gasPrice": self.most}
-        return {"maxFeePerGas": self.most, "maxPriorityFeePerGas": self.tip}
-
-
-@dataclass
-class _Outgoing:
-    """A transaction on its way: its content, its nonce, and every version of it that was signed."""
-
-    content: TxParams
-    nonce: int
-    fees: _Fees
-    raws: list[HexBytes] = field(default_factory=list)
-
-    @property
-    def hashes(self) -> list[HexBytes]:
-        return [HexBytes(Web3.keccak(raw)) for raw in self.raws]
 
 
 class Sender:
@@ -94,7 +50,7 @@ class Sender:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._on_their_way: set[int] = set()  # nonces
-        self._sent: deque[_Outgoing] = deque(maxlen=_REMEMBERED)
+        self._sent: deque[Outgoing] = deque(maxlen=_REMEMBERED)
         # Two processes that say the same under one nonce would else sign the same bytes: one transaction.
         self._own_gas = secrets.randbelow(_OWN_GAS)
         self._chain_id: int | None = None
@@ -128,8 +84,9 @@ class Sender:
 
     def deliver(self, content: TxParams) -> TxReceipt:
         """As :meth:`send`, of a transaction that lacks nonce and fees at most."""
+        content = {**content, "chainId": self._chain(), "gas": content["gas"] + self._own_gas}
         while True:
-            outgoing = self._place({**content, "chainId": self._chain()})
+            outgoing = self._place(content)
             try:
                 receipt = self._await(outgoing)
             finally:
@@ -161,44 +118,35 @@ class Sender:
                 cancelled += 1
             self._sleep(_SLOWEST_POLL)
 
-    def _place(self, content: TxParams) -> _Outgoing:
+    def _place(self, content: TxParams) -> Outgoing:
         """Sign under the next free nonce and hand it to the chain."""
         with self._lock:
             nonce, fees = self._next_nonce(), self._fees()
             if self._restore(nonce):
                 nonce = self._next_nonce()
             for attempt in range(_PLACES):
-                outgoing = self._sign(_Outgoing(content, nonce, fees))
-                try:
-                    self._push(outgoing.raws[-1])
-                except Web3RPCError as error:
-                    said = _said(error)
-                    if any(word in said for word in _SPENT):
-                        # An attempt of which no answer came may have arrived: then it was ours.
-                        if not self._is_mined(outgoing):
-                            nonce = max(nonce + 1, self._count("pending"))
-                            continue
-                    elif any(word in said for word in _TAKEN):
-                        nonce += 1
-                        continue
-                    elif any(word in said for word in _EARLY):
-                        # Another process was faster, and its transaction is not there yet.
-                        self._sleep(min(self._patience.poll * 2**attempt, _SLOWEST_POLL))
-                        nonce = self._next_nonce()
-                        continue
-                    elif any(word in said for word in _CHEAP) and attempt < 20:  # ten times the fee
-                        fees = fees.raised(self._base_fee() or 0)
-                        continue
-                    else:
-                        raise
-                self._on_their_way.add(nonce)
-                self._sent.append(outgoing)
-                return outgoing
+                outgoing = Outgoing(content, nonce, fees)
+                answer = self._push(outgoing.sign(self._account))
+                if answer is Answer.SPENT and not self._is_mined(outgoing):
+                    nonce = max(nonce + 1, self._count("pending"))
+                elif answer is Answer.TAKEN:
+                    nonce += 1
+                elif answer is Answer.EARLY:
+                    # Another process was faster, and its transaction is not there yet.
+                    self._sleep(min(self._patience.poll * 2**attempt, _SLOWEST_POLL))
+                    nonce = self._next_nonce()
+                elif answer is Answer.CHEAP:
+                    fees = fees.raised(self._base_fee() or 0)
+                else:
+                    # Taken; or spent by ours, of which an attempt without an answer had arrived.
+                    self._on_their_way.add(nonce)
+                    self._sent.append(outgoing)
+                    return outgoing
         raise ChainError(
             f"{self._account.address}: no free nonce in {_PLACES} attempts: who else sends with it?"
         )
 
-    def _await(self, outgoing: _Outgoing) -> TxReceipt | None:
+    def _await(self, outgoing: Outgoing) -> TxReceipt | None:
         """The receipt once it is final; None when the nonce went to a transaction that is not ours."""
         patience = self._patience
         started = moved = self._clock()
@@ -228,7 +176,7 @@ class Sender:
             self._sleep(poll)
             poll = min(2 * poll, _SLOWEST_POLL)
 
-    def _is_mined(self, outgoing: _Outgoing) -> bool:
+    def _is_mined(self, outgoing: Outgoing) -> bool:
         """Asked when the chain says that the nonce is spent; behind one URL, one node may know later."""
         for _ in range(10):
             if self._receipt(outgoing) is not None:
@@ -245,38 +193,31 @@ class Sender:
             return False
         return bool(self._w3.eth.get_block(receipt["blockNumber"])["hash"] == receipt["blockHash"])
 
-    def _is_overtaken(self, outgoing: _Outgoing) -> bool:
+    def _is_overtaken(self, outgoing: Outgoing) -> bool:
         """Whether the nonce is spent, as deep as finality wants it: until then ours may still be mined."""
         head = self._w3.eth.block_number
         at = max(head - self._patience.finality, 0) if self._patience.finality else "latest"
         return self._count(at) > outgoing.nonce
 
-    def _replace(self, outgoing: _Outgoing) -> None:
+    def _replace(self, outgoing: Outgoing) -> None:
         """The same nonce and content at a higher fee; whichever version is mined, it is one of ours."""
         self._push_again(outgoing)  # the pool may have forgotten it
         outgoing.fees = outgoing.fees.raised(self._base_fee() or 0)
-        self._sign(outgoing)
         logger.warning(
             "nonce %d of %s is stuck: replaced at %d wei a gas",
             outgoing.nonce,
             self._account.address,
             outgoing.fees.most,
         )
-        try:
-            self._push(outgoing.raws[-1])
-        except Web3RPCError as error:
-            logger.warning("the replacement was not taken: %s", error)
+        self._try(outgoing.sign(self._account))
 
     def _cancel(self, nonce: int, factor: int) -> None:
         """Take a nonce that another process's transaction holds, by one that does nothing."""
         fees = self._fees()
-        fees = _Fees(max(fees.tip, 10**9) * 2 * factor, max(fees.most, 10**9) * 2 * factor, fees.legacy)
+        fees = Fees(max(fees.tip, 10**9) * 2 * factor, max(fees.most, 10**9) * 2 * factor, fees.legacy)
         nothing: TxParams = {"to": self._account.address, "value": 0, "gas": 21_000, "chainId": self._chain()}  # type: ignore[typeddict-item]
         logger.warning("nonce %d of %s is stuck since before: cancelling it", nonce, self._account.address)
-        try:
-            self._push(self._sign(_Outgoing(nothing, nonce, fees)).raws[-1])
-        except Web3RPCError as error:
-            logger.warning("the cancellation was not taken: %s", error)
+        self._try(Outgoing(nothing, nonce, fees).sign(self._account))
 
     def _restore(self, nonce: int) -> bool:
         """Send again what a reorganisation took after its receipt: the account's nonces have gone back.
@@ -294,32 +235,31 @@ class Sender:
             self._push_again(outgoing)
         return True
 
-    def _push_again(self, outgoing: _Outgoing) -> None:
+    def _push_again(self, outgoing: Outgoing) -> None:
         for raw in outgoing.raws:
-            try:
-                self._push(raw)
-            except Web3RPCError as error:
-                logger.debug("sent again: %s", error)
+            self._try(raw)
 
-    def _push(self, raw: HexBytes) -> None:
+    def _try(self, raw: HexBytes) -> None:
+        """Hand the chain a version that it may not take: a receipt is looked for anyway."""
+        try:
+            answer: object = self._push(raw)
+        except Web3RPCError as error:
+            answer = error
+        if answer is not None:
+            logger.info("not taken: %s", answer)
+
+    def _push(self, raw: HexBytes) -> Answer | None:
+        """Hand the chain a version; what it says where it does not take it, and does not have it already."""
         try:
             self._w3.eth.send_raw_transaction(raw)
         except Web3RPCError as error:
-            if not any(word in _said(error) for word in _KNOWN):
+            answer = Answer.to(error)
+            if answer is Answer.OTHER:
                 raise
+            return None if answer is Answer.KNOWN else answer
+        return None
 
-    def _sign(self, outgoing: _Outgoing) -> _Outgoing:
-        content: dict[str, Any] = {
-            k: v for k, v in outgoing.content.items() if k not in ("maxFeePerGas", "maxPriorityFeePerGas")
-        }
-        content["gas"] += self._own_gas
-        signed = self._account.sign_transaction(
-            {**content, "nonce": outgoing.nonce, **outgoing.fees.fields()}
-        )
-        outgoing.raws.append(HexBytes(signed.raw_transaction))
-        return outgoing
-
-    def _receipt(self, outgoing: _Outgoing) -> TxReceipt | None:
+    def _receipt(self, outgoing: Outgoing) -> TxReceipt | None:
         for transaction in reversed(outgoing.hashes):
             try:
                 return self._w3.eth.get_transaction_receipt(transaction)
@@ -337,14 +277,14 @@ class Sender:
         """None on a chain from before EIP-1559."""
         return cast(int | None, self._w3.eth.get_block("latest").get("baseFeePerGas"))
 
-    def _fees(self) -> _Fees:
+    def _fees(self) -> Fees:
         base = self._base_fee()
         if base is None:
             price = int(self._w3.eth.gas_price)
-            return _Fees(price, price, legacy=True)
+            return Fees(price, price, legacy=True)
         if base == 0 and self._w3.eth.get_balance(self._account.address) == 0:
-            return _Fees(0, 0)  # a chain whose gas is free
-        return _Fees(1, 2 * base + 1)
+            return Fees(0, 0)  # a chain whose gas is free
+        return Fees(1, 2 * base + 1)
 
     def _chain(self) -> int:
         if self._chain_id is None:
@@ -354,16 +294,6 @@ class Sender:
 
     def _genesis(self) -> bytes:
         return bytes(self._w3.eth.get_block(0)["hash"])
-
-
-def _bumped(fee: int) -> int:
-    """An eighth more, rounded up."""
-    numerator, denominator = FEE_BUMP
-    return -(-max(fee, 1) * numerator // denominator)
-
-
-def _said(error: Web3RPCError) -> str:
-    return str(error.message).lower()
 
 
 def _name(receipt: TxReceipt) -> str:
