@@ -4,6 +4,8 @@ from __future__ import annotations
 
 _GENERIC = "The contract's rules forbid this; its error and arguments say which rule (contracts/src)."
 HINTS = {
+    "AccessControlBadConfirmation": "An account gives up a role for itself alone, by leaving.",
+    "AccessControlUnauthorizedAccount": "Only who has the role may do this, and this account lacks it.",
     "AggregateCorrect": "The leaves shown add up to the aggregate's: there is nothing to dispute at this "
     "index.",
     "AlreadyAttested": "One verdict a validator and update counts; the first stands.",
@@ -51,6 +53,7 @@ HINTS = {
     "NotCoordinator": "Only the account that founded the federation may do this: is this its run directory "
     "and key?",
     "NotOnCommittee": "Only validators drawn for this round may attest.",
+    "NotOmitted": "Its submission is under the root, or it was not included: there is nothing to dispute.",
     "NotParticipant": "The round was opened without this hospital; it may take part in the next.",
     "NotRegistered": "Register the hospital first: its address is unknown to the contract.",
     "NotSuspended": "Only a suspended member can be reinstated.",

@@ -12,7 +12,9 @@ from fedcxr.ledger.transaction import decode_error
 
 
 def test_every_error_of_the_contract_has_a_hint() -> None:
-    errors = {entry["name"] for entry in load_artifact().abi if entry["type"] == "error"}
+    artifact = load_artifact()
+    abi = (*artifact.abi, *artifact.court_abi)
+    errors = {entry["name"] for entry in abi if entry["type"] == "error"}
     assert sorted(errors - set(HINTS)) == [], "these lack a hint in fedcxr/ledger/hints.py"
 
 
