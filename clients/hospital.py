@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clients.disk import HospitalDisk, Membership
 from clients.judgement import SCALE, Judgement, judge
 from clients.ledger import attach_ledger
+from clients.member import Member
 from clients.shard import load_shard
 from fedcxr import config as configuration
 from fedcxr import json_text
@@ -23,14 +22,10 @@ from fedcxr.ledger.signing import (
     HOSPITAL,
     VALIDATOR,
     Attestation,
-    Domain,
     Presence,
     Refusal,
     Registration,
-    Struct,
     Submission,
-    commitment,
-    sign,
 )
 from fedcxr.ledger.views import FederationViews
 from fedcxr.messages import (
@@ -43,13 +38,11 @@ from fedcxr.messages import (
     ValidateRequest,
 )
 from fedcxr.models.registry import create_model
-from fedcxr.privacy.envelope import EnvelopeContext, payload_root_of, seal
 from fedcxr.privacy.keys import EnvelopePublicKey
 from fedcxr.store.identity import Identity
 from fedcxr.training.calibration import calibrate
 from fedcxr.training.trainer import TrainingReport, train
 from fedcxr.update import fixed_point, merkle
-from fedcxr.update.fixed_point import Ring
 from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import RoundConfig
@@ -283,126 +276,3 @@ class Hospital:
             raise FederationError(f"{self.name}: asked to train before it was registered.")
         identity = Identity.load(self.disk.root / "identity.json")
         return Member(self.disk, identity, self.disk.membership(identity.account.address))
-
-
-@dataclass(frozen=True)
-class Member:
-    """A hospital in the federation that it has joined."""
-
-    disk: HospitalDisk
-    identity: Identity
-    membership: Membership
-
-    @cached_property
-    def config(self) -> Config:
-        return configuration.validate(json_text.parse(self.membership.config), where="federation.json")
-
-    @cached_property
-    def layout(self) -> Layout:
-        return Layout.from_json(self.membership.layout)
-
-    @property
-    def address(self) -> str:
-        return self.identity.account.address
-
-    def sign(self, struct: Struct) -> bytes:
-        """EIP-712 signature, in the journal before it leaves; empty when there is no contract to sign for."""
-        if not self.membership.contract:
-            return b""
-        domain = Domain(self.membership.chain_id, self.membership.contract)
-        signature = sign(self.identity.account, struct, domain)
-        values = {k: v.hex() if isinstance(v, bytes) else v for k, v in asdict(struct).items()}
-        entry = {"kind": type(struct).__name__.lower(), **values, "signature": signature.hex()}
-        self.disk.record(self.address, entry)
-        return signature
-
-    @property
-    def recipients(self) -> list[EnvelopePublicKey]:
-        """Whom updates are sealed to: keys that were held against the contract when the hospital joined."""
-        keys = (self.membership.coordinator_key, self.membership.auditor_key)
-        return [EnvelopePublicKey(bytes.fromhex(key)) for key in keys if key]
-
-    def protect(self, payload: NDArray[np.uint32], round_number: int) -> NDArray[np.uint8]:
-        """An update as it leaves the hospital: sealed to the recipients, or as it is where all is public."""
-        if self.config.privacy.envelope == "open":
-            return payload.astype("<u4", copy=False).view(np.uint8)
-        return seal(payload, self.envelope_context(round_number), self.recipients)
-
-    def envelope_context(self, round_number: int) -> EnvelopeContext:
-        return EnvelopeContext(
-            federation=self.membership.federation,
-            round=round_number,
-            hospital=self.address,
-            layout=self.layout.digest.hex(),
-        )
-
-    def check_round(self, request: TrainRequest, round_config: RoundConfig, base: bytes) -> int:
-        """This hospital's weight, once the round is what the contract says.
-
-        Raises:
-            BaseMismatchError: the contract holds another base model.
-            FederationError: the round is not open, its configuration differs, or this hospital is not in it.
-        """
-        number = request.round
-        expected = (number, self.config.digest().hex(), self.layout.digest.hex())
-        if (round_config.round, round_config.config, round_config.layout) != expected:
-            raise FederationError(f"round {number}: its configuration is for another round or federation.")
-        ledger = attach_ledger(self.disk, self.membership.contract, self.membership.chain_id)
-        if ledger is None:
-            return request.weight  # this hospital's own settings say that there is no ledger
-        view = ledger.round(number)
-        if view.status != "open" or view.attempt != request.attempt:
-            raise FederationError(f"round {number}, attempt {request.attempt}, is not open on the ledger.")
-        if view.config_digest != round_config.digest:
-            raise FederationError(f"round {number}: the contract holds another round configuration.")
-        if self.address not in view.weights:
-            raise FederationError(f"round {number}: {self.address} is not among its participants.")
-        if view.base != base:
-            raise BaseMismatchError(
-                f"round {number}: the server sent a model with digest {base.hex()}, "
-                f"but the contract holds {view.base.hex()}; refused."
-            )
-        return view.weights[self.address]
-
-    def check_candidate(self, request: ValidateRequest) -> tuple[bytes, Vector, Ring, int]:
-        """An update to judge, once it is what the contract accepted.
-
-        Returns:
-            Its commitment, the base model, the update's vector, and its hospital's weight.
-
-        Raises:
-            FederationError: it is not.
-        """
-        where = f"round {request.round}, update of {request.hospital}"
-        ledger = attach_ledger(self.disk, self.membership.contract, self.membership.chain_id)
-        if ledger is None:
-            raise FederationError(f"{where}: without a ledger nothing is judged.")
-        view = ledger.round(request.round)
-        if view.status != "closed" or view.attempt != request.attempt:
-            raise FederationError(f"{where}: the round is {view.status}, attempt {view.attempt}.")
-        if request.hospital not in view.weights:
-            raise FederationError(f"{where}: no participant.")
-        if RoundConfig.from_bytes(request.round_config).digest != view.config_digest:
-            raise FederationError(f"{where}: the contract holds another round configuration.")
-        claimed = commitment(request.submission(ledger.federation))
-        seat = view.seats[request.hospital]
-        if claimed != ledger.commitment(request.round, request.attempt, seat):
-            raise FederationError(f"{where}: the contract accepted another one.")
-        size = 4 * self.layout.size
-        if len(request.bulk) != 2 * size:
-            raise FederationError(f"{where}: {len(request.bulk)} bytes where {2 * size} are expected.")
-        base = np.frombuffer(request.bulk, "<f4", self.layout.size).astype(np.float32, copy=False)
-        payload = np.frombuffer(request.bulk, "<u4", self.layout.size, size).astype(np.uint32, copy=False)
-        if merkle.root(base) != view.base:
-            raise FederationError(f"{where}: the base model is not the contract's.")
-        if merkle.root(payload) != self._payload_root(request, where):
-            raise FederationError(f"{where}: its values are not those that its hospital committed to.")
-        return claimed, base, payload, view.weights[request.hospital]
-
-    def _payload_root(self, request: ValidateRequest, where: str) -> bytes:
-        """The Merkle root of the vector, from what the hospital signed."""
-        if self.config.privacy.envelope == "open":
-            return request.root
-        if not merkle.is_prefix(request.header, request.paths, request.size, request.root):
-            raise FederationError(f"{where}: the header is not that of what its hospital signed.")
-        return payload_root_of(request.header)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from clients.disk import HospitalDisk
-from clients.hospital import Hospital, Member
+from clients.hospital import Hospital
 from clients.ledger import attach_ledger
+from clients.member import Member
 from fedcxr.errors import FederationError
 from fedcxr.ledger.orders import Order
 from fedcxr.ledger.signing import Approval, Departure, Domain, Rotation, sign

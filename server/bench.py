@@ -19,7 +19,8 @@ from flwr.app import Context, Message, UserConfig
 from flwr.clientapp import ClientApp
 
 from clients.disk import HospitalDisk
-from clients.hospital import Hospital, Member
+from clients.hospital import Hospital
+from clients.member import Member
 from fedcxr import config as configuration
 from fedcxr.config import Config
 from fedcxr.messages import RegisterRequest, TrainRequest

@@ -11,7 +11,8 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from clients.disk import HospitalDisk
-from clients.hospital import Hospital, Member
+from clients.hospital import Hospital
+from clients.member import Member
 from fedcxr.audit.audit import audit
 from fedcxr.config import Config
 from fedcxr.errors import FederationError
