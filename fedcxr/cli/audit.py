@@ -25,8 +25,8 @@ class _AuditGroup(TyperGroup):
     """``fedcxr audit RUN`` is ``fedcxr audit run RUN``: what is no command is a run, or an option of one."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in (*self.commands, "--help"):
-            args = ["run", *args]
+        if args and args[0] not in ("verify", "--help"):
+            args = ["RUN", *args]
         return super().parse_args(ctx, args)
 
 
@@ -39,7 +39,7 @@ def callback() -> None:
     """Verify a run from its ledger and store: fedcxr audit RUN, or with --rpc, --contract and --store."""
 
 
-@audit_app.command("run")
+@audit_app.command("RUN")
 def audit(
     run: Annotated[Path | None, typer.Argument(help="The run directory; without one, see --rpc.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,

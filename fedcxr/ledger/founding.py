@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from fedcxr.config import Config
+if TYPE_CHECKING:  # pydantic takes long, and a question to the ledger does not need it
+    from fedcxr.config import Config
 
 WEIGHTINGS = ("samples", "uniform")
 """Names of the contract's enum ``Weighting``, in its order; so the next two."""
