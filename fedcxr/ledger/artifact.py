@@ -62,7 +62,8 @@ class Artifact:
 
 def topic_of(entry: Mapping[str, Any]) -> bytes:
     """The first topic of an event, from its entry in an ABI."""
-    return keccak(text=f"{entry['name']}({','.join(_type(field) for field in entry['inputs'])})")
+    signature = f"{entry['name']}({','.join(_type(field) for field in entry['inputs'])})"
+    return keccak(signature.encode())
 
 
 def _type(field: Mapping[str, Any]) -> str:
