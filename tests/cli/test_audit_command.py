@@ -139,7 +139,6 @@ def test_a_third_party_needs_no_run_directory(run: RunDirectory, tmp_path: Path)
 @pytest.mark.parametrize(
     "options",
     [
-        [],
         ["--rpc", "http://127.0.0.1:1"],
         ["--contract", "0x" + "11" * 20, "--store", "x"],
         ["RUN", "--store", "x"],
@@ -148,5 +147,5 @@ def test_a_third_party_needs_no_run_directory(run: RunDirectory, tmp_path: Path)
     ],
 )
 def test_options_that_do_not_say_where_to_look_are_refused(options: list[str]) -> None:
-    result = CliRunner().invoke(app, ["audit", *options] if options else ["audit", "run"])
+    result = CliRunner().invoke(app, ["audit", *options])
     assert isinstance(result.exception, ConfigError)
