@@ -107,7 +107,7 @@ class _Candidate(NamedTuple):
 
 
 def _candidates(training: Training) -> Iterator[_Candidate]:
-    """First the one that is fast everywhere: bfloat16 wins where it has instructions, and crawls elsewhere."""
+    """First what is fast everywhere: bfloat16 wins where it has instructions, and crawls elsewhere."""
     device: str = training.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
