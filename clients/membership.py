@@ -8,18 +8,22 @@ from clients.disk import HospitalDisk
 from clients.hospital import Hospital
 from clients.ledger import attach_ledger
 from clients.member import Member
-from fedcxr.errors import FederationError
+from fedcxr.errors import FederationError, StoreError
 from fedcxr.ledger.orders import Order
 from fedcxr.ledger.signing import Approval, Departure, Domain, Rotation, sign
 from fedcxr.ledger.views import CHANGES
 from fedcxr.store.identity import Identity
 
 
-def rotate(directory: Path) -> Order:
+def rotate(directory: Path, out: Path) -> Order:
     """Give the hospital new keys, and sign for the contract that its seat is theirs.
 
     The new keys are the hospital's from here on; the old ones stay beside them as
     ``identity.<address>.json``. Until the order is relayed, the contract knows the old ones only.
+
+    Args:
+        directory: the hospital's.
+        out: where the order is written, before the keys change: without it they could not be used.
 
     Raises:
         FederationError: it is in no federation.
@@ -32,6 +36,9 @@ def rotate(directory: Path) -> Order:
     rotation = Rotation(federation, old, new, envelope_key.digest)
     domain = Domain(member.membership.chain_id, member.membership.contract)
     order = Order(rotation, (member.sign(rotation), sign(fresh.account, rotation, domain)), envelope_key.data)
+    if out.exists():
+        raise StoreError(f"{out}: is there already; an order is not written over another one.")
+    order.write(out)
     # The old keys have a second name before the first is given to the new ones.
     member.identity.write(directory / f"identity.{old}.json")
     HospitalDisk(directory).join(new, member.membership)

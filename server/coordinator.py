@@ -183,6 +183,7 @@ class Coordinator:
             store=self.store,
             key=None if self.config.privacy.envelope == "open" else self._identity.envelope_key,
             judged=self.config.validation.policy == "committee",
+            deferred=self.config.validation.policy == "committee" or self.config.ledger.recording == "root",
             federation=federation_id(self.config).hex(),
             observer=self.observer,
         )

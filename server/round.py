@@ -65,6 +65,8 @@ class Round:
         base: the model that hospitals start from.
         total: the sum so far.
         judged: whether a committee decides what counts.
+        deferred: whether updates are added only when the round is closed: where a committee judges, and where
+            one root records all, for until then a hospital may bring the contract another one itself.
     """
 
     view: RoundView
@@ -76,6 +78,7 @@ class Round:
     key: EnvelopePrivateKey | None
     federation: str
     judged: bool
+    deferred: bool
     observer: Observer
     included: list[str] = field(default_factory=list)
     excluded: dict[str, str] = field(default_factory=dict)
@@ -150,8 +153,9 @@ class Round:
             self.view = self._accepted_by_now()
         for address in sorted(set(self.view.accepted) - set(self.view.counted)):
             self._answered(address, "the committee did not approve of its update")
-        if self.judged:
+        if self.deferred:
             for address in self.view.counted:
+                self._take_metrics(address, self.view.accepted[address])
                 self._include(address)
 
     def _accepted_by_now(self) -> RoundView:
@@ -169,12 +173,16 @@ class Round:
         self.view.accepted[address] = update
         self._answered_for.add(address)
         if address not in self.metrics:
-            try:
-                self.metrics[address] = stored_metrics(self.store, update)
-            except (StoreError, FederationError) as error:
-                logger.warning("round %d: no metrics of %s: %s", self.view.number, address, error)
-        if not self.judged:
+            self._take_metrics(address, update)
+        if not self.deferred:
             self._include(address)
+
+    def _take_metrics(self, address: str, update: AcceptedUpdate) -> None:
+        self.metrics.pop(address, None)
+        try:
+            self.metrics[address] = stored_metrics(self.store, update)
+        except (StoreError, FederationError) as error:
+            logger.warning("round %d: no metrics of %s: %s", self.view.number, address, error)
 
     def _check(self, message: Message, address: str) -> list[SignedSubmission]:
         """Check a reply and store its blob; what is wrong with it is told to the observer and left out.

@@ -32,7 +32,7 @@ def rotate(hospital: Hospital, out: Out = Path("order.json")) -> None:
     """Give the hospital new keys, and sign for the contract that its seat is theirs."""
     from clients.membership import rotate as sign_rotation
 
-    _written(sign_rotation(hospital), out)
+    _tell(sign_rotation(hospital, out), out)
 
 
 @member_app.command()
@@ -88,4 +88,8 @@ def reinstate(run: Run, address: Address) -> None:
 
 def _written(order: "Order", out: Path) -> None:
     order.write(out)
+    _tell(order, out)
+
+
+def _tell(order: "Order", out: Path) -> None:
     typer.echo(f"{out}: a signed {order.kind}; the coordinator brings it: fedcxr member relay RUN {out}")

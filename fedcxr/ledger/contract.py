@@ -301,7 +301,7 @@ class FederationLedger(FederationViews):
 
     @cached_property
     def _book(self) -> SubmissionBook:
-        return SubmissionBook(self.federation, self.domain)
+        return SubmissionBook(self.federation, self.domain, self.update_size if self.open_updates else 0)
 
     def _enter(self, batch: Sequence[SignedSubmission]) -> list[Verdict]:
         """Check submissions as the contract would, for the root that closes the round."""

@@ -19,7 +19,11 @@ def assign_weights(samples: Sequence[int], weighting: str) -> list[int]:
 
 
 def objection(
-    submission: Submission, federation: bytes, view: RoundView | None, registered: int
+    submission: Submission,
+    federation: bytes,
+    view: RoundView | None,
+    registered: int,
+    update_size: int = 0,
 ) -> ContractRejectedError | None:
     """The contract's checks of a submission, in its order, less the signature and what needs the clock.
 
@@ -28,6 +32,7 @@ def objection(
         federation: the contract's.
         view: the open round; None when none is open.
         registered: images that the hospital was registered with; 0 for a stranger.
+        update_size: bytes of every update where they are open; 0 where they are sealed, and may have any.
     """
     s = submission
     if s.federation != federation:
@@ -42,6 +47,7 @@ def objection(
         (s.samples == 0, "NoSamples", (s.hospital,)),
         (s.samples > registered, "TooManySamples", (registered, s.samples)),
         (s.size == 0 or s.root == bytes(32), "EmptyUpdate", (s.hospital,)),
+        (update_size not in (0, s.size), "WrongSize", (update_size, s.size)),
         (s.hospital in view.accepted, "AlreadySubmitted", (s.round, s.hospital)),
     )
     return next((ContractRejectedError(name, values) for broken, name, values in rules if broken), None)

@@ -15,6 +15,8 @@ from eth_utils.address import is_checksum_address
 
 from fedcxr.errors import FederationError, LedgerError
 
+# Of secp256k1's order (SEC 2): of s and its mirror image one signature counts (EIP-2), or each had two.
+_HALF = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141 // 2
 NAME, VERSION = "FederationLedger", "1"
 _BOUNDS = {"uint8": (0, 2**8), "uint64": (0, 2**64), "int16": (-(2**15), 2**15)}
 
@@ -247,8 +249,10 @@ def recover(struct: Struct, signature: bytes, domain: Domain) -> str:
     """The address that signed.
 
     Raises:
-        LedgerError: not a signature at all.
+        LedgerError: not a signature at all, or not in the one form that the contract takes.
     """
+    if len(signature) != 65 or signature[64] not in (27, 28) or int.from_bytes(signature[32:64]) > _HALF:
+        raise LedgerError("not a signature: 65 bytes r‖s‖v with the lower s and v of 27 or 28 are expected.")
     try:
         return str(Account.recover_message(_message(struct, domain), signature=signature))
     except Exception as error:  # eth-keys raises several types of its own for bad curves points and lengths

@@ -17,8 +17,16 @@ class SubmissionBook:
     It is in memory: after a crash the hospitals are asked again.
     """
 
-    def __init__(self, federation: bytes, domain: Domain) -> None:
+    def __init__(self, federation: bytes, domain: Domain, update_size: int) -> None:
+        """An empty book.
+
+        Args:
+            federation: the contract's.
+            domain: that hospitals sign for.
+            update_size: bytes of every update where they are open; 0 where they are sealed.
+        """
         self._federation = federation
+        self._update_size = update_size
         self._domain = domain
         self._attempt = (0, 0)
         self._held: dict[str, SignedSubmission] = {}
@@ -32,7 +40,7 @@ class SubmissionBook:
             registered: images of the hospital; 0 for a stranger.
         """
         message = signed.message
-        error = objection(message, self._federation, view, registered)
+        error = objection(message, self._federation, view, registered, self._update_size)
         if error is None and (signer := self._signer(signed)) != message.hospital:
             error = ContractRejectedError("BadSignature", (message.hospital, signer))
         if error is None:

@@ -49,12 +49,22 @@ def fill(view: RoundView, data: bytes, domain: Domain) -> RoundView:
 
     Raises:
         FederationError: the list is none.
-        LedgerError: it is not the one under the root, or a signature in it is not its hospital's.
+        LedgerError: it is not the one under the root, or what it holds was not signed by its hospital for
+            this attempt.
     """
     listed = from_bytes(data)
     strangers = [s.message.hospital for s in listed if s.message.hospital not in view.seats]
     if strangers:
         raise LedgerError(f"round {view.number}: the list holds strangers: {', '.join(strangers)}.")
+    if len({signed.message.hospital for signed in listed}) != len(listed):
+        raise LedgerError(f"round {view.number}: the list holds a hospital twice.")
+    for signed in listed:
+        said = (signed.message.round, signed.message.attempt, signed.message.base)
+        if said != (view.number, view.attempt, view.base):
+            raise LedgerError(
+                f"round {view.number}: what the list holds of {signed.message.hospital} was signed for round "
+                f"{said[0]}, attempt {said[1]}, base {said[2].hex()}."
+            )
     if submission_tree.root(leaves(listed, view.seats)) != view.submissions_root:
         raise LedgerError(f"round {view.number}: the list of submissions is not that of the contract's root.")
     for signed in listed:

@@ -10,6 +10,8 @@ from fedcxr.ledger import submission_list, submission_tree
 from fedcxr.ledger.court import DisputeCourt, result_of
 from fedcxr.ledger.signing import SignedSubmission, sign
 
+CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+
 
 @pytest.fixture
 def rooted(chain: LocalChain) -> Party:
@@ -172,3 +174,31 @@ def test_a_signature_of_the_lists_is_checked(rooted: Party) -> None:
     rooted.ledger._transact("close", "closeWithRoot", (1, root, b"L" * 32, 1), gas=500_000)
     with pytest.raises(LedgerError, match="did not sign"):
         submission_list.fill(rooted.ledger.round(1), listing, rooted.ledger.domain)
+
+
+def test_a_submission_of_another_round_under_the_root_is_named(rooted: Party) -> None:
+    _, first = finish(rooted)
+    rooted.open()
+    replayed = [first[0], rooted.signed(rooted.hospitals[1])]
+    leaves = {seat: submission_tree.leaf(signed) for seat, signed in enumerate(replayed)}
+    arguments = (2, submission_tree.root(leaves), b"L" * 32, 3)
+    rooted.ledger._transact("close", "closeWithRoot", arguments, gas=500_000)
+    with pytest.raises(LedgerError, match="was signed for round 1"):
+        submission_list.fill(rooted.ledger.round(2), submission_list.to_bytes(replayed), rooted.ledger.domain)
+
+
+def test_what_the_contract_would_not_take_is_not_taken_here(chain: LocalChain) -> None:
+    """Else whoever sent it could have the coordinator's bond slashed for it."""
+    party = Party.found(chain, recording="root", open_updates=True, update_size=8192)
+    party.open()
+    good = party.signed(party.hospitals[0], size=8192)
+    r, s, v = good.signature[:32], int.from_bytes(good.signature[32:64]), good.signature[64]
+    mirrored = r + (CURVE_ORDER - s).to_bytes(32) + bytes([55 - v])
+    attempts = [
+        party.signed(party.hospitals[0], size=8),
+        replace(good, signature=mirrored),
+        replace(good, signature=good.signature[:64] + bytes([v - 27])),
+        good,
+    ]
+    names = [v.error.name if v.error else None for v in party.ledger.submit(attempts)]
+    assert names == ["WrongSize", "BadSignature", "BadSignature", None]

@@ -1,6 +1,7 @@
 """A committee of hospitals judges every update on images of its own before it counts."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from clients.hospital import Hospital
 from clients.member import Member
 from fedcxr.audit.audit import audit
 from fedcxr.config import Config
-from fedcxr.errors import FederationError
+from fedcxr.errors import FederationError, QuorumError
 from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.messages import RegisterRequest, TrainRequest, ValidateRequest
@@ -169,3 +170,21 @@ def test_a_validator_judges_nothing_but_what_the_contract_accepted(
     # The same command goes on where it stands, with validators that are shown the truth.
     whole = run_federation(judged, tmp_path / "run")
     assert len(digests(whole)) == 1
+
+
+def test_a_round_that_nobody_judges_ends_when_its_time_is_over(
+    judged: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No block is made meanwhile: the coordinator goes by the clock, and the contract by the next block."""
+    from dataclasses import replace
+
+    def tamper(request: ValidateRequest) -> ValidateRequest:
+        return replace(request, bulk=request.bulk[:-1] + bytes([request.bulk[-1] ^ 1]))
+
+    client = app_of(Hospital, tamper)
+    with pytest.raises(FederationError, match="too few verdicts"):
+        run_federation(judged, tmp_path / "run", client=client)
+    now, later = time.time, float(2 * judged.validation.window)
+    monkeypatch.setattr("time.time", lambda: now() + later)
+    with pytest.raises(QuorumError, match="the round is aborted"):
+        run_federation(judged, tmp_path / "run", client=client)

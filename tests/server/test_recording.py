@@ -17,6 +17,7 @@ from fedcxr.errors import ContractRejectedError
 from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.court import DisputeCourt
+from fedcxr.ledger.signing import SignedSubmission, Submission, sign
 from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
@@ -117,6 +118,48 @@ def test_a_coordinator_that_adds_wrongly_in_the_open_is_caught_by_the_contract(
     report = audit(cheated, [])
     assert any("a challenge that the court found for" in f.found for f in report.findings)
     assert any(f.where == "aggregate root" for f in report.findings)
+
+
+def test_under_one_root_the_sum_is_of_what_stands_at_the_closing(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hospital that answers with one update, and brings the contract another, cannot part sum and root."""
+    config = small_config.with_changes(
+        {"privacy.envelope": "open", "ledger.recording": "root", "federation.rounds": 1}
+    )
+    listing, brought = FederationLedger.listing, []
+
+    def bring_another(self: FederationLedger) -> bytes:
+        hospital, held = next(iter(self.round(1).accepted.items()))
+        run = RunDirectory(tmp_path / "run")
+        keys = [Identity.load(path) for path in sorted(run.hospitals.glob("*/identity.json"))]
+        key = next(k for k in keys if k.account.address == hospital)
+        store = run.blob_store()
+        other = store.get(held.root).copy()
+        other[:4] ^= 1
+        submission = Submission(
+            self.federation,
+            1,
+            1,
+            hospital,
+            self.model_digest,
+            store.put(other),
+            held.samples,
+            other.nbytes,
+            held.metrics,
+        )
+        self.submit_direct(SignedSubmission(submission, sign(key.account, submission, self.domain)))
+        brought.append(hospital)
+        return listing(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FederationLedger, "listing", bring_another)
+        run = run_federation(config, tmp_path / "run")
+    assert len(brought) == 1
+    assert len(run.read_metrics()[0]["included"]) == 3
+    report = audit(run, [])
+    assert report.clean, report.findings
+    assert report.proven
 
 
 def test_an_aggregate_that_is_kept_back_is_a_finding(runs: dict[str, RunDirectory], tmp_path: Path) -> None:
