@@ -19,31 +19,34 @@ from fedcxr.messages import FailureReply, Record, RegisterRequest, TrainRequest,
 from fedcxr.store.run_directory import RunDirectory
 
 logger = logging.getLogger(__name__)
-app = ClientApp()
 
 
-@app.query("register")
-def register(message: Message, context: Context) -> Message:
-    """Join the federation that the server describes."""
-    return _answer(message, context)
+def hospital_app(kind: type[Hospital] = Hospital) -> ClientApp:
+    """The app of a hospital that does what ``kind`` says."""
+    made = ClientApp()
+
+    @made.query("register")
+    def register(message: Message, context: Context) -> Message:
+        """Join the federation that the server describes."""
+        return _answer(kind, message, context)
+
+    @made.train()
+    def train(message: Message, context: Context) -> Message:
+        """Train in one round."""
+        return _answer(kind, message, context)
+
+    @made.query("validate")
+    def validate(message: Message, context: Context) -> Message:
+        """Judge another hospital's update."""
+        return _answer(kind, message, context)
+
+    return made
 
 
-@app.train()
-def train(message: Message, context: Context) -> Message:
-    """Train in one round."""
-    return _answer(message, context)
-
-
-@app.query("validate")
-def validate(message: Message, context: Context) -> Message:
-    """Judge another hospital's update."""
-    return _answer(message, context)
-
-
-def _answer(message: Message, context: Context) -> Message:
+def _answer(kind: type[Hospital], message: Message, context: Context) -> Message:
     """Errors that fedcxr knows travel as a reply of their own; Flower would cut them to a line."""
     try:
-        hospital = Hospital(HospitalDisk(_directory(context)))
+        hospital = kind(HospitalDisk(_directory(context)))
         reply: Record
         if message.metadata.message_type == "train":
             reply = hospital.train(TrainRequest.from_records(message.content))
@@ -71,3 +74,6 @@ def _directory(context: Context) -> Path:
             "--node-config 'hospital=\"DIRECTORY\"', the directory that holds hospital.toml."
         )
     return RunDirectory(Path(str(run))).hospital(int(index))
+
+
+app = hospital_app()

@@ -15,15 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from flwr.app import Context, Message, UserConfig
-from flwr.clientapp import ClientApp
+from flwr.app import UserConfig
 
-from clients.disk import HospitalDisk
+from clients.app import hospital_app
 from clients.hospital import Hospital
 from clients.member import Member
 from fedcxr import config as configuration
 from fedcxr.config import Config
-from fedcxr.messages import RegisterRequest, TrainRequest
 from fedcxr.seeds import derive_seed
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.bench import bench_trainer
@@ -108,26 +106,6 @@ class _NoiseHospital(Hospital):
         return TrainingReport(samples, samples, 1, 0.0, 0.0, 0.0, 0.0), samples, vector
 
 
-def _noise_app() -> ClientApp:
-    app = ClientApp()
-
-    def hospital(context: Context) -> Hospital:
-        run = RunDirectory(Path(str(context.run_config["run"])))
-        return _NoiseHospital(HospitalDisk(run.hospital(int(context.node_config["partition-id"]))))
-
-    @app.query("register")
-    def register(message: Message, context: Context) -> Message:
-        reply = hospital(context).register(RegisterRequest.from_records(message.content))
-        return Message(reply.to_records(), reply_to=message)
-
-    @app.train()
-    def train(message: Message, context: Context) -> Message:
-        reply = hospital(context).train(TrainRequest.from_records(message.content))
-        return Message(reply.to_records(), reply_to=message)
-
-    return app
-
-
 def _config(work: Path, model: str, *, hospitals: int, rounds: int = 1, patients: int = 10) -> Config:
     tree = {
         "name": "bench",
@@ -166,7 +144,9 @@ def run_protocol(
     prepare_simulation(run, lambda what, done, total: None)
     run_config: UserConfig = {"run": str(run.root), "hospitals": hospitals}
     nodes: list[UserConfig] = [{"partition-id": i, "num-partitions": hospitals} for i in range(hospitals)]
-    coordinate(LocalGrid(_noise_app(), nodes, run_config), run, hospitals, observer, evaluate=None)
+    coordinate(
+        LocalGrid(hospital_app(_NoiseHospital), nodes, run_config), run, hospitals, observer, evaluate=None
+    )
     return run
 
 

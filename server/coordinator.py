@@ -17,7 +17,7 @@ import numpy as np
 from flwr.serverapp import Grid
 
 from fedcxr.aggregation.weighted_sum import WeightedSum
-from fedcxr.errors import FederationError, QuorumError
+from fedcxr.errors import ContractRejectedError, FederationError, QuorumError
 from fedcxr.evaluation.scores import Evaluation
 from fedcxr.ledger.protocol import Ledger, RoundView
 from fedcxr.messages import RegisterRequest
@@ -80,7 +80,8 @@ class Coordinator:
             timeout=config.federation.round_timeout,
         )
         first = ledger.last_finalized + 1
-        if first <= config.federation.total_rounds and len(members) < config.federation.min_hospitals:
+        begins = first <= config.federation.total_rounds and not ledger.round_in_progress
+        if begins and len(members) < config.federation.min_hospitals:
             raise QuorumError(
                 f"{len(members)} hospitals are registered, but federation.min_hospitals is "
                 f"{config.federation.min_hospitals}: no round can succeed; none was opened."
@@ -172,7 +173,6 @@ class Coordinator:
                 participants=sorted(members),
                 deadline_seconds=self.config.ledger.deadline,
             )
-        if view.status == "open":
             self.ledger.draw_committee(number)
         current = Round(
             view=view,
@@ -199,7 +199,20 @@ class Coordinator:
         if late and len(view.accepted) < self.config.federation.min_hospitals:
             self.ledger.abort(number, "the deadline passed while the coordinator was away")
             return None
+        if view.status == "open" and not self._drawn(number):
+            self.ledger.abort(number, "the committee was not drawn in time")
+            return None
         return view
+
+    def _drawn(self, number: int) -> bool:
+        """Draw the open round's committee, unless the block that the draw needs is out of reach by now."""
+        try:
+            self.ledger.draw_committee(number)
+        except ContractRejectedError as error:
+            if error.name != "DrawTooLate":
+                raise
+            return False
+        return True
 
     def _record(
         self,

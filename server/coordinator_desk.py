@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from fedcxr.errors import ConfigError
 from fedcxr.ledger.backends import open_chain
 from fedcxr.ledger.contract import FederationLedger
+from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
-from server.opening import coordinator_identity
+from server.opening import check_genesis
 
 
 @contextlib.contextmanager
@@ -23,14 +24,15 @@ def writing_ledger(run: RunDirectory, *others: str) -> Iterator[FederationLedger
     Raises:
         ConfigError: the run keeps no ledger.
         ChainError: the chain is missing, damaged, in use or out of reach.
-        StoreError: its federation was never founded.
+        StoreError: its federation was never founded, or its coordinator's keys are not here.
     """
     config = run.config
     if config.ledger.backend == "off":
         raise ConfigError(f"{run.root} keeps no ledger (ledger.backend = 'off').")
     chain = open_chain(config.ledger, embedded=run.chain_path, journal=run.journal_path)
     with contextlib.closing(chain):
-        account = coordinator_identity(run).account
+        check_genesis(run, chain)
+        account = Identity.load(run.keys / "coordinator.json").account
         for address in (account.address, *others):
             chain.fund(address)
         yield FederationLedger.attach(chain.w3, run.read_facts().contract, account)

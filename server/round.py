@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from flwr.app import Message
 from flwr.serverapp import Grid
+from numpy.typing import NDArray
 
 from fedcxr.aggregation.weighted_sum import WeightedSum
 from fedcxr.errors import (
@@ -194,9 +195,26 @@ class Round:
             return []  # a second reply to one message
         try:
             return [self._receive(message, address)]
-        except (FederationError, ContractRejectedError) as error:
+        except (FederationError, ContractRejectedError, EnvelopeError, LayoutError) as error:
             self._answered(address, str(error))
             return []
+
+    def _try_open(self, blob: NDArray[np.uint8], address: str) -> None:
+        """See that an update could be added: one that cannot be shown to validators would stay undecided.
+
+        Raises:
+            EnvelopeError, LayoutError: why it cannot.
+        """
+        weight = self.view.weights[address]
+        WeightedSum(self.total.layout).add_blob(blob, self._context(address), self.key, weight)
+
+    def _context(self, address: str) -> EnvelopeContext:
+        return EnvelopeContext(
+            federation=self.federation,
+            round=self.view.number,
+            hospital=address,
+            layout=self.total.layout.digest.hex(),
+        )
 
     def _receive(self, message: Message, address: str) -> SignedSubmission:
         if reason := why_failed(message):
@@ -214,6 +232,8 @@ class Round:
             raise FederationError("its bytes do not have the roots that it signed")
         if blob.nbytes != reply.size:
             raise FederationError(f"it signed {reply.size} bytes and sent {blob.nbytes}")
+        if self.judged:
+            self._try_open(blob, address)
         # Stored before it is submitted: what the contract accepts is on the disk, whatever happens next.
         self.store.put(blob, reply.root)
         self.store.put(reply.metrics, reply.metrics_root)
@@ -246,16 +266,10 @@ class Round:
     def _include(self, address: str) -> None:
         """Open an accepted update and add it; what cannot be added is excluded, with its reason."""
         started = time.perf_counter()
-        context = EnvelopeContext(
-            federation=self.federation,
-            round=self.view.number,
-            hospital=address,
-            layout=self.total.layout.digest.hex(),
-        )
         try:
             # Its root was verified when it was stored; after that the envelope's own tag guards it.
             blob = self.store.get(self.view.accepted[address].root, verify=False)
-            self.total.add_blob(blob, context, self.key, self.view.weights[address])
+            self.total.add_blob(blob, self._context(address), self.key, self.view.weights[address])
         except (EnvelopeError, LayoutError, BlobMissingError, BlobCorruptError) as error:
             # The reason is public, and a store's error names paths of this machine.
             public = error.help if isinstance(error, StoreError) else str(error)

@@ -7,7 +7,8 @@ import {Seats} from "./Seats.sol";
 
 /// @title Which accepted updates count: a committee, drawn for each round, judges them.
 /// @notice Of n = 3f+1 validators, 2f+1 must approve of an update; with up to f of them false or silent the
-///         verdict is that of the others. Nobody judges an update of its own. Drawn are the validators of the
+///         verdict is that of the others. Nobody judges an update of its own: a member's is judged by the 3f
+///         others, of whom 2f+1 must approve, so that f silent ones keep it out. Drawn are the validators of the
 ///         moment of opening, by the hash of the block that opened the round, which nobody knew then; the draw
 ///         is on record before the first update.
 abstract contract Committee is Rounds {
@@ -232,7 +233,8 @@ abstract contract Committee is Rounds {
         (uint256 judge, bool active,) = _lookUp(a.validator);
         if (!active) return abi.encodeWithSelector(NotActive.selector, a.validator);
         (uint256 seat,,) = _lookUp(a.hospital);
-        if (!_standing().has(seat) || _members[seat].account != a.hospital) {
+        // A key that was rotated since it submitted has its seat still; the commitment says whose update it is.
+        if (_places[a.hospital].number == 0 || !_standing().has(seat)) {
             return abi.encodeWithSelector(NotAccepted.selector, a.round, a.hospital);
         }
         if (seat == judge) return abi.encodeWithSelector(JudgesItself.selector, a.validator);

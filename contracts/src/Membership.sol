@@ -97,7 +97,7 @@ abstract contract Membership is SignedMessages, IAccessControl {
     uint256 private _memberCount;
     mapping(uint256 seat => bytes32) private _envelopeKeyDigests;
     mapping(uint256 seat => uint256) private _changes; // of standing, so that no vote is counted twice
-    mapping(address account => Place) private _places;
+    mapping(address account => Place) internal _places;
     mapping(bytes32 action => uint256) private _approvals;
 
     modifier onlyCoordinator() {

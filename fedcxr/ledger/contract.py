@@ -33,7 +33,7 @@ from fedcxr.ledger.signing import (
 )
 from fedcxr.ledger.submission_book import SubmissionBook
 from fedcxr.ledger.transaction import decode_error, send, translated
-from fedcxr.ledger.views import PHASES, FederationViews
+from fedcxr.ledger.views import PHASES, FederationViews, checked_address
 
 _DEPLOY_GAS = 12_000_000  # for 24 kB of code and the court's 10
 
@@ -121,7 +121,7 @@ class FederationLedger(FederationViews):
         Raises:
             ContractRejectedError: not active; not the coordinator, or not approved.
         """
-        self._transact("suspend", "suspend", (address,), gas=150_000)
+        self._transact("suspend", "suspend", (checked_address(address),), gas=150_000)
 
     def reinstate(self, address: str) -> None:
         """Take a suspension back.
@@ -129,7 +129,7 @@ class FederationLedger(FederationViews):
         Raises:
             ContractRejectedError: not suspended; not the coordinator, or not approved.
         """
-        self._transact("reinstate", "reinstate", (address,), gas=150_000)
+        self._transact("reinstate", "reinstate", (checked_address(address),), gas=150_000)
 
     # ----------------------------------------------------------------------------------------- rounds
 

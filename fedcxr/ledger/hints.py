@@ -16,7 +16,6 @@ HINTS = {
     "second.",
     "BadCommittee": "Choose a committee size of 3f + 1 that the members can fill.",
     "BadLeaf": "Leaves are 4,096 bytes, the last one shorter: take them from the stored blob as it is.",
-    "BadParticipantCount": "A round has 1 to 256 participants: register hospitals, or choose fewer.",
     "BadRoles": "Roles are a sum of hospital = 1, validator = 2 and auditor = 4.",
     "BadSignature": "Signed by another key, or for another chain, contract or content: is the hospital's key "
     "the registered one, and the chain id the federation's?",
@@ -32,7 +31,6 @@ HINTS = {
     "DrawTooEarly": "The committee's randomness comes from a later block: draw again after the next one.",
     "DrawTooLate": "The block that the draw needs is out of the chain's reach (256 blocks): abort the round "
     "and open it again.",
-    "DuplicateParticipant": "Each hospital is named once; and the latest attempt is the one that counts.",
     "EmptyUpdate": "An update has a size and a Merkle root; this one has none.",
     "InvalidShortString": "A name in the contract's EIP-712 domain is malformed: was it built from these "
     "sources?",
@@ -46,9 +44,8 @@ HINTS = {
     "NoSuchLeaf": "The aggregate has fewer leaves; an index counts from 0.",
     "NotAResult": "The result shown is not the one that the contract committed to for this round.",
     "NotAccepted": "The contract accepted no update of this hospital in the round: it cannot be included.",
-    "NotActive": "The member is suspended or has left: reinstate it before it acts again.",
+    "NotActive": "No active member's key: it never was one, was rotated, is suspended, or has left.",
     "NotApproved": "Joining goes by vote here, and too few members have signed for it.",
-    "NotAscending": "Hospitals are listed by ascending address, each once.",
     "NotCommitted": "What is shown for this seat is not what the contract holds of it.",
     "NotCoordinator": "Only the account that founded the federation may do this: is this its run directory "
     "and key?",
@@ -58,16 +55,13 @@ HINTS = {
     "NotRegistered": "Register the hospital first: its address is unknown to the contract.",
     "NotSuspended": "Only a suspended member can be reinstated.",
     "NothingFinalized": "There is no finalized round yet.",
-    "NothingIncluded": "A round without an update cannot be finalized: abort it.",
     "NothingToWithdraw": "Nothing is owed to this account.",
     "PathDoesNotLead": "The Merkle proof does not lead from the leaf to the committed root: was the blob "
     "changed?",
     "QuorumMissing": "Fewer updates than the quorum: abort the round; it can be opened again.",
     "RolesFollowMembership": "Roles are granted by joining and taken by leaving, not by grantRole or "
     "revokeRole.",
-    "RoundAlreadyOpen": "A round is open: finalize or abort it first. Is a second coordinator running?",
     "RoundInProgress": "This waits until the open round is finalized or aborted.",
-    "RoundNotOpen": "The round is finalized, aborted or never opened: this came too late or too early.",
     "StillOpen": "The round takes updates until its deadline, or until all are in.",
     "StringTooLong": "A name in the contract's EIP-712 domain is malformed: was it built from these sources?",
     "SubmissionGood": "The submission shown is good: there is nothing to dispute.",
@@ -87,8 +81,6 @@ HINTS = {
     "WrongBase": "The model started from is not the one that the contract holds: look for a second "
     "coordinator, or a model file restored from another run.",
     "WrongCommitment": "The verdict is on another update than the accepted one.",
-    "WrongCount": "Every accepted update is included or excluded with a reason; one came in meanwhile. Count "
-    "again.",
     "WrongFederation": "Signed for another federation: does hospital.toml name this run's ledger?",
     "WrongKey": "The envelope key does not have the digest that was signed.",
     "WrongPhase": "The round is in another phase; open, closed, validated and finalized follow in this "

@@ -181,7 +181,7 @@ class FederationViews:
 
     def change_action(self, change: str, address: str) -> bytes:
         """What members approve to ``suspend`` or ``reinstate`` a member."""
-        return bytes(self._call("actionOf", CHANGES.index(change), address))
+        return bytes(self._call("actionOf", CHANGES.index(change), checked_address(address)))
 
     def credits(self) -> dict[str, int]:
         """Credits of every member, by the address of its present key."""
@@ -306,3 +306,14 @@ class FederationViews:
     def _call(self, name: str, *arguments: object, block: int | None = None) -> Any:
         at: BlockIdentifier = "latest" if block is None else block
         return translated(lambda: self._contract.functions[name](*arguments).call(block_identifier=at))
+
+
+def checked_address(address: str) -> str:
+    """An address with its checksum.
+
+    Raises:
+        LedgerError: it is none.
+    """
+    if not Web3.is_address(address):
+        raise LedgerError(f"{address!r:.80} is no address: 0x and 40 hexadecimal digits are expected.")
+    return Web3.to_checksum_address(address)

@@ -10,7 +10,7 @@ import pytest
 from federation import Recorder, run_federation
 from flwr.serverapp import Grid
 
-import clients.hospital
+import clients.member
 from fedcxr.aggregation.weighted_sum import Ring, WeightedSum
 from fedcxr.audit.audit import audit
 from fedcxr.audit.findings import AuditReport
@@ -146,7 +146,7 @@ def test_a_hospital_that_seals_what_cannot_be_added_is_left_out_and_the_audit_ag
 
     recorder = Recorder()
     with monkeypatch.context() as patch:
-        patch.setattr(clients.hospital, "seal", seal_something)
+        patch.setattr(clients.member, "seal", seal_something)
         run = run_federation(one_round, tmp_path / "run", observer=recorder)
     reasons = {e.hospital: e.reason for e in recorder.events if isinstance(e, HospitalAnswered)}
     assert [address for address, reason in reasons.items() if reason] == dishonest
@@ -273,7 +273,7 @@ def test_a_key_sealed_badly_to_one_reader_accuses_nobody_where_the_coordinators_
         return seal(payload, context, [Badly(r.data) if i == at else r for i, r in enumerate(readers)])
 
     with monkeypatch.context() as patch:
-        patch.setattr(clients.hospital, "seal", seal_badly)
+        patch.setattr(clients.member, "seal", seal_badly)
         run = run_federation(one_round, tmp_path / "run")
     (line,) = run.read_metrics()
     assert list(line["excluded"]) == (dishonest if victim == "coordinator" else [])

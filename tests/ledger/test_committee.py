@@ -1,15 +1,18 @@
 """Which updates count where a committee judges, and what its scores are worth."""
 
+import hashlib
 from dataclasses import replace
 
 import pytest
 from contract_party import FEDERATION, LocalChain, Party, account
+from web3.types import Wei
 
 from fedcxr.errors import ContractRejectedError
 from fedcxr.ledger.signing import (
     HOSPITAL,
     VALIDATOR,
     Attestation,
+    Rotation,
     Signed,
     SignedAttestation,
     commitment,
@@ -165,3 +168,29 @@ def test_a_committee_is_3f_plus_1_and_at_most_13(chain: LocalChain, size: int) -
 def test_a_committee_needs_each_submission_on_the_chain(chain: LocalChain) -> None:
     with pytest.raises(ContractRejectedError, match="CommitteeNeedsEach"):
         Party.found(chain, committee_size=1, recording="root")
+
+
+def test_an_update_is_judged_under_the_key_that_submitted_it_though_that_was_rotated(judged: Party) -> None:
+    hospital = next(a for a in judged.addresses if a not in judged.ledger.committee()[:3])
+    digest = hashlib.sha256(b"new").digest()
+    rotation = Rotation(FEDERATION, hospital, account(700).address, digest)
+    domain = judged.ledger.domain
+    signatures = [sign(account(n), rotation, domain) for n in (key_of(judged, hospital), 700)]
+    judged.ledger.rotate_key(rotation, b"new", *signatures)
+    judge(judged, hospital, (True, 1), (True, 1), (True, 1))
+    judged.travel(2000)
+    judged.ledger.validate(1)
+    assert judged.ledger.round(1).counted == (hospital,)
+
+
+def test_a_draw_that_comes_too_late_is_named(chain: LocalChain) -> None:
+    """The chain forgets the hash of a block after 256 more."""
+    party = Party.found(chain, SAMPLES, roles=HOSPITAL | VALIDATOR, committee_size=4)
+    party.open()
+    for _ in range(257):
+        party.chain.fund(account(900).address)
+        party.chain.w3.sender(account(1)).deliver(
+            {"to": account(900).address, "value": Wei(1), "gas": 21_000}
+        )
+    with pytest.raises(ContractRejectedError, match="DrawTooLate"):
+        party.ledger.draw_committee(1)

@@ -16,6 +16,7 @@ def test_every_error_of_the_contract_has_a_hint() -> None:
     abi = (*artifact.abi, *artifact.court_abi)
     errors = {entry["name"] for entry in abi if entry["type"] == "error"}
     assert sorted(errors - set(HINTS)) == [], "these lack a hint in fedcxr/ledger/hints.py"
+    assert sorted(set(HINTS) - errors - {"Unknown"}) == [], "these are errors of no contract"
 
 
 def test_a_hint_says_something_in_whole_sentences() -> None:

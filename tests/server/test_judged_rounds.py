@@ -3,15 +3,16 @@
 import json
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pytest
 from federation import Recorder, digests, run_federation
-from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
+from numpy.typing import NDArray
 
-from clients.disk import HospitalDisk
+from clients.app import hospital_app
 from clients.hospital import Hospital
 from clients.member import Member
 from fedcxr.audit.audit import audit
@@ -19,7 +20,7 @@ from fedcxr.config import Config
 from fedcxr.errors import FederationError, QuorumError
 from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
-from fedcxr.messages import RegisterRequest, TrainRequest, ValidateRequest
+from fedcxr.messages import AttestationReply, ValidateRequest
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.trainer import TrainingReport
@@ -58,28 +59,30 @@ class Poisoner(Hospital):
 
 def app_of(kind: type[Hospital], tamper: Callable[[ValidateRequest], ValidateRequest]) -> ClientApp:
     """The hospitals' app with a hospital of another kind; requests to judge pass through ``tamper``."""
-    app = ClientApp()
 
-    def hospital(context: Context) -> Hospital:
-        run = RunDirectory(Path(str(context.run_config["run"])))
-        return kind(HospitalDisk(run.hospital(int(context.node_config["partition-id"]))))
+    class Shown(kind):  # type: ignore[valid-type, misc]
+        def validate(self, request: ValidateRequest) -> AttestationReply:
+            return super().validate(tamper(request))  # type: ignore[no-any-return]
 
-    @app.query("register")
-    def register(message: Message, context: Context) -> Message:
-        reply = hospital(context).register(RegisterRequest.from_records(message.content))
-        return Message(reply.to_records(), reply_to=message)
+    return hospital_app(Shown)
 
-    @app.train()
-    def train(message: Message, context: Context) -> Message:
-        reply = hospital(context).train(TrainRequest.from_records(message.content))
-        return Message(reply.to_records(), reply_to=message)
 
-    @app.query("validate")
-    def validate(message: Message, context: Context) -> Message:
-        request = tamper(ValidateRequest.from_records(message.content))
-        return Message(hospital(context).validate(request).to_records(), reply_to=message)
+class Garbler(Hospital):
+    """Seals well, and spoils a byte of the ciphertext before it signs."""
 
-    return app
+    @cached_property
+    def member(self) -> Member:
+        member = super().member
+        if self.name != POISONED:
+            return member
+        return Garbled(member.disk, member.identity, member.membership)
+
+
+class Garbled(Member):
+    def protect(self, payload: NDArray[np.uint32], round_number: int) -> NDArray[np.uint8]:
+        blob = super().protect(payload, round_number)
+        blob[-1] ^= 1
+        return blob
 
 
 def on_ledger(run: RunDirectory) -> tuple[FederationLedger, EmbeddedChain]:
@@ -131,6 +134,17 @@ def test_a_poisoned_update_does_not_count(judged: Config, tmp_path: Path) -> Non
     report = audit(run, [Identity.load(run.keys / "auditor.json").envelope_key])
     assert report.clean, report.findings
     assert any("committee did not approve" in note for note in report.notes)
+
+
+def test_an_update_that_does_not_open_holds_nobody_up(judged: Config, tmp_path: Path) -> None:
+    """It could not be shown to validators, and would stay undecided: it never comes to the contract."""
+    recorder = Recorder()
+    run = run_federation(judged, tmp_path / "run", client=hospital_app(Garbler), observer=recorder)
+    (line,) = run.read_metrics()
+    assert len(line["included"]) == 3
+    said = [e.reason for e in recorder.of(HospitalAnswered) if e.reason]  # type: ignore[attr-defined]
+    assert len(said) == 1
+    assert "does not open" in said[0]
 
 
 def test_a_verdict_is_in_its_validators_journal(judged: Config, tmp_path: Path) -> None:

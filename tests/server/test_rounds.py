@@ -14,7 +14,7 @@ from federation import Recorder, digests, run_federation
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
-from clients import app as client_module
+from clients.app import app as client_app
 from fedcxr.audit.audit import audit
 from fedcxr.config import Config
 from fedcxr.errors import ConfigError, FederationError, QuorumError
@@ -86,13 +86,13 @@ def test_a_hospital_that_crashes_is_left_out_and_the_round_goes_on(
 
     @crashing.query("register")
     def register(message: Message, context: Context) -> Message:
-        return client_module.register(message, context)
+        return client_app(message, context)
 
     @crashing.train()
     def train(message: Message, context: Context) -> Message:
         if context.node_config["partition-id"] == 1 and message.metadata.group_id == "1":
             raise RuntimeError("out of memory")
-        return client_module.train(message, context)
+        return client_app(message, context)
 
     recorder = Recorder()
     run = run_federation(small_config, tmp_path / "run", observer=recorder, client=crashing)
@@ -360,7 +360,7 @@ def test_no_round_is_opened_when_too_few_hospitals_came(small_config: Config, tm
     def register(message: Message, context: Context) -> Message:
         if context.node_config["partition-id"] == 1:
             raise RuntimeError("no data")
-        return client_module.register(message, context)
+        return client_app(message, context)
 
     config = small_config.with_changes({"federation.min_hospitals": 3})
     recorder = Recorder()
