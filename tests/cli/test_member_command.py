@@ -30,20 +30,24 @@ def call(*arguments: object) -> Result:
     return result
 
 
-@pytest.fixture
-def begun(small_config: Config, tmp_path: Path) -> RunDirectory:
-    """One of two rounds is done, and the coordinator is away."""
+class Enough(BaseException):
+    """The coordinator goes away."""
 
-    class Enough(BaseException):
-        pass
 
+def stopped_at(config: Config, out: Path, event_name: str, number: int) -> RunDirectory:
     def stop(event: object) -> None:
-        if type(event).__name__ == "RoundFinalized":
+        if type(event).__name__ == event_name and event.round == number:  # type: ignore[attr-defined]
             raise Enough
 
     with pytest.raises(Enough):
-        run_federation(small_config, tmp_path / "run", observer=stop)
-    return RunDirectory(tmp_path / "run")
+        run_federation(config, out, observer=stop)
+    return RunDirectory(out)
+
+
+@pytest.fixture
+def begun(small_config: Config, tmp_path: Path) -> RunDirectory:
+    """One of two rounds is done, and the coordinator is away."""
+    return stopped_at(small_config, tmp_path / "run", "RoundFinalized", 1)
 
 
 def go_on(run: RunDirectory) -> RunDirectory:
@@ -67,6 +71,23 @@ def test_a_hospital_with_new_keys_goes_on_in_its_seat(begun: RunDirectory, tmp_p
         assert (old in first.included, new in second.included) == (True, True)
         assert first.seats[old] == second.seats[new]
     report = audit(begun, [Identity.load(begun.keys / "auditor.json").envelope_key])
+    assert report.clean, report.findings
+    assert report.proven
+
+
+@pytest.mark.parametrize("recording", ["each", "root"])
+def test_a_hospital_with_new_keys_is_asked_in_the_round_that_was_open(
+    small_config: Config, tmp_path: Path, recording: str
+) -> None:
+    config = small_config.with_changes({"ledger.recording": recording})
+    run = stopped_at(config, tmp_path / "run", "RoundOpened", 2)
+    order = tmp_path / "order.json"
+    call("rotate", run.hospital(0), "--out", order)
+    call("relay", run.root, order)
+    go_on(run)
+    assert [len(line["included"]) for line in run.read_metrics()] == [3, 3]
+    assert address(run, 0) in run.read_metrics()[1]["included"]
+    report = audit(run, [Identity.load(run.keys / "auditor.json").envelope_key])
     assert report.clean, report.findings
     assert report.proven
 
