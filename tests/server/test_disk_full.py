@@ -11,12 +11,15 @@ from fedcxr.errors import CacheError, ChainError, UnwritableError
 from fedcxr.store.run_directory import RunDirectory
 
 MODES = ["embedded", "anvil"]
+SHARES = [("embedded", share) for share in (0.02, 0.2, 0.4, 0.6, 0.8, 0.95)] + [
+    ("anvil", 0.2),
+    ("anvil", 0.6),
+]
 MEGABYTE = 2**20
 STOPPED = {error.exit_code for error in (UnwritableError, ChainError, CacheError)}
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("share", [0.02, 0.2, 0.4, 0.6, 0.8, 0.95])
+@pytest.mark.parametrize(("mode", "share"), SHARES)
 def test_a_run_whose_disk_is_full_stops_and_goes_on_when_there_is_room(
     lives: Lives, tmp_path: Path, mode: str, share: float
 ) -> None:
