@@ -141,8 +141,7 @@ class Hospital:
             seconds=report.seconds,
             protect_seconds=time.perf_counter() - started,
             loss=report.loss,
-            bce=report.bce,
-            contrastive=report.contrastive,
+            terms=report.terms,
             saturated=saturated,
         ).to_bytes()
         submission = Submission(

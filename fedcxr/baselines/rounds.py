@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -74,7 +74,15 @@ def pool(shards: Mapping[str, Examples]) -> Examples:
         rows=rows[order],
         targets=np.concatenate([part.targets for part in parts])[order],
         mask=np.concatenate([part.mask for part in parts])[order],
+        patients=_joined([part.patients for part in parts], order),
+        studies=_joined([part.studies for part in parts], order),
     )
+
+
+def _joined(codes: Sequence[NDArray[np.int64] | None], order: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Patients or studies of all shards, with codes from one table; None where a shard has none."""
+    known = [part for part in codes if part is not None]
+    return np.concatenate(known)[order] if len(known) == len(codes) else None
 
 
 def _same_cache(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:

@@ -28,7 +28,8 @@ from fedcxr.training.measure import noise_examples, resolve
 from fedcxr.training.objectives.bce import masked_bce
 from fedcxr.training.objectives.ntxent import nt_xent
 from fedcxr.training.optimizer import make_optimizer
-from fedcxr.training.trainer import train, views
+from fedcxr.training.phases import Phase
+from fedcxr.training.trainer import train
 
 DEFAULT_IMAGES = (
     4  # the default loop's batch: at one to three image passes a second, a full one takes minutes
@@ -108,13 +109,14 @@ class BareLoop:
         self.config, self.runtime = config, Runtime.from_config(config.training)
         self.model = build_model(config.model).train()
         self.model.to(device=self.runtime.device, memory_format=self.runtime.memory_format)  # type: ignore[call-overload]
-        self.passes = views(config.training.contrastive_weight) * len(examples)
+        self.phase = Phase.of(config, 1)
+        self.passes = self.phase.views * len(examples)
         generator = torch.Generator().manual_seed(0)
         batches = epoch_batches(len(examples), config.training.batch_size, generator)
         self.batches = [self._ready(read_batch(examples, indices), generator) for indices in batches]
 
     def _ready(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        count = views(self.config.training.contrastive_weight)
+        count = self.phase.views
         strength = Augmentation.scaled(self.config.training.augmentation)
         seen = normalise(augment(batch.images.repeat(count, 1, 1, 1), generator, strength))
         seen = seen.to(self.runtime.device).contiguous(memory_format=self.runtime.memory_format)
@@ -123,7 +125,7 @@ class BareLoop:
 
     def turn(self) -> float:
         training = self.config.training
-        weight = training.contrastive_weight
+        weight = self.phase.weights.get("ntxent", 0.0)
         with self.runtime.settings():
             started = time.perf_counter()
             optimizer = make_optimizer(self.model, training)

@@ -8,7 +8,7 @@ import torch
 
 from fedcxr.config import Config
 from fedcxr.models.registry import build_model
-from fedcxr.training import bench, trainer
+from fedcxr.training import bench, loader, trainer
 from fedcxr.training.bench import bench_trainer
 from fedcxr.training.measure import noise_examples, resolve
 
@@ -75,7 +75,7 @@ def test_the_bare_loop_does_the_trainers_arithmetic(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, weight: float
 ) -> None:
     """On one full batch without augmentation both end at the same weights: like is compared with like."""
-    for module in (trainer, bench):
+    for module in (loader, bench):
         monkeypatch.setattr(module, "augment", lambda images, *_: images)
     config = make_config(contrastive_weight=weight, warmup_rounds=0.0, min_learning_rate=1e-3)
     examples = noise_examples(config, 16)
