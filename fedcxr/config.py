@@ -372,6 +372,13 @@ class Config(Section):
         return validate(tree, where="changes")
 
 
+def overridden(config: Config, overrides: Iterable[str]) -> Config:
+    """A configuration with ``key.path=value`` overrides; raises ConfigError as :func:`load`."""
+    tree = config.model_dump(mode="json", exclude_none=True)
+    _override(tree, overrides)
+    return validate(tree, where="overrides")
+
+
 def load(path: Path, overrides: Iterable[str] = ()) -> Config:
     """Read a TOML file and apply ``key.path=value`` overrides.
 
@@ -386,11 +393,7 @@ def load(path: Path, overrides: Iterable[str] = ()) -> Config:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
-    for override in overrides:
-        key, sign, text = override.partition("=")
-        if not sign or not key.strip():
-            raise ConfigError(f"--set {override!r}: write key.path=value, as in training.batch_size=16.")
-        _place(tree, key.strip(), _value(text.strip()))
+    _override(tree, overrides)
     return validate(tree, where=str(path))
 
 
@@ -433,6 +436,14 @@ def _flat(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
         else:
             flat[prefix + key] = value
     return flat
+
+
+def _override(tree: dict[str, Any], overrides: Iterable[str]) -> None:
+    for override in overrides:
+        key, sign, text = override.partition("=")
+        if not sign or not key.strip():
+            raise ConfigError(f"--set {override!r}: write key.path=value, as in training.batch_size=16.")
+        _place(tree, key.strip(), _value(text.strip()))
 
 
 def _place(tree: dict[str, Any], key: str, value: object) -> None:

@@ -70,14 +70,14 @@ def resolve(
     for candidate in candidates:
         tell(_WHAT, len(probes), 2 * len(candidates))
         if not probes or clock() < deadline:
-            probes[candidate] = _speed(candidate.applied_to(config), PROBE_IMAGES, steps=1)
+            probes[candidate] = speed(candidate.applied_to(config), PROBE_IMAGES, steps=1)
     batch_size = config.training.batch_size
     close = [c for c in probes if probes[c] >= CLOSE * max(probes.values())]
     full: dict[_Candidate, float] = {}
     for candidate in close if len(close) > 1 else ():
         tell(_WHAT, len(candidates) + len(full), 2 * len(candidates))
         if clock() < deadline:
-            full[candidate] = _speed(candidate.applied_to(config), batch_size, steps=STEPS)
+            full[candidate] = speed(candidate.applied_to(config), batch_size, steps=STEPS)
     tell(_WHAT, 2 * len(candidates), 2 * len(candidates))
     # Speeds compare at one batch size only: a small batch may look faster than another's full one.
     compared = full if full.keys() == set(close) else probes
@@ -119,7 +119,7 @@ def _candidates(training: Training) -> Iterator[_Candidate]:
         yield _Candidate(device, precision, memory_format)
 
 
-def _speed(config: Config, batch_size: int, *, steps: int) -> float:
+def speed(config: Config, batch_size: int, *, steps: int) -> float:
     """Image passes a second over ``steps`` steps, after one that warms up."""
     parts = min(config.training.accumulate, batch_size // 2)
     changes = {"batch_size": batch_size, "local_epochs": 1, "accumulate": parts}

@@ -57,7 +57,7 @@ def test_cuda_is_taken_where_it_is(make_config: MakeConfig, monkeypatch: pytest.
     from fedcxr.training import measure
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(measure, "_speed", lambda *_, **__: 1.0)
+    monkeypatch.setattr(measure, "speed", lambda *_, **__: 1.0)
     resolved, measurements = resolve(make_config(device="auto"))
     assert resolved.training.device == "cuda"
     assert [m.device for m in measurements] == ["cuda"]
