@@ -13,10 +13,10 @@ from federation import digests, run_federation
 from lives import audited
 from typer.testing import CliRunner
 
+import fedcxr.cli  # noqa: F401  registers the commands
 from clients.app import hospital_app
 from clients.hospital import Hospital
 from clients.member import Member
-from fedcxr.cli import app as registered  # noqa: F401
 from fedcxr.cli.app import app
 from fedcxr.config import Config
 from fedcxr.errors import ConfigError, QuorumError
