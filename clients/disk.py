@@ -7,6 +7,7 @@
     identity.<address>.json    those that they came after
     <address>/federation.json  the federation that it joined; another one is refused
     <address>/journal.jsonl    everything that it signed
+    <address>/state/           what it keeps between rounds, a file for each of the last two
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from fedcxr import files, json_text
 from fedcxr.errors import FederationError, StoreError
 from fedcxr.privacy.keys import KemName
 from fedcxr.store.hospital_settings import HospitalSettings
+from fedcxr.store.hospital_state import HospitalState
 from fedcxr.store.identity import Identity
 
 
@@ -87,6 +89,14 @@ class HospitalDisk:
             raise FederationError(f"{path}: not registered with any federation yet.") from None
         except (ValueError, TypeError, OSError) as error:
             raise StoreError(f"{path}: damaged: {error}") from None
+
+    def state(self, address: str) -> HospitalState:
+        """What this hospital keeps between rounds of the federation that it joined under ``address``.
+
+        Keys may be rotated at any time: what was kept under the old ones is still there.
+        """
+        former = (self.root / old for old in self.former_addresses if old != address)
+        return HospitalState(self.root / address / "state", tuple(folder / "state" for folder in former))
 
     def record(self, address: str, entry: dict[str, Any]) -> None:
         """Append to the journal what was signed, before it leaves the hospital.

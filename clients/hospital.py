@@ -42,6 +42,7 @@ from fedcxr.privacy.keys import EnvelopePublicKey
 from fedcxr.store.identity import Identity
 from fedcxr.training.calibration import calibrate
 from fedcxr.training.trainer import TrainingReport, train
+from fedcxr.training.travelling import federation_layout, keep_own, take_own
 from fedcxr.update import fixed_point, merkle
 from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.metrics import HospitalMetrics
@@ -141,8 +142,7 @@ class Hospital:
             seconds=report.seconds,
             protect_seconds=time.perf_counter() - started,
             loss=report.loss,
-            bce=report.bce,
-            contrastive=report.contrastive,
+            terms=report.terms,
             saturated=saturated,
         ).to_bytes()
         submission = Submission(
@@ -200,13 +200,25 @@ class Hospital:
     ) -> tuple[TrainingReport, int, Vector]:
         config = member.config
         model = create_model(config.model, seed=config.seed)
-        layout = Layout.of(model)
+        layout = federation_layout(model, config)
         if layout != member.layout:
-            raise FederationError("the model here has another layout than the federation's: update fedcxr.")
+            what = "frozen weights" if layout.tensors == member.layout.tensors else "tensors"
+            raise FederationError(
+                f"the model here has other {what} than the federation's: update fedcxr, and see that "
+                "model.pretrained is the same file."
+            )
         layout.load(base, model)
         examples = load_shard(self.disk, config).training
-        learn = train if round_number <= config.federation.rounds else calibrate
-        report = learn(model, examples, config=config, round_index=round_number, hospital=self.name)
+        if round_number > config.federation.rounds:
+            report = calibrate(model, examples, config=config, round_index=round_number, hospital=self.name)
+            return report, len(examples), layout.flatten(model.state_dict())
+        state = self.disk.state(member.address)
+        kept = state.before(round_number)
+        take_own(model, kept)
+        report = train(
+            model, examples, config=config, round_index=round_number, hospital=self.name, kept=kept
+        )
+        state.write(round_number, {**kept, **keep_own(model, config)})
         return report, len(examples), layout.flatten(model.state_dict())
 
     def _refuse(self, member: Member, round_number: int, seen: bytes) -> RefusalReply:

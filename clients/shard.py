@@ -55,7 +55,13 @@ def load_shard(disk: HospitalDisk, config: Config) -> Shard:
     targets, mask = LabelPolicy.from_config(data).targets(
         table.labels[rows], derive_seed(config.seed, "labels", name)
     )
-    return Shard(*(Examples(cache.images, rows[w], targets[w], mask[w]) for w in (~held, held)))
+    patients, studies = table.patient_codes[rows], table.study_codes[rows]
+    return Shard(
+        *(
+            Examples(cache.images, rows[w], targets[w], mask[w], patients[w], studies[w])
+            for w in (~held, held)
+        )
+    )
 
 
 def hold_back(patients: NDArray[np.str_], share: float, seed: int) -> NDArray[np.bool_]:

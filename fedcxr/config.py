@@ -24,6 +24,7 @@ from fedcxr.errors import ConfigError
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 MAX_HOSPITALS = 256  # of one round: the contract's bound
 UncertaintyName = Literal["ignore", "zeros", "ones", "smoothed", "smoothed_zeros"]
 
@@ -109,32 +110,69 @@ class Model(Section):
     name: str = "semssxl"
     pretrained: str = ""  # "": random from the seed; "timm": timm's hub; else a .safetensors file
     projection_dim: Count = 128
-    norm: Literal["shared", "frozen", "group"] = "shared"  # normalisation statistics, see models.registry
+    norm: Literal["shared", "local", "frozen", "group"] = (
+        "shared"  # normalisation statistics, see models.registry
+    )
 
 
 class Training(Section):
-    """One hospital's local training in one round."""
+    """One hospital's local training in one round: what it minimises, what of the model moves, and how."""
 
     local_epochs: Count = 1
     batch_size: Annotated[int, Field(ge=2)] = 32
     learning_rate: Positive = 1e-3
-    min_learning_rate: Annotated[float, Field(ge=0.0)] = 1e-5  # the cosine's end, at the last round
-    warmup_rounds: Annotated[float, Field(ge=0.0)] = 0.5  # linear, in rounds
+    min_learning_rate: Annotated[float, Field(ge=0.0)] = 1e-5  # the cosine's end, at a phase's last round
+    pretrain_learning_rate: Positive = 1e-3  # in place of learning_rate in the pretraining rounds
+    warmup_rounds: Annotated[float, Field(ge=0.0)] = 0.5  # linear, in rounds, at the start of each phase
     weight_decay: Annotated[float, Field(ge=0.0)] = 1e-2
     clip_norm: Positive = 1.0
-    contrastive_weight: Annotated[float, Field(ge=0.0)] = 0.1  # lambda of the joint objective
-    temperature: Positive = 0.1  # of NT-Xent
+    self_supervised: Literal["ntxent", "moco", "byol", "swav", "none"] = "ntxent"
+    contrastive_weight: Weight = 0.1  # lambda of the self-supervised term in the joint objective
+    joint: bool = True  # whether it goes on beside the labels after the pretraining rounds
+    temperature: Positive = 0.1  # of ntxent, moco, swav and the supervised contrastive term
+    positives: Literal["views", "study", "patient"] = "views"  # what counts as the same thing seen again
+    queue: Annotated[int, Field(ge=0)] = 1024  # moco: keys; swav: projections; they stay at the hospital
+    prototypes: Annotated[int, Field(ge=2)] = 64  # of swav
+    supervised_weight: Weight = 0.0  # of the supervised contrastive term
+    consistency_weight: Weight = 0.0  # of pseudo labels for the labels that are masked
+    consistency_threshold: Annotated[float, Field(ge=0.5, le=1.0)] = 0.8  # how sure the teacher must be
+    consistency_rampup: Annotated[float, Field(ge=0.0)] = 1.0  # rounds until it has its full weight
+    reconstruction_weight: Weight = 0.0  # for models that reconstruct their input
+    teacher_momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99  # a step; teacher, moco and byol
+    strategy: Literal["full", "probe", "gradual", "auto_rgn", "selective"] = "full"  # of fine-tuning
+    train: tuple[str, ...] = ()  # selective: patterns of the tensors, or of the modules, that are trained
     augmentation: Annotated[float, Field(ge=0.0, le=2.0)] = 0.5  # strength; few epochs want it mild
+    accumulate: Count = 1  # parts that a batch goes through the network in
+    compile: bool = False  # torch.compile
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: measured once, then written here
     memory_format: Literal["auto", "channels_last", "contiguous"] = "auto"
     threads: Annotated[int, Field(ge=1, le=256)] = 1  # torch's threads per client; they change the bits
+
+    @property
+    def contrast(self) -> bool:
+        """Whether there is a self-supervised term."""
+        return self.self_supervised != "none" and self.contrastive_weight > 0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.accumulate > self.batch_size // 2:
+            raise ValueError(
+                f"accumulate = {self.accumulate}: a part of a batch of {self.batch_size} would have fewer "
+                f"than two images; allowed: 1 to {self.batch_size // 2}"
+            )
+        if self.self_supervised == "moco" and self.queue == 0:
+            raise ValueError("self_supervised = 'moco' has its negatives in the queue: set queue above 0")
+        if (self.strategy == "selective") != bool(self.train):
+            raise ValueError("train names what strategy = 'selective' trains: set both, or neither")
+        return self
 
 
 class Federation(Section):
     """Rounds, and who must take part."""
 
     rounds: Count = 3  # of training
+    pretrain_rounds: Annotated[int, Field(ge=0)] = 0  # the first of them, without labels
     calibrate: bool = False  # one more round at the end, in which only BatchNorm's statistics move
     weighting: Literal["samples", "uniform"] = "samples"  # the contract turns it into integer weights
     min_hospitals: Count = 1  # accepted updates that a round needs
@@ -243,8 +281,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.training.min_learning_rate > self.training.learning_rate:
-            raise ValueError("training.min_learning_rate is above training.learning_rate")
+        self._check_objective()
         if self.federation.calibrate and self.model.norm != "shared":
             raise ValueError("federation.calibrate wants model.norm = 'shared': others share no statistics")
         if self.validation.policy == "committee":
@@ -259,6 +296,44 @@ class Config(Section):
                 "store.keep_models = 1: a round's scale needs the last two; allowed: 0 (all), 2, 3, …"
             )
         return self
+
+    def _check_objective(self) -> None:
+        training, federation = self.training, self.federation
+        if training.min_learning_rate > training.learning_rate:
+            raise ValueError("training.min_learning_rate is above training.learning_rate")
+        if federation.pretrain_rounds and training.min_learning_rate > training.pretrain_learning_rate:
+            raise ValueError("training.min_learning_rate is above training.pretrain_learning_rate")
+        if federation.pretrain_rounds >= federation.rounds:
+            raise ValueError(
+                f"federation.pretrain_rounds = {federation.pretrain_rounds} leaves none of "
+                f"federation.rounds = {federation.rounds} to the labels"
+            )
+        if federation.pretrain_rounds and not (training.contrast or training.reconstruction_weight):
+            raise ValueError(
+                "federation.pretrain_rounds wants something to learn without labels: "
+                "training.self_supervised with contrastive_weight above 0, or reconstruction_weight above 0"
+            )
+        if not (training.joint or federation.pretrain_rounds):
+            raise ValueError(
+                "training.joint = false leaves the self-supervised term to the pretraining rounds, and "
+                "federation.pretrain_rounds = 0: set self_supervised = 'none' to do without it"
+            )
+        policies = {self.data.uncertain, *self.data.uncertain_per_label.values()}
+        if training.consistency_weight and "ignore" not in {*policies, self.data.blank}:
+            raise ValueError(
+                "training.consistency_weight is for labels that the data leave open, and none is: "
+                "set data.uncertain or data.blank to 'ignore', or the weight to 0"
+            )
+        if federation.calibrate and training.strategy in ("probe", "selective"):
+            raise ValueError(
+                "federation.calibrate moves every layer's statistics, and training.strategy = "
+                f"'{training.strategy}' sends only some: choose 'full', 'gradual' or 'auto_rgn'"
+            )
+        if self.model.norm == "local" and self.validation.policy == "committee":
+            raise ValueError(
+                "validation.policy = 'committee' judges a whole model, and with model.norm = 'local' none "
+                "travels: choose another norm, or policy 'none'"
+            )
 
     @property
     def resolved(self) -> bool:
@@ -297,6 +372,13 @@ class Config(Section):
         return validate(tree, where="changes")
 
 
+def overridden(config: Config, overrides: Iterable[str]) -> Config:
+    """A configuration with ``key.path=value`` overrides; raises ConfigError as :func:`load`."""
+    tree = config.model_dump(mode="json", exclude_none=True)
+    _override(tree, overrides)
+    return validate(tree, where="overrides")
+
+
 def load(path: Path, overrides: Iterable[str] = ()) -> Config:
     """Read a TOML file and apply ``key.path=value`` overrides.
 
@@ -311,11 +393,7 @@ def load(path: Path, overrides: Iterable[str] = ()) -> Config:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
-    for override in overrides:
-        key, sign, text = override.partition("=")
-        if not sign or not key.strip():
-            raise ConfigError(f"--set {override!r}: write key.path=value, as in training.batch_size=16.")
-        _place(tree, key.strip(), _value(text.strip()))
+    _override(tree, overrides)
     return validate(tree, where=str(path))
 
 
@@ -358,6 +436,14 @@ def _flat(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
         else:
             flat[prefix + key] = value
     return flat
+
+
+def _override(tree: dict[str, Any], overrides: Iterable[str]) -> None:
+    for override in overrides:
+        key, sign, text = override.partition("=")
+        if not sign or not key.strip():
+            raise ConfigError(f"--set {override!r}: write key.path=value, as in training.batch_size=16.")
+        _place(tree, key.strip(), _value(text.strip()))
 
 
 def _place(tree: dict[str, Any], key: str, value: object) -> None:

@@ -103,7 +103,7 @@ class _NoiseHospital(Hospital):
         vector *= np.float32(1e-3)
         vector += base
         samples = member.config.data.phantom.patients if member.config.data.phantom else 2
-        return TrainingReport(samples, samples, 1, 0.0, 0.0, 0.0, 0.0), samples, vector
+        return TrainingReport(samples, samples, 1, 0.0, 0.0, {}), samples, vector
 
 
 def _config(work: Path, model: str, *, hospitals: int, rounds: int = 1, patients: int = 10) -> Config:

@@ -12,7 +12,7 @@ from fedcxr.models.registry import create_model
 from fedcxr.report.rounds import read_rounds
 from fedcxr.report.summary import write_comparison
 from fedcxr.store.run_directory import RunDirectory
-from fedcxr.update import model_file
+from fedcxr.training.travelling import load_released
 from server.preparation import Progress, make_evaluator
 
 
@@ -33,8 +33,9 @@ def compare(run: RunDirectory, progress: Progress) -> Comparison:
         for index, name in enumerate(names)
     }
     model = create_model(config.model, seed=config.seed)
-    model_file.load(run.last_model, model)
+    load_released(run.last_model, model, config, frozen=run.frozen_path)
     baselines = Baselines(config, shards, evaluator.valid, run.root / "baselines", progress)
-    comparison = baselines.compare(model, passes=sum(record.passes for record in read_rounds(run)))
+    federated = evaluator.predict(model) if config.model.norm == "local" else model
+    comparison = baselines.compare(federated, passes=sum(record.passes for record in read_rounds(run)))
     write_comparison(run, comparison)
     return comparison

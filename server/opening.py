@@ -18,20 +18,14 @@ from fedcxr.ledger.unrecorded import UnrecordedLedger
 from fedcxr.models.registry import create_model
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import LedgerFacts, RunDirectory
+from fedcxr.training.travelling import federation_layout, write_frozen
 from fedcxr.update import model_file
-from fedcxr.update.layout import Layout, Vector
+from fedcxr.update.layout import Layout
 
 
 def federation_id(config: Config) -> bytes:
     """32 bytes from the configuration: two runs of one experiment release the same model file."""
     return hashlib.sha256(b"fedcxr/federation/1" + config.digest()).digest()
-
-
-def genesis(config: Config) -> tuple[Vector, Layout]:
-    """The model that the federation starts from."""
-    model = create_model(config.model, seed=config.seed)
-    layout = Layout.of(model)
-    return layout.flatten(model.state_dict()), layout
 
 
 def coordinator_identity(run: RunDirectory) -> Identity:
@@ -52,7 +46,10 @@ def prepare_genesis(run: RunDirectory) -> Layout:
     config = run.config
     if path.exists() and (run.root / "layout.json").exists():
         return run.read_layout()
-    vector, layout = genesis(config)
+    model = create_model(config.model, seed=config.seed)
+    layout = federation_layout(model, config)
+    vector = layout.flatten(model.state_dict())
+    write_frozen(model, config, layout, run.frozen_path)
     # In the store too, under the digests that the ledger holds: a third party audits from the store alone.
     store = run.blob_store()
     store.put(layout.to_json().encode(), layout.digest)

@@ -155,11 +155,19 @@ def make_evaluator(run: RunDirectory) -> Evaluator | None:
         return None
     table = read_table(root / config.data.valid_csv, root)
     cache = prepare(table, config.data.size, _cache(run, "valid"))
-    hospitals = {}
+    hospitals, disks = {}, {}
     if run.partition_path.exists():
         partition = Partition.read(run.partition_path)
         hospitals = {name: partition.rows(table, name) for name in partition.names}
-    return Evaluator(config, ValidationSet(cache.images, table.labels, table.study_codes, hospitals))
+        disks = {name: run.hospital(index) for index, name in enumerate(partition.names)}
+    elif config.model.norm == "local":
+        logger.warning(
+            "model.norm = 'local': released models have no normalisation of their own, and the hospitals' is "
+            "not here: they are not evaluated (fedcxr predict --hospital, at a hospital)"
+        )
+        return None
+    valid = ValidationSet(cache.images, table.labels, table.study_codes, hospitals)
+    return Evaluator(config, valid, disks)
 
 
 def _cache(run: RunDirectory, split: str) -> Path:

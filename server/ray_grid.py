@@ -18,7 +18,7 @@ from pathlib import Path
 from fedcxr.errors import FedcxrError, GridError
 from fedcxr.models.registry import create_model
 from fedcxr.store.run_directory import RunDirectory
-from fedcxr.update.layout import Layout
+from fedcxr.training.travelling import federation_layout
 from server import ray_leftovers
 from server.flower_environment import flower_environment
 from server.ray_resources import RayResources
@@ -63,7 +63,7 @@ def simulate_on_ray(
         FedcxrError: whatever else ended the run, as it was raised in the child.
     """
     config = run.config
-    layout = Layout.of(create_model(config.model, seed=config.seed))
+    layout = federation_layout(create_model(config.model, seed=config.seed), config)
     resources = RayResources.plan(config, hospitals, model_bytes=4 * layout.size)
     scratch = _make_scratch()
     simulation = RaySimulation(run.root.absolute(), hospitals, resources, scratch, server_app, client_app)

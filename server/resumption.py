@@ -12,8 +12,8 @@ from fedcxr.ledger.backends import open_chain
 from fedcxr.ledger.views import FederationViews
 from fedcxr.models.registry import create_model
 from fedcxr.store.run_directory import RunDirectory
+from fedcxr.training.travelling import federation_layout
 from fedcxr.update import model_file
-from fedcxr.update.layout import Layout
 from server.opening import check_genesis
 
 
@@ -113,8 +113,10 @@ def check_model(run: RunDirectory, number: int, expected: bytes) -> None:
 
 def _check_code(run: RunDirectory, config: Config, ledger: FederationViews) -> None:
     difference = ledger.code_difference()
-    if difference is None and Layout.of(create_model(config.model, seed=config.seed)) != run.read_layout():
-        difference = "its model has other tensors"
+    if difference is None:
+        model = create_model(config.model, seed=config.seed)
+        if federation_layout(model, config) != run.read_layout():
+            difference = "its model has other tensors"
     if difference is not None:
         raise FederationError(
             f"{run.root} was made by another version of fedcxr ({difference}); continue it with that one: "

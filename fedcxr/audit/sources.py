@@ -17,7 +17,7 @@ from fedcxr.ledger.views import FederationViews
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import merkle
-from fedcxr.update.layout import Layout
+from fedcxr.update.layout import Layout, frozen_digest
 
 
 class Sources(Protocol):
@@ -83,6 +83,7 @@ class RunSources:
 
     def conclude(self, evidence: Evidence, last: int) -> None:
         self._check_partition(evidence)
+        self._check_frozen(evidence)
         self._check_models(evidence, last)
         if evidence.scope.whole:
             check_surplus(self.run.root / "blobs", evidence.named, evidence.ledger, evidence.report)
@@ -100,6 +101,17 @@ class RunSources:
         for expected in sorted(evidence.partitions - {found}):
             name = self.run.partition_path.name
             evidence.report.find(name, expected or "no such file", found or "no such file")
+
+    def _check_frozen(self, evidence: Evidence) -> None:
+        """``frozen.safetensors`` has the tensors that no round trains, by the digest in the layout."""
+        if evidence.layout is None or not evidence.layout.frozen:
+            return
+        try:
+            found = frozen_digest(self.run.frozen_path)
+        except LayoutError as error:
+            found = str(error)
+        if found != evidence.layout.frozen:
+            evidence.report.find(self.run.frozen_path.name, evidence.layout.frozen, found)
 
     def _check_models(self, evidence: Evidence, last: int) -> None:
         """The released file must be there, and none that no round released."""

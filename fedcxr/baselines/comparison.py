@@ -42,13 +42,14 @@ class Baselines:
     directory: Path
     progress: Report | None = None
 
-    def compare(self, federated: nn.Module, *, passes: int) -> Comparison:
+    def compare(self, federated: nn.Module | NDArray[np.float32], *, passes: int) -> Comparison:
         """Train what is not trained yet, and score it beside the federated model.
 
         A hospital that cannot be trained alone is left out and named, as a federation would.
 
         Args:
-            federated: the model that the last round released.
+            federated: the model that the last round released; or its probabilities, float32 (n, 14), where
+                each hospital sees with a normalisation of its own.
             passes: image passes that the federation spent, over all rounds and hospitals.
 
         Raises:
@@ -58,7 +59,7 @@ class Baselines:
         """
         pooled = pool(self.shards)
         name = Kind.FEDERATED.value
-        probabilities = self._predict(federated, name)
+        probabilities = self._predict(federated, name) if isinstance(federated, nn.Module) else federated
         contenders = [
             Contender(Kind.FEDERATED, name, len(pooled), passes, probabilities),
             self._train(Kind.POOLED, POOLED, pooled),

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -29,6 +29,7 @@ from fedcxr.config import Config
 from fedcxr.data.examples import Examples
 from fedcxr.errors import DataError
 from fedcxr.models.registry import build_model, create_model
+from fedcxr.training.kept import Kept, below
 from fedcxr.training.trainer import Step, train
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 POOLED = "pooled"
 """The name under which the pooled model trains, where a hospital would have its own."""
 
+KEPT = "kept."  # of tensors beside the weights: what a hospital would keep between rounds
 _KEY = "fedcxr"  # one metadata key only: safetensors does not order them
 
 
@@ -74,7 +76,15 @@ def pool(shards: Mapping[str, Examples]) -> Examples:
         rows=rows[order],
         targets=np.concatenate([part.targets for part in parts])[order],
         mask=np.concatenate([part.mask for part in parts])[order],
+        patients=_joined([part.patients for part in parts], order),
+        studies=_joined([part.studies for part in parts], order),
     )
+
+
+def _joined(codes: Sequence[NDArray[np.int64] | None], order: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Patients or studies of all shards, with codes from one table; None where a shard has none."""
+    known = [part for part in codes if part is not None]
+    return np.concatenate(known)[order] if len(known) == len(codes) else None
 
 
 def _same_cache(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
@@ -118,18 +128,26 @@ def train_rounds(
         StoreError: the weights cannot be written.
     """
     fresh = Progress(name, _source(config, examples))
-    model, done = _resume(path, fresh, config)
+    model, kept, done = _resume(path, fresh, config)
     for round_index in range(done.rounds + 1, config.federation.rounds + 1):
 
         def watch(step: Step, number: int = round_index) -> None:
             if on_step is not None:
                 on_step(number, step)
 
-        report = train(model, examples, config=config, round_index=round_index, hospital=name, on_step=watch)
+        report = train(
+            model,
+            examples,
+            config=config,
+            round_index=round_index,
+            hospital=name,
+            kept=kept,
+            on_step=watch,
+        )
         done = Progress(
             name, fresh.source, round_index, done.passes + report.passes, done.seconds + report.seconds
         )
-        _write(path, model.state_dict(), done)
+        _write(path, {**model.state_dict(), **{KEPT + name: tensor for name, tensor in kept.items()}}, done)
     return model, done
 
 
@@ -141,7 +159,7 @@ def _source(config: Config, examples: Examples) -> str:
     return digest.hexdigest()
 
 
-def _resume(path: Path, fresh: Progress, config: Config) -> tuple[nn.Module, Progress]:
+def _resume(path: Path, fresh: Progress, config: Config) -> tuple[nn.Module, Kept, Progress]:
     """What an earlier call left at ``path``, or the starting weights."""
     if path.exists():
         try:
@@ -149,12 +167,14 @@ def _resume(path: Path, fresh: Progress, config: Config) -> tuple[nn.Module, Pro
                 done = Progress(**json.loads((file.metadata() or {})[_KEY]))
                 if (done.name, done.source) == (fresh.name, fresh.source):
                     model = build_model(config.model)
-                    model.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
-                    return model, done
+                    tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                    kept = below(tensors, KEPT)
+                    model.load_state_dict({k: t for k, t in tensors.items() if not k.startswith(KEPT)})
+                    return model, kept, done
                 logger.warning("%s is of another configuration or other images; beginning anew", path)
         except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
             logger.warning("%s cannot be continued (%s); beginning anew", path, error)
-    return create_model(config.model, seed=config.seed), fresh
+    return create_model(config.model, seed=config.seed), {}, fresh
 
 
 def _write(path: Path, state: Mapping[str, Tensor], done: Progress) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,6 +46,66 @@ def bench_round(
         f" with {result.round_images:,} images"
     )
     console.print(f"parameters              {result.parameters:>8,}")
+
+
+@bench_app.command("train")
+def bench_train(
+    experiment: Annotated[
+        Path | None,
+        typer.Argument(help="TOML file; the full model at 64 px where none is named.", show_default=False),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key: data.size=320.")
+    ] = None,
+    turns: Annotated[int, typer.Option(min=1, help="How often each loop is timed.")] = 5,
+    alternatives: Annotated[
+        bool, typer.Option(help="Time the other precision, memory format and compile too.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """The trainer against a bare PyTorch loop of the same arithmetic, and its alternatives."""
+    import json
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from fedcxr import config as configuration
+    from fedcxr.training.alternatives import compare_alternatives
+    from fedcxr.training.bench import bench_trainer
+    from fedcxr.training.measure import resolve
+
+    progress = Console(stderr=True, highlight=False)
+    if experiment is None:
+        tree = {"name": "bench", "data": {"root": "."}, "training": {"threads": 2}}
+        config = configuration.overridden(configuration.validate(tree, where="bench"), overrides or ())
+    else:
+        config = configuration.load(experiment, overrides or ())
+    progress.print("[dim]measuring what this machine trains fastest with …[/]")
+    config, _ = resolve(config)
+    progress.print("[dim]the trainer and a bare loop in turn …[/]")
+    result = bench_trainer(config, turns=turns)
+    found = []
+    if alternatives:
+        found = compare_alternatives(config, lambda what: progress.print(f"[dim]{what} …[/]"))
+    training = config.training
+    chosen = {key: getattr(training, key) for key in ("device", "precision", "memory_format", "compile")}
+    if as_json:
+        figures = {**asdict(result), "chosen": chosen, "alternatives": [asdict(each) for each in found]}
+        typer.echo(json.dumps(figures, indent=2))
+        return
+    console = Console(highlight=False)
+    console.print(f"{config.model.name} at {config.data.size} px, {training.threads} threads: {chosen}")
+    console.print(f"trainer_over_bare     {result.trainer_over_bare:8.3f}   (goal ≥ 0.95)")
+    console.print(f"trainer_over_default  {result.trainer_over_default:8.1f}")
+    console.print(f"images a second       {result.trainer:8.1f}   (bare {result.bare:.1f})")
+    console.print(f"waiting for loader    {100 * result.waiting:7.2f}%   (goal < 2%)")
+    for each in found:
+        if each.images_per_second is None or each.peak_bytes is None:
+            console.print(f"  {each.name:28} does not run here: {each.error}")
+        else:
+            console.print(
+                f"  {each.name:28}{each.images_per_second:8.1f} images/s{each.peak_bytes / 2**20:8.0f} MiB"
+            )
 
 
 @bench_app.command("consensus")

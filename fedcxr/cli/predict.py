@@ -11,7 +11,9 @@ from fedcxr.cli.app import app
 if TYPE_CHECKING:
     from torch import nn
 
+    from fedcxr.config import Config
     from fedcxr.store.run_directory import RunDirectory
+    from fedcxr.update.layout import Layout, Vector
 
 
 @app.command()
@@ -30,6 +32,13 @@ def predict(
     all_labels: Annotated[
         bool, typer.Option("--all-labels", help="All 14 labels, not the competition's five.")
     ] = False,
+    hospital: Annotated[
+        Path | None,
+        typer.Option(
+            help="The directory of a hospital, whose own normalisation is used (model.norm = 'local').",
+            show_default=False,
+        ),
+    ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -57,7 +66,7 @@ def predict(
     from fedcxr.evaluation.inference import predict as infer
     from fedcxr.models.registry import build_model
     from fedcxr.store.run_directory import RunDirectory
-    from fedcxr.update import model_file
+    from fedcxr.training.travelling import load_released
 
     directory = RunDirectory.open(run)
     config = configuration.load(directory.config_path, overrides or ())
@@ -72,8 +81,9 @@ def predict(
         raise DataError(f"--out {out}: {what}; name a CSV to write.")
     table = read_paths(csv, data)
     model = build_model(config.model)
-    model_file.load(path, model)
-    _check(directory, number, model)
+    layout = load_released(path, model, config, frozen=directory.frozen_path)
+    _check(directory, number, layout.flatten(model.state_dict()), layout)
+    _normalise_as(hospital, model, config)
     with TemporaryDirectory(prefix="fedcxr-predict-") as temporary:
         with bar("decode") as progress:
             images = prepare(table, config.data.size, cache or Path(temporary) / "cache", progress=progress)
@@ -110,17 +120,45 @@ def _released(run: "RunDirectory", number: int | None) -> tuple[int, Path]:
     return number, path
 
 
-def _check(run: "RunDirectory", number: int, model: "nn.Module") -> None:
-    """Hold a round's model against the digest on record.
+def _normalise_as(hospital: Path | None, model: "nn.Module", config: "Config") -> None:
+    """Give a model without a normalisation of its own that of a hospital.
+
+    Raises:
+        ConfigError: one is missing, or there is nothing of its own that a hospital could have.
+        StoreError: the hospital has kept none.
+    """
+    from fedcxr.errors import ConfigError, StoreError
+    from fedcxr.store.hospital_state import HospitalState
+    from fedcxr.training.travelling import take_own
+
+    if (config.model.norm == "local") != (hospital is not None):
+        raise ConfigError(
+            "model.norm = 'local': each hospital has its own normalisation, and the released model none; "
+            "say whose with --hospital DIRECTORY (RUN/hospitals/0000 in a simulation)."
+            if hospital is None
+            else f"--hospital: the run has model.norm = '{config.model.norm}', one normalisation for all."
+        )
+    if hospital is not None:
+        kept = HospitalState.of_disk(hospital).last()
+        if not kept:
+            raise StoreError(f"{hospital}: this hospital has trained in no round yet.")
+        take_own(model, kept)
+
+
+def _check(run: "RunDirectory", number: int, vector: "Vector", layout: "Layout") -> None:
+    """Hold a round's model against the digest on record, and what no round trains against the layout's.
 
     Raises:
         StoreError: the file is another model.
     """
     from fedcxr.errors import StoreError
     from fedcxr.update import model_file
-    from fedcxr.update.layout import Layout
 
-    found = model_file.vector_digest(Layout.of(model).flatten(model.state_dict())).hex()
+    if layout.frozen and run.read_layout() != layout:
+        raise StoreError(
+            f"{run.frozen_path}: not the tensors that this run was founded on; restore the file."
+        )
+    found = model_file.vector_digest(vector).hex()
     for line in run.read_metrics():
         if line["round"] == number and line["model"] != found:
             raise StoreError(

@@ -17,12 +17,16 @@ class Examples:
         rows: int64, shape (n,): which images of the cache these examples are.
         targets: float32, shape (n, 14), in [0, 1].
         mask: bool, shape (n, 14): False where a label says nothing and must not enter the loss.
+        patients: int64, shape (n,): equal for images of one patient; None where nobody said.
+        studies: int64, shape (n,): equal for images of one study; None where nobody said.
     """
 
     images: NDArray[np.uint8]
     rows: NDArray[np.int64]
     targets: NDArray[np.float32]
     mask: NDArray[np.bool_]
+    patients: NDArray[np.int64] | None = None
+    studies: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)

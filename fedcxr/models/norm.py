@@ -1,9 +1,11 @@
 """What normalisation a federation uses: ``model.norm`` of the configuration.
 
 Batch statistics are where non-IID federations go wrong: a hospital's running mean and variance describe its
-own scanner. Three policies:
+own scanner. Four policies:
 
 - ``shared``: BatchNorm as it is. Running statistics travel and are averaged like any other float tensor.
+- ``local``: BatchNorm of which nothing travels, neither statistics nor scale (FedBN, Li et al. 2021,
+  https://arxiv.org/abs/2102.07623): each hospital keeps its own.
 - ``frozen``: BatchNorm with the statistics that the weights came with, in training too. For pretrained
   weights only: the statistics of random weights describe nothing.
 - ``group``: GroupNorm in BatchNorm's place (Wu and He 2018, https://arxiv.org/abs/1803.08494): no
@@ -17,7 +19,7 @@ from typing import Literal, Self
 
 from torch import nn
 
-NormPolicy = Literal["shared", "frozen", "group"]
+NormPolicy = Literal["shared", "local", "frozen", "group"]
 
 GROUPS = 32  # Wu and He's default; fewer where 32 does not divide the channels (728 in Xception: 8)
 
@@ -34,7 +36,7 @@ def apply_norm(model: nn.Module, policy: NormPolicy) -> None:
 
     Weights are not carried over: call it on an architecture, before its weights are set.
     """
-    if policy == "shared":
+    if policy in ("shared", "local"):
         return
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):

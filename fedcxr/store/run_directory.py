@@ -9,6 +9,7 @@
       ledger.journal       what an anvil is rebuilt from
       ledger.index.sqlite  what `fedcxr ledger` has read of the chain; a cache
       layout.json          the tensors that travel; its digest is on the ledger
+      frozen.safetensors   those that no round trains, where there are any; layout.json has their digest
       partition.json       who holds which patients (simulation)
       partition.png        the same as a picture
       blobs/               every update and round configuration, under its Merkle root
@@ -109,7 +110,7 @@ class RunDirectory:
         """Remove what a configuration has made, up to the moment that the federation is founded."""
         if not self.root.is_dir():
             return
-        made = ("config.toml", "partition.json", "partition.png", "layout.json")
+        made = ("config.toml", "partition.json", "partition.png", "layout.json", "frozen.safetensors")
         for path in (*(self.root / name for name in made), self.model(0)):
             path.unlink(missing_ok=True)
 
@@ -140,6 +141,11 @@ class RunDirectory:
     @property
     def layout_path(self) -> Path:
         return self.root / "layout.json"
+
+    @property
+    def frozen_path(self) -> Path:
+        """The tensors that stay as the model was created, where only some are trained."""
+        return self.root / "frozen.safetensors"
 
     @property
     def models(self) -> Path:

@@ -28,11 +28,27 @@ from fedcxr.training.measure import noise_examples, resolve
 from fedcxr.training.objectives.bce import masked_bce
 from fedcxr.training.objectives.ntxent import nt_xent
 from fedcxr.training.optimizer import make_optimizer
-from fedcxr.training.trainer import train, views
+from fedcxr.training.phases import Phase
+from fedcxr.training.trainer import train
 
 DEFAULT_IMAGES = (
     4  # the default loop's batch: at one to three image passes a second, a full one takes minutes
 )
+
+
+_COMPARED = {  # what the bare loop does; every other term comes on top of both
+    "training.local_epochs": 1,
+    "training.joint": True,
+    "training.positives": "views",
+    "training.supervised_weight": 0.0,
+    "training.consistency_weight": 0.0,
+    "training.reconstruction_weight": 0.0,
+    "training.strategy": "full",
+    "training.train": [],
+    "training.accumulate": 1,
+    "training.compile": False,
+    "federation.pretrain_rounds": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,7 @@ class TrainerBench:
     """Image passes a second (medians over turns), and their ratios.
 
     Attributes:
+        waiting: the share of the trainer's time in which its network stood still for the loader.
         turns: how often each loop was timed.
         steps: optimiser steps a turn.
         batch_size: images a step, of the trainer and the bare loop; the default loop's is ``default_batch``.
@@ -50,6 +67,7 @@ class TrainerBench:
     trainer: float
     bare: float
     default: float
+    waiting: float
     turns: int
     steps: int
     batch_size: int
@@ -63,7 +81,8 @@ def bench_trainer(config: Config, *, turns: int = 5, steps: int = 4) -> TrainerB
     first. Five turns of four steps take about a minute for Xception at 64 px on two cores.
     """
     config, _ = resolve(config)
-    config = config.with_changes({"training.local_epochs": 1})
+    contrast = "ntxent" if config.training.contrast and config.training.joint else "none"
+    config = config.with_changes({**_COMPARED, "training.self_supervised": contrast})
     plain = config.with_changes({"training.precision": "float32", "training.memory_format": "contiguous"})
     batch_size = config.training.batch_size
     examples = noise_examples(config, steps * batch_size)
@@ -75,6 +94,7 @@ def bench_trainer(config: Config, *, turns: int = 5, steps: int = 4) -> TrainerB
     loops = (trained, bare, default)
     for loop in loops:
         loop.turn()  # warms up
+    trained.waited = trained.seconds = 0.0
     speeds = [tuple(loop.turn() for loop in loops) for _ in range(turns)]
     return TrainerBench(
         trainer_over_bare=statistics.median(t / b for t, b, _ in speeds),
@@ -82,6 +102,7 @@ def bench_trainer(config: Config, *, turns: int = 5, steps: int = 4) -> TrainerB
         trainer=statistics.median(t for t, _, _ in speeds),
         bare=statistics.median(b for _, b, _ in speeds),
         default=statistics.median(d for _, _, d in speeds),
+        waiting=trained.waited / trained.seconds,
         turns=turns,
         steps=steps,
         batch_size=batch_size,
@@ -95,9 +116,12 @@ class TrainerLoop:
     def __init__(self, config: Config, examples: Examples) -> None:
         self.config, self.examples = config, examples
         self.model = build_model(config.model)
+        self.waited = self.seconds = 0.0
 
     def turn(self) -> float:
         report = train(self.model, self.examples, config=self.config, round_index=1, hospital="bench")
+        self.waited += report.waited
+        self.seconds += report.seconds
         return report.passes / report.seconds
 
 
@@ -108,13 +132,14 @@ class BareLoop:
         self.config, self.runtime = config, Runtime.from_config(config.training)
         self.model = build_model(config.model).train()
         self.model.to(device=self.runtime.device, memory_format=self.runtime.memory_format)  # type: ignore[call-overload]
-        self.passes = views(config.training.contrastive_weight) * len(examples)
+        self.phase = Phase.of(config, 1)
+        self.passes = self.phase.views * len(examples)
         generator = torch.Generator().manual_seed(0)
         batches = epoch_batches(len(examples), config.training.batch_size, generator)
         self.batches = [self._ready(read_batch(examples, indices), generator) for indices in batches]
 
     def _ready(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        count = views(self.config.training.contrastive_weight)
+        count = self.phase.views
         strength = Augmentation.scaled(self.config.training.augmentation)
         seen = normalise(augment(batch.images.repeat(count, 1, 1, 1), generator, strength))
         seen = seen.to(self.runtime.device).contiguous(memory_format=self.runtime.memory_format)
@@ -123,7 +148,7 @@ class BareLoop:
 
     def turn(self) -> float:
         training = self.config.training
-        weight = training.contrastive_weight
+        weight = self.phase.weights.get("ntxent", 0.0)
         with self.runtime.settings():
             started = time.perf_counter()
             optimizer = make_optimizer(self.model, training)

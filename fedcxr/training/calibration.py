@@ -77,6 +77,5 @@ def calibrate(
         steps=steps,
         seconds=time.perf_counter() - started,
         loss=loss / steps,
-        bce=loss / steps,
-        contrastive=0.0,
+        terms={"bce": loss / steps},
     )

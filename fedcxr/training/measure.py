@@ -70,14 +70,14 @@ def resolve(
     for candidate in candidates:
         tell(_WHAT, len(probes), 2 * len(candidates))
         if not probes or clock() < deadline:
-            probes[candidate] = _speed(candidate.applied_to(config), PROBE_IMAGES, steps=1)
+            probes[candidate] = speed(candidate.applied_to(config), PROBE_IMAGES, steps=1)
     batch_size = config.training.batch_size
     close = [c for c in probes if probes[c] >= CLOSE * max(probes.values())]
     full: dict[_Candidate, float] = {}
     for candidate in close if len(close) > 1 else ():
         tell(_WHAT, len(candidates) + len(full), 2 * len(candidates))
         if clock() < deadline:
-            full[candidate] = _speed(candidate.applied_to(config), batch_size, steps=STEPS)
+            full[candidate] = speed(candidate.applied_to(config), batch_size, steps=STEPS)
     tell(_WHAT, 2 * len(candidates), 2 * len(candidates))
     # Speeds compare at one batch size only: a small batch may look faster than another's full one.
     compared = full if full.keys() == set(close) else probes
@@ -119,9 +119,11 @@ def _candidates(training: Training) -> Iterator[_Candidate]:
         yield _Candidate(device, precision, memory_format)
 
 
-def _speed(config: Config, batch_size: int, *, steps: int) -> float:
+def speed(config: Config, batch_size: int, *, steps: int) -> float:
     """Image passes a second over ``steps`` steps, after one that warms up."""
-    config = config.with_changes({"training.batch_size": batch_size, "training.local_epochs": 1})
+    parts = min(config.training.accumulate, batch_size // 2)
+    changes = {"batch_size": batch_size, "local_epochs": 1, "accumulate": parts}
+    config = config.with_changes({f"training.{key}": value for key, value in changes.items()})
     model = build_model(config.model)
     train(model, noise_examples(config, batch_size), config=config, round_index=1, hospital="measurement")
     examples = noise_examples(config, steps * batch_size)
@@ -130,7 +132,7 @@ def _speed(config: Config, batch_size: int, *, steps: int) -> float:
 
 
 def noise_examples(config: Config, count: int) -> Examples:
-    """``count`` images of noise at the training resolution, every label known: for timing only."""
+    """``count`` images of noise at the training resolution, two to a study, all labels known: for timing."""
     generator = np.random.default_rng(0)
     size = config.data.size
     return Examples(
@@ -138,4 +140,6 @@ def noise_examples(config: Config, count: int) -> Examples:
         rows=np.arange(count, dtype=np.int64),
         targets=(generator.random((count, LABEL_COUNT)) < 0.1).astype(np.float32),
         mask=np.ones((count, LABEL_COUNT), dtype=np.bool_),
+        patients=np.arange(count, dtype=np.int64) // 2,
+        studies=np.arange(count, dtype=np.int64) // 2,
     )

@@ -1,8 +1,8 @@
 """One hospital's local training in one round.
 
-The objective is joint: masked binary cross-entropy on the labels, over two augmented views of every image,
-plus λ times NT-Xent between the views. Both views go through the network as one batch of 2B. With λ = 0 there
-is nothing to contrast: one view is drawn, and an epoch costs half the image passes.
+The objective is a weighted sum of terms (:mod:`fedcxr.training.objective`); which of them a round has follows
+from its phase (:mod:`fedcxr.training.phases`), and which tensors it moves from the strategy
+(:mod:`fedcxr.training.strategy`).
 """
 
 from __future__ import annotations
@@ -10,23 +10,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from fedcxr.config import Config
 from fedcxr.data.examples import Examples
-from fedcxr.data.transforms import Augmentation, augment, normalise
 from fedcxr.errors import DataError
 from fedcxr.models.runtime import Runtime
-from fedcxr.seeds import derive_seed
-from fedcxr.training.batches import Batch, batch_count, epoch_batches, read_batch
+from fedcxr.training.batches import batch_count
 from fedcxr.training.finite import check_finite, check_step
-from fedcxr.training.objectives.bce import masked_bce
-from fedcxr.training.objectives.ntxent import nt_xent
+from fedcxr.training.kept import Kept
+from fedcxr.training.loader import Loader
+from fedcxr.training.objective import Objective
 from fedcxr.training.optimizer import make_optimizer
+from fedcxr.training.phases import Phase
+from fedcxr.training.relative_gradients import relative_gradient_norms
 from fedcxr.training.schedule import learning_rate, step_progress
+from fedcxr.training.strategy import HEAD, trained_names, training_only
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,14 @@ class TrainingReport:
 
     Attributes:
         images: in the shard: the weight of this hospital in a sample-weighted average.
-        passes: images put through the network: images × epochs × views. What budgets compare.
+        passes: images put through the network and back: images × epochs × views. What budgets compare; the
+            momentum network's, which go forward only, do not count.
         steps: of the optimiser.
         seconds: wall time of the whole call.
         loss: mean of the joint objective over steps.
-        bce: mean masked binary cross-entropy, nats.
-        contrastive: mean NT-Xent, nats, not multiplied by λ; 0 with λ = 0.
+        terms: mean of each of its terms, not multiplied by its weight; in nats, but for ``byol`` (2 − 2 cos)
+            and ``reconstruction`` (squared units of the input).
+        waited: of ``seconds``, how long the network stood still for the loader.
     """
 
     images: int
@@ -48,8 +51,8 @@ class TrainingReport:
     steps: int
     seconds: float
     loss: float
-    bce: float
-    contrastive: float
+    terms: dict[str, float]
+    waited: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,19 +65,6 @@ class Step:
     loss: float
 
 
-class Losses(NamedTuple):
-    """The joint objective of one batch and its two terms, scalars."""
-
-    joint: Tensor
-    bce: Tensor
-    contrastive: Tensor
-
-
-def views(contrastive_weight: float) -> int:
-    """Image passes that one image costs in one epoch."""
-    return 2 if contrastive_weight > 0 else 1
-
-
 def train(
     model: nn.Module,
     examples: Examples,
@@ -82,6 +72,7 @@ def train(
     config: Config,
     round_index: int,
     hospital: str,
+    kept: Kept | None = None,
     on_step: Callable[[Step], None] | None = None,
 ) -> TrainingReport:
     """Train ``model`` in place on one hospital's examples for one round.
@@ -97,92 +88,103 @@ def train(
         config: resolved (nothing "auto").
         round_index: from 1, as on the ledger.
         hospital: its name; with the round and the seed it decides every random draw.
+        kept: what this hospital kept of its last round; on return its content is what it keeps for the next
+            one. Untouched when training fails. None: nothing was kept, and nothing will be.
         on_step: called after every step.
 
     Raises:
-        ConfigError: the configuration is not resolved, or asks for a device that is not here.
-        DataError: too few images; no label at all and nothing to contrast.
+        ConfigError: the configuration is not resolved, asks for a device that is not here, or for a term
+            that this model has no output for.
+        DataError: too few images; no label at all and nothing to contrast; positives of studies or patients
+            where the examples do not say whose images are whose.
         NonFiniteError: NaN or infinity in loss, gradient, weights or statistics, with the tensor's name.
+        StoreError: ``kept`` is of another model.
     """
     started = time.perf_counter()
-    training = config.training
+    training, phase = config.training, Phase.of(config, round_index)
     where = f"hospital {hospital}, round {round_index}"
-    _check_examples(examples, training.contrastive_weight, where)
+    _check_examples(examples, phase, where)
     runtime = Runtime.from_config(training)
-    order = torch.Generator().manual_seed(derive_seed(config.seed, round_index, hospital, "order"))
-    augmentation = torch.Generator().manual_seed(derive_seed(config.seed, round_index, hospital, "augment"))
-    view_count = views(training.contrastive_weight)
     steps = training.local_epochs * batch_count(len(examples), training.batch_size)
     step = passes = 0
-    sums = torch.zeros(3, dtype=torch.float64)
+    sums: dict[str, float] = {}
 
-    with runtime.settings(), runtime.hosting(model):
-        model.train()
-        optimizer = make_optimizer(model, training)
-        for _ in range(training.local_epochs):
-            for indices in epoch_batches(len(examples), training.batch_size, order):
-                rate = learning_rate(
-                    step_progress(round_index, step, steps), config.federation.rounds, training
-                )
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-                batch = Batch(*(runtime.to_device(tensor) for tensor in read_batch(examples, indices)))
-                losses = _losses(model, batch, config=config, runtime=runtime, generator=augmentation)
-                optimizer.zero_grad(set_to_none=True)
-                torch.autograd.backward(losses.joint)
-                norm = nn.utils.clip_grad_norm_(model.parameters(), training.clip_norm)
-                values = torch.stack([*losses, norm]).detach().double().cpu()
-                step += 1
-                check_step(
-                    model,
-                    loss=float(values[0]),
-                    gradient_norm=float(values[3]),
-                    where=f"{where}, step {step}",
-                )
-                optimizer.step()
-                sums += values[:3]
-                passes += view_count * len(indices)
-                if on_step is not None:
-                    on_step(Step(number=step, of=steps, passes=passes, loss=float(values[0])))
+    with (
+        runtime.settings(),
+        runtime.hosting(model),
+        training_only(model, trained_names(model, config, round_index)),
+    ):
+        objective = Objective(
+            model, config=config, phase=phase, runtime=runtime, kept={} if kept is None else kept
+        )
+        heads = list(objective.heads())
+        optimizer = make_optimizer(model, training, heads)
+        parameters = [*model.parameters(), *heads]
+        loader = Loader(
+            examples,
+            config=config,
+            runtime=runtime,
+            where=(round_index, hospital),
+            views=phase.views,
+            clean=objective.wants_clean,
+            positives=training.positives if phase.projects else "views",
+        )
+        for batch in loader:
+            progress = step_progress(round_index, step, steps) - phase.start
+            rate = learning_rate(progress, phase.rounds, training, top=phase.learning_rate)
+            optimizer.zero_grad(set_to_none=True)
+            terms = objective.backward(batch, progress)
+            if training.strategy == "auto_rgn" and step % (steps // training.local_epochs) == 0:
+                _scale_rates(optimizer, relative_gradient_norms(model))
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["scale"]
+            norm = nn.utils.clip_grad_norm_(parameters, training.clip_norm)
+            values = _values(terms, norm)
+            step += 1
+            check_step(
+                model, loss=values["joint"], gradient_norm=values["norm"], where=f"{where}, step {step}"
+            )
+            optimizer.step()
+            objective.follow()
+            sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
+            passes += phase.views * sum(map(len, batch))
+            if on_step is not None:
+                on_step(Step(number=step, of=steps, passes=passes, loss=values["joint"]))
         check_finite(model, where=where)
+        if kept is not None:
+            new = objective.keep()
+            kept.clear()
+            kept.update(new)
 
-    loss, bce, contrastive = (sums / steps).tolist()
     return TrainingReport(
         images=len(examples),
         passes=passes,
         steps=steps,
         seconds=time.perf_counter() - started,
-        loss=loss,
-        bce=bce,
-        contrastive=contrastive,
+        loss=sums["joint"] / steps,
+        terms={name: total / steps for name, total in sums.items() if name not in ("joint", "norm")},
+        waited=loader.waited,
     )
 
 
-def _losses(
-    model: nn.Module, batch: Batch, *, config: Config, runtime: Runtime, generator: torch.Generator
-) -> Losses:
-    """The joint objective of one batch: views drawn, put through the network together, and compared."""
-    weight = config.training.contrastive_weight
-    count = views(weight)
-    augmentation = Augmentation.scaled(config.training.augmentation)
-    seen = normalise(augment(batch.images.repeat(count, 1, 1, 1), generator, augmentation))
-    with runtime.autocast():
-        output = model(seen.contiguous(memory_format=runtime.memory_format), project=weight > 0)
-    bce = masked_bce(output.logits, batch.targets.repeat(count, 1), batch.mask.repeat(count, 1))
-    if weight == 0:
-        return Losses(bce, bce, torch.zeros_like(bce))
-    first, second = output.projection.chunk(2)
-    contrastive = nt_xent(first, second, config.training.temperature)
-    return Losses(bce + weight * contrastive, bce, contrastive)
+def _values(terms: dict[str, Tensor], norm: Tensor) -> dict[str, float]:
+    """One transfer from the device for all figures of a step."""
+    values = torch.stack([*terms.values(), norm]).detach().double().cpu().tolist()
+    return dict(zip([*terms, "norm"], values, strict=True))
 
 
-def _check_examples(examples: Examples, contrastive_weight: float, where: str) -> None:
+def _scale_rates(optimizer: torch.optim.Optimizer, norms: dict[str, float]) -> None:
+    for group in optimizer.param_groups:
+        group["scale"] = norms.get(group["unit"], 1.0 if group["unit"] == HEAD else 0.0)
+
+
+def _check_examples(examples: Examples, phase: Phase, where: str) -> None:
     if len(examples) < 2:
         raise DataError(
             f"{where}: {len(examples)} images; training needs at least two (BatchNorm's statistics do). "
             "Raise partition.min_patients, or leave this hospital out."
         )
-    if contrastive_weight == 0 and not examples.mask.any():
+    if not phase.weights.keys() - {"bce", "supervised", "consistency"} and not examples.mask.any():
         raise DataError(
             f"{where}: no image has a usable label, and training.contrastive_weight = 0 leaves nothing "
             "to learn from. Check the CSV and data.blank, or set contrastive_weight above 0."

@@ -27,6 +27,8 @@ _PARAMETER_FLOOR = 1.0  # range of a parameter's first delta: AdamW at 1e-3 move
 _MEAN_FLOOR = 64.0
 _VARIANCE_FLOOR = 2048.0
 _HEADROOM = 16.0  # later rounds: times the largest entry of the last aggregate
+# A schedule that begins again, as the second phase's does, moves by more than 16 times its end's steps.
+_LATER_FLOOR = 2.0**-5
 _EXPONENTS = (-8, 40)
 
 
@@ -34,7 +36,8 @@ def choose_exponents(layout: Layout, base: Vector, last_delta: Vector | None) ->
     """A power-of-two exponent for each tensor, from public values only.
 
     The first round has only the model to go by; later rounds use the last aggregate's largest entry, which
-    every participant can compute from two consecutive models.
+    every participant can compute from two consecutive models. A tensor that the last round did not move may
+    have been left out of it (``federation.pretrain_rounds``, ``training.strategy``): it is scaled anew.
 
     Args:
         layout: of both vectors.
@@ -43,10 +46,11 @@ def choose_exponents(layout: Layout, base: Vector, last_delta: Vector | None) ->
     """
     exponents = []
     for spec, place in zip(layout.tensors, layout.slices, strict=True):
-        if last_delta is None:
+        moved = 0.0 if last_delta is None else _largest(last_delta[place])
+        if moved == 0.0:
             reach = max(_first_reach(spec), 4.0 * _largest(base[place]))
         else:
-            reach = max(_HEADROOM * _largest(last_delta[place]), 2.0**-10)
+            reach = max(_HEADROOM * moved, _LATER_FLOOR)
         # LIMIT / reach lies in [2^(e-1), 2^e): the exponent e-1 makes `reach` just fit.
         exponents.append(min(max(frexp(LIMIT / reach)[1] - 1, _EXPONENTS[0]), _EXPONENTS[1]))
     return tuple(exponents)

@@ -2,16 +2,21 @@
 
 The architecture is pinned by the layout's digest when the federation starts. Counters
 (``num_batches_tracked``) never travel: averaging them means nothing, and they would become floats.
+
+Where only some of the tensors are trained, only they travel. The others are those that the model was created
+with, the same at every hospital; the layout holds their digest, so that a hospital whose own differ is told.
+With ``model.norm = "local"`` BatchNorm's tensors are neither: each hospital has its own.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -50,31 +55,53 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Layout:
-    """The tensors that travel, in the vector's order."""
+    """The tensors that travel, in the vector's order.
+
+    Attributes:
+        frozen: Merkle root, in hex, of the values that neither travel nor are a hospital's own; empty where
+            there are none.
+    """
 
     tensors: tuple[TensorSpec, ...]
+    frozen: str = ""
 
     @classmethod
-    def of(cls, model: torch.nn.Module) -> Self:
+    def of(
+        cls,
+        model: torch.nn.Module,
+        *,
+        trained: Collection[str] | None = None,
+        local: Collection[str] = (),
+    ) -> Self:
         """The layout of a module's state dict.
 
+        Args:
+            model: as it was created: what does not travel stays as it is there.
+            trained: names of the tensors that travel; None: all.
+            local: names of those that stay at the hospitals, each hospital's its own.
+
         Raises:
-            LayoutError: a floating tensor is not float32, or there is none.
+            LayoutError: a floating tensor is not float32, or none travels.
         """
         import torch
 
         parameters = {name for name, _ in model.named_parameters()}
-        specs = []
+        specs, still = [], []
         for name, tensor in sorted(model.state_dict().items()):
             if not tensor.is_floating_point():
                 continue
             if tensor.dtype != torch.float32:
                 raise LayoutError(f"{name} is {tensor.dtype}: a federation's tensors are float32.")
+            if name in local:
+                continue
+            if trained is not None and name not in trained:
+                still.append(tensor)
+                continue
             statistic = name not in parameters
             specs.append(TensorSpec(name, tuple(tensor.shape), statistic, name.endswith("running_var")))
         if not specs:
             raise LayoutError("the model has no floating tensor: there is nothing to aggregate.")
-        return cls(tuple(specs))
+        return cls(tuple(specs), _digest(still).hex() if still else "")
 
     @property
     def size(self) -> int:
@@ -90,7 +117,10 @@ class Layout:
     def to_json(self) -> str:
         """Canonical JSON; its Merkle root is :attr:`digest`."""
         rows = [[s.name, list(s.shape), "float32", s.statistic, s.nonnegative] for s in self.tensors]
-        return json.dumps({"format": "fedcxr/layout/1", "tensors": rows}, separators=(",", ":"))
+        tree: dict[str, object] = {"format": "fedcxr/layout/1", "tensors": rows}
+        if self.frozen:
+            tree["frozen"] = self.frozen
+        return json.dumps(tree, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -100,9 +130,12 @@ class Layout:
             LayoutError: not a layout.
         """
         try:
-            rows = json_text.parse(text)["tensors"]
-            return cls(tuple(TensorSpec(n, tuple(shape), stat, nonneg) for n, shape, _, stat, nonneg in rows))
-        except (ValueError, KeyError, TypeError) as error:
+            tree = json_text.parse(text)
+            rows = (
+                TensorSpec(n, tuple(shape), stat, nonneg) for n, shape, _, stat, nonneg in tree["tensors"]
+            )
+            return cls(tuple(rows), str(tree.get("frozen", "")))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LayoutError(f"not a layout: {error}") from None
 
     @cached_property
@@ -168,3 +201,41 @@ class Layout:
         """Raises LayoutError unless ``vector`` is one-dimensional and of :attr:`size` values."""
         if vector.shape != (self.size,):
             raise LayoutError(f"a vector of shape {vector.shape}, but the layout has {self.size} values.")
+
+
+def local_names(model: torch.nn.Module) -> frozenset[str]:
+    """The floating tensors of every BatchNorm: what FedBN keeps at a hospital (``model.norm = "local"``)."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    return frozenset(
+        f"{prefix}.{name}" if prefix else name
+        for prefix, module in model.named_modules()
+        if isinstance(module, _BatchNorm)
+        for name, tensor in module.state_dict().items()
+        if tensor.is_floating_point()
+    )
+
+
+def frozen_digest(path: Path) -> str:
+    """:attr:`Layout.frozen` of the tensors in a file, hex.
+
+    Raises:
+        LayoutError: no such file, or not one of float32 tensors.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        arrays = load_file(path)
+    except (SafetensorError, OSError, TypeError) as error:
+        raise LayoutError(f"{path}: cannot be read: {error}") from None
+    if not arrays or any(array.dtype != np.float32 for array in arrays.values()):
+        raise LayoutError(f"{path}: not a file of float32 tensors.")
+    values = np.concatenate([arrays[name].reshape(-1) for name in sorted(arrays)])
+    return merkle.root(values.astype("<f4", copy=False).view(np.uint8)).hex()
+
+
+def _digest(tensors: Collection[torch.Tensor]) -> bytes:
+    """Merkle root of the tensors' float32 bytes, one after the other."""
+    values = [tensor.detach().cpu().contiguous().numpy().reshape(-1) for tensor in tensors]
+    return merkle.root(np.concatenate(values).astype("<f4", copy=False).view(np.uint8))

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import secrets
 from dataclasses import asdict, dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 from fedcxr import json_text
 from fedcxr.errors import FederationError
 
 _SALT = 16  # bytes
 _LARGEST = 1e12  # seconds or loss
+_TERM = re.compile(r"[a-z_]{1,32}")
+_TERMS = 32  # of one objective
+FORMAT = "fedcxr/metrics/2"
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,10 @@ class HospitalMetrics:
         steps: of the optimiser.
         seconds: training's wall time.
         protect_seconds: encoding, sealing, hashing and signing.
-        loss: mean joint objective; bce and contrastive are its parts, before lambda.
+        loss: mean joint objective.
+        terms: means of its parts by name, before their weights: ``bce``, ``ntxent`` and so on.
         saturated: values that fixed point could not hold.
+        format: of the metrics themselves; another one is refused.
     """
 
     salt: str
@@ -40,9 +46,9 @@ class HospitalMetrics:
     seconds: float
     protect_seconds: float
     loss: float
-    bce: float
-    contrastive: float
+    terms: dict[str, float]
     saturated: int
+    format: str = FORMAT
 
     @staticmethod
     def fresh_salt() -> str:
@@ -66,17 +72,21 @@ class HospitalMetrics:
             raise FederationError("the metrics are not what a hospital reports.") from None
         for field in fields(cls):
             value = getattr(metrics, field.name)
-            if type(value).__name__ != field.type or not _possible(value):
+            fits = type(value).__name__ == str(field.type).partition("[")[0]
+            if not fits or not _possible(field.name, value):
                 raise FederationError(
                     f"the metrics' {field.name} is {value!r:.40}, not a possible {field.type}."
                 )
         return metrics
 
 
-def _possible(value: str | float) -> bool:
+def _possible(name: str, value: Any) -> bool:
     """Counts and times fit any table and any sum; a loss may be negative, and a salt has its length."""
+    if isinstance(value, dict):
+        fit = all(_TERM.fullmatch(term) and type(mean) is float for term, mean in value.items())
+        return fit and len(value) <= _TERMS and all(_possible(name, mean) for mean in value.values())
     if isinstance(value, str):
-        return len(value) == 2 * _SALT
+        return value == FORMAT if name == "format" else len(value) == 2 * _SALT
     if isinstance(value, int):
         return 0 <= value < 2**63
     return math.isfinite(value) and abs(value) < _LARGEST

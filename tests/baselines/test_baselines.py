@@ -49,8 +49,18 @@ def test_the_pool_has_the_federations_image_passes(tmp_path: Path) -> None:
     assert together.passes == sum(done.passes for done in apart)
 
 
-def test_an_interrupted_baseline_ends_bit_identical(tmp_path: Path) -> None:
-    config, shard = disc_config(), disc_shards(SIZES)["north"]
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {},
+        {"training.self_supervised": "moco", "training.queue": 16},
+        {"training.self_supervised": "byol", "federation.pretrain_rounds": 2},
+    ],
+    ids=["ntxent", "moco", "byol first"],
+)
+def test_an_interrupted_baseline_ends_bit_identical(tmp_path: Path, terms: dict[str, object]) -> None:
+    """With whatever a hospital would keep between rounds: momentum network, queue, predictor."""
+    config, shard = disc_config(terms), disc_shards(SIZES)["north"]
     whole, _ = train_rounds(shard, config=config, name="north", path=tmp_path / "whole.safetensors")
     path, trained = tmp_path / "w.safetensors", []
 

@@ -34,7 +34,15 @@ def shard() -> Callable[..., Examples]:
 def make_config() -> Callable[..., Config]:
     """``make_config(**training)``: compact at 32 px on one thread in float32, with keys replaced."""
 
-    def make(*, rounds: int = 3, model: str = "compact", norm: str = "shared", **training: object) -> Config:
+    def make(
+        *,
+        rounds: int = 3,
+        pretrain: int = 0,
+        model: str = "compact",
+        norm: str = "shared",
+        data: dict[str, object] | None = None,
+        **training: object,
+    ) -> Config:
         settings: dict[str, object] = {
             "batch_size": 16,
             "device": "cpu",
@@ -44,10 +52,10 @@ def make_config() -> Callable[..., Config]:
         }
         tree = {
             "name": "test",
-            "data": {"root": "unused", "size": 32},
+            "data": {"root": "unused", "size": 32, **(data or {})},
             "model": {"name": model, "norm": norm},
             "training": settings | training,
-            "federation": {"rounds": rounds},
+            "federation": {"rounds": rounds, "pretrain_rounds": pretrain},
         }
         return validate(tree, where="test")
 

@@ -1,14 +1,19 @@
 """Start-up measurement and the trainer's benchmark."""
 
 import itertools
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+import fedcxr.cli  # noqa: F401  registers the commands
+from fedcxr.cli.app import app
 from fedcxr.config import Config
 from fedcxr.models.registry import build_model
-from fedcxr.training import bench, trainer
+from fedcxr.training import alternatives, bench, loader, trainer
 from fedcxr.training.bench import bench_trainer
 from fedcxr.training.measure import noise_examples, resolve
 
@@ -57,7 +62,7 @@ def test_cuda_is_taken_where_it_is(make_config: MakeConfig, monkeypatch: pytest.
     from fedcxr.training import measure
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(measure, "_speed", lambda *_, **__: 1.0)
+    monkeypatch.setattr(measure, "speed", lambda *_, **__: 1.0)
     resolved, measurements = resolve(make_config(device="auto"))
     assert resolved.training.device == "cuda"
     assert [m.device for m in measurements] == ["cuda"]
@@ -67,6 +72,7 @@ def test_the_benchmark_times_all_three_loops(make_config: MakeConfig) -> None:
     result = bench_trainer(make_config(), turns=2, steps=2)
     assert min(result.trainer, result.bare, result.default) > 0
     assert min(result.trainer_over_bare, result.trainer_over_default) > 0
+    assert 0 < result.waiting < 1
     assert (result.turns, result.steps, result.batch_size, result.default_batch) == (2, 2, 16, 4)
 
 
@@ -75,7 +81,7 @@ def test_the_bare_loop_does_the_trainers_arithmetic(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, weight: float
 ) -> None:
     """On one full batch without augmentation both end at the same weights: like is compared with like."""
-    for module in (trainer, bench):
+    for module in (loader, bench):
         monkeypatch.setattr(module, "augment", lambda images, *_: images)
     config = make_config(contrastive_weight=weight, warmup_rounds=0.0, min_learning_rate=1e-3)
     examples = noise_examples(config, 16)
@@ -84,3 +90,29 @@ def test_the_bare_loop_does_the_trainers_arithmetic(
     trainer.train(trained, examples, config=config, round_index=1, hospital="north")
     for name, tensor in bare.model.state_dict().items():
         torch.testing.assert_close(tensor, trained.state_dict()[name], rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_an_alternative_has_its_speed_and_memory_or_says_why_not(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = alternatives._measure("configured", make_config())
+    assert found.error == ""
+    assert found.images_per_second is not None
+    assert found.images_per_second > 0
+    assert found.peak_bytes is not None
+    assert found.peak_bytes > 2**26  # torch alone is more
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    absent = alternatives._measure("device = cuda", make_config(device="cuda"))
+    assert (absent.images_per_second, absent.peak_bytes) == (None, None)
+    assert "no CUDA device" in absent.error
+
+
+def test_bench_train_prints_figures_for_machines(make_config: MakeConfig, tmp_path: Path) -> None:
+    path = tmp_path / "bench.toml"
+    path.write_text(make_config().to_toml())
+    arguments = ["bench", "train", str(path), "--turns", "1", "--no-alternatives", "--json"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.stdout)
+    assert figures["trainer_over_bare"] > 0
+    assert figures["chosen"]["memory_format"] == "channels_last"

@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedcxr.training.objectives.bce import masked_bce
+from fedcxr.training.objectives.byol import byol_regression
+from fedcxr.training.objectives.consistency import pseudo_label_bce, ramp_up
+from fedcxr.training.objectives.moco import info_nce
 from fedcxr.training.objectives.ntxent import nt_xent
+from fedcxr.training.objectives.positives import positive_pairs
+from fedcxr.training.objectives.reconstruction import reconstruction_error
+from fedcxr.training.objectives.supervised import label_similarity, supervised_contrastive
+from fedcxr.training.objectives.swav import sinkhorn, swapped_prediction
 
 
 def naive_nt_xent(first: torch.Tensor, second: torch.Tensor, temperature: float) -> float:
@@ -95,3 +102,207 @@ def test_a_batch_without_labels_costs_nothing_and_moves_nothing() -> None:
     assert loss.item() == 0.0
     assert logits.grad is not None
     assert (logits.grad == 0).all()
+
+
+def cosine(u: torch.Tensor, v: torch.Tensor) -> float:
+    one, other = u.double(), v.double()
+    return float(one @ other / (one.norm() * other.norm()))
+
+
+def random_groups(count: int, generator: torch.Generator) -> torch.Tensor:
+    return torch.randint(max(count // 2, 1), (count,), generator=generator)
+
+
+def naive_positives(groups: torch.Tensor) -> list[list[int]]:
+    both = [*groups.tolist(), *groups.tolist()]
+    return [[j for j, g in enumerate(both) if g == both[i] and j != i] for i in range(len(both))]
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 6), st.integers(0, 2**31))
+def test_nt_xent_with_groups_is_the_mean_over_each_rows_positives(count: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    first, second = torch.randn(2, count, 5, generator=generator)
+    groups = random_groups(count, generator)
+    views, temperature = torch.cat([first, second]), 0.3
+    total = 0.0
+    for i, positives in enumerate(naive_positives(groups)):
+        exps = [math.exp(cosine(views[i], v) / temperature) for v in views]
+        below = sum(exps) - exps[i]
+        total += sum(-math.log(exps[j] / below) for j in positives) / len(positives)
+    found = nt_xent(first, second, temperature, groups)
+    assert found.item() == pytest.approx(total / (2 * count), rel=1e-4, abs=1e-5)
+
+
+def test_groups_of_one_image_are_the_views_alone_and_leave_a_finite_gradient() -> None:
+    first, second = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    alone = nt_xent(first, second, 0.1)
+    torch.testing.assert_close(nt_xent(first, second, 0.1, torch.arange(6)), alone)
+    nt_xent(first, second, 0.1, torch.zeros(6, dtype=torch.int64)).backward()
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 5), st.integers(0, 6), st.integers(0, 2**31))
+def test_info_nce_is_mocos_equation_for_each_positive(count: int, held: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    queries, keys = torch.randn(2, 2 * count, 5, generator=generator)
+    queue = torch.nn.functional.normalize(torch.randn(held, 5, generator=generator), dim=1)
+    negatives = torch.rand(2 * count, held, generator=generator) < 0.7
+    groups = random_groups(count, generator)
+    total = 0.0
+    for i, positives in enumerate(naive_positives(groups)):
+        others = sum(math.exp(cosine(queries[i], queue[n]) / 0.2) for n in range(held) if negatives[i, n])
+        for j in positives:
+            alike = math.exp(cosine(queries[i], keys[j]) / 0.2)
+            total -= math.log(alike / (alike + others)) / len(positives)
+    queries.requires_grad_()
+    found = info_nce(queries, keys, positive_pairs(groups), queue=queue, negatives=negatives, temperature=0.2)
+    assert found.item() == pytest.approx(total / (2 * count), rel=1e-4, abs=1e-5)
+    found.backward()
+    assert queries.grad is not None
+    assert torch.isfinite(queries.grad).all()
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 5), st.integers(0, 2**31))
+def test_byol_regresses_on_each_positives_target(count: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    predictions, targets = torch.randn(2, 2 * count, 5, generator=generator)
+    groups = random_groups(count, generator)
+    total = 0.0
+    for i, positives in enumerate(naive_positives(groups)):
+        total += sum(2 - 2 * cosine(predictions[i], targets[j]) for j in positives) / len(positives)
+    found = byol_regression(predictions, targets, positive_pairs(groups))
+    assert found.item() == pytest.approx(total / (2 * count), rel=1e-4, abs=1e-5)
+
+
+def test_no_gradient_flows_into_the_momentum_networks_side() -> None:
+    rows = torch.randn(4, 5, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    targets = rows.detach().clone().requires_grad_()
+    pairs = positive_pairs(torch.arange(2))
+    queue, all_of_it = torch.eye(5)[:3], torch.ones(4, 3, dtype=torch.bool)
+    byol_regression(rows, targets, pairs).backward()
+    info_nce(rows, targets, pairs, queue=queue, negatives=all_of_it, temperature=0.1).backward()
+    assert targets.grad is None
+
+
+def naive_sinkhorn(scores: np.ndarray, epsilon: float, iterations: int) -> np.ndarray:
+    plan = np.exp(scores.astype(np.float64) / epsilon)
+    for _ in range(iterations):
+        plan = plan / plan.sum(axis=0, keepdims=True)
+        plan = plan / plan.sum(axis=1, keepdims=True)
+    return plan
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 8), st.integers(2, 6), st.integers(0, 2**31))
+def test_sinkhorn_scales_columns_and_rows_in_turn(rows: int, prototypes: int, seed: int) -> None:
+    scores = 2 * torch.rand(rows, prototypes, generator=torch.Generator().manual_seed(seed)) - 1
+    expected = naive_sinkhorn(scores.numpy(), 0.05, 3)
+    np.testing.assert_allclose(sinkhorn(scores).numpy(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_sinkhorn_uses_all_prototypes_where_the_nearest_would_use_one() -> None:
+    scores = torch.rand(64, 4, generator=torch.Generator().manual_seed(0)) * 0.2
+    scores[:, 0] += 0.5
+    assert (scores.argmax(1) == 0).all()
+    codes = sinkhorn(scores, iterations=50)
+    torch.testing.assert_close(codes.sum(0), torch.full((4,), 16.0), rtol=0.01, atol=0.01)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 5), st.integers(0, 2**31))
+def test_swapped_prediction_is_the_cross_entropy_with_the_other_views_codes(count: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    scores = 2 * torch.rand(2 * count, 4, generator=generator) - 1
+    codes = torch.softmax(torch.randn(2 * count, 4, generator=generator), dim=1)
+    groups = random_groups(count, generator)
+    total = 0.0
+    for i, positives in enumerate(naive_positives(groups)):
+        exps = [math.exp(float(s) / 0.1) for s in scores[i]]
+        for j in positives:
+            cross = -sum(float(q) * math.log(e / sum(exps)) for q, e in zip(codes[j], exps, strict=True))
+            total += cross / len(positives)
+    found = swapped_prediction(scores, codes, positive_pairs(groups), 0.1)
+    assert found.item() == pytest.approx(total / (2 * count), rel=1e-4, abs=1e-5)
+
+
+def naive_similarity(y: torch.Tensor, known: torch.Tensor, i: int, j: int) -> float:
+    both = [k for k in range(y.shape[1]) if known[i, k] and known[j, k]]
+    either = sum(max(float(y[i, k]), float(y[j, k])) for k in both)
+    return sum(min(float(y[i, k]), float(y[j, k])) for k in both) / either if either else 0.0
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 7), st.booleans(), st.integers(0, 2**31))
+def test_the_supervised_term_weighs_pairs_by_their_labels(count: int, soft: bool, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randn(count, 5, generator=generator)
+    targets = torch.rand(count, 4, generator=generator)
+    targets = targets if soft else (targets < 0.4).float()
+    mask = torch.rand(count, 4, generator=generator) < 0.7
+    losses = []
+    for i in range(count):
+        weights = {j: naive_similarity(targets, mask, i, j) for j in range(count) if j != i}
+        below = sum(math.exp(cosine(rows[i], rows[j]) / 0.2) for j in weights)
+        if sum(weights.values()) > 0:
+            terms = [-w * (cosine(rows[i], rows[j]) / 0.2 - math.log(below)) for j, w in weights.items() if w]
+            losses.append(sum(terms) / sum(weights.values()))
+    expected = sum(losses) / len(losses) if losses else 0.0
+    hidden = targets.masked_fill(~mask, float("nan"))
+    rows.requires_grad_()
+    found = supervised_contrastive(rows, hidden, mask, 0.2)
+    assert found.item() == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    found.backward()
+    assert rows.grad is not None
+    assert torch.isfinite(rows.grad).all()
+
+
+def test_a_masked_label_makes_no_two_images_alike_or_unlike() -> None:
+    targets = torch.tensor([[1.0, 1.0], [1.0, 0.0]])
+    mask = torch.tensor([[True, True], [True, False]])
+    assert float(label_similarity(targets, mask)[0, 1]) == 1.0
+    assert float(label_similarity(targets, torch.ones_like(mask))[0, 1]) == 0.5
+    assert float(label_similarity(targets, ~torch.ones_like(mask))[0, 1]) == 0.0
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 6), st.floats(0.5, 1.0), st.integers(0, 2**31))
+def test_pseudo_labels_are_the_teachers_where_it_is_sure_and_nobody_else_is(
+    count: int, threshold: float, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits = 3 * torch.randn(count, 14, generator=generator)
+    teacher = torch.rand(count, 14, generator=generator)
+    mask = torch.rand(count, 14, generator=generator) < 0.5
+    total, opened = 0.0, 0
+    for i in range(count):
+        for k in range(14):
+            if mask[i, k]:
+                continue
+            opened += 1
+            t = float(teacher[i, k])
+            if abs(t - 0.5) + 0.5 >= threshold:
+                p = 1 / (1 + math.exp(-float(logits[i, k])))
+                total -= t * math.log(p) + (1 - t) * math.log(1 - p)
+    logits.requires_grad_()
+    found = pseudo_label_bce(logits, teacher, mask, threshold)
+    assert found.item() == pytest.approx(total / max(opened, 1), rel=1e-4, abs=1e-5)
+    found.backward()
+    assert logits.grad is not None
+    assert (logits.grad[mask] == 0).all()
+
+
+def test_the_ramp_rises_to_one_and_stays() -> None:
+    ramp = [ramp_up(progress, 2.0) for progress in (0.0, 0.5, 1.0, 2.0, 9.0)]
+    assert ramp == sorted(ramp)
+    assert ramp[0] == pytest.approx(math.exp(-5))
+    assert ramp[-2:] == [1.0, 1.0]
+    assert ramp_up(0.0, 0.0) == 1.0
+
+
+def test_reconstruction_is_the_mean_over_pixels_and_wants_one_shape() -> None:
+    images, other = torch.zeros(2, 1, 3, 3), torch.full((2, 1, 3, 3), 0.5)
+    assert float(reconstruction_error(other, images)) == 0.25
+    with pytest.raises(ValueError, match="reconstruction of"):
+        reconstruction_error(other[:, :, :2], images)

@@ -8,7 +8,7 @@ from fedcxr.errors import FederationError, LayoutError
 from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import RoundConfig
 
-METRICS = HospitalMetrics("ab" * 16, 10, 20, 5, 1.5, 0.1, 0.7, 0.6, 1.0, 0)
+METRICS = HospitalMetrics("ab" * 16, 10, 20, 5, 1.5, 0.1, 0.7, {"bce": 0.6, "ntxent": 1.0}, 0)
 
 
 def test_metrics_read_back_and_the_salt_changes_the_bytes() -> None:
@@ -23,6 +23,13 @@ def test_metrics_read_back_and_the_salt_changes_the_bytes() -> None:
         (b'"steps":5', b'"steps":"5"'),
         (b'"steps":5', b'"stairs":5'),
         (b'"loss":0.7', b'"loss":NaN'),
+        (b'"bce":0.6', b'"bce":"0.6"'),
+        (b'"bce":0.6', b'"bce":NaN'),
+        (b'"bce":0.6', b'"bce":true'),
+        (b'"bce":0.6', b'"bce":{}'),
+        (b'"bce":0.6', b'"<b>bce":0.6'),
+        (b'"terms":{"bce":0.6,"ntxent":1.0}', b'"terms":[0.6]'),
+        (b"fedcxr/metrics/2", b"fedcxr/metrics/1"),
         (b"{", b"["),
     ],
 )
