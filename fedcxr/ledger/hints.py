@@ -45,7 +45,8 @@ HINTS = {
     "NotAResult": "The result shown is not the one that the contract committed to for this round.",
     "NotAccepted": "The contract accepted no update of this hospital in the round: it cannot be included.",
     "NotActive": "No active member's key: it never was one, was rotated, is suspended, or has left.",
-    "NotApproved": "Joining goes by vote here, and too few members have signed for it.",
+    "NotApproved": "This goes by vote here, and too few hospitals have signed for it: each does so with "
+    "`fedcxr member approve`, and `fedcxr member relay` brings it.",
     "NotCommitted": "What is shown for this seat is not what the contract holds of it.",
     "NotCoordinator": "Only the account that founded the federation may do this: is this its run directory "
     "and key?",
