@@ -102,9 +102,10 @@ def relay(
     run: Run,
     orders: Annotated[list[Path], typer.Argument(metavar="ORDER...", help="Signed orders, in this order.")],
 ) -> None:
-    """Bring signed orders to the contract: rotations, departures, votes.
+    """Bring signed orders to the contract: rotations, departures, votes, registrations that were voted for.
 
-    A hospital that was voted in joins at the next start of the run.
+    The run must not be going on, for it holds its chain; one that others keep (ledger.url) takes orders at
+    any time. A hospital that was voted in joins at the next start of the run.
     """
     from fedcxr.ledger.orders import Order
     from fedcxr.store.run_directory import RunDirectory

@@ -19,8 +19,10 @@ HINTS = {
     "BadRoles": "Roles are a sum of hospital = 1, validator = 2 and auditor = 4.",
     "BadSignature": "Signed by another key, or for another chain, contract or content: is the hospital's key "
     "the registered one, and the chain id the federation's?",
-    "BondLocked": "The bond stays until the last round's dispute window is over.",
-    "BondTooSmall": "Post the coordinator's bond before the round is opened.",
+    "BondLocked": "The bond stays until the last round's dispute window is over: announce its release "
+    "(`fedcxr ledger bond announce RUN`), and wait that long.",
+    "BondTooSmall": "Post the coordinator's bond before the round is opened (`fedcxr ledger bond post RUN`), "
+    "and start the run again.",
     "CommitteeDrawnAlready": "The round's committee stands; read it from the CommitteeDrawn event.",
     "CommitteeNeedsEach": "Committee validation needs a commitment an update, not one root a round.",
     "CommitteeNotDrawn": "Draw the committee first (drawCommittee), a block after the round was opened.",
@@ -56,7 +58,7 @@ HINTS = {
     "NotRegistered": "Register the hospital first: its address is unknown to the contract.",
     "NotSuspended": "Only a suspended member can be reinstated.",
     "NothingFinalized": "There is no finalized round yet.",
-    "NothingToWithdraw": "Nothing is owed to this account.",
+    "NothingToWithdraw": "Nothing is owed to this account; who challenged, and with which key?",
     "PathDoesNotLead": "The Merkle proof does not lead from the leaf to the committed root: was the blob "
     "changed?",
     "QuorumMissing": "Fewer updates than the quorum: abort the round; it can be opened again.",
