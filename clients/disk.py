@@ -8,6 +8,7 @@
     <address>/federation.json  the federation that it joined; another one is refused
     <address>/journal.jsonl    everything that it signed
     <address>/state/           what it keeps between rounds, a file for each of the last two
+    ledger.index.sqlite        what `fedcxr member` has read of the chain; a cache
 """
 
 from __future__ import annotations
@@ -55,8 +56,14 @@ class HospitalDisk:
 
     @property
     def former_addresses(self) -> list[str]:
-        """Of keys that were rotated: ``identity.<address>.json``."""
-        return sorted(path.name.split(".")[1] for path in self.root.glob("identity.0x*.json"))
+        """Of keys that were rotated: ``identity.<address>.json``.
+
+        Where a rotation was cut short before the new keys were put in place, the present ones are there too;
+        they are not former.
+        """
+        names = {path.name.split(".")[1] for path in self.root.glob("identity.0x*.json")}
+        present = Identity.load(self.root / "identity.json").account.address if names else ""
+        return sorted(names - {present})
 
     @property
     def cache(self) -> Path:

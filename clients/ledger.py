@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from clients.disk import HospitalDisk
+from clients.disk import HospitalDisk, Membership
 from fedcxr.errors import FederationError
+from fedcxr.ledger.index.members import Members
+from fedcxr.ledger.index.place import Place, ask
 from fedcxr.ledger.rpc import connect
 from fedcxr.ledger.views import FederationViews
+from fedcxr.store.run_directory import RunDirectory
+from fedcxr.store.run_place import place_of_run
 
 
 def attach_ledger(disk: HospitalDisk, contract: str, chain_id: int) -> FederationViews | None:
@@ -31,6 +36,32 @@ def attach_ledger(disk: HospitalDisk, contract: str, chain_id: int) -> Federatio
     if (found := w3.eth.chain_id) != chain_id:
         raise FederationError(f"{url} is chain {found}, but the federation is on {chain_id}.")
     return FederationViews.attach(w3, contract)
+
+
+def read_members(disk: HospitalDisk, membership: Membership, rpc: str = "") -> Members:
+    """Who belongs to the federation, from the contract's events.
+
+    They are read at ``rpc``, or at the endpoint of ``hospital.toml``; where that is the file of a coordinator
+    on this machine who is away, in the chain that its run has left on the disk.
+
+    Raises:
+        FederationError: the settings say that there is no ledger.
+        ChainError: the chain cannot be read.
+    """
+    return ask(_place(disk, membership, rpc), lambda ledger: Members.of(ledger.index))
+
+
+def _place(disk: HospitalDisk, membership: Membership, rpc: str) -> Place:
+    endpoint = rpc or disk.settings.ledger
+    if endpoint == "off":
+        raise FederationError(
+            f'{disk.settings.name}: hospital.toml says ledger = "off": nothing can be read.'
+        )
+    index, contract, chain_id = disk.root / "ledger.index.sqlite", membership.contract, membership.chain_id
+    if "://" in endpoint:
+        return Place(contract, url=endpoint, chain_id=chain_id, index=index)
+    run = RunDirectory(Path(endpoint).parent)
+    return replace(place_of_run(run, contract), chain_id=chain_id, index=index)
 
 
 def _read(disk: HospitalDisk, file: Path) -> str:

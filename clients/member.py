@@ -45,12 +45,16 @@ class Member:
     def address(self) -> str:
         return self.identity.account.address
 
+    @property
+    def domain(self) -> Domain:
+        """EIP-712 domain of the federation's contract."""
+        return Domain(self.membership.chain_id, self.membership.contract)
+
     def sign(self, struct: Struct) -> bytes:
         """EIP-712 signature, in the journal before it leaves; empty when there is no contract to sign for."""
         if not self.membership.contract:
             return b""
-        domain = Domain(self.membership.chain_id, self.membership.contract)
-        signature = sign(self.identity.account, struct, domain)
+        signature = sign(self.identity.account, struct, self.domain)
         values = {k: v.hex() if isinstance(v, bytes) else v for k, v in asdict(struct).items()}
         entry = {"kind": type(struct).__name__.lower(), **values, "signature": signature.hex()}
         self.disk.record(self.address, entry)

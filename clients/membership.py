@@ -6,38 +6,42 @@ from pathlib import Path
 
 from clients.disk import HospitalDisk
 from clients.hospital import Hospital
-from clients.ledger import attach_ledger
+from clients.ledger import read_members
 from clients.member import Member
 from fedcxr.errors import FederationError, StoreError
 from fedcxr.ledger.orders import Order
-from fedcxr.ledger.signing import Approval, Departure, Domain, Rotation, sign
-from fedcxr.ledger.views import CHANGES
+from fedcxr.ledger.rules import action_of
+from fedcxr.ledger.signing import Approval, Departure, Registration, Rotation, commitment, sign
 from fedcxr.store.identity import Identity
 
 
-def rotate(directory: Path, out: Path) -> Order:
+def rotate(directory: Path, out: Path, rpc: str = "") -> Order:
     """Give the hospital new keys, and sign for the contract that its seat is theirs.
 
     The new keys are the hospital's from here on; the old ones stay beside them as
-    ``identity.<address>.json``. Until the order is relayed, the contract knows the old ones only.
+    ``identity.<address>.json``. Until the order is relayed, the contract knows the old ones only; so a
+    hospital that has rotated before asks the contract whether that was relayed.
 
     Args:
         directory: the hospital's.
         out: where the order is written, before the keys change: without it they could not be used.
+        rpc: endpoint at which the contract is read; by default that of ``hospital.toml``.
 
     Raises:
-        FederationError: it is in no federation.
+        FederationError: it is in no federation, or the rotation before was not relayed.
+        ChainError: there was a rotation before, and the chain cannot be read.
         StoreError: a file cannot be written.
     """
+    if out.exists():
+        raise StoreError(f"{out}: is there already; an order is not written over another one.")
     member = Hospital(HospitalDisk(directory)).member
+    _check_seated(member, rpc)
     fresh = Identity.fresh(member.config.privacy.kem)
     envelope_key = fresh.envelope_key.public
     federation, old, new = _federation(member), member.address, fresh.account.address
     rotation = Rotation(federation, old, new, envelope_key.digest)
-    domain = Domain(member.membership.chain_id, member.membership.contract)
-    order = Order(rotation, (member.sign(rotation), sign(fresh.account, rotation, domain)), envelope_key.data)
-    if out.exists():
-        raise StoreError(f"{out}: is there already; an order is not written over another one.")
+    signatures = (member.sign(rotation), sign(fresh.account, rotation, member.domain))
+    order = Order(rotation, signatures, envelope_key.data)
     order.write(out)
     # The old keys have a second name before the first is given to the new ones.
     member.identity.write(directory / f"identity.{old}.json")
@@ -57,27 +61,69 @@ def leave(directory: Path) -> Order:
     return Order(departure, (member.sign(departure),))
 
 
-def approve(directory: Path, change: str, address: str) -> Order:
-    """Sign a vote for suspending or reinstating a member, or for a registration that was seen.
+def approve_joining(directory: Path, registration: Path) -> tuple[Order, Registration]:
+    """Sign a vote for a hospital that wants to join; no chain is asked.
+
+    Args:
+        directory: of the hospital that votes.
+        registration: order file with what the other one signed.
+
+    Returns:
+        The vote, and what it is for.
+
+    Raises:
+        FederationError: the hospital is in no federation, or the registration is not one for it.
+        StoreError: no such file, or not an order.
+    """
+    member = Hospital(HospitalDisk(directory)).member
+    federation, read = _federation(member), Order.read(registration)
+    try:
+        message = read.registration(federation, member.domain)
+    except FederationError as error:
+        raise FederationError(f"{registration}: {error}") from None
+    approval = Approval(federation, commitment(message), member.address)
+    return Order(approval, (member.sign(approval),)), message
+
+
+def approve(directory: Path, change: str, address: str, rpc: str = "") -> Order:
+    """Sign a vote for suspending or reinstating a member.
 
     Args:
         directory: the hospital's.
         change: ``suspend`` or ``reinstate``.
         address: of the member.
+        rpc: endpoint at which the contract is read; by default that of ``hospital.toml``.
 
     Raises:
         FederationError: the hospital is in no federation, or its settings say that there is no ledger.
-        ContractRejectedError: the address is no member's.
+        LedgerError: the address is no member's.
+        ChainError: the chain cannot be read.
     """
-    disk = HospitalDisk(directory)
-    member = Hospital(disk).member
-    if change not in CHANGES:
-        raise FederationError(f"{change!r}: members vote to {' or '.join(CHANGES)}.")
-    ledger = attach_ledger(disk, member.membership.contract, member.membership.chain_id)
-    if ledger is None:
-        raise FederationError(f"{directory}: hospital.toml says that there is no ledger to vote on.")
-    approval = Approval(_federation(member), ledger.change_action(change, address), member.address)
+    member = Hospital(HospitalDisk(directory)).member
+    members, federation = read_members(member.disk, member.membership, rpc), _federation(member)
+    other = members.find(address, {})
+    action = action_of(federation, change, other.seat, other.suspensions)
+    approval = Approval(federation, action, member.address)
     return Order(approval, (member.sign(approval),))
+
+
+def _check_seated(member: Member, rpc: str) -> None:
+    """See that the contract knows the present keys: those of a rotation that was not relayed it does not.
+
+    Raises:
+        FederationError: it knows the hospital by keys that were put aside.
+        ChainError: the chain cannot be read.
+    """
+    if not (former := set(member.disk.former_addresses)):
+        return
+    seated = {other.account for other in read_members(member.disk, member.membership, rpc)}
+    if stuck := sorted(former & seated):
+        raise FederationError(
+            f"{member.disk.root}: the contract knows this hospital by {stuck[0]} still, whose keys were "
+            f"rotated to those of {member.address}. Another rotation would part it from its seat: first "
+            "bring the signed order of that one (fedcxr member relay); if it is lost, put "
+            f"identity.{stuck[0]}.json back as identity.json."
+        )
 
 
 def _federation(member: Member) -> bytes:

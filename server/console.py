@@ -11,7 +11,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from fedcxr.evaluation.scores import Evaluation
-from server.events import Event, FederationStarted, HospitalAnswered, RoundFinalized, RoundOpened
+from server.events import (
+    Event,
+    FederationStarted,
+    HospitalAnswered,
+    NotRegistered,
+    RoundFinalized,
+    RoundOpened,
+)
 
 
 class Console:
@@ -51,6 +58,9 @@ class Console:
     def __call__(self, event: Event) -> None:
         """Show one event of the engine."""
         match event:
+            case NotRegistered():
+                said = f"[red]✗[/] node {event.node} was not registered: {escape(event.reason)}"
+                self._console.print(said, soft_wrap=True)
             case FederationStarted():
                 self._started(event)
             case RoundOpened():

@@ -75,6 +75,8 @@ class Coordinator:
             self.grid,
             ledger,
             self._register_request,
+            orders=self.run_directory.orders,
+            observer=self.observer,
             expected=self.expected_hospitals,
             join_timeout=config.federation.join_timeout,
             timeout=config.federation.round_timeout,

@@ -11,6 +11,14 @@ from fedcxr.update.metrics import HospitalMetrics
 
 
 @dataclass(frozen=True)
+class NotRegistered:
+    """A node came, and its hospital is not in the federation; it may be asked again at the next start."""
+
+    node: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class FederationStarted:
     """The hospitals by name, in the order of their addresses; ``first_round`` is above 1 after a resume."""
 
@@ -46,7 +54,7 @@ class RoundFinalized:
     evaluation: Evaluation | None
 
 
-Event = FederationStarted | RoundOpened | HospitalAnswered | RoundFinalized
+Event = NotRegistered | FederationStarted | RoundOpened | HospitalAnswered | RoundFinalized
 
 
 class Observer(Protocol):

@@ -8,7 +8,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from server.events import Event, FederationStarted, HospitalAnswered, RoundFinalized, RoundOpened
+from server.events import (
+    Event,
+    FederationStarted,
+    HospitalAnswered,
+    NotRegistered,
+    RoundFinalized,
+    RoundOpened,
+)
 
 logger = logging.getLogger(__name__)
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -48,6 +55,8 @@ def log_to(path: Path) -> Iterator[None]:
 def log_event(event: Event) -> None:
     """Put an event of the engine on the log."""
     match event:
+        case NotRegistered():
+            logger.error("node %d was not registered: %s", event.node, event.reason)
         case FederationStarted():
             said = ", ".join(
                 f"{name} ({a}, {event.samples[a]} images)" for a, name in event.hospitals.items()

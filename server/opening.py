@@ -7,7 +7,6 @@ import hashlib
 import numpy as np
 
 from fedcxr.config import Config
-from fedcxr.errors import ChainError
 from fedcxr.ledger.backends import Chain
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.court import DisputeCourt
@@ -17,6 +16,7 @@ from fedcxr.ledger.transaction import translated
 from fedcxr.ledger.unrecorded import UnrecordedLedger
 from fedcxr.models.registry import create_model
 from fedcxr.store.identity import Identity
+from fedcxr.store.run_chain import check_genesis
 from fedcxr.store.run_directory import LedgerFacts, RunDirectory
 from fedcxr.training.travelling import federation_layout, write_frozen
 from fedcxr.update import model_file
@@ -93,17 +93,3 @@ def open_ledger(run: RunDirectory, layout: Layout, chain: Chain | None) -> Ledge
     first_block = translated(chain.w3.genesis)
     run.write_facts(LedgerFacts(federation.hex(), config.ledger.chain_id, ledger.address, first_block))
     return ledger
-
-
-def check_genesis(run: RunDirectory, chain: Chain) -> None:
-    """See that a chain is the one that the run was founded on.
-
-    Raises:
-        ChainError: it was begun anew since.
-    """
-    founded_on, found = run.read_facts().genesis, translated(chain.w3.genesis)
-    if founded_on not in ("", found):
-        raise ChainError(
-            f"the chain was begun anew: its first block is {found}, but this run is on one that begins with "
-            f"{founded_on} ({run.root / 'ledger.json'}). Bring that chain back, or begin a new run."
-        )

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedcxr.errors import ContractRejectedError, EnvelopeError, FederationError, GridError, LedgerError
+from fedcxr.ledger.orders import Order
 from fedcxr.ledger.protocol import Ledger, MemberView
 from fedcxr.ledger.signing import Domain, Presence, Registration, check_length, recover
 from fedcxr.messages import FailureReply, RegisterReply, RegisterRequest, kind_of
 from fedcxr.privacy.keys import EnvelopePublicKey
+from server.events import NotRegistered, Observer
 
-logger = logging.getLogger(__name__)
 _POLL = 0.2  # seconds between two looks at a grid that had nothing
 _NAME_LENGTH = 60  # characters; it is shown, and written into reports
 _GATHER = 0.5  # seconds within which replies share a transaction
@@ -37,6 +38,8 @@ def register_hospitals(
     ledger: Ledger,
     request: RegisterRequest,
     *,
+    orders: Path,
+    observer: Observer,
     expected: int,
     join_timeout: float,
     timeout: float,
@@ -47,6 +50,8 @@ def register_hospitals(
         grid: whose nodes are the hospitals.
         ledger: the contract.
         request: what each is asked.
+        orders: folder for the registrations that members have to vote on first.
+        observer: told of each that was not registered.
         expected: nodes to wait for.
         join_timeout: seconds to wait for the nodes.
         timeout: seconds to wait for their answers; a hospital may decode its images first.
@@ -57,6 +62,7 @@ def register_hospitals(
     Raises:
         GridError: too few nodes came.
         FederationError: none could be registered.
+        StoreError: a registration cannot be put on file.
     """
     nodes = _wait_for_nodes(grid, expected, join_timeout)
     records = request.to_records()
@@ -68,12 +74,12 @@ def register_hospitals(
             continue
         node = messages_node(message, messages)
         try:
-            member = _admit(message, ledger, request, known, node)
+            member = _admit(message, ledger, request, known, node=node, orders=orders)
         except (FederationError, EnvelopeError, ContractRejectedError) as error:
-            logger.error("node %d was not registered: %s", node, error)
+            observer(NotRegistered(node, str(error)))
             continue
         if member.address in members:
-            logger.error("node %d presents the address of another node, %s", node, member.address)
+            observer(NotRegistered(node, f"it presents the address of another node, {member.address}"))
             continue
         if any(member.name == other.name for other in members.values()):
             member = replace(member, name=f"{member.name} {member.address[:8]}")
@@ -134,7 +140,13 @@ def _wait_for_nodes(grid: Grid, expected: int, timeout: float) -> list[int]:
 
 
 def _admit(
-    message: Message, ledger: Ledger, request: RegisterRequest, known: Mapping[str, MemberView], node: int
+    message: Message,
+    ledger: Ledger,
+    request: RegisterRequest,
+    known: Mapping[str, MemberView],
+    *,
+    node: int,
+    orders: Path,
 ) -> Member:
     if reason := why_failed(message):
         raise FederationError(reason)
@@ -148,12 +160,39 @@ def _admit(
             samples=reply.samples,
             envelope_key_digest=EnvelopePublicKey(reply.envelope_key).digest,
         )
-        ledger.register(registration, reply.envelope_key, reply.signature)
+        _register(Order(registration, (reply.signature,), reply.envelope_key), ledger, orders)
     elif not known[reply.hospital].is_active_hospital:
         raise FederationError(f"{reply.hospital} is {known[reply.hospital].standing}, not an active hospital")
     name = "".join(c for c in reply.name if c.isprintable())[:_NAME_LENGTH] or reply.hospital
     samples = known[reply.hospital].samples if reply.hospital in known else reply.samples
     return Member(reply.hospital, name, samples, node)
+
+
+def _register(order: Order, ledger: Ledger, orders: Path) -> None:
+    """Bring a registration to the ledger; where members have to vote on it first, put it on file for them.
+
+    Raises:
+        FederationError: not enough of them have; where it is, and what to do.
+        ContractRejectedError: another reason.
+        StoreError: it cannot be put on file.
+    """
+    registration = order.message
+    assert isinstance(registration, Registration)
+    path = orders / f"join-{registration.member}.json"
+    try:
+        ledger.register(registration, order.envelope_key, *order.signatures)
+    except ContractRejectedError as error:
+        if error.name != "NotApproved":
+            raise
+        order.write(path)
+        _, approvals, voters = error.arguments
+        raise FederationError(
+            f"{registration.member} joins once more than half of the {voters} hospitals approve; {approvals} "
+            f"do so far. Its signed registration is {path}: give it to them, each signs with "
+            f"`fedcxr member approve HOSPITAL join {path.name}`, bring what they sign with "
+            "`fedcxr member relay`, and start the run again."
+        ) from None
+    path.unlink(missing_ok=True)  # what lies there waits for votes
 
 
 def _check_presence(reply: RegisterReply, request: RegisterRequest) -> None:

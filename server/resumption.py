@@ -11,10 +11,10 @@ from fedcxr.errors import ChainError, ConfigError, FederationError
 from fedcxr.ledger.backends import open_chain
 from fedcxr.ledger.views import FederationViews
 from fedcxr.models.registry import create_model
+from fedcxr.store.run_chain import check_genesis
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.travelling import federation_layout
 from fedcxr.update import model_file
-from server.opening import check_genesis
 
 
 @dataclass(frozen=True)

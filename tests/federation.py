@@ -73,11 +73,12 @@ def run_federation(
     observer: Callable[[Event], None] | None = None,
     client: object = client_app,
     evaluated: bool = False,
+    come: int | None = None,
 ) -> RunDirectory:
-    """Run a federation to its end in this process."""
+    """Run a federation to its end in this process; ``come``: only so many of the partition's hospitals do."""
     run = open_or_create(out, config)
     partition = prepare_simulation(run, lambda what, done, total: None)
-    names = list(partition.names)
+    names = list(partition.names)[:come]
     run_config: UserConfig = {"run": str(run.root)}
     nodes: list[UserConfig] = [{"partition-id": i} for i in range(len(names))]
     grid = AttackedGrid(client, nodes, run_config, names=names, tamper=tamper, backwards=backwards)

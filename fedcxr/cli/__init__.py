@@ -3,6 +3,7 @@
 from fedcxr.cli import (  # registered by being imported
     audit,
     bench,
+    bond,
     chain,
     challenge,
     contracts,
@@ -19,6 +20,7 @@ from fedcxr.cli.app import main
 __all__ = [
     "audit",
     "bench",
+    "bond",
     "chain",
     "challenge",
     "contracts",

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
-from typer.core import TyperGroup
 
 from fedcxr.cli.app import app
+from fedcxr.cli.run_group import USUAL, RunGroup
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -21,16 +20,7 @@ if TYPE_CHECKING:
     from fedcxr.store.run_directory import RunDirectory
 
 
-class _AuditGroup(TyperGroup):
-    """``fedcxr audit RUN`` is ``fedcxr audit run RUN``: what is no command is a run, or an option of one."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in ("verify", "--help"):
-            args = ["RUN", *args]
-        return super().parse_args(ctx, args)
-
-
-audit_app = typer.Typer(cls=_AuditGroup, help="Verify a run from its ledger and store.", no_args_is_help=True)
+audit_app = typer.Typer(cls=RunGroup, help="Verify a run from its ledger and store.", no_args_is_help=True)
 app.add_typer(audit_app, name="audit")
 
 
@@ -39,7 +29,7 @@ def callback() -> None:
     """Verify a run from its ledger and store: fedcxr audit RUN, or with --rpc, --contract and --store."""
 
 
-@audit_app.command("RUN")
+@audit_app.command(USUAL)
 def audit(
     run: Annotated[Path | None, typer.Argument(help="The run directory; without one, see --rpc.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,

@@ -1,47 +1,202 @@
-"""``fedcxr ledger challenge``: hold a round's aggregate to the sum, before the contract."""
+"""``fedcxr ledger challenge``, ``dispute``, ``withdraw``: hold a round to the contract, and be paid for it.
 
+From a run's directory, or as a third party: with an endpoint, the contract's address, the store, and a key.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedcxr.cli.ledger import commands
+from fedcxr.cli.ledger import Contract, Rpc, Run, commands
+
+if TYPE_CHECKING:
+    from fedcxr.audit.challenger import Case
+    from fedcxr.store.blobs import BlobStore
+
+RoundOfRun = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="[RUN] ROUND",
+        help="The run directory, with its store, and the round. The run must not be going on, unless its "
+        "chain is one that others keep. Without a run: --rpc, --contract, --store and --key.",
+    ),
+]
+Store = Annotated[str | None, typer.Option(metavar="URL", help="With --rpc: the blob store.")]
+Key = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Key file of whoever signs and pays for gas, and earns half of the bond. Needed with --rpc; in "
+        "a run directory its keys/auditor.json by default.",
+    ),
+]
 
 
 @commands.command()
 def challenge(
-    run: Annotated[Path, typer.Argument(help="The run directory, with its store; it must not be going on.")],
-    number: Annotated[int, typer.Argument(metavar="ROUND", min=1)],
+    words: RoundOfRun,
+    *,
     leaf: Annotated[
         int | None, typer.Option(min=0, help="Which 4,096-byte chunk; by default the first that is wrong.")
     ] = None,
-    key: Annotated[
-        Path | None, typer.Option(help="Key file of the challenger, who earns half of the bond.")
-    ] = None,
+    key: Key = None,
+    rpc: Rpc = None,
+    contract: Contract = None,
+    store: Store = None,
 ) -> None:
     """Show the contract that an open round's aggregate is not the sum of its updates.
 
     Without a wrong chunk nothing is sent. The contract adds the chunk itself, and slashes the coordinator's
     bond when the aggregate's is another.
+
+    In a run's directory: RUN ROUND. Its keys/auditor.json signs, unless --key names another file. As a third
+    party, without a run: ROUND with --rpc, --contract, --store and --key, whose account pays for gas.
     """
     from fedcxr.audit.challenge import prepare_challenge, wrong_leaf
-    from fedcxr.ledger.court import DisputeCourt
-    from fedcxr.store.identity import Identity
-    from fedcxr.store.run_directory import RunDirectory
-    from server.coordinator_desk import writing_ledger
 
-    directory = RunDirectory.open(run)
-    challenger = Identity.load(key or directory.keys / "auditor.json").account
-    with writing_ledger(directory, challenger.address) as ledger:
-        store = directory.blob_store()
-        found = wrong_leaf(ledger, store, number) if leaf is None else leaf
+    run, number = _round_of(words, rpc)
+    with _Desk(run, rpc, contract, store, key).opened() as (case, blobs):
+        found = wrong_leaf(case.ledger, blobs, number) if leaf is None else leaf
         if found is None:
             typer.echo(f"round {number}: every chunk of the aggregate is the sum of the updates'")
             return
-        court = DisputeCourt(ledger.w3, ledger.court, challenger)
-        court.challenge(*prepare_challenge(ledger, store, number, found))
-        earned = court.withdrawable(challenger.address)
-    typer.echo(
-        f"round {number}: the contract has added chunk {found} and found the aggregate wrong; "
-        f"{challenger.address} may withdraw {earned:,} wei"
-    )
+        case.court.challenge(*prepare_challenge(case.ledger, blobs, number, found))
+        typer.echo(f"round {number}: the contract has added chunk {found} and found the aggregate wrong")
+        _tell_earned(case)
+
+
+@commands.command()
+def dispute(
+    words: RoundOfRun,
+    *,
+    hospital: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOSPITAL",
+            help="Whose place under the root, by address or name in the run; by default the first wrong one.",
+        ),
+    ] = None,
+    key: Key = None,
+    rpc: Rpc = None,
+    contract: Contract = None,
+    store: Store = None,
+) -> None:
+    """Show the contract that a round's one root holds a submission that is none, or lacks an included one.
+
+    For federations that record one root a round (ledger.recording = "root"). Where nothing is wrong nothing
+    is sent. The contract judges what stands there itself, and slashes the coordinator's bond.
+
+    In a run's directory: RUN ROUND. Its keys/auditor.json signs, unless --key names another file. As a third
+    party, without a run: ROUND with --rpc, --contract, --store and --key, whose account pays for gas.
+    """
+    from fedcxr.audit.dispute import find_dispute, prepare_dispute
+
+    run, number = _round_of(words, rpc)
+    with _Desk(run, rpc, contract, store, key).opened() as (case, blobs):
+        if hospital is None:
+            found = find_dispute(case.ledger, blobs, number)
+        else:
+            found = prepare_dispute(case.ledger, blobs, number, _address(run, hospital))
+        if found is None:
+            typer.echo(f"round {number}: all under its root is good, and no included hospital lacks there")
+            return
+        found.bring(case.court)
+        what = "its submission is none" if found.submission else "it is included without a submission"
+        typer.echo(f"round {number}: the contract has looked at seat {found.seat}: {what}")
+        _tell_earned(case)
+
+
+@commands.command()
+def withdraw(run: Run = None, *, key: Key = None, rpc: Rpc = None, contract: Contract = None) -> None:
+    """Take what a successful challenge or dispute has earned: half of the bond.
+
+    With the key that challenged; in a run's directory that is its keys/auditor.json by default.
+    """
+    with _Desk(run, rpc, contract, None, key).case() as case:
+        earned = case.court.withdrawable(case.challenger)
+        case.court.withdraw()
+    typer.echo(f"{case.challenger} has withdrawn {earned:,} wei")
+
+
+@dataclass(frozen=True)
+class _Desk:
+    """Where the contract is, and who goes there: from the options."""
+
+    run: Path | None
+    rpc: str | None
+    contract: str | None
+    store: str | None
+    key: Path | None
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[tuple[Case, BlobStore]]:
+        """The case, and the store with what has to be shown."""
+        from fedcxr.store.blobs import BlobStore
+        from fedcxr.store.run_directory import RunDirectory
+
+        if self.rpc and not self.store:
+            raise typer.BadParameter("--rpc wants --store URL: what the round added up is there.")
+        url = self.store or RunDirectory(self.run or Path()).store_url
+        with self.case() as case:
+            yield case, BlobStore(url, make=False)
+
+    @contextlib.contextmanager
+    def case(self) -> Iterator[Case]:
+        """The case alone.
+
+        Raises:
+            ConfigError: no key, or none in the run.
+            ChainError, LedgerError, StoreError: as they say.
+        """
+        from fedcxr.audit.challenger import case_at, case_of_run
+        from fedcxr.errors import ConfigError
+        from fedcxr.store.identity import Identity
+        from fedcxr.store.run_directory import RunDirectory
+
+        if (self.run is None) == (self.rpc is None):
+            raise typer.BadParameter("name a run directory, or --rpc URL and --contract ADDRESS.")
+        if (self.rpc is None) != (self.contract is None):
+            raise typer.BadParameter("--rpc URL and --contract ADDRESS go together.")
+        directory = None if self.run is None else RunDirectory.open(self.run)
+        key = self.key or (directory.keys / "auditor.json" if directory else None)
+        if key is None or not key.exists():
+            raise ConfigError(
+                f"{key or 'without a run directory'}: no keys to sign and pay with: --key FILE names them."
+            )
+        account = Identity.load(key).account
+        if directory is not None:
+            with case_of_run(directory, account) as case:
+                yield case
+        else:
+            yield case_at(self.rpc or "", self.contract or "", account)
+
+
+def _round_of(words: list[str], rpc: str | None) -> tuple[Path | None, int]:
+    """Run directory and round: ``RUN ROUND``, or with ``--rpc`` the round alone."""
+    if len(words) != (2 if rpc is None else 1):
+        wanted = "RUN ROUND" if rpc is None else "with --rpc: ROUND alone"
+        raise typer.BadParameter(f"{' '.join(words)!r}: expected {wanted}.")
+    number = words[-1]
+    if not (number.isascii() and number.isdigit() and int(number)):
+        raise typer.BadParameter(f"{number!r} is no round: they count from 1.")
+    return (None if rpc is not None else Path(words[0])), int(number)
+
+
+def _address(run: Path | None, hospital: str) -> str:
+    """The address of a name in the run; what is no name there is an address."""
+    from fedcxr.cli.ledger_reading import names_of
+    from fedcxr.ledger.views import checked_address
+
+    named = {name: address for address, name in names_of(run).by_address.items()}
+    return checked_address(named.get(hospital, hospital))
+
+
+def _tell_earned(case: Case) -> None:
+    earned = case.court.withdrawable(case.challenger)
+    typer.echo(f"{case.challenger} may withdraw {earned:,} wei: fedcxr ledger withdraw")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fedcxr.cli.app import app
+from fedcxr.cli.ledger_printing import as_json_text, console, print_lines, tree_of
 from fedcxr.cli.ledger_reading import ask, asked_rounds, earlier_rounds, names_of, parse_rounds, place_of
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from fedcxr.ledger.index.hospital import UpdateRecord
     from fedcxr.ledger.index.place import IndexedLedger
     from fedcxr.ledger.index.rounds import RoundRecord
@@ -44,11 +42,11 @@ def show(run: Run = None, rpc: Rpc = None, contract: Contract = None, as_json: A
     overview, chain_id = ask(place, lambda ledger: (read_overview(ledger.index), ledger.chain_id))
     if as_json:
         facts = {"contract": place.contract, "chain_id": chain_id}
-        typer.echo(_json({**facts, **_tree(overview), "members": overview.members.seats}))
+        typer.echo(as_json_text({**facts, **tree_of(overview), "members": overview.members.seats}))
         return
-    console = _console()
-    _print_lines(console, federation_lines(overview, place.contract, chain_id))
-    console.print(member_table(overview.members, names).rich())
+    screen = console()
+    print_lines(screen, federation_lines(overview, place.contract, chain_id))
+    screen.print(member_table(overview.members, names).rich())
 
 
 @commands.command()
@@ -74,9 +72,9 @@ def rounds(
 
     records, hidden = ask(place, question)
     if as_json:
-        typer.echo(_json(records))
+        typer.echo(as_json_text(records))
         return
-    _console().print(round_table(records, names, earlier_rounds(hidden)).rich())
+    console().print(round_table(records, names, earlier_rounds(hidden)).rich())
 
 
 @commands.command()
@@ -105,9 +103,9 @@ def hospital(
 
     member, parts, hidden = ask(place, question)
     if as_json:
-        typer.echo(_json({**_tree(member), "account": member.account, "rounds": parts}))
+        typer.echo(as_json_text({**tree_of(member), "account": member.account, "rounds": parts}))
         return
-    console = _console()
+    screen = console()
     lines = [
         ("hospital", names(member.account)),
         ("account", member.account),
@@ -120,9 +118,9 @@ def hospital(
             f"{sum(part.credits or 0 for part in parts):,}" + (", in these rounds" if hidden else ""),
         ),
     ]
-    _print_lines(console, lines)
-    console.print(membership_table(member).rich())
-    console.print(part_table(parts, names, earlier_rounds(hidden)).rich())
+    print_lines(screen, lines)
+    screen.print(membership_table(member).rich())
+    screen.print(part_table(parts, names, earlier_rounds(hidden)).rich())
 
 
 @commands.command()
@@ -151,13 +149,14 @@ def update(
     updates = ask(place, question)
     blobs = [_blob(run, store, each) for each in updates]
     if as_json:
-        typer.echo(_json([{**_tree(u), "blob": blob} for u, blob in zip(updates, blobs, strict=True)]))
+        trees = [{**tree_of(each), "blob": blob} for each, blob in zip(updates, blobs, strict=True)]
+        typer.echo(as_json_text(trees))
         return
-    console = _console()
+    screen = console()
     for each, blob in zip(updates, blobs, strict=True):
-        _print_lines(console, [*update_lines(each, names), ("blob", blob["text"])])
+        print_lines(screen, [*update_lines(each, names), ("blob", blob["text"])])
         if each.attestations:
-            console.print(attestation_table(each, names).rich())
+            screen.print(attestation_table(each, names).rich())
 
 
 @commands.command()
@@ -187,19 +186,19 @@ def rewards(
     if as_json:
         accounts = {member.seat: member.account for member in members}
         verdicts = {"total": given.total, "exact": given.exact, "agrees": given.agrees}
-        typer.echo(_json({**_tree(given), **verdicts, "accounts": accounts}))
+        typer.echo(as_json_text({**tree_of(given), **verdicts, "accounts": accounts}))
     elif not given.budget:
-        _console().print("This federation gives no credits: it was founded with a budget of 0.")
+        console().print("This federation gives no credits: it was founded with a budget of 0.")
     else:
-        console = _console()
+        screen = console()
         asked = parse_rounds(numbers)
         shown = None if asked is None else range(asked[0], asked[1] + 1)
-        console.print(reward_table(given, members, names, shown).rich())
+        screen.print(reward_table(given, members, names, shown).rich())
         for good, sentence in reward_verdicts(given):
-            console.print(f"[green]✓[/] {sentence}" if good else f"[red]✗[/] {sentence}")
+            screen.print(f"[green]✓[/] {sentence}" if good else f"[red]✗[/] {sentence}")
         if given.unsettled:
             waiting = ", ".join(map(str, given.unsettled[:10]))
-            console.print(f"[yellow]·[/] finalized, and to be settled by the next opening: round {waiting}")
+            screen.print(f"[yellow]·[/] finalized, and to be settled by the next opening: round {waiting}")
     if not given.exact or not given.agrees:
         raise LedgerError(f"{place.contract}: the credits are not what they must be.")
 
@@ -223,10 +222,10 @@ def watch(
             stream = follow(place, interval=interval, progress=progress)
             for item in stream:
                 if isinstance(item, Notice):
-                    text = _json({"notice": item.what, "text": item.text}) if as_json else item.text
+                    text = as_json_text({"notice": item.what, "text": item.text}) if as_json else item.text
                     typer.echo(text, err=not as_json)
                     continue
-                line = _json(event_fields(item.name, dict(item.row))) if as_json else None
+                line = as_json_text(event_fields(item.name, dict(item.row))) if as_json else None
                 if not as_json:
                     names = names_of(run)
                     line = event_line(item.name, dict(item.row), names)
@@ -270,36 +269,3 @@ def _blob(run: Path | None, store: str | None, record: UpdateRecord) -> dict[str
         return {"found": False, "text": "missing"}
     fits = "" if size == record.size else f", where {record.size:,} were signed"
     return {"found": True, "size": size, "text": f"in the store, {size:,} bytes{fits}"}
-
-
-def _tree(record: Any) -> dict[str, Any]:
-    """A record's fields; what is in them, :func:`_json` opens."""
-    from dataclasses import fields
-
-    return {field.name: getattr(record, field.name) for field in fields(record)}
-
-
-def _json(tree: Any) -> str:
-    import json
-    from dataclasses import is_dataclass
-
-    def plain(value: Any) -> Any:
-        if is_dataclass(value):
-            return _tree(value)
-        return value.hex() if isinstance(value, bytes) else sorted(value)
-
-    return json.dumps(tree, default=plain)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False)
-
-
-def _print_lines(console: Console, lines: Sequence[tuple[str, str]]) -> None:
-    from rich.markup import escape
-
-    width = max(len(name) for name, _ in lines)
-    for name, value in lines:
-        console.print(f"[dim]{escape(name):<{width}}[/]  {escape(value)}", soft_wrap=True)

@@ -18,9 +18,9 @@ _SHOWN = 30  # rounds of a table, unless asked otherwise; JSON has all
 
 def place_of(run: Path | None, rpc: str | None, contract: str | None) -> tuple[Place, Names]:
     """Where to read, and what the members are called."""
-    from fedcxr.errors import LedgerError
     from fedcxr.ledger.index.place import Place
     from fedcxr.store.run_directory import RunDirectory
+    from fedcxr.store.run_place import place_of_run
 
     if (run is None) == (rpc is None):
         raise typer.BadParameter("name a run directory, or --rpc URL and --contract ADDRESS.")
@@ -29,26 +29,7 @@ def place_of(run: Path | None, rpc: str | None, contract: str | None) -> tuple[P
             raise typer.BadParameter("--rpc wants --contract ADDRESS.")
         return Place(contract, url=rpc), names_of(None)
     assert run is not None
-    directory = RunDirectory.open(run)
-    if not directory.founded:
-        raise LedgerError(f"{run}: its federation is not founded yet (ledger.json is missing).")
-    facts = directory.read_facts()
-    if not facts.contract:
-        raise LedgerError(f"{run}: this run has no ledger (ledger.backend = 'off').")
-    # An embedded chain needs no word of the configuration, whose import is a third of a second.
-    settings = None if directory.chain_path.exists() else directory.config.ledger
-    place = Place(
-        contract or facts.contract,
-        url=settings.endpoint if settings is not None and settings.url else "",
-        chain_id=facts.chain_id,
-        genesis=facts.genesis,
-        file=directory.chain_path,
-        journal=directory.journal_path,
-        anvil=settings.anvil if settings is not None else "",
-        endpoint=directory.endpoint_path,
-        index=directory.index_path,
-    )
-    return place, names_of(run)
+    return place_of_run(RunDirectory.open(run), contract or ""), names_of(run)
 
 
 def names_of(run: Path | None) -> Names:

@@ -1,4 +1,4 @@
-"""``fedcxr member``: keys, leaving, suspension and votes."""
+"""``fedcxr member``: keys, joining, leaving, suspension and votes."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -10,58 +10,112 @@ from fedcxr.cli.app import app
 
 if TYPE_CHECKING:
     from fedcxr.ledger.orders import Order
+    from fedcxr.ledger.signing import Registration
 
-member_app = typer.Typer(help="Members of a federation: keys, standing, votes.", no_args_is_help=True)
+member_app = typer.Typer(
+    help="Members of a federation: keys, standing, votes. A hospital signs an order, at any time and on its "
+    "own disk; whoever has the run directory relays it.",
+    no_args_is_help=True,
+)
 app.add_typer(member_app, name="member")
 
 Hospital = Annotated[Path, typer.Argument(metavar="HOSPITAL", help="The hospital's directory.")]
-Run = Annotated[Path, typer.Argument(help="The coordinator's run directory.")]
+Run = Annotated[
+    Path,
+    typer.Argument(
+        help="The coordinator's run directory. The run must not be going on, unless its chain is one that "
+        "others keep (ledger.url)."
+    ),
+]
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="Of the member.")]
 Out = Annotated[Path, typer.Option(help="The signed order, for the coordinator to relay.")]
+Rpc = Annotated[
+    str,
+    typer.Option(
+        metavar="URL",
+        help="JSON-RPC endpoint at which the contract is read; by default that of hospital.toml, or the "
+        "chain that a run on this machine has left on the disk.",
+    ),
+]
 
 
 class Change(StrEnum):
     """What members vote on."""
 
+    JOIN = "join"
     SUSPEND = "suspend"
     REINSTATE = "reinstate"
 
 
 @member_app.command()
-def rotate(hospital: Hospital, out: Out = Path("order.json")) -> None:
-    """Give the hospital new keys, and sign for the contract that its seat is theirs."""
+def rotate(hospital: Hospital, out: Out = Path("order.json"), rpc: Rpc = "") -> None:
+    """Give the hospital new keys, and sign for the contract that its seat is theirs.
+
+    No chain is asked for the first rotation. Before another one the contract is read, whether the one before
+    was relayed: otherwise the hospital would lose its seat, and the command is refused.
+    """
     from clients.membership import rotate as sign_rotation
 
-    _tell(sign_rotation(hospital, out), out)
+    _tell(sign_rotation(hospital, out, rpc), out)
 
 
 @member_app.command()
 def leave(hospital: Hospital, out: Out = Path("order.json")) -> None:
-    """Sign that the hospital leaves the federation; its seat stays empty."""
+    """Sign that the hospital leaves the federation; its seat stays empty. No chain is asked."""
     from clients.membership import leave as sign_departure
 
     _written(sign_departure(hospital), out)
 
 
 @member_app.command()
-def approve(hospital: Hospital, change: Change, address: Address, out: Out = Path("order.json")) -> None:
-    """Sign the hospital's vote for suspending a member, or for taking that back."""
-    from clients.membership import approve as sign_approval
+def approve(
+    hospital: Hospital,
+    change: Annotated[Change, typer.Argument(help="What the vote is for.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="ORDER|ADDRESS",
+            help="join: the signed registration, orders/join-….json of the run. Else the member's address.",
+        ),
+    ],
+    out: Out = Path("order.json"),
+    rpc: Rpc = "",
+) -> None:
+    """Sign the hospital's vote to let a hospital join, to suspend a member, or to take that back.
 
-    _written(sign_approval(hospital, change.value, address), out)
+    A vote to join needs no chain: the registration is checked against its own signature. The others are for
+    the member's next change of standing alone, so the contract is read.
+    """
+    from clients.membership import approve as sign_approval
+    from clients.membership import approve_joining
+
+    if change is Change.JOIN:
+        order, registration = approve_joining(hospital, Path(what))
+        typer.echo(_described(registration))
+    else:
+        order = sign_approval(hospital, change.value, what, rpc)
+    _written(order, out)
 
 
 @member_app.command()
-def relay(run: Run, order: Annotated[Path, typer.Argument(help="A signed order.")]) -> None:
-    """Bring a signed order to the contract; the run must not be going on."""
+def relay(
+    run: Run,
+    orders: Annotated[list[Path], typer.Argument(metavar="ORDER...", help="Signed orders, in this order.")],
+) -> None:
+    """Bring signed orders to the contract: rotations, departures, votes, registrations that were voted for.
+
+    The run must not be going on, for it holds its chain; one that others keep (ledger.url) takes orders at
+    any time. A hospital that was voted in joins at the next start of the run.
+    """
     from fedcxr.ledger.orders import Order
     from fedcxr.store.run_directory import RunDirectory
     from server.coordinator_desk import writing_ledger
 
-    read = Order.read(order)
+    read = [Order.read(path) for path in orders]
     with writing_ledger(RunDirectory.open(run)) as ledger:
-        read.relay(ledger)
-    typer.echo(f"{order}: the contract has taken the {read.kind}")
+        for path, order in zip(orders, read, strict=True):
+            order.relay(ledger)
+            typer.echo(f"{path}: the contract has taken the {order.kind}")
 
 
 @member_app.command()
@@ -77,13 +131,20 @@ def suspend(run: Run, address: Address) -> None:
 
 @member_app.command()
 def reinstate(run: Run, address: Address) -> None:
-    """Take a suspension back."""
+    """Take a suspension back. Where members vote, they must have approved."""
     from fedcxr.store.run_directory import RunDirectory
     from server.coordinator_desk import writing_ledger
 
     with writing_ledger(RunDirectory.open(run)) as ledger:
         ledger.reinstate(address)
     typer.echo(f"{address} is active again")
+
+
+def _described(registration: "Registration") -> str:
+    from fedcxr.ledger.index.members import ROLES
+
+    roles = " and ".join(name for bit, name in enumerate(ROLES) if registration.roles >> bit & 1)
+    return f"a vote for {registration.member} as {roles}, with {registration.samples:,} images"
 
 
 def _written(order: "Order", out: Path) -> None:

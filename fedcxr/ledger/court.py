@@ -106,6 +106,16 @@ class DisputeCourt:
         """Wei that the coordinator stands to lose."""
         return int(translated(lambda: self._contract.functions.bond().call()))
 
+    @property
+    def minimum_bond(self) -> int:
+        """Wei without which no round opens."""
+        return int(translated(lambda: self._contract.functions.minimumBond().call()))
+
+    @property
+    def release_at(self) -> int:
+        """Seconds of chain time from which the bond may be taken back; 0 while it is pledged."""
+        return int(translated(lambda: self._contract.functions.releaseAt().call()))
+
     def withdrawable(self, account: str) -> int:
         """Wei that a challenge has earned an account."""
         return int(translated(lambda: self._contract.functions.withdrawable(account).call()))

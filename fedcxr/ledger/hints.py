@@ -19,8 +19,10 @@ HINTS = {
     "BadRoles": "Roles are a sum of hospital = 1, validator = 2 and auditor = 4.",
     "BadSignature": "Signed by another key, or for another chain, contract or content: is the hospital's key "
     "the registered one, and the chain id the federation's?",
-    "BondLocked": "The bond stays until the last round's dispute window is over.",
-    "BondTooSmall": "Post the coordinator's bond before the round is opened.",
+    "BondLocked": "The bond stays until the last round's dispute window is over: announce its release "
+    "(`fedcxr ledger bond announce RUN`), and wait that long.",
+    "BondTooSmall": "Post the coordinator's bond before the round is opened (`fedcxr ledger bond post RUN`), "
+    "and start the run again.",
     "CommitteeDrawnAlready": "The round's committee stands; read it from the CommitteeDrawn event.",
     "CommitteeNeedsEach": "Committee validation needs a commitment an update, not one root a round.",
     "CommitteeNotDrawn": "Draw the committee first (drawCommittee), a block after the round was opened.",
@@ -45,7 +47,8 @@ HINTS = {
     "NotAResult": "The result shown is not the one that the contract committed to for this round.",
     "NotAccepted": "The contract accepted no update of this hospital in the round: it cannot be included.",
     "NotActive": "No active member's key: it never was one, was rotated, is suspended, or has left.",
-    "NotApproved": "Joining goes by vote here, and too few members have signed for it.",
+    "NotApproved": "This goes by vote here, and too few hospitals have signed for it: each does so with "
+    "`fedcxr member approve`, and `fedcxr member relay` brings it.",
     "NotCommitted": "What is shown for this seat is not what the contract holds of it.",
     "NotCoordinator": "Only the account that founded the federation may do this: is this its run directory "
     "and key?",
@@ -55,7 +58,7 @@ HINTS = {
     "NotRegistered": "Register the hospital first: its address is unknown to the contract.",
     "NotSuspended": "Only a suspended member can be reinstated.",
     "NothingFinalized": "There is no finalized round yet.",
-    "NothingToWithdraw": "Nothing is owed to this account.",
+    "NothingToWithdraw": "Nothing is owed to this account; who challenged, and with which key?",
     "PathDoesNotLead": "The Merkle proof does not lead from the leaf to the committed root: was the blob "
     "changed?",
     "QuorumMissing": "Fewer updates than the quorum: abort the round; it can be opened again.",

@@ -13,6 +13,7 @@ from fedcxr.ledger.artifact import load_artifact
 from fedcxr.ledger.founding import ADMISSIONS, RECORDINGS, WEIGHTINGS, Founding
 from fedcxr.ledger.protocol import MemberView, RoundView, Standing
 from fedcxr.ledger.round_events import RoundEvents
+from fedcxr.ledger.rules import CHANGES
 from fedcxr.ledger.seats import from_bitmap
 from fedcxr.ledger.signing import Domain
 from fedcxr.ledger.transaction import decode_error, translated
@@ -20,8 +21,6 @@ from fedcxr.ledger.transaction import decode_error, translated
 _STANDINGS: tuple[Standing, ...] = ("active", "active", "suspended", "left")  # the enum's None never shows
 PHASES = ("none", "open", "closed", "validated", "finalized", "aborted")
 """Names of the contract's enum ``Phase``, in its order."""
-CHANGES = ("suspend", "reinstate")
-"""Names of the contract's enum ``Change``, in its order."""
 _IN_PROGRESS = ("open", "closed", "validated")
 
 

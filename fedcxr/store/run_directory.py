@@ -17,6 +17,7 @@
       metrics.jsonl        a line a round
       summary.md           what came out, for people
       run.log              one log
+      orders/              signed registrations that members have to vote on before they are taken
       keys/                private keys of the coordinator and, in a simulation, the auditor
       hospitals/           a simulated hospital's own disk each
       cache/               decoded images
@@ -154,6 +155,11 @@ class RunDirectory:
     @property
     def keys(self) -> Path:
         return self.root / "keys"
+
+    @property
+    def orders(self) -> Path:
+        """Signed registrations of hospitals that members have to vote on; made with the first."""
+        return self.root / "orders"
 
     @property
     def hospitals(self) -> Path:

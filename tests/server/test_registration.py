@@ -20,6 +20,7 @@ from fedcxr.config import Config
 from fedcxr.errors import FederationError, GridError
 from fedcxr.messages import RegisterRequest
 from server.local_grid import LocalGrid
+from server.logfile import log_event
 from server.registration import Member, register_hospitals
 
 
@@ -36,6 +37,8 @@ def register(
         LocalGrid(app, [{"hospital": str(place)} for place in places], {}),
         federation.ledger,
         federation.register,
+        orders=federation.run.orders,
+        observer=log_event,
         expected=expected or len(places),
         join_timeout=0.3,
         timeout=60,

@@ -57,6 +57,11 @@ class Member:
         return self.accounts[-1]
 
     @property
+    def suspensions(self) -> int:
+        """How often it was suspended or reinstated."""
+        return sum(change.what in ("suspended", "reinstated") for change in self.changes)
+
+    @property
     def joined(self) -> int:
         """Block."""
         return self.changes[0].block

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fedcxr.ledger.index.bond import read_bond
 from fedcxr.ledger.index.index_file import IndexFile
 from fedcxr.ledger.index.members import Members
 from fedcxr.ledger.index.rounds import RoundRecord, read_rounds
@@ -62,7 +63,7 @@ def read_overview(index: IndexFile) -> Overview:
     founding = json.loads(created["founding"])
     last = index.select("RoundOpened", 'e.block = (SELECT max(block) FROM "RoundOpened")')
     records = read_rounds(index, members, last[-1]["round"], last[-1]["round"]) if last else []
-    bond, pledged = _bond(index)
+    bond = read_bond(index)
     handed = index.select("CoordinatorChanged")
     granted = index.select("RoleGranted")  # the first of all is the founder's, by the constructor
     given = index.select("RewardsSettled")
@@ -74,8 +75,8 @@ def read_overview(index: IndexFile) -> Overview:
         founded=Block(created["block"], b"", created["time"]),
         coordinator=handed[-1]["successor"] if handed else granted[0]["account"],
         founding=founding,
-        bond=bond,
-        pledged=pledged,
+        bond=bond.wei,
+        pledged=bond.pledged,
         members=members,
         latest=records[-1] if records else None,
         totals=Totals(
@@ -90,21 +91,6 @@ def read_overview(index: IndexFile) -> Overview:
             disputes=sum(len(index.select(name)) for name in disputes),
         ),
     )
-
-
-def _bond(index: IndexFile) -> tuple[int, bool]:
-    """The bond, and whether it is pledged: posting pledges, announcing its release and a slash unpledge."""
-    names = ("BondPosted", "BondSlashed", "ReleaseAnnounced", "BondReleased")
-    rows = ((row["block"], row["position"], name, row) for name in names for row in index.select(name))
-    amount, pledged = 0, False
-    for _, _, name, row in sorted(rows, key=lambda item: item[:2]):
-        if name == "BondPosted":
-            amount, pledged = int(row["bond"]), True
-        elif name == "ReleaseAnnounced":
-            pledged = False
-        else:
-            amount = 0
-    return amount, pledged and amount > 0
 
 
 def _accepted(index: IndexFile, founding: Mapping[str, Any]) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from fedcxr.ledger.index.members import Member
 from fedcxr.ledger.index.overview import Overview
-from fedcxr.report.ledger.words import NOTHING, Names, digest, number, span, when
+from fedcxr.report.ledger.words import NOTHING, Names, digest, ether, number, span, when
 from fedcxr.report.tables import Table, count
 
 
@@ -20,9 +20,7 @@ def federation_lines(overview: Overview, contract: str, chain_id: int) -> list[t
         if committee
         else "none: what is accepted counts"
     )
-    bond = (
-        f"{_ether(overview.bond)}{'' if overview.pledged or not overview.bond else ', its release announced'}"
-    )
+    released = "" if overview.pledged or not overview.bond else ", its release announced"
     return [
         ("federation", overview.federation.hex()),
         ("contract", contract),
@@ -39,7 +37,7 @@ def federation_lines(overview: Overview, contract: str, chain_id: int) -> list[t
         ("validation", judged),
         ("quorum", f"{count(founding['minUpdates'] or 1, 'update')} a round"),
         ("rewards", f"{founding['rewardBudget']:,} credits a round" if founding["rewardBudget"] else "none"),
-        ("bond", f"{bond}; needed: {_ether(founding['minimumBond'])}"),
+        ("bond", f"{ether(overview.bond)}{released}; needed: {ether(founding['minimumBond'])}"),
         ("disputes", f"within {span(founding['disputeWindow'])} of finalizing"),
         ("latest round", _latest(overview)),
         (
@@ -95,8 +93,3 @@ def _latest(overview: Overview) -> str:
 def _recording(recording: str, plain_updates: bool) -> str:
     text = "each update, with its signature checked" if recording == "each" else "one Merkle root a round"
     return f"{text}; updates are {'open' if plain_updates else 'sealed'}"
-
-
-def _ether(wei: int) -> str:
-    whole = f"{wei / 10**18:.6f}".rstrip("0").rstrip(".")
-    return f"{whole} ether" if wei >= 10**12 or not wei else f"{wei} wei"

@@ -47,6 +47,12 @@ def number(value: int | None) -> str:
     return NOTHING if value is None else f"{value:,}"
 
 
+def ether(wei: int) -> str:
+    """In ether, or where that is less than a millionth, in wei."""
+    whole = f"{wei / 10**18:.6f}".rstrip("0").rstrip(".")
+    return f"{whole} ether" if wei >= 10**12 or not wei else f"{wei} wei"
+
+
 def gain(score: int | None) -> str:
     """A score of 1/10,000 as a signed fraction."""
     return NOTHING if score is None else f"{score / 10_000:+.4f}"

@@ -1,0 +1,97 @@
+"""``fedcxr ledger bond``: what the coordinator stands to lose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedcxr.cli.ledger import AsJson, Contract, Rpc, Run, commands
+from fedcxr.cli.ledger_printing import as_json_text, console, print_lines, tree_of
+from fedcxr.cli.ledger_reading import ask, place_of
+from fedcxr.cli.run_group import USUAL, RunGroup
+
+bond_app = typer.Typer(
+    cls=RunGroup,
+    help="The coordinator's bond: show it (fedcxr ledger bond RUN), post it, take it back.",
+    no_args_is_help=True,
+)
+commands.add_typer(bond_app, name="bond")
+
+OwnRun = Annotated[
+    Path,
+    typer.Argument(
+        help="The coordinator's run directory, with its keys. The run must not be going on, unless its chain "
+        "is one that others keep (ledger.url)."
+    ),
+]
+
+
+@bond_app.command(USUAL)
+def show(run: Run = None, rpc: Rpc = None, contract: Contract = None, as_json: AsJson = False) -> None:
+    """Show the bond: what is posted and needed, whether its release is announced, and what was slashed."""
+    from fedcxr.ledger.index.bond import read_bond
+    from fedcxr.report.ledger.bond import bond_lines, bond_table
+
+    place, _ = place_of(run, rpc, contract)
+    bond, head = ask(place, lambda ledger: (read_bond(ledger.index), ledger.index.scanned))
+    if as_json:
+        typer.echo(as_json_text({**tree_of(bond), "pledged": bond.pledged, "lacking": bond.lacking}))
+        return
+    screen = console()
+    print_lines(screen, bond_lines(bond, head.time if head else 0))
+    if bond.changes:
+        screen.print(bond_table(bond).rich())
+
+
+@bond_app.command()
+def post(
+    run: OwnRun,
+    wei: Annotated[
+        int | None, typer.Argument(min=0, help="How much; by default what is lacking for a round to open.")
+    ] = None,
+) -> None:
+    """Add to the bond, from the coordinator's account. It pledges the whole of it again.
+
+    After a slash the bond is 0: post it again, and the run goes on with the next start. Where its release was
+    announced, posting takes that back, were it 0 wei.
+    """
+    from fedcxr.store.run_directory import RunDirectory
+    from server.coordinator_desk import writing_court
+
+    with writing_court(RunDirectory.open(run)) as court:
+        lacking = max(court.minimum_bond - court.bond, 0)
+        if wei is None and not lacking and not court.release_at:
+            typer.echo(f"nothing is lacking: the bond is {court.bond:,} wei")
+            return
+        court.post_bond(lacking if wei is None else wei)
+        typer.echo(f"the bond is {court.bond:,} wei, and pledged")
+
+
+@bond_app.command()
+def announce(run: OwnRun) -> None:
+    """Say that the bond is to be taken back, between rounds.
+
+    Where a bond is needed, no round opens from then on; after the last round's dispute window it is free.
+    """
+    from fedcxr.report.ledger.words import when
+    from fedcxr.store.run_directory import RunDirectory
+    from server.coordinator_desk import writing_court
+
+    with writing_court(RunDirectory.open(run)) as court:
+        court.announce_release()
+        free = when(court.release_at)
+    typer.echo(f"the release is announced; from {free} UTC on: fedcxr ledger bond release {run}")
+
+
+@bond_app.command()
+def release(run: OwnRun) -> None:
+    """Take the bond back, once its release was announced and the dispute window is over."""
+    from fedcxr.store.run_directory import RunDirectory
+    from server.coordinator_desk import writing_court
+
+    with writing_court(RunDirectory.open(run)) as court:
+        amount = court.bond
+        court.release()
+    typer.echo(f"{amount:,} wei are the coordinator's again")

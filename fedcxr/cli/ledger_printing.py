@@ -1,0 +1,45 @@
+"""How ``fedcxr ledger`` prints, for people and for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def tree_of(record: Any) -> dict[str, Any]:
+    """A record's fields; what is in them, :func:`as_json_text` opens."""
+    from dataclasses import fields
+
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+def as_json_text(tree: Any) -> str:
+    """JSON of records, bytes and sets in whatever holds them."""
+    import json
+    from dataclasses import is_dataclass
+
+    def plain(value: Any) -> Any:
+        if is_dataclass(value):
+            return tree_of(value)
+        return value.hex() if isinstance(value, bytes) else sorted(value)
+
+    return json.dumps(tree, default=plain)
+
+
+def console() -> Console:
+    """For people; what others have said is not highlighted."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def print_lines(screen: Console, lines: Sequence[tuple[str, str]]) -> None:
+    """Names and values, one pair a line."""
+    from rich.markup import escape
+
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        screen.print(f"[dim]{escape(name):<{width}}[/]  {escape(value)}", soft_wrap=True)

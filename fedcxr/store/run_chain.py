@@ -1,0 +1,43 @@
+"""The chain of a run, to write to while nobody else does."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from fedcxr.errors import ChainError, ConfigError
+from fedcxr.ledger.backends import Chain, open_chain
+from fedcxr.ledger.transaction import translated
+from fedcxr.store.run_directory import RunDirectory
+
+
+@contextlib.contextmanager
+def chain_of_run(run: RunDirectory) -> Iterator[Chain]:
+    """The chain of a run that is not going on; one that others keep may be written to at any time.
+
+    Raises:
+        ConfigError: the run keeps no ledger.
+        ChainError: the chain is missing, damaged, in use, out of reach, or another than the run's.
+        StoreError: its federation was never founded.
+    """
+    config = run.config
+    if config.ledger.backend == "off":
+        raise ConfigError(f"{run.root} keeps no ledger (ledger.backend = 'off').")
+    chain = open_chain(config.ledger, embedded=run.chain_path, journal=run.journal_path)
+    with contextlib.closing(chain):
+        check_genesis(run, chain)
+        yield chain
+
+
+def check_genesis(run: RunDirectory, chain: Chain) -> None:
+    """See that a chain is the one that the run was founded on.
+
+    Raises:
+        ChainError: it was begun anew since.
+    """
+    founded_on, found = run.read_facts().genesis, translated(chain.w3.genesis)
+    if founded_on not in ("", found):
+        raise ChainError(
+            f"the chain was begun anew: its first block is {found}, but this run is on one that begins with "
+            f"{founded_on} ({run.root / 'ledger.json'}). Bring that chain back, or begin a new run."
+        )
