@@ -9,7 +9,15 @@ import typer
 
 from fedcxr.cli.app import app
 from fedcxr.cli.ledger_printing import as_json_text, console, print_lines, tree_of
-from fedcxr.cli.ledger_reading import ask, asked_rounds, earlier_rounds, names_of, parse_rounds, place_of
+from fedcxr.cli.ledger_reading import (
+    ask,
+    asked_rounds,
+    earlier_rounds,
+    fetch_blob,
+    names_of,
+    parse_rounds,
+    place_of,
+)
 
 if TYPE_CHECKING:
     from fedcxr.ledger.index.hospital import UpdateRecord
@@ -144,7 +152,7 @@ def update(
     def question(ledger: IndexedLedger) -> list[UpdateRecord]:
         members = Members.of(ledger.index)
         member = members.find(who, names.by_address)
-        return read_update(ledger.index, members, member, number, lambda root: _fetch(run, store, root))
+        return read_update(ledger.index, members, member, number, lambda root: fetch_blob(run, store, root))
 
     updates = ask(place, question)
     blobs = [_blob(run, store, each) for each in updates]
@@ -233,22 +241,6 @@ def watch(
                     typer.echo(line)
     except KeyboardInterrupt:
         return
-
-
-def _fetch(run: Path | None, store: str | None, root: bytes) -> bytes:
-    """The blob under a root.
-
-    Raises:
-        StoreError: it is not there, or there is no store to look into.
-    """
-    from fedcxr.errors import StoreError
-    from fedcxr.store.blobs import BlobStore
-    from fedcxr.store.run_directory import RunDirectory
-
-    if run is None and store is None:
-        raise StoreError(f"the update is in the list {root.hex()} of a store: say which (--store URL).")
-    url = store or RunDirectory(run or Path()).store_url
-    return BlobStore(url, make=False).get(root).tobytes()
 
 
 def _blob(run: Path | None, store: str | None, record: UpdateRecord) -> dict[str, Any]:
