@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 if TYPE_CHECKING:
+    from fedcxr.ledger.index.members import Members
     from fedcxr.ledger.index.place import IndexedLedger, Place
     from fedcxr.report.ledger.words import Names
 
@@ -49,6 +50,24 @@ def ask(place: Place, question: Callable[[IndexedLedger], T]) -> T:
         return ask_index(place, question, progress=shown, say=lambda text: typer.echo(text, err=True))
     finally:
         shown.close()
+
+
+def ask_by_name(
+    place: Place, names: Names, question: Callable[[IndexedLedger, Members, Names], T]
+) -> tuple[T, Names]:
+    """As :func:`ask`; the question is given the members, and names that follow them through their keys.
+
+    Returns:
+        The answer, and these names.
+    """
+    from fedcxr.ledger.index.members import Members
+
+    def named(ledger: IndexedLedger) -> tuple[T, Names]:
+        members = Members.of(ledger.index)
+        following = names.along(member.accounts for member in members)
+        return question(ledger, members, following), following
+
+    return ask(place, named)
 
 
 class _Bar:

@@ -9,11 +9,13 @@ import typer
 
 from fedcxr.cli.ledger import AsJson, Contract, Rpc, Run, commands
 from fedcxr.cli.ledger_printing import as_json_text
-from fedcxr.cli.ledger_reading import ask, fetch_blob, place_of, round_number, split_run
+from fedcxr.cli.ledger_reading import ask_by_name, fetch_blob, place_of, round_number, split_run
 
 if TYPE_CHECKING:
     from fedcxr.ledger.inclusion import Proof
+    from fedcxr.ledger.index.members import Members
     from fedcxr.ledger.index.place import IndexedLedger
+    from fedcxr.report.ledger.words import Names
 
 
 @commands.command()
@@ -41,19 +43,17 @@ def prove(
     address, its first digits, or a name in the run.
     """
     from fedcxr import files
-    from fedcxr.ledger.index.members import Members
     from fedcxr.ledger.index.round_list import prove as prove_place
 
     run, (number, who) = split_run(words, rpc, "ROUND", "HOSPITAL")
     place, names = place_of(run, rpc, contract)
 
-    def question(ledger: IndexedLedger) -> Proof:
-        members = Members.of(ledger.index)
+    def question(ledger: IndexedLedger, members: Members, names: Names) -> Proof:
         member = members.find(who, names.by_address)
         wanted = round_number(number)
         return prove_place(ledger, members, member, wanted, lambda root: fetch_blob(run, store, root))
 
-    proof = ask(place, question)
+    proof, names = ask_by_name(place, names, question)
     if out is None:
         typer.echo(proof.to_json(), nl=False)
         return
@@ -88,7 +88,7 @@ def check_proof(
         raise LedgerError(f"{file}: {error}") from None
     place, names = place_of(run, rpc, contract or (proof.contract if rpc else None))
     try:
-        record = ask(place, lambda ledger: check(ledger, proof))
+        record, names = ask_by_name(place, names, lambda ledger, members, _: check(ledger, members, proof))
     except LedgerError as error:
         raise type(error)(f"{file}: {error}") from None
     included = record.included is not None and proof.seat in record.included

@@ -68,8 +68,13 @@ def prove(
     )
 
 
-def check(ledger: IndexedLedger, proof: Proof) -> RoundRecord:
+def check(ledger: IndexedLedger, members: Members, proof: Proof) -> RoundRecord:
     """Hold a proof to the contract.
+
+    Args:
+        ledger: of the federation that it must be about.
+        members: of it.
+        proof: by whomever.
 
     Returns:
         The attempt that it is about.
@@ -77,7 +82,7 @@ def check(ledger: IndexedLedger, proof: Proof) -> RoundRecord:
     Raises:
         LedgerError: what of it the contract does not say.
     """
-    place, members = ledger.place, Members.of(ledger.index)
+    place = ledger.place
     if (proof.chain_id, proof.contract.lower()) != (ledger.chain_id, place.contract.lower()):
         raise LedgerError(
             f"the proof is for {proof.contract} on chain {proof.chain_id}; here is {place.contract} on chain "
