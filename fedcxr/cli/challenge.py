@@ -1,4 +1,4 @@
-"""``fedcxr ledger challenge``, ``dispute``, ``withdraw``: hold a round to the contract, and be paid for it.
+"""``fedcxr ledger challenge``, ``dispute``, ``withdraw``, ``key``: hold a round to the contract.
 
 From a run's directory, or as a third party: with an endpoint, the contract's address, the store, and a key.
 """
@@ -125,6 +125,22 @@ def withdraw(run: Run = None, *, key: Key = None, rpc: Rpc = None, contract: Con
         earned = case.court.withdrawable(case.challenger)
         case.court.withdraw()
     typer.echo(f"{case.challenger} has withdrawn {earned:,} wei")
+
+
+@commands.command("key")
+def make_key(file: Annotated[Path, typer.Argument(help="Where the keys are written.")]) -> None:
+    """Make a key file for who challenges or disputes from outside: for --key. Prints its address.
+
+    FILE must not be there yet. Where gas costs something, send ether to the address first.
+    """
+    from fedcxr.errors import StoreError
+    from fedcxr.store.identity import Identity
+
+    if file.exists():
+        raise StoreError(f"{file}: is there already; keys are not written over others.")
+    identity = Identity.fresh("X25519")
+    identity.write(file)
+    typer.echo(f"{file}: keys of {identity.account.address}")
 
 
 @dataclass(frozen=True)
