@@ -10,8 +10,7 @@ from eth_account.signers.local import LocalAccount
 
 from fedcxr.ledger.backends import RemoteChain
 from fedcxr.ledger.court import DisputeCourt
-from fedcxr.ledger.endpoint import Connection, connect
-from fedcxr.ledger.transaction import translated
+from fedcxr.ledger.endpoint import Connection
 from fedcxr.ledger.views import FederationViews
 from fedcxr.store.run_chain import chain_of_run
 from fedcxr.store.run_directory import RunDirectory
@@ -63,6 +62,6 @@ def case_at(url: str, contract: str, account: LocalAccount) -> Case:
         ChainError: nothing answers there, or the account has no ether for gas.
         LedgerError: there is no contract at this address.
     """
-    w3 = connect(url)
-    RemoteChain(w3, url, translated(lambda: w3.eth.chain_id)).fund(account.address)
-    return Case.on(w3, contract, account)
+    chain = RemoteChain.for_stranger(url)
+    chain.fund(account.address)
+    return Case.on(chain.w3, contract, account)

@@ -1,4 +1,4 @@
-"""``fedcxr ledger challenge``, ``dispute``, ``withdraw``: hold a round to the contract, and be paid for it.
+"""``fedcxr ledger challenge``, ``dispute``, ``withdraw``, ``key``: hold a round to the contract.
 
 From a run's directory, or as a third party: with an endpoint, the contract's address, the store, and a key.
 """
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedcxr.cli.ledger import Contract, Rpc, Run, commands
+from fedcxr.cli.ledger_reading import names_of, round_number, split_run
 
 if TYPE_CHECKING:
     from fedcxr.audit.challenger import Case
@@ -60,7 +61,8 @@ def challenge(
     """
     from fedcxr.audit.challenge import prepare_challenge, wrong_leaf
 
-    run, number = _round_of(words, rpc)
+    run, (word,) = split_run(words, rpc, "ROUND")
+    number = round_number(word)
     with _Desk(run, rpc, contract, store, key).opened() as (case, blobs):
         found = wrong_leaf(case.ledger, blobs, number) if leaf is None else leaf
         if found is None:
@@ -97,7 +99,8 @@ def dispute(
     """
     from fedcxr.audit.dispute import find_dispute, prepare_dispute
 
-    run, number = _round_of(words, rpc)
+    run, (word,) = split_run(words, rpc, "ROUND")
+    number = round_number(word)
     with _Desk(run, rpc, contract, store, key).opened() as (case, blobs):
         if hospital is None:
             found = find_dispute(case.ledger, blobs, number)
@@ -122,6 +125,22 @@ def withdraw(run: Run = None, *, key: Key = None, rpc: Rpc = None, contract: Con
         earned = case.court.withdrawable(case.challenger)
         case.court.withdraw()
     typer.echo(f"{case.challenger} has withdrawn {earned:,} wei")
+
+
+@commands.command("key")
+def make_key(file: Annotated[Path, typer.Argument(help="Where the keys are written.")]) -> None:
+    """Make a key file for who challenges or disputes from outside: for --key. Prints its address.
+
+    FILE must not be there yet. Where gas costs something, send ether to the address first.
+    """
+    from fedcxr.errors import StoreError
+    from fedcxr.store.identity import Identity
+
+    if file.exists():
+        raise StoreError(f"{file}: is there already; keys are not written over others.")
+    identity = Identity.fresh("X25519")
+    identity.write(file)
+    typer.echo(f"{file}: keys of {identity.account.address}")
 
 
 @dataclass(frozen=True)
@@ -177,20 +196,8 @@ class _Desk:
             yield case_at(self.rpc or "", self.contract or "", account)
 
 
-def _round_of(words: list[str], rpc: str | None) -> tuple[Path | None, int]:
-    """Run directory and round: ``RUN ROUND``, or with ``--rpc`` the round alone."""
-    if len(words) != (2 if rpc is None else 1):
-        wanted = "RUN ROUND" if rpc is None else "with --rpc: ROUND alone"
-        raise typer.BadParameter(f"{' '.join(words)!r}: expected {wanted}.")
-    number = words[-1]
-    if not (number.isascii() and number.isdigit() and int(number)):
-        raise typer.BadParameter(f"{number!r} is no round: they count from 1.")
-    return (None if rpc is not None else Path(words[0])), int(number)
-
-
 def _address(run: Path | None, hospital: str) -> str:
     """The address of a name in the run; what is no name there is an address."""
-    from fedcxr.cli.ledger_reading import names_of
     from fedcxr.ledger.views import checked_address
 
     named = {name: address for address, name in names_of(run).by_address.items()}

@@ -9,15 +9,27 @@ import typer
 
 from fedcxr.cli.app import app
 from fedcxr.cli.ledger_printing import as_json_text, console, print_lines, tree_of
-from fedcxr.cli.ledger_reading import ask, asked_rounds, earlier_rounds, names_of, parse_rounds, place_of
+from fedcxr.cli.ledger_reading import (
+    ask_by_name,
+    asked_rounds,
+    earlier_rounds,
+    fetch_blob,
+    names_of,
+    parse_rounds,
+    place_of,
+)
 
 if TYPE_CHECKING:
     from fedcxr.ledger.index.hospital import UpdateRecord
+    from fedcxr.ledger.index.members import Members
     from fedcxr.ledger.index.place import IndexedLedger
     from fedcxr.ledger.index.rounds import RoundRecord
+    from fedcxr.report.ledger.words import Names
 
 commands = typer.Typer(
-    help="Read the ledger: the federation, its rounds, hospitals, updates and credits.", no_args_is_help=True
+    help="Read the ledger: the federation, its rounds, hospitals, updates and credits. Prove who is in a "
+    "round, hold a round to the contract, and keep the bond.",
+    no_args_is_help=True,
 )
 app.add_typer(commands, name="ledger")
 
@@ -39,7 +51,9 @@ def show(run: Run = None, rpc: Rpc = None, contract: Contract = None, as_json: A
     from fedcxr.report.ledger.federation import federation_lines, member_table
 
     place, names = place_of(run, rpc, contract)
-    overview, chain_id = ask(place, lambda ledger: (read_overview(ledger.index), ledger.chain_id))
+    (overview, chain_id), names = ask_by_name(
+        place, names, lambda ledger, *_: (read_overview(ledger.index), ledger.chain_id)
+    )
     if as_json:
         facts = {"contract": place.contract, "chain_id": chain_id}
         typer.echo(as_json_text({**facts, **tree_of(overview), "members": overview.members.seats}))
@@ -60,17 +74,16 @@ def rounds(
     as_json: AsJson = False,
 ) -> None:
     """List the rounds: phase, updates, model, and when."""
-    from fedcxr.ledger.index.members import Members
     from fedcxr.ledger.index.rounds import read_rounds
     from fedcxr.report.ledger.rounds import round_table
 
     place, names = place_of(run, rpc, contract)
 
-    def question(ledger: IndexedLedger) -> tuple[list[RoundRecord], int]:
+    def question(ledger: IndexedLedger, members: Members, _: Names) -> tuple[list[RoundRecord], int]:
         first, until, hidden = asked_rounds(ledger, last, numbers, as_json)
-        return read_rounds(ledger.index, Members.of(ledger.index), first, until), hidden
+        return read_rounds(ledger.index, members, first, until), hidden
 
-    records, hidden = ask(place, question)
+    (records, hidden), names = ask_by_name(place, names, question)
     if as_json:
         typer.echo(as_json_text(records))
         return
@@ -90,18 +103,16 @@ def hospital(
 ) -> None:
     """Show one hospital: its membership, and what became of its update in every round."""
     from fedcxr.ledger.index.hospital import read_hospital
-    from fedcxr.ledger.index.members import Members
     from fedcxr.report.ledger.rounds import membership_table, part_table
 
     place, names = place_of(run, rpc, contract)
 
-    def question(ledger: IndexedLedger) -> tuple[Any, Any, int]:
+    def question(ledger: IndexedLedger, members: Members, names: Names) -> tuple[Any, Any, int]:
         first, until, hidden = asked_rounds(ledger, last, numbers, as_json)
-        members = Members.of(ledger.index)
         member = members.find(who, names.by_address)
         return member, read_hospital(ledger.index, members, member, first, until), hidden
 
-    member, parts, hidden = ask(place, question)
+    (member, parts, hidden), names = ask_by_name(place, names, question)
     if as_json:
         typer.echo(as_json_text({**tree_of(member), "account": member.account, "rounds": parts}))
         return
@@ -136,17 +147,15 @@ def update(
 ) -> None:
     """Show one update: all that was signed, where it stands, who judged it, and whether its blob is there."""
     from fedcxr.ledger.index.hospital import read_update
-    from fedcxr.ledger.index.members import Members
     from fedcxr.report.ledger.rounds import attestation_table, update_lines
 
     place, names = place_of(run, rpc, contract)
 
-    def question(ledger: IndexedLedger) -> list[UpdateRecord]:
-        members = Members.of(ledger.index)
+    def question(ledger: IndexedLedger, members: Members, names: Names) -> list[UpdateRecord]:
         member = members.find(who, names.by_address)
-        return read_update(ledger.index, members, member, number, lambda root: _fetch(run, store, root))
+        return read_update(ledger.index, members, member, number, lambda root: fetch_blob(run, store, root))
 
-    updates = ask(place, question)
+    updates, names = ask_by_name(place, names, question)
     blobs = [_blob(run, store, each) for each in updates]
     if as_json:
         trees = [{**tree_of(each), "blob": blob} for each, blob in zip(updates, blobs, strict=True)]
@@ -172,17 +181,15 @@ def rewards(
     Exit code 50 when the credits are not the budget, or the contract's sums are others.
     """
     from fedcxr.errors import LedgerError
-    from fedcxr.ledger.index.members import Members
     from fedcxr.ledger.index.rewards import read_rewards
     from fedcxr.report.ledger.rewards import reward_table, reward_verdicts
 
     place, names = place_of(run, rpc, contract)
 
-    def question(ledger: IndexedLedger) -> tuple[Any, Members]:
-        members = Members.of(ledger.index)
+    def question(ledger: IndexedLedger, members: Members, _: Names) -> tuple[Any, Members]:
         return read_rewards(ledger.index, members, ledger.source, place.contract), members
 
-    given, members = ask(place, question)
+    (given, members), names = ask_by_name(place, names, question)
     if as_json:
         accounts = {member.seat: member.account for member in members}
         verdicts = {"total": given.total, "exact": given.exact, "agrees": given.agrees}
@@ -216,7 +223,7 @@ def watch(
     from fedcxr.ledger.index.follow import Notice, follow
     from fedcxr.report.ledger.watch import event_fields, event_line
 
-    place, names = place_of(run, rpc, contract)
+    place, _ = place_of(run, rpc, contract)
     try:
         with bar("read the chain", "blocks") as progress:
             stream = follow(place, interval=interval, progress=progress)
@@ -227,28 +234,12 @@ def watch(
                     continue
                 line = as_json_text(event_fields(item.name, dict(item.row))) if as_json else None
                 if not as_json:
-                    names = names_of(run)
+                    names = names_of(run).along(member.accounts for member in item.members)
                     line = event_line(item.name, dict(item.row), names)
                 if line is not None:
                     typer.echo(line)
     except KeyboardInterrupt:
         return
-
-
-def _fetch(run: Path | None, store: str | None, root: bytes) -> bytes:
-    """The blob under a root.
-
-    Raises:
-        StoreError: it is not there, or there is no store to look into.
-    """
-    from fedcxr.errors import StoreError
-    from fedcxr.store.blobs import BlobStore
-    from fedcxr.store.run_directory import RunDirectory
-
-    if run is None and store is None:
-        raise StoreError(f"the update is in the list {root.hex()} of a store: say which (--store URL).")
-    url = store or RunDirectory(run or Path()).store_url
-    return BlobStore(url, make=False).get(root).tobytes()
 
 
 def _blob(run: Path | None, store: str | None, record: UpdateRecord) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 if TYPE_CHECKING:
+    from fedcxr.ledger.index.members import Members
     from fedcxr.ledger.index.place import IndexedLedger, Place
     from fedcxr.report.ledger.words import Names
 
@@ -49,6 +50,24 @@ def ask(place: Place, question: Callable[[IndexedLedger], T]) -> T:
         return ask_index(place, question, progress=shown, say=lambda text: typer.echo(text, err=True))
     finally:
         shown.close()
+
+
+def ask_by_name(
+    place: Place, names: Names, question: Callable[[IndexedLedger, Members, Names], T]
+) -> tuple[T, Names]:
+    """As :func:`ask`; the question is given the members, and names that follow them through their keys.
+
+    Returns:
+        The answer, and these names.
+    """
+    from fedcxr.ledger.index.members import Members
+
+    def named(ledger: IndexedLedger) -> tuple[T, Names]:
+        members = Members.of(ledger.index)
+        following = names.along(member.accounts for member in members)
+        return question(ledger, members, following), following
+
+    return ask(place, named)
 
 
 class _Bar:
@@ -102,3 +121,40 @@ def parse_rounds(text: str | None) -> tuple[int, int] | None:
 def earlier_rounds(hidden: int) -> tuple[str, ...]:
     """A table's note on those that it leaves out."""
     return (f"Earlier ones: --rounds 1-{hidden}, or --last N.",) if hidden else ()
+
+
+def split_run(words: list[str], rpc: str | None, *wanted: str) -> tuple[Path | None, list[str]]:
+    """The run directory and what follows it; with ``--rpc`` there is no run, and all of the words follow.
+
+    Args:
+        words: of the command line.
+        rpc: the endpoint, if any.
+        wanted: what has to follow, for the error.
+    """
+    expected = [*(() if rpc is not None else ("RUN",)), *wanted]
+    if len(words) != len(expected):
+        raise typer.BadParameter(f"{' '.join(words)!r}: {' '.join(expected)} is expected.")
+    return (None, words) if rpc is not None else (Path(words[0]), words[1:])
+
+
+def round_number(text: str) -> int:
+    """A round, which is a number from 1 on."""
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise typer.BadParameter(f"{text!r} is no round: they count from 1.")
+    return int(text)
+
+
+def fetch_blob(run: Path | None, store: str | None, root: bytes) -> bytes:
+    """The blob under a root.
+
+    Raises:
+        StoreError: it is not there, or there is no store to look into.
+    """
+    from fedcxr.errors import StoreError
+    from fedcxr.store.blobs import BlobStore
+    from fedcxr.store.run_directory import RunDirectory
+
+    if run is None and store is None:
+        raise StoreError(f"submissions are in the list {root.hex()} of a store: say which (--store URL).")
+    url = store or RunDirectory(run or Path()).store_url
+    return BlobStore(url, make=False).get(root).tobytes()

@@ -77,6 +77,20 @@ class RemoteChain:
     development: bool = False
 
     @classmethod
+    def for_stranger(cls, url: str) -> RemoteChain:
+        """As somebody who belongs to no run, and takes whatever chain is there.
+
+        Where fedcxr's own faucet has ether, of which everyone has the key, ether is worth nothing.
+
+        Raises:
+            ChainError: nothing answers there.
+        """
+        w3 = connect(url)
+        faucet = FAUCET.public_key.to_checksum_address()
+        rich = translated(lambda: w3.eth.get_balance(faucet)) > _GIFT
+        return cls(w3, url, translated(lambda: w3.eth.chain_id), development=rich)
+
+    @classmethod
     def at(
         cls, url: str, *, chain_id: int, patience: Patience | None = None, development: bool = False
     ) -> RemoteChain:
@@ -104,9 +118,8 @@ class RemoteChain:
         if balance >= _ENOUGH or (not self.development and (balance > 0 or free)):
             return
         payment: TxParams = {"to": to, "value": Wei(_GIFT), "gas": 21_000}
-        # Everyone has its key: where it has ether, that is worth nothing.
         faucet = Account.from_key(FAUCET.to_bytes())
-        if self.w3.eth.get_balance(faucet.address) > _GIFT:
+        if self.development and self.w3.eth.get_balance(faucet.address) > _GIFT:
             self.w3.sender(faucet).deliver(payment)
         elif self.development and (rich := self.w3.eth.accounts):
             gift: TxParams = {"from": rich[0], "to": to, "value": Wei(1000 * 10**18)}

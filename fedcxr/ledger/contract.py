@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
 from web3.logs import DISCARD
 from web3.types import TxReceipt
 
-from fedcxr.errors import ChainError, ContractRejectedError, LedgerError
+from fedcxr.errors import ChainError, ContractRejectedError
 from fedcxr.ledger.artifact import load_artifact
 from fedcxr.ledger.founding import Founding
+from fedcxr.ledger.membership_writer import MembershipWriter
 from fedcxr.ledger.protocol import RoundView, Verdict
 from fedcxr.ledger.seats import to_bitmap
 from fedcxr.ledger.signing import (
-    Approval,
-    Departure,
     Refusal,
-    Registration,
-    Rotation,
     Signed,
     SignedAttestation,
     SignedSubmission,
@@ -33,18 +29,13 @@ from fedcxr.ledger.signing import (
 )
 from fedcxr.ledger.submission_book import SubmissionBook
 from fedcxr.ledger.transaction import decode_error, send, translated
-from fedcxr.ledger.views import PHASES, FederationViews, checked_address
+from fedcxr.ledger.views import PHASES
 
 _DEPLOY_GAS = 12_000_000  # for 24 kB of code and the court's 10
 
 
-class FederationLedger(FederationViews):
-    """A connection to one federation's contract; writing needs an account."""
-
-    def __init__(self, w3: Web3, address: str, account: LocalAccount | None = None) -> None:
-        super().__init__(w3, address)
-        self._account = account
-        self.gas_used: Counter[str] = Counter()
+class FederationLedger(MembershipWriter):
+    """A connection to one federation's contract, to write to as its coordinator."""
 
     @classmethod
     def deploy(cls, w3: Web3, account: LocalAccount, founding: Founding) -> FederationLedger:
@@ -62,74 +53,6 @@ class FederationLedger(FederationViews):
         ledger = cls(w3, address, account)
         ledger.gas_used["deploy"] += receipt["gasUsed"]
         return ledger
-
-    @classmethod
-    def attach(cls, w3: Web3, address: str, account: LocalAccount | None = None) -> Self:
-        """An existing federation, to write to with ``account``.
-
-        Raises:
-            LedgerError: there is no contract at this address.
-            ChainError: the chain does not answer.
-        """
-        ledger = super().attach(w3, address)
-        ledger._account = account
-        return ledger
-
-    # ---------------------------------------------------------------------------------------- members
-
-    def register(self, registration: Registration, envelope_key: bytes, signature: bytes) -> None:
-        """Admit a member under its signature.
-
-        Raises:
-            ContractRejectedError: bad signature, wrong key, no samples, registered already, not approved.
-            FederationError: bytes far longer than a signature.
-        """
-        check_length(signature)
-        arguments = (as_tuple(registration), envelope_key, signature)
-        self._transact("register", "register", arguments, gas=300_000 + 60 * len(envelope_key))
-
-    def rotate_key(
-        self, rotation: Rotation, envelope_key: bytes, signature: bytes, successor_signature: bytes
-    ) -> None:
-        """Give a member's seat another key, by both keys' signatures.
-
-        Raises:
-            ContractRejectedError: not active, bad signature, wrong key, the successor has a seat.
-        """
-        arguments = (as_tuple(rotation), envelope_key, signature, successor_signature)
-        self._transact("rotate", "rotateKey", arguments, gas=300_000 + 60 * len(envelope_key))
-
-    def leave(self, departure: Departure, signature: bytes) -> None:
-        """Let a member leave, by its signature.
-
-        Raises:
-            ContractRejectedError: not active, bad signature.
-        """
-        self._transact("leave", "leave", (as_tuple(departure), signature), gas=150_000)
-
-    def approve(self, approval: Approval, signature: bytes) -> None:
-        """Put a hospital's vote on record.
-
-        Raises:
-            ContractRejectedError: not an active hospital, bad signature.
-        """
-        self._transact("approve", "approve", (as_tuple(approval), signature), gas=150_000)
-
-    def suspend(self, address: str) -> None:
-        """Suspend a member.
-
-        Raises:
-            ContractRejectedError: not active; not the coordinator, or not approved.
-        """
-        self._transact("suspend", "suspend", (checked_address(address),), gas=150_000)
-
-    def reinstate(self, address: str) -> None:
-        """Take a suspension back.
-
-        Raises:
-            ContractRejectedError: not suspended; not the coordinator, or not approved.
-        """
-        self._transact("reinstate", "reinstate", (checked_address(address),), gas=150_000)
 
     # ----------------------------------------------------------------------------------------- rounds
 
@@ -348,14 +271,6 @@ class FederationLedger(FederationViews):
 
     def _logs(self, name: str, receipt: TxReceipt) -> Sequence[Any]:
         return list(self._contract.events[name]().process_receipt(receipt, errors=DISCARD))
-
-    def _transact(self, kind: str, name: str, arguments: Sequence[object], *, gas: int) -> TxReceipt:
-        if self._account is None:
-            raise LedgerError(f"{name}: this connection to the contract has no account to write with.")
-        function = self._contract.functions[name](*arguments)
-        receipt = send(self._w3, self._account, function, gas=gas)
-        self.gas_used[kind] += receipt["gasUsed"]
-        return receipt
 
 
 def _text_gas(text: str) -> int:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from fedcxr.cli import app as registered  # noqa: F401 (registers the commands)
 from fedcxr.cli.app import app
-from fedcxr.errors import ChainError, ConfigError, ContractRejectedError, FedcxrError, LedgerError
+from fedcxr.errors import ChainError, ConfigError, ContractRejectedError, FedcxrError, LedgerError, StoreError
 from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.court import DisputeCourt
@@ -141,6 +141,18 @@ def test_a_third_party_challenges_with_an_endpoint_a_store_and_a_key_of_its_own(
         assert f"{STRANGER.address} may withdraw {BOND // 2:,} wei" in won
         assert f"{STRANGER.address} has withdrawn" in said("withdraw", *at, "--key", key)
         assert refused("challenge", 1, *at, *store, "--key", key).name == "AlreadyDisputed"
+
+
+def test_a_third_party_makes_itself_a_key(tmp_path: Path) -> None:
+    root, key = tmp_path / "run", tmp_path / "mine.json"
+    party = tell_wrong_sum(root)
+    address = said("key", key).split()[-1]
+    assert key.stat().st_mode & 0o077 == 0
+    with pytest.raises(StoreError, match="is there already"):
+        said("key", key)
+    with served(root) as (_, url):
+        at = ("--rpc", url, "--contract", party.ledger.address, "--store", root / "blobs", "--key", key)
+        assert f"{address} may withdraw {BOND // 2:,} wei" in said("challenge", 1, *at)
 
 
 def test_a_run_directory_without_an_auditors_key_wants_one_named(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contract_party import Party
+from contract_party import Party, account
 from long_history import CONTRACT, History, Node, encoded, hospital, serving
 from told_run import CHAIN_ID, SUCCESSOR, tell, tell_judged, tell_under_one_root
 from typer.testing import CliRunner, Result
@@ -141,6 +141,17 @@ def test_rewards_add_up_and_agree_with_the_contract(run: Path) -> None:
     assert "✓ the contract's own sums, by seat, are the same" in text
     given = tree("rewards", run)
     assert (given["exact"], given["agrees"], given["total"]) == (True, True, 3000)
+
+
+def test_a_name_stays_with_its_seat_when_the_key_is_rotated(told: tuple[Path, Party], run: Path) -> None:
+    """The run has heard of the hospital by its former key alone."""
+    line = json.loads((run / "metrics.jsonl").read_text())
+    line["hospitals"]["hospital-2"]["address"] = account(11).address
+    (run / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    assert "hospital-2 " in printed("rewards", run)
+    assert "hospital-2 " in printed("show", run)
+    assert "hospital-2" in printed("hospital", SUCCESSOR.address, run)
+    assert tree("hospital", "hospital-2", run)["account"] == SUCCESSOR.address
 
 
 def test_credits_that_do_not_add_up_are_said_and_end_with_a_code(tmp_path: Path) -> None:

@@ -10,16 +10,18 @@ from typing import Literal
 
 from fedcxr.errors import ChainError
 from fedcxr.ledger.index.index_file import DamagedError
+from fedcxr.ledger.index.members import Members
 from fedcxr.ledger.index.place import IndexedLedger, Place, opened, rewound_text
 from fedcxr.ledger.index.scan import Progress, Scan, scan
 
 
 @dataclass(frozen=True)
 class Seen:
-    """An event, and its row."""
+    """An event, its row, and the members as of then."""
 
     name: str
     row: sqlite3.Row
+    members: Members
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,9 @@ def follow(
                     head = _head(ledger)
                     if seen is None:
                         yield Notice("begun", f"watching {place.contract} after block {head:,}.")
-                    else:
-                        for name, row in ledger.index.after(seen):
-                            yield Seen(name, row)
+                    elif fresh := ledger.index.after(seen):
+                        members = Members.of(ledger.index)
+                        yield from (Seen(name, row, members) for name, row in fresh)
                     seen = head
                     time.sleep(interval)
                     if _has_awoken(ledger):

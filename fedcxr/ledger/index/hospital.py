@@ -211,18 +211,14 @@ class _Own:
 
     def listed(self, record: RoundRecord, members: Members, data: bytes) -> UpdateRecord:
         """An update from the list of a round, once that is the one under the contract's root."""
-        from fedcxr.ledger import submission_list, submission_tree
+        from fedcxr.ledger.index.round_list import read_list
 
-        where = f"round {record.number}: the list {(record.list_root or b'').hex()} of the store"
-        submissions = submission_list.from_bytes(data)
-        if any(signed.message.hospital not in members.seat_of for signed in submissions):
-            raise LedgerError(f"{where} holds strangers.")
-        leaves = submission_list.leaves(submissions, members.seat_of)
-        if submission_tree.root(leaves) != record.submissions_root:
-            raise LedgerError(f"{where} is not the one under the contract's root.")
+        submissions = read_list(record, members, data)
         own = [signed for signed in submissions if signed.message.hospital in self._member.accounts]
         if not own:
-            raise LedgerError(f"{where} does not hold {self._member.account}.")
+            raise LedgerError(
+                f"round {record.number}: the list of the store does not hold {self._member.account}."
+            )
         message, part = own[0].message, self.part(record)
         return UpdateRecord(
             federation=message.federation,

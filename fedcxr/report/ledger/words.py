@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,18 @@ class Names:
     """What members are called, by address; without a name, by the ends of their address."""
 
     by_address: Mapping[str, str]
+
+    def along(self, seats: Iterable[Sequence[str]]) -> Names:
+        """The names for every account of a seat: a key is rotated, and its hospital keeps its name.
+
+        Args:
+            seats: each one's accounts, the present one last.
+        """
+        by_address = dict(self.by_address)
+        for accounts in seats:
+            if named := [self.by_address[account] for account in accounts if account in self.by_address]:
+                by_address |= dict.fromkeys(accounts, named[-1])
+        return Names(by_address)
 
     def __call__(self, address: str) -> str:
         return plain(self.by_address.get(address, "")) or f"{address[:6]}…{address[-4:]}"

@@ -1,0 +1,107 @@
+"""``fedcxr ledger prove`` and ``check-proof``: that a hospital is in a round, or that it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fedcxr.cli.ledger import AsJson, Contract, Rpc, Run, commands
+from fedcxr.cli.ledger_printing import as_json_text
+from fedcxr.cli.ledger_reading import ask_by_name, fetch_blob, place_of, round_number, split_run
+
+if TYPE_CHECKING:
+    from fedcxr.ledger.inclusion import Proof
+    from fedcxr.ledger.index.members import Members
+    from fedcxr.ledger.index.place import IndexedLedger
+    from fedcxr.report.ledger.words import Names
+
+
+@commands.command()
+def prove(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[RUN] ROUND HOSPITAL",
+            help="The run directory, the round, and whose proof: address, its first digits, or name in the "
+            "run. Without a run: --rpc, --contract and --store.",
+        ),
+    ],
+    *,
+    out: Annotated[Path | None, typer.Option(help="File for the proof; otherwise it is printed.")] = None,
+    rpc: Rpc = None,
+    contract: Contract = None,
+    store: Annotated[str | None, typer.Option(metavar="URL", help="Store with the round's list.")] = None,
+) -> None:
+    """Write a proof that a hospital's submission is in a closed round, or that it has none there.
+
+    For federations that record one root a round (ledger.recording = "root"). The proof stands by itself:
+    whoever reads the contract checks it with fedcxr ledger check-proof, without store, run or secret.
+
+    RUN ROUND HOSPITAL in a run's directory; ROUND HOSPITAL with --rpc, --contract and --store. HOSPITAL is an
+    address, its first digits, or a name in the run.
+    """
+    from fedcxr import files
+    from fedcxr.ledger.index.round_list import prove as prove_place
+
+    run, (number, who) = split_run(words, rpc, "ROUND", "HOSPITAL")
+    place, names = place_of(run, rpc, contract)
+
+    def question(ledger: IndexedLedger, members: Members, names: Names) -> Proof:
+        member = members.find(who, names.by_address)
+        wanted = round_number(number)
+        return prove_place(ledger, members, member, wanted, lambda root: fetch_blob(run, store, root))
+
+    proof, names = ask_by_name(place, names, question)
+    if out is None:
+        typer.echo(proof.to_json(), nl=False)
+        return
+    files.write(out, proof.to_json())
+    kind = "inclusion" if proof.submission else "omission"
+    typer.echo(f"{out}: a proof of {kind} of {names(proof.hospital)} in round {proof.round}")
+
+
+@commands.command("check-proof")
+def check_proof(
+    file: Annotated[Path, typer.Argument(help="A proof that fedcxr ledger prove wrote.")],
+    run: Run = None,
+    *,
+    rpc: Rpc = None,
+    contract: Contract = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a proof of inclusion or omission against the contract's root; it takes no secret and no store.
+
+    FILE and RUN, or FILE with --rpc, and with --contract to insist on a federation's: by default the contract
+    that the proof names. Exit code 50 when it does not hold.
+    """
+    from fedcxr.errors import LedgerError, StoreError
+    from fedcxr.ledger.inclusion import Proof
+    from fedcxr.ledger.index.round_list import check
+
+    try:
+        proof = Proof.from_json(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{file}: cannot be read: {error}") from None
+    except LedgerError as error:
+        raise LedgerError(f"{file}: {error}") from None
+    place, names = place_of(run, rpc, contract or (proof.contract if rpc else None))
+    try:
+        record, names = ask_by_name(place, names, lambda ledger, members, _: check(ledger, members, proof))
+    except LedgerError as error:
+        raise type(error)(f"{file}: {error}") from None
+    included = record.included is not None and proof.seat in record.included
+    if as_json:
+        facts = {"proven": True, "included": included, "asked": proof.seat in record.weights}
+        typer.echo(as_json_text({**facts, "phase": record.phase, "proof": proof}))
+        return
+    of = f"{names(proof.hospital)} ({proof.hospital}, seat {proof.seat})"
+    where = f"round {proof.round}, attempt {proof.attempt}, of {place.contract}"
+    if proof.submission is None:
+        asked = "though it was asked" if proof.seat in record.weights else "and was not asked"
+        typer.echo(f"proven: {of} has no submission in {where}, {asked}")
+        return
+    message = proof.submission.message
+    became = "is in its aggregate" if included else f"is not in an aggregate: the round is {record.phase}"
+    typer.echo(f"proven: the submission {message.root.hex()} of {of} is in {where}, and {became}")
