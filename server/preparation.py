@@ -159,7 +159,8 @@ def make_evaluator(run: RunDirectory) -> Evaluator | None:
     if run.partition_path.exists():
         partition = Partition.read(run.partition_path)
         hospitals = {name: partition.rows(table, name) for name in partition.names}
-    return Evaluator(config, ValidationSet(cache.images, table.labels, table.study_codes, hospitals))
+    valid = ValidationSet(cache.images, table.labels, table.study_codes, table.patient_codes, hospitals)
+    return Evaluator(config, valid)
 
 
 def _cache(run: RunDirectory, split: str) -> Path:
