@@ -12,6 +12,7 @@ from fedcxr.cli import (  # registered by being imported
     ledger,
     member,
     predict,
+    report,
     simulate,
     store,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "main",
     "member",
     "predict",
+    "report",
     "simulate",
     "store",
 ]

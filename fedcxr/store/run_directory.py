@@ -15,6 +15,7 @@
       models/              round-0000.safetensors (where it started) and one for each finalized round
       metrics.jsonl        a line a round
       summary.md           what came out, for people
+      report/              every metric of the last model, its predictions, and pictures
       run.log              one log
       keys/                private keys of the coordinator and, in a simulation, the auditor
       hospitals/           a simulated hospital's own disk each
