@@ -13,6 +13,7 @@ from fedcxr.cli import (  # registered by being imported
     member,
     predict,
     report,
+    robustness,
     simulate,
     store,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "member",
     "predict",
     "report",
+    "robustness",
     "simulate",
     "store",
 ]
