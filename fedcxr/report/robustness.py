@@ -54,10 +54,6 @@ def draw_robustness(found: Robustness, path: Path, *, title: str) -> None:
         across = [0, *(row.severity for row in own)]
         values = [found.clean.value or 0.5, *(row.mean_auroc.value or 0.5 for row in own)]
         axes.plot(across, values, color=colour, marker="o", markersize=4.5, label=kind)
-        if all(row.mean_auroc.low is not None for row in own):
-            low = [row.mean_auroc.low or 0.0 for row in own]
-            high = [row.mean_auroc.high or 1.0 for row in own]
-            axes.fill_between(across[1:], low, high, color=colour, alpha=0.08, linewidth=0)
     axes.axhline(0.5, color="#777777", linewidth=0.8, linestyle=(0, (2, 3)))
     severities = sorted({row.severity for row in found.rows})
     axes.set_xticks([0, *severities], ["clean", *map(str, severities)])
