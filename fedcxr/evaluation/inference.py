@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from fedcxr.config import Config
 from fedcxr.data.labels import LABELS
 from fedcxr.data.transforms import normalise, to_float
 from fedcxr.errors import DataError, NonFiniteError
-from fedcxr.models.network import ModelOutput
+from fedcxr.evaluation.tracing import trace
 from fedcxr.models.runtime import Runtime
 
 
@@ -47,56 +47,51 @@ def predict(
         NonFiniteError: the model gives NaN or infinity for an image.
     """
     probabilities = np.empty((len(rows), len(LABELS)), dtype=np.float32)
-    for start, batch, output in forward(model, images, rows, config):
-        logits = output.logits.float().cpu()
+    decide = getattr(model, "probabilities", torch.sigmoid)  # a model whose labels depend on each other
+
+    def fill(start: int, batch: NDArray[np.int64], seen: torch.Tensor) -> None:
+        logits = model(seen, project=False).logits.float()
         if not bool(torch.isfinite(logits).all()):
             faulty = int(torch.nonzero(~torch.isfinite(logits).all(dim=1))[0, 0])
             raise NonFiniteError(
                 f"the model's logits for image {int(batch[faulty])} are not finite: "
                 "its weights or normalisation statistics are broken."
             )
-        probabilities[start : start + len(batch)] = torch.sigmoid(logits).numpy()
+        probabilities[start : start + len(batch)] = decide(logits).float().cpu().numpy()
         if progress is not None:
             progress(start + len(batch), len(rows))
+
+    _each_batch(model, images, rows, config, fill)
     return probabilities
 
 
 def embed(
     model: nn.Module, images: NDArray[np.uint8], rows: NDArray[np.int64], config: Config
 ) -> NDArray[np.float32]:
-    """What the network makes of each of n images before it decides: its encoder's output.
-
-    A map is averaged over its positions.
+    """What the network makes of each of n images before it decides: its pooled features.
 
     Args and errors: as of :func:`predict`.
 
     Returns:
         float32, shape (n, F).
     """
-    gathered: list[torch.Tensor] = []
-    encoder = model.get_submodule("encoder")
+    gathered: list[NDArray[np.float32]] = []
 
-    def keep(_: nn.Module, __: object, output: object) -> None:
-        if isinstance(output, torch.Tensor):
-            pooled = output.flatten(2).mean(dim=2) if output.ndim > 2 else output
-            gathered.append(pooled.float().cpu())
+    def keep(_: int, __: NDArray[np.int64], seen: torch.Tensor) -> None:
+        gathered.append(trace(model, seen).embedding.float().cpu().numpy())
 
-    handle = encoder.register_forward_hook(keep)
-    try:
-        for _ in forward(model, images, rows, config):
-            pass
-    finally:
-        handle.remove()
-    return torch.cat(gathered).numpy() if gathered else np.empty((0, 0), dtype=np.float32)
+    _each_batch(model, images, rows, config, keep)
+    return np.concatenate(gathered) if gathered else np.empty((0, 0), dtype=np.float32)
 
 
-def forward(
-    model: nn.Module, images: NDArray[np.uint8], rows: NDArray[np.int64], config: Config
-) -> Iterator[tuple[int, NDArray[np.int64], ModelOutput]]:
-    """Put n images through a model, batch by batch: where the batch starts, its rows, the output.
-
-    Args and errors: as of :func:`predict`.
-    """
+def _each_batch(
+    model: nn.Module,
+    images: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    config: Config,
+    work: Callable[[int, NDArray[np.int64], torch.Tensor], None],
+) -> None:
+    """Give ``work`` each batch: where it starts, its rows, and its images as a model sees them."""
     if len(rows) and (rows.min() < 0 or rows.max() >= len(images)):
         raise DataError(f"rows {rows.min()} to {rows.max()} are asked of {len(images)} images.")
     runtime = Runtime.from_config(config.training)
@@ -107,5 +102,4 @@ def forward(
             batch = rows[start : start + size]
             seen = normalise(runtime.to_device(to_float(images[batch])))
             with runtime.autocast():
-                output = model(seen.contiguous(memory_format=runtime.memory_format), project=False)
-            yield start, batch, output
+                work(start, batch, seen.contiguous(memory_format=runtime.memory_format))
