@@ -260,7 +260,8 @@ class Evaluation(Section):
     """Of the released model, after every round."""
 
     batch_size: Count = 128
-    bootstrap: Annotated[int, Field(ge=0)] = 1000  # resamples of studies for the 95 % interval; 0: none
+    bootstrap: Annotated[int, Field(ge=0)] = 1000  # resamples of patients for the 95 % interval; 0: none
+    target_sensitivity: Fraction = 0.0  # that thresholds are fitted to reach; 0: Youden's index
 
 
 class Config(Section):

@@ -166,7 +166,7 @@ def make_evaluator(run: RunDirectory) -> Evaluator | None:
             "not here: they are not evaluated (fedcxr predict --hospital, at a hospital)"
         )
         return None
-    valid = ValidationSet(cache.images, table.labels, table.study_codes, hospitals)
+    valid = ValidationSet(cache.images, table.labels, table.study_codes, table.patient_codes, hospitals)
     return Evaluator(config, valid, disks)
 
 

@@ -67,4 +67,4 @@ def disc_valid(count: int, hospitals: tuple[str, ...] = (), seed: int = 1) -> Va
     images, labels = disc_images(count, seed)
     rows = np.arange(count)
     parts = np.array_split(rows, max(len(hospitals), 1))
-    return ValidationSet(images, labels, rows, dict(zip(hospitals, parts, strict=False)))
+    return ValidationSet(images, labels, rows, rows, dict(zip(hospitals, parts, strict=False)))

@@ -10,6 +10,7 @@ from fedcxr.cli.app import app
 
 if TYPE_CHECKING:
     from fedcxr.config import Config
+    from fedcxr.store.run_directory import RunDirectory
 
 
 class GridName(StrEnum):
@@ -44,6 +45,9 @@ def simulate(
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Train the pooled model and each hospital alone, too.")
     ] = False,
+    report: Annotated[
+        bool, typer.Option(help="Write RUN/report at the end: every metric, and pictures.")
+    ] = True,
 ) -> None:
     """Run a federation of simulated hospitals on this machine, or continue one: --resume RUN."""
     from fedcxr import config as configuration
@@ -54,14 +58,15 @@ def simulate(
                 "the run's own config.toml says what to run: give neither an experiment nor --out nor --set.",
                 param_hint="--resume",
             )
-        resume_simulation(resume, grid, baselines=baselines)
+        resume_simulation(resume, grid, baselines=baselines, report=report)
         return
     if experiment is None or out is None:
         raise typer.BadParameter("name an experiment and --out RUN, or continue one: --resume RUN.")
-    run_simulation(configuration.load(experiment, overrides or []), out, grid, baselines=baselines)
+    config = configuration.load(experiment, overrides or [])
+    run_simulation(config, out, grid, baselines=baselines, report=report)
 
 
-def resume_simulation(root: Path, grid: GridName, *, baselines: bool) -> None:
+def resume_simulation(root: Path, grid: GridName, *, baselines: bool, report: bool = True) -> None:
     """Say how far a run has come by its ledger, and carry it to its end; a complete one is left alone."""
     from rich.console import Console
 
@@ -72,11 +77,13 @@ def resume_simulation(root: Path, grid: GridName, *, baselines: bool) -> None:
     found = standing(run)
     Console(highlight=False).print(f"{root}: {found}", soft_wrap=True)
     if not found.complete or baselines:
-        run_simulation(run.config, root, grid, baselines=baselines)
+        run_simulation(run.config, root, grid, baselines=baselines, report=report)
 
 
-def run_simulation(config: "Config", out: Path, grid: GridName, *, baselines: bool) -> None:
-    """Prepare a run, carry it to its end on a grid, and write its summary."""
+def run_simulation(
+    config: "Config", out: Path, grid: GridName, *, baselines: bool, report: bool = True
+) -> None:
+    """Prepare a run, carry it to its end on a grid, and write its summary and its report."""
     from rich.console import Console
 
     from fedcxr.report.comparison import comparison_table
@@ -100,4 +107,24 @@ def run_simulation(config: "Config", out: Path, grid: GridName, *, baselines: bo
         if done:
             write_summary(RunDirectory(out))
         raise
-    Console(highlight=False).print(f"summary: {write_summary(run)}", soft_wrap=True)
+    screen = Console(highlight=False)
+    screen.print(f"summary: {write_summary(run)}", soft_wrap=True)
+    if report:
+        with screen.status("report"):
+            page = _write_report(run)
+        screen.print(
+            f"report: {page}" if page else "report: none, no validation set has both classes", soft_wrap=True
+        )
+
+
+def _write_report(run: "RunDirectory") -> "Path | None":
+    """The report of the last released model; None where there is nothing to score it on."""
+    from fedcxr.cli.released import Released
+    from fedcxr.errors import ConfigError, DataError
+    from fedcxr.report.run_report import write_report
+
+    try:
+        found = Released.open(run.root)
+        return write_report(run, found.model, found.table, found.valid, round_number=found.round)
+    except (ConfigError, DataError):  # no validation set, or one that shows nothing: the run is whole without
+        return None

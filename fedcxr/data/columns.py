@@ -87,8 +87,12 @@ class Columns:
             first[text] = row
 
 
-def read_columns(csv: Path, names: Sequence[str]) -> Columns:
+def read_columns(csv: Path, names: Sequence[str] | Callable[[Sequence[str]], Sequence[str]]) -> Columns:
     """Read the named columns; the file may have others, in any order, a byte-order mark and CRLF.
+
+    Args:
+        csv: the file.
+        names: the columns, or what chooses them from the header.
 
     Raises:
         TableError: the file is missing, empty, not UTF-8 or not CSV; a column is missing or stands twice; a
@@ -104,10 +108,14 @@ def read_columns(csv: Path, names: Sequence[str]) -> Columns:
         line = content.count(b"\n", 0, error.start) + 1
         raise TableError(f"{csv}, row {line}: not UTF-8 text.") from None
     reader = csv_module.reader(io.StringIO(text, newline=""), strict=True)
-    gathered: list[list[str]] = [[] for _ in names]
     lines: list[int] = []
     try:
         header = [name.strip() for name in next(reader, [])]
+        if not header:
+            raise TableError(f"{csv}: the file is empty.")
+        if callable(names):
+            names = names(header)
+        gathered: list[list[str]] = [[] for _ in names]
         wanted = _positions(csv, header, names)
         for row in reader:
             if not row:
@@ -128,8 +136,6 @@ def read_columns(csv: Path, names: Sequence[str]) -> Columns:
 
 
 def _positions(csv: Path, header: Sequence[str], names: Sequence[str]) -> list[int]:
-    if not header:
-        raise TableError(f"{csv}: the file is empty.")
     for name in names:
         if header.count(name) != 1:
             fault = "stands twice" if name in header else "is missing"

@@ -9,6 +9,8 @@ rounding and is the same on every machine.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,18 +42,53 @@ def weighted_auroc(
     Returns:
         float64, shape (R,); NaN where a class has no weight.
     """
-    negatives = np.flatnonzero(~positive)
-    negatives = negatives[np.argsort(scores[negatives], kind="stable")]
-    ordered, wanted = scores[negatives], scores[positive]
-    first = np.searchsorted(ordered, wanted, side="left")  # negatives below each positive
-    last = np.searchsorted(ordered, wanted, side="right")  # and those that tie with it
+    return Ranking.of(scores, positive).auroc(weights)
 
-    below = np.zeros((len(negatives) + 1, weights.shape[1]), dtype=np.int32)
-    np.cumsum(weights[negatives], axis=0, out=below[1:])
-    chosen = weights[positive]
-    # Twice the count, to stay in integers: below + (below + tied) = 2 below + tied.
-    doubled = np.einsum("pr,pr->r", chosen, below[first] + below[last], dtype=np.int64, casting="safe")
-    pairs = chosen.sum(axis=0, dtype=np.int64) * below[-1].astype(np.int64)
-    with np.errstate(invalid="ignore"):
-        areas: Floats = doubled / (2 * pairs)
-    return areas
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """Cases in order, so that a further weighting needs no sorting.
+
+    Attributes:
+        positives, negatives: rows of the weights; the latter by rising score.
+        below: int64, one a positive: how many of the negatives are below it.
+        up_to: int64: and how many are below it or tie with it.
+    """
+
+    positives: NDArray[np.int64]
+    negatives: NDArray[np.int64]
+    below: NDArray[np.int64]
+    up_to: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls,
+        scores: NDArray[np.floating],
+        positive: NDArray[np.bool_],
+        rows: NDArray[np.int64] | None = None,
+    ) -> Ranking:
+        """Of m cases, both (m,); ``rows`` (m,) says which row of the weights is which case's."""
+        negatives = np.flatnonzero(~positive)
+        negatives = negatives[np.argsort(scores[negatives], kind="stable")]
+        ordered, wanted = scores[negatives], scores[positive]
+        positives = np.flatnonzero(positive)
+        return cls(
+            positives=positives if rows is None else rows[positives],
+            negatives=negatives if rows is None else rows[negatives],
+            below=np.searchsorted(ordered, wanted, side="left"),
+            up_to=np.searchsorted(ordered, wanted, side="right"),
+        )
+
+    def auroc(self, weights: NDArray[np.int32]) -> Floats:
+        """Under each of R weightings, int32 (rows, R): float64 (R,); NaN where a class has no weight."""
+        sums = np.zeros((len(self.negatives) + 1, weights.shape[1]), dtype=np.int32)
+        np.cumsum(weights[self.negatives], axis=0, out=sums[1:])
+        chosen = weights[self.positives]
+        # Twice the count, to stay in integers: below + (below + tied) = 2 below + tied.
+        twice = sums[self.below]
+        twice += sums[self.up_to]
+        doubled = np.einsum("pr,pr->r", chosen, twice, dtype=np.int64, casting="safe")
+        pairs = chosen.sum(axis=0, dtype=np.int64) * sums[-1].astype(np.int64)
+        with np.errstate(invalid="ignore"):
+            areas: Floats = doubled / (2 * pairs)
+        return areas

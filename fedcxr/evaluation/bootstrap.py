@@ -1,72 +1,72 @@
-"""Resamples of studies, and the 95 % percentile interval over them (Efron and Tibshirani 1993, chapter 13).
+"""Resamples of patients, and the 95 % percentile interval over them (Efron and Tibshirani 1993, chapter 13).
 
-Studies are drawn with replacement, each with all its labels, so that labels are resampled together and a mean
-over labels has an interval of its own. Resamples follow from (number of studies, seed) alone: two models
-evaluated on the same studies with the same seed meet the same resamples, and the difference between them has
-a paired interval.
+Patients are drawn with replacement, each with all its studies and all their labels: two studies of one
+patient are no two witnesses, and an interval that takes them for such is too narrow (Field and Welsh,
+"Bootstrapping clustered data", JRSS B 69, 2007). Labels are resampled together, so that a mean over labels
+has an interval of its own. Resamples follow from (number of patients, seed) alone: two models evaluated on
+the same studies with the same seed meet the same resamples, and the difference between them has a paired
+interval.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcxr.evaluation.auroc import Floats, weighted_auroc
+from fedcxr.evaluation.auroc import Floats, Ranking
 from fedcxr.evaluation.scores import Estimate
 from fedcxr.evaluation.studies import StudyScores
 
 LEVEL = 0.95
 FEWEST = 40  # resamples below which 2.5 % of them is less than one, and no interval is given
 
-_CELLS = 1 << 22  # weights held at once: 16 MB, whatever the number of studies
+_CELLS = 1 << 20  # weights held at once: 4 MB, about what a core's cache holds
+
+Measure = Callable[[NDArray[np.int32]], Floats]
+"""Weights of m studies in R resamples, int32 (m, R), to K figures in each, float64 (R, K)."""
 
 
 @dataclass(frozen=True, eq=False)
-class Areas:
-    """AUROCs of L labels, and what they come to in each of R resamples.
+class Resampled:
+    """K figures, and what they come to in each of R resamples.
 
     Attributes:
-        values: float64, shape (L,); NaN where a label has one class only.
-        drawn: float64, shape (R, L); NaN where a label has one class in the resample.
+        values: float64, shape (K,); NaN where a figure is undefined, as an AUROC of one class.
+        drawn: float64, shape (R, K); NaN where it is undefined in the resample.
     """
 
     values: Floats
     drawn: Floats
 
     @classmethod
-    def of(cls, scored: StudyScores, resamples: int, seed: int) -> Areas:
-        """The areas of all labels of some studies, under ``resamples`` bootstrap resamples."""
-        labels = scored.labels.shape[1]
-        if not len(scored):
-            return cls(np.full(labels, np.nan), np.full((resamples, labels), np.nan))
-        known = [scored.known(column) for column in range(labels)]
+    def measure(cls, patients: NDArray[np.int64], measure: Measure, resamples: int, seed: int) -> Resampled:
+        """Take figures on some studies, and on ``resamples`` resamples of their patients.
 
-        def measure(weights: NDArray[np.int32]) -> Floats:
-            columns = (
-                weighted_auroc(scored.scores[rows, column], positive, weights[rows])
-                for column, (rows, positive) in enumerate(known)
-            )
-            return np.stack(list(columns), axis=1)
-
-        whole = measure(np.ones((len(scored), 1), dtype=np.int32))
-        blocks = [measure(weights) for weights in _resample(len(scored), resamples, seed)]
-        return cls(whole[0], np.concatenate([np.empty((0, labels)), *blocks]))
+        Args:
+            patients: int64, shape (m,), m > 0: equal for studies of one patient.
+            measure: gives the K figures under weightings of the m studies.
+            resamples: how many; 0 for none.
+            seed: of the resamples.
+        """
+        whole = measure(np.ones((len(patients), 1), dtype=np.int32))
+        blocks = [measure(weights) for weights in _resample(patients, resamples, seed)]
+        return cls(whole[0], np.concatenate([np.empty((0, whole.shape[1])), *blocks]))
 
     @classmethod
-    def mean(cls, parts: Sequence[Areas], weights: Sequence[float]) -> Areas:
-        """The weighted mean of several models' areas, resample by resample: all on the same studies."""
+    def mean(cls, parts: Sequence[Resampled], weights: Sequence[float]) -> Resampled:
+        """The weighted mean of several models' figures, resample by resample: all on the same studies."""
         shares = np.asarray(weights, dtype=np.float64) / np.sum(weights)
         return cls(
             sum((share * part.values for share, part in zip(shares, parts, strict=True)), start=np.zeros(1)),
             sum((share * part.drawn for share, part in zip(shares, parts, strict=True)), start=np.zeros(1)),
         )
 
-    def __sub__(self, other: Areas) -> Areas:
+    def __sub__(self, other: Resampled) -> Resampled:
         """By how much this model is above another on the same studies, resample by resample."""
-        return Areas(self.values - other.values, self.drawn - other.drawn)
+        return Resampled(self.values - other.values, self.drawn - other.drawn)
 
     def estimate(self, columns: Sequence[int]) -> Estimate:
         """The mean over those of ``columns`` that are defined, and its interval.
@@ -83,16 +83,34 @@ class Areas:
         return Estimate(value=float(self.values[defined].mean()), low=low, high=high, resamples=len(drawn))
 
 
-def _resample(studies: int, resamples: int, seed: int) -> Iterator[NDArray[np.int32]]:
+def areas(scored: StudyScores, resamples: int, seed: int) -> Resampled:
+    """The AUROCs of all L labels of some studies, under ``resamples`` resamples of their patients."""
+    labels = scored.labels.shape[1]
+    if not len(scored):
+        return Resampled(np.full(labels, np.nan), np.full((resamples, labels), np.nan))
+    rankings = []
+    for column in range(labels):
+        rows, positive = scored.known(column)
+        rankings.append(Ranking.of(scored.scores[rows, column], positive, rows))
+
+    def measure(weights: NDArray[np.int32]) -> Floats:
+        return np.stack([ranking.auroc(weights) for ranking in rankings], axis=1)
+
+    return Resampled.measure(scored.patients, measure, resamples, seed)
+
+
+def _resample(patients: NDArray[np.int64], resamples: int, seed: int) -> Iterator[NDArray[np.int32]]:
     """How often each study is drawn, in blocks of resamples: int32, shape (studies, block)."""
     generator = np.random.default_rng(seed)
-    block = max(1, _CELLS // studies)
+    codes = np.unique(patients, return_inverse=True)[1]
+    count = int(codes.max()) + 1
+    alone = count == len(codes) and bool((codes == np.arange(count)).all())
+    block = max(1, _CELLS // len(codes))
     for start in range(0, resamples, block):
-        count = min(block, resamples - start)
-        drawn = generator.integers(0, studies, (count, studies))
-        drawn += studies * np.arange(count)[:, None]
-        weights = np.bincount(drawn.ravel(), minlength=count * studies).reshape(count, studies)
-        yield np.ascontiguousarray(weights.T, dtype=np.int32)
+        rows = np.empty((min(block, resamples - start), count), dtype=np.int32)
+        for row in rows:  # one histogram at a time stays in the processor's cache
+            row[:] = np.bincount(generator.integers(0, count, count), minlength=count)
+        yield np.ascontiguousarray((rows if alone else rows[:, codes]).T)
 
 
 def _interval(counted: Floats) -> tuple[float, float] | tuple[None, None]:

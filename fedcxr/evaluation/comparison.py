@@ -12,10 +12,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from fedcxr.config import Config
 from fedcxr.errors import DataError
-from fedcxr.evaluation.bootstrap import Areas
+from fedcxr.evaluation.bootstrap import Resampled, areas
 from fedcxr.evaluation.metrics import ALL, COMPETITION, make_evaluation
 from fedcxr.evaluation.scores import Estimate, Evaluation, explain
-from fedcxr.evaluation.studies import score_studies
 from fedcxr.evaluation.validation_set import ValidationSet, bootstrap_seed
 
 
@@ -125,17 +124,17 @@ def compare(
     if not contenders or contenders[0].kind is not Kind.FEDERATED:
         raise DataError("a comparison begins with the federated model.")
     resamples, seed = config.evaluation.bootstrap, bootstrap_seed(config)
-    scored = [score_studies(c.probabilities, valid.labels, valid.studies) for c in contenders]
-    areas = [Areas.of(studies, resamples, seed) for studies in scored]
+    scored = [valid.score(c.probabilities) for c in contenders]
+    measured = [areas(studies, resamples, seed) for studies in scored]
     rows = [
-        _row(contender, valid.evaluate(contender.probabilities, config), own, areas[0])
-        for contender, own in zip(contenders, areas, strict=True)
+        _row(contender, valid.evaluate(contender.probabilities, config), own, measured[0])
+        for contender, own in zip(contenders, measured, strict=True)
     ]
-    alone = [(c, own) for c, own in zip(contenders, areas, strict=True) if c.kind is Kind.ALONE]
+    alone = [(c, own) for c, own in zip(contenders, measured, strict=True) if c.kind is Kind.ALONE]
     if alone:
         for kind in (Kind.ALONE_BY_IMAGES, Kind.ALONE_UNIFORM):
             weights = [c.images if kind is Kind.ALONE_BY_IMAGES else 1 for c, _ in alone]
-            mean = Areas.mean([own for _, own in alone], weights)
+            mean = Resampled.mean([own for _, own in alone], weights)
             contender = Contender(
                 kind=kind,
                 name=kind.value,
@@ -143,7 +142,7 @@ def compare(
                 passes=sum(c.passes for c, _ in alone),
                 probabilities=np.empty((0, len(ALL)), dtype=np.float32),
             )
-            rows.append(_row(contender, make_evaluation(scored[0], mean, {}), mean, areas[0]))
+            rows.append(_row(contender, make_evaluation(scored[0], mean, {}), mean, measured[0]))
     return Comparison(
         rounds=config.federation.rounds,
         local_epochs=config.training.local_epochs,
@@ -152,7 +151,7 @@ def compare(
     )
 
 
-def _row(contender: Contender, evaluation: Evaluation, own: Areas, federated: Areas) -> ComparisonRow:
+def _row(contender: Contender, evaluation: Evaluation, own: Resampled, federated: Resampled) -> ComparisonRow:
     gain = own - federated
     return ComparisonRow(
         kind=contender.kind,

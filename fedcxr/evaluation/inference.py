@@ -1,4 +1,4 @@
-"""Probabilities of a model for images of a decoded cache."""
+"""Probabilities and embeddings of a model for images of a decoded cache."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from fedcxr.config import Config
 from fedcxr.data.labels import LABELS
 from fedcxr.data.transforms import normalise, to_float
 from fedcxr.errors import DataError, NonFiniteError
+from fedcxr.evaluation.tracing import trace
 from fedcxr.models.runtime import Runtime
 
 
@@ -45,10 +46,55 @@ def predict(
         DataError: a row outside the images.
         NonFiniteError: the model gives NaN or infinity for an image.
     """
+    probabilities = np.empty((len(rows), len(LABELS)), dtype=np.float32)
+    decide = getattr(model, "probabilities", torch.sigmoid)  # a model whose labels depend on each other
+
+    def fill(start: int, batch: NDArray[np.int64], seen: torch.Tensor) -> None:
+        logits = model(seen, project=False).logits.float()
+        if not bool(torch.isfinite(logits).all()):
+            faulty = int(torch.nonzero(~torch.isfinite(logits).all(dim=1))[0, 0])
+            raise NonFiniteError(
+                f"the model's logits for image {int(batch[faulty])} are not finite: "
+                "its weights or normalisation statistics are broken."
+            )
+        probabilities[start : start + len(batch)] = decide(logits).float().cpu().numpy()
+        if progress is not None:
+            progress(start + len(batch), len(rows))
+
+    _each_batch(model, images, rows, config, fill)
+    return probabilities
+
+
+def embed(
+    model: nn.Module, images: NDArray[np.uint8], rows: NDArray[np.int64], config: Config
+) -> NDArray[np.float32]:
+    """What the network makes of each of n images before it decides: its pooled features.
+
+    Args and errors: as of :func:`predict`.
+
+    Returns:
+        float32, shape (n, F).
+    """
+    gathered: list[NDArray[np.float32]] = []
+
+    def keep(_: int, __: NDArray[np.int64], seen: torch.Tensor) -> None:
+        gathered.append(trace(model, seen).embedding.float().cpu().numpy())
+
+    _each_batch(model, images, rows, config, keep)
+    return np.concatenate(gathered) if gathered else np.empty((0, 0), dtype=np.float32)
+
+
+def _each_batch(
+    model: nn.Module,
+    images: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    config: Config,
+    work: Callable[[int, NDArray[np.int64], torch.Tensor], None],
+) -> None:
+    """Give ``work`` each batch: where it starts, its rows, and its images as a model sees them."""
     if len(rows) and (rows.min() < 0 or rows.max() >= len(images)):
         raise DataError(f"rows {rows.min()} to {rows.max()} are asked of {len(images)} images.")
     runtime = Runtime.from_config(config.training)
-    probabilities = np.empty((len(rows), len(LABELS)), dtype=np.float32)
     size = config.evaluation.batch_size
     with runtime.settings(), runtime.hosting(model), torch.inference_mode():
         model.eval()
@@ -56,15 +102,4 @@ def predict(
             batch = rows[start : start + size]
             seen = normalise(runtime.to_device(to_float(images[batch])))
             with runtime.autocast():
-                output = model(seen.contiguous(memory_format=runtime.memory_format), project=False)
-            logits = output.logits.float().cpu()
-            if not bool(torch.isfinite(logits).all()):
-                faulty = int(torch.nonzero(~torch.isfinite(logits).all(dim=1))[0, 0])
-                raise NonFiniteError(
-                    f"the model's logits for image {int(batch[faulty])} are not finite: "
-                    "its weights or normalisation statistics are broken."
-                )
-            probabilities[start : start + len(batch)] = torch.sigmoid(logits).numpy()
-            if progress is not None:
-                progress(start + len(batch), len(rows))
-    return probabilities
+                work(start, batch, seen.contiguous(memory_format=runtime.memory_format))

@@ -13,7 +13,7 @@ from fedcxr.errors import DataError
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A figure and its 95 % percentile bootstrap interval over studies.
+    """A figure and its 95 % percentile bootstrap interval over patients.
 
     Attributes:
         value: None where it is undefined.

@@ -22,13 +22,15 @@ class StudyScores:
 
     Attributes:
         images: rows that they were made from.
-        scores: float32, shape (m, 14): probabilities.
+        scores: floating, shape (m, 14): probabilities, or any score that orders the studies.
         labels: int8, shape (m, 14): raw codes.
+        patients: int64, shape (m,): equal for studies of one patient.
     """
 
     images: int
-    scores: NDArray[np.float32]
+    scores: NDArray[np.floating]
     labels: NDArray[np.int8]
+    patients: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -43,7 +45,10 @@ class StudyScores:
 
 
 def score_studies(
-    probabilities: NDArray[np.float32], labels: NDArray[np.int8], studies: NDArray[np.int64]
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int8],
+    studies: NDArray[np.int64],
+    patients: NDArray[np.int64],
 ) -> StudyScores:
     """Reduce n images to their studies, in the order of the study codes.
 
@@ -51,21 +56,28 @@ def score_studies(
         probabilities: float32, shape (n, 14).
         labels: int8, shape (n, 14): 1, 0, -1 or blank.
         studies: int64, shape (n,): equal for the views of one study.
+        patients: int64, shape (n,): equal for the images of one patient.
 
     Raises:
-        DataError: shapes that do not fit, or a label that is none of the four.
+        DataError: shapes that do not fit, a study of two patients, or a label that is none of the four.
         NonFiniteError: a probability is NaN or infinite.
     """
     _check(probabilities, labels, studies)
+    if patients.shape != studies.shape:
+        raise DataError(f"patients have the shape {patients.shape}; for {len(studies)} images it is as many.")
     if not len(studies):
-        return StudyScores(0, probabilities, labels)
+        return StudyScores(0, probabilities, labels, patients)
     order = np.argsort(studies, kind="stable")
-    ordered = studies[order]
-    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    ordered, owners = studies[order], patients[order]
+    first = np.concatenate(([True], ordered[1:] != ordered[:-1]))
+    if (~first[1:] & (owners[1:] != owners[:-1])).any():
+        raise DataError("a study has images of two patients; a study is one patient's.")
+    starts = np.flatnonzero(first)
     return StudyScores(
         images=len(studies),
         scores=np.maximum.reduceat(probabilities[order], starts, axis=0),
         labels=np.maximum.reduceat(labels[order], starts, axis=0),
+        patients=owners[starts],
     )
 
 

@@ -13,6 +13,7 @@ from fedcxr.config import Config
 from fedcxr.evaluation.inference import predict
 from fedcxr.evaluation.metrics import evaluate
 from fedcxr.evaluation.scores import Evaluation
+from fedcxr.evaluation.studies import StudyScores, score_studies
 from fedcxr.seeds import derive_seed
 
 
@@ -24,12 +25,14 @@ class ValidationSet:
         images: uint8, shape (n, S, S), in the CSV's order; usually a memory map.
         labels: int8, shape (n, 14), raw codes.
         studies: int64, shape (n,): equal for the views of one study.
+        patients: int64, shape (n,): equal for the images of one patient.
         hospitals: rows of each hospital's own validation patients.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int8]
     studies: NDArray[np.int64]
+    patients: NDArray[np.int64]
     hospitals: Mapping[str, NDArray[np.int64]]
 
     def predict(
@@ -39,12 +42,17 @@ class ValidationSet:
         rows = np.arange(len(self.images), dtype=np.int64)
         return predict(model, self.images, rows, config, progress=progress)
 
+    def score(self, probabilities: NDArray[np.float32]) -> StudyScores:
+        """Probabilities of all n images, float32 (n, 14), by study; raises as :func:`.score_studies`."""
+        return score_studies(probabilities, self.labels, self.studies, self.patients)
+
     def evaluate(self, probabilities: NDArray[np.float32], config: Config) -> Evaluation:
         """Score probabilities of all n images; the same resamples for every model of a run."""
         return evaluate(
             probabilities,
             self.labels,
             self.studies,
+            self.patients,
             hospitals=self.hospitals,
             bootstrap=config.evaluation.bootstrap,
             seed=bootstrap_seed(config),

@@ -89,7 +89,7 @@ def interval_note(evaluation: Evaluation) -> str:
     if not evaluation.bootstrap:
         return "No intervals: no bootstrap was asked for."
     drawn = evaluation.bootstrap
-    note = f"[95 %]: percentile bootstrap over studies, {drawn:,} resamples."
+    note = f"[95 %]: percentile bootstrap over patients, {drawn:,} resamples."
     named: list[tuple[str, Estimate]] = [(score.label, score) for score in evaluation.labels]
     named += [("the mean of five", evaluation.competition), ("the mean", evaluation.macro)]
     return note + _short_counts(named, drawn)

@@ -16,6 +16,7 @@
       models/              round-0000.safetensors (where it started) and one for each finalized round
       metrics.jsonl        a line a round
       summary.md           what came out, for people
+      report/              every metric of the last model, its predictions, and pictures
       run.log              one log
       orders/              signed registrations that members have to vote on before they are taken
       keys/                private keys of the coordinator and, in a simulation, the auditor

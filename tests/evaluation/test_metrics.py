@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from fedcxr.data.chexpert import read_table
 from fedcxr.data.labels import BLANK, COMPETITION_LABELS, LABELS
 from fedcxr.errors import DataError, NonFiniteError
+from fedcxr.evaluation import metrics
 from fedcxr.evaluation.auroc import auroc
 from fedcxr.evaluation.bootstrap import FEWEST
-from fedcxr.evaluation.metrics import Evaluation, evaluate
+from fedcxr.evaluation.metrics import Evaluation
 
 EDEMA = LABELS.index("Edema")
 
@@ -30,6 +31,21 @@ def drawn(count: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.in
     labels = (generator.random((count, 14)) < 0.3).astype(np.int8)
     probabilities = np.clip(0.3 * labels + generator.random((count, 14)) * 0.7, 0, 1).astype(np.float32)
     return probabilities, labels, np.arange(count)
+
+
+def evaluate(
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int8],
+    studies: NDArray[np.int64],
+    *,
+    hospitals: dict[str, NDArray[np.int64]] | None = None,
+    bootstrap: int,
+    seed: int,
+) -> Evaluation:
+    """Each study is a patient of its own."""
+    return metrics.evaluate(
+        probabilities, labels, studies, studies, hospitals=hospitals, bootstrap=bootstrap, seed=seed
+    )
 
 
 def test_a_study_scores_the_maximum_of_its_views() -> None:
@@ -105,6 +121,21 @@ def test_intervals_agree_with_a_naive_bootstrap() -> None:
     assert (found.label("Edema").low, found.label("Edema").high) == pytest.approx((low, high), abs=1e-12)
     low, high = np.quantile(areas.mean(axis=1), (0.025, 0.975))
     assert (found.macro.low, found.macro.high) == pytest.approx((low, high), abs=1e-12)
+
+
+def test_patients_are_resampled_whole() -> None:
+    """Copies of a study under the same patient say nothing new; under patients of their own they seem to."""
+    probabilities, labels, studies = drawn(60)
+    copied = [np.repeat(array, 4, axis=0) for array in (probabilities, labels, studies)]
+    once = metrics.evaluate(probabilities, labels, studies, studies, bootstrap=400, seed=2).macro
+    studies = np.arange(240)
+    together = metrics.evaluate(copied[0], copied[1], studies, copied[2], bootstrap=400, seed=2).macro
+    apart = metrics.evaluate(copied[0], copied[1], studies, studies, bootstrap=400, seed=2).macro
+    assert (together.low, together.high) == pytest.approx((once.low, once.high), abs=1e-12)
+    assert None not in (apart.low, apart.high, once.low, once.high)
+    assert apart.high - apart.low < 0.6 * (once.high - once.low)  # type: ignore[operator]
+    with pytest.raises(DataError, match="two patients"):
+        metrics.evaluate(copied[0], copied[1], copied[2], studies, bootstrap=0, seed=0)
 
 
 def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:

@@ -25,7 +25,9 @@ def evaluation() -> Evaluation:
     labels[:, LABELS.index("Fracture")] = BLANK
     labels[:, LABELS.index("Pneumonia")] = np.arange(90) == 3
     hospitals = {"north": np.arange(60), "south": np.arange(60, 90), "west": np.arange(0)}
-    return evaluate(probabilities, labels, np.arange(90), hospitals=hospitals, bootstrap=100, seed=0)
+    return evaluate(
+        probabilities, labels, np.arange(90), np.arange(90), hospitals=hospitals, bootstrap=100, seed=0
+    )
 
 
 @pytest.fixture(scope="module")

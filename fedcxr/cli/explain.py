@@ -1,0 +1,74 @@
+"""``fedcxr explain``: where a run's model looks, as pictures and as scores."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedcxr.cli.app import app
+
+
+@app.command()
+def explain(
+    run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
+    *,
+    number: Annotated[
+        int | None,
+        typer.Option(
+            "--round", min=0, help="The model of this round; the last by default.", show_default=False
+        ),
+    ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option("--label", help="Explain this label; may be given many times.", show_default=False),
+    ] = None,
+    images: Annotated[int, typer.Option(min=1, help="Positive images a label, at most.")] = 50,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write; RUN/report by default.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
+) -> None:
+    """Grad-CAM and the model's own attention over validation images, written as pictures and scored.
+
+    On phantoms by their masks: pointing-game hit rate, coverage of the lesion, the map's share in it, each
+    beside chance. On any images by deletion and insertion curves, beside random order. Without --label: every
+    label with a mask on phantoms, else the competition's five. Writes overlays.png, explain.md and
+    explain.json.
+    """
+    from rich.console import Console
+
+    from fedcxr import files
+    from fedcxr.cli.released import Released
+    from fedcxr.data.labels import COMPETITION_LABELS, LABELS
+    from fedcxr.errors import DataError
+    from fedcxr.evaluation import explanation
+    from fedcxr.report.explanation import faithfulness_table, localisation_table
+    from fedcxr.report.overlays import draw_overlays
+
+    released = Released.open(run, number)
+    config = released.run.config
+    everything = tuple(label for label in LABELS if label != "No Finding")
+    wanted = tuple(labels) if labels else (everything if config.data.phantom else COMPETITION_LABELS)
+    for label in wanted:
+        if label not in LABELS:
+            raise DataError(f"--label {label!r}: no such label (allowed: {', '.join(LABELS)}).")
+    cases = explanation.choose_cases(released.table, wanted, images, config.seed)
+    masks = explanation.read_masks(released.table, cases)
+    own = released.valid.images[cases.rows]
+    found, maps = explanation.explain(released.model, own, cases, masks, config)
+    folder = out or released.run.root / "report"
+    files.make_folder(folder)
+    synthetic = "SYNTHETIC X-rays: " if config.data.phantom else ""
+    title = f"{synthetic}{config.name}, round {released.round}: where the model looks"
+    draw_overlays(own, cases, maps, masks, folder / "overlays.png", title=title)
+    tables = [table for table in (localisation_table(found), faithfulness_table(found)) if table is not None]
+    page = "\n".join(table.markdown() for table in tables)
+    files.write(folder / "explain.md", f"# {title}\n\n{page}\n![overlays](overlays.png)\n")
+    files.write(folder / "explain.json", found.to_json() + "\n")
+    if as_json:
+        typer.echo(found.to_json())
+        return
+    console = Console(highlight=False)
+    for table in tables:
+        console.print(table.rich())
+    console.print(f"{folder / 'overlays.png'}: {len(cases):,} findings", soft_wrap=True)

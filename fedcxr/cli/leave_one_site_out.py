@@ -1,0 +1,134 @@
+"""``fedcxr leave-one-site-out``: what a federation is worth to a hospital that was not in it."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fedcxr.cli.app import app
+from fedcxr.cli.simulate import GridName
+
+if TYPE_CHECKING:
+    from fedcxr.cli.released import Released
+    from fedcxr.config import Config
+    from fedcxr.data.unseen_site import SiteTables
+    from fedcxr.evaluation.scores import Evaluation
+    from fedcxr.report.sites import SiteResult
+
+_RESULT = "unseen.json"
+
+
+@app.command("leave-one-site-out")
+def leave_one_site_out(
+    experiment: Annotated[Path, typer.Argument(help="A TOML file, as in experiments/.", show_default=False)],
+    *,
+    out: Annotated[Path, typer.Option(help="Folder of the runs; what is finished there is kept.")],
+    sites: Annotated[
+        list[str] | None,
+        typer.Option("--site", help="Leave only this one out; may be given many times.", show_default=False),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="key.path=value; may be given many times.")
+    ] = None,
+    grid: Annotated[GridName, typer.Option(help="In this process, or Flower's simulation on Ray.")] = (
+        GridName.LOCAL
+    ),
+    report: Annotated[bool, typer.Option(help="Write each run's report, too.")] = False,
+) -> None:
+    """For each site: train by all others, and test on the one that none of them holds.
+
+    One run a site, under OUT/NUMBER-SITE/run, by the same code as `fedcxr simulate`; the same command goes
+    on where it was cut off and skips what is finished. All patients of the site are tested on, those of train
+    and of valid. Writes OUT/sites.md, and each site's predictions.csv and unseen.json. Wants
+    partition.scheme = "natural".
+    """
+    from rich.console import Console
+
+    from fedcxr import config as configuration
+    from fedcxr import files
+    from fedcxr.data.dataset import read_dataset
+    from fedcxr.data.partition import make_partition
+    from fedcxr.data.unseen_site import leave_out
+    from fedcxr.errors import ConfigError
+    from fedcxr.report.sites import site_table
+
+    config = configuration.load(experiment, overrides or ())
+    if config.partition.scheme != "natural":
+        raise ConfigError(
+            f"partition.scheme = {config.partition.scheme!r}: its hospitals are dealt out, so none is a "
+            "site; allowed here: 'natural'."
+        )
+    train, valid = read_dataset(config.data, config.seed)
+    partition = make_partition(train, valid, config.partition, config.seed, config.data.root_path)
+    for site in sites or ():
+        partition.shard(site)
+    console = Console(highlight=False, soft_wrap=True)
+    results = {}
+    for number, site in enumerate(partition.names):
+        if sites and site not in sites:
+            continue
+        folder = out / f"{number:02d}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', site)}"
+        tables = leave_out(site, partition, train, valid, folder)
+        results[site] = _carry(_without(config, tables), folder, tables, grid, report=report)
+        console.print(f"{site}: left out, {folder}")
+    synthetic = "SYNTHETIC X-rays: " if config.data.phantom else ""
+    title = f"{synthetic}{config.name}, {config.model.name}: each site left out in turn, seed {config.seed}"
+    table = site_table(results, title=title)
+    files.write(out / "sites.md", table.markdown())
+    console.print(table.rich())
+
+
+def _without(config: "Config", tables: "SiteTables") -> "Config":
+    """The experiment on the tables without a site; its cache is its own, as its tables are."""
+    return config.with_changes(
+        {
+            "data.train_csv": str(tables.train.absolute()),
+            "data.valid_csv": str(tables.valid.absolute()),
+            "data.cache": "",
+        }
+    )
+
+
+def _carry(
+    config: "Config", folder: Path, tables: "SiteTables", grid: GridName, *, report: bool
+) -> "SiteResult":
+    """One site's run, begun, continued or found finished, and its model on the site."""
+    from fedcxr.cli.released import Released
+    from fedcxr.cli.simulate import run_simulation
+    from fedcxr.report.sites import SiteResult, read_result, write_result
+    from fedcxr.store.run_directory import RunDirectory
+    from server.preparation import open_or_create
+
+    run = RunDirectory(folder / "run")
+    path = folder / _RESULT
+    complete = run.config_path.is_file() and run.last_round == run.config.federation.total_rounds
+    if complete:
+        open_or_create(run.root, config)  # the same configuration, or an error that says what differs
+    else:
+        path.unlink(missing_ok=True)
+        run_simulation(config, run.root, grid, baselines=False, report=report)
+    if path.is_file():
+        return read_result(path)
+    released = Released.open(run.root)
+    seen = released.valid.evaluate(released.valid.predict(released.model, run.config), run.config)
+    result = SiteResult(_score(released, tables.unseen, folder), seen, str(run.read_metrics()[-1]["model"]))
+    write_result(result, path)
+    return result
+
+
+def _score(released: "Released", csv: Path, folder: Path) -> "Evaluation":
+    """The model on the site that it never saw; its predictions are kept for `fedcxr evaluate`."""
+    from fedcxr.data.cache import prepare
+    from fedcxr.data.chexpert import read_table
+    from fedcxr.data.labels import LABELS
+    from fedcxr.evaluation.competition import StudyPredictions
+    from fedcxr.evaluation.validation_set import ValidationSet
+
+    config = released.run.config
+    table = read_table(csv, config.data.root_path)
+    images = prepare(table, config.data.size, released.run.cache / f"{config.data.size}px" / "unseen").images
+    unseen = ValidationSet(images, table.labels, table.study_codes, table.patient_codes, {})
+    probabilities = unseen.predict(released.model, config)
+    StudyPredictions.of(table, probabilities).write(folder / "predictions.csv", LABELS)
+    return unseen.evaluate(probabilities, config)

@@ -1,0 +1,65 @@
+"""``fedcxr robustness``: a run's model on the same test set made worse."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedcxr.cli.app import app
+
+
+@app.command()
+def robustness(
+    run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
+    *,
+    number: Annotated[
+        int | None,
+        typer.Option(
+            "--round", min=0, help="The model of this round; the last by default.", show_default=False
+        ),
+    ] = None,
+    corruptions: Annotated[
+        list[str] | None,
+        typer.Option("--corruption", help="Only this one; may be given many times.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write; RUN/report by default.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
+) -> None:
+    """AUROC under noise, blur, contrast, compression and rotation at five severities, after ImageNet-C.
+
+    Each with its interval and its paired drop from the clean images. Writes robustness.md, robustness.json
+    and robustness.png. The same run gives the same figures.
+    """
+    from rich.console import Console
+
+    from fedcxr import files
+    from fedcxr.cli.progress import bar
+    from fedcxr.cli.released import Released
+    from fedcxr.evaluation.corruptions import CORRUPTIONS
+    from fedcxr.evaluation.robustness import measure_robustness
+    from fedcxr.report.robustness import draw_robustness, robustness_table
+
+    released = Released.open(run, number)
+    config = released.run.config
+    with bar("corrupt and predict", "cases") as progress:
+        found = measure_robustness(
+            released.model,
+            released.valid,
+            config,
+            corruptions=tuple(corruptions or CORRUPTIONS),
+            progress=progress,
+        )
+    folder = out or released.run.root / "report"
+    files.make_folder(folder)
+    table = robustness_table(found, f"{config.name}, round {released.round}")
+    files.write(folder / "robustness.json", found.to_json() + "\n")
+    files.write(folder / "robustness.md", table.markdown() + "\n![robustness](robustness.png)\n")
+    synthetic = "SYNTHETIC X-rays: " if config.data.phantom else ""
+    title = f"{synthetic}{config.name}, round {released.round}: the same {found.studies:,} studies made worse"
+    draw_robustness(found, folder / "robustness.png", title=title)
+    if as_json:
+        typer.echo(found.to_json())
+    else:
+        Console(highlight=False).print(table.rich())

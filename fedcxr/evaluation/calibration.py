@@ -1,0 +1,62 @@
+"""Whether probabilities mean what they say: the Brier score, and the expected calibration error.
+
+Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78 (1950). The
+calibration error is over bins of equal mass (Nguyen and O'Connor, EMNLP 2015; Nixon et al., "Measuring
+calibration in deep learning", CVPR workshops 2019): bins of equal width are nearly all empty where a finding
+is rare, and put the error where nobody is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+BINS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """A reliability diagram: b bins of about as many cases each, fewer where cases tie.
+
+    Attributes:
+        predicted: float64 (b,), mean probability of a bin's cases.
+        observed: float64 (b,), share of them that are positive.
+        cases: int64 (b,).
+    """
+
+    predicted: Floats
+    observed: Floats
+    cases: NDArray[np.int64]
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error; NaN without cases."""
+        if not len(self.cases):
+            return float("nan")
+        return float((np.abs(self.observed - self.predicted) * self.cases).sum() / self.cases.sum())
+
+
+def reliability(probabilities: NDArray[np.floating], positive: NDArray[np.bool_]) -> Reliability:
+    """The diagram of m probabilities, shape (m,), in [0, 1], against truth, bool (m,)."""
+    bins = equal_mass_bins(probabilities)
+    count = int(bins.max(initial=-1)) + 1
+    cases = np.bincount(bins, minlength=count)
+    return Reliability(
+        predicted=np.bincount(bins, probabilities.astype(np.float64), count) / cases,
+        observed=np.bincount(bins, positive.astype(np.float64), count) / cases,
+        cases=cases,
+    )
+
+
+def equal_mass_bins(probabilities: NDArray[np.floating]) -> NDArray[np.int64]:
+    """The bin of each of m probabilities, int64 (m,), from 0 without a gap; equals share a bin."""
+    if not len(probabilities):
+        return np.empty(0, dtype=np.int64)
+    ordered = np.sort(probabilities)
+    starts = ordered[np.arange(1, BINS) * len(ordered) // BINS]
+    bins = np.searchsorted(np.unique(starts), probabilities, side="right")
+    return np.unique(bins, return_inverse=True)[1].astype(np.int64)

@@ -1,0 +1,48 @@
+"""Which study and which patient a name of the competition's CSV means.
+
+The same study is written in many ways: ``CheXpert-v1.0/valid/patient64541/study1`` by the competition,
+``CheXpert-v1.0-small/valid/patient64541/study1/view1_frontal.jpg`` by the small release's images,
+``patient64541/study1`` by people. What counts is patient and study; the split is kept to notice that the
+studies of one split are held against those of another.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+_CHEXPERT = re.compile(r"(?P<place>(?:.*/)?(?P<study>(?P<patient>patient\d+)/study\d+))(?:/[^/]+)?")
+_SPLITS = ("train", "valid", "test")
+
+
+class StudyName(NamedTuple):
+    """What a cell of the column ``Study`` or ``Path`` names.
+
+    Attributes:
+        study: ``patient64541/study1``; the text as it stands where it is not in CheXpert's form.
+        patient: ``patient64541``; elsewhere the study itself, as nothing says which studies share one.
+        place: the study's folder as written, with release and split, without the image.
+        split: train, valid, test or "".
+    """
+
+    study: str
+    patient: str
+    place: str
+    split: str
+
+
+def parse(text: str, *, image: bool) -> StudyName:
+    """Read one name.
+
+    Args:
+        text: the cell.
+        image: whether the column names images (``Path``): then the last part of a name in another form is the
+            image, and what is before it the study; a name of one part is a study by itself.
+    """
+    cleaned = text.strip().replace("\\", "/").removeprefix("./").rstrip("/")
+    if match := _CHEXPERT.fullmatch(cleaned):
+        folders = match["place"].split("/")
+        split = folders[-3] if len(folders) > 2 and folders[-3] in _SPLITS else ""
+        return StudyName(match["study"], match["patient"], match["place"], split)
+    study = cleaned.rpartition("/")[0] if image and "/" in cleaned else cleaned
+    return StudyName(study, study, study, "")

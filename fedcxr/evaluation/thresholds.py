@@ -1,0 +1,82 @@
+"""Operating points: where a probability becomes a yes. Fitted on other patients than they are scored on.
+
+A threshold of 0.5 means nothing to a network trained on rare findings, and one fitted on the studies that it
+is scored on flatters. So thresholds come from a calibration set of other patients, or, where a run has one
+validation set, by cross-fitting over patients: they are dealt into five folds, and each fold's thresholds are
+fitted on the other four.
+
+The criterion is Youden's index, sensitivity + specificity − 1 (Cancer 3, 1950), or a sensitivity that must
+be reached, at the highest specificity that allows it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcxr.evaluation.studies import StudyScores
+from fedcxr.seeds import derive_seed
+
+Floats = NDArray[np.float64]
+
+FOLDS = 5
+
+
+def fit_threshold(scores: NDArray[np.floating], positive: NDArray[np.bool_], target: float = 0.0) -> float:
+    """The threshold t of "positive where score ≥ t", halfway between two scores of the m.
+
+    Args:
+        scores: shape (m,), finite.
+        positive: bool, shape (m,).
+        target: sensitivity that is reached on these; 0 for Youden's index, of equals the highest threshold.
+
+    Returns:
+        NaN where a class is absent.
+    """
+    ones, zeros = int(positive.sum()), int((~positive).sum())
+    if not ones or not zeros:
+        return float("nan")
+    order = np.argsort(-scores, kind="stable")
+    ordered = scores[order].astype(np.float64)
+    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+    sensitivity = positive[order].cumsum()[ends] / ones
+    false_alarms = (~positive[order]).cumsum()[ends] / zeros
+    if target > 0:
+        best = int(np.flatnonzero(sensitivity >= target)[0])
+    else:
+        best = int(np.argmax(sensitivity - false_alarms))
+    chosen = ordered[ends[best]]
+    below = ordered[ends[best] + 1] if ends[best] + 1 < len(ordered) else chosen
+    middle = float((chosen + below) / 2)
+    return middle if middle > below else float(chosen)  # between neighbouring floats there is no middle
+
+
+def fit_thresholds(scored: StudyScores, target: float = 0.0) -> Floats:
+    """One threshold a label from a calibration set, float64 (14,); NaN where a class is absent."""
+    found = []
+    for column in range(scored.labels.shape[1]):
+        rows, positive = scored.known(column)
+        found.append(fit_threshold(scored.scores[rows, column], positive, target))
+    return np.array(found)
+
+
+def cross_fit(scored: StudyScores, seed: int, target: float = 0.0) -> Floats:
+    """A threshold for each study and label, fitted on the other folds' patients: float64 (m, 14).
+
+    The deal follows from the number of patients and ``seed``. NaN where the other folds lack a class, and
+    with fewer than two patients.
+    """
+    codes = np.unique(scored.patients, return_inverse=True)[1]
+    patients = int(codes.max(initial=-1)) + 1
+    found = np.full(scored.labels.shape, np.nan)
+    if patients < 2:
+        return found
+    dealt = np.arange(patients) % FOLDS
+    fold = np.random.default_rng(derive_seed(seed, "threshold folds")).permutation(dealt)[codes]
+    for number in range(FOLDS):
+        inside = fold == number
+        others = StudyScores(
+            0, scored.scores[~inside], scored.labels[~inside], scored.patients[~inside]
+        )  # images are not counted here
+        found[inside] = fit_thresholds(others, target)
+    return found

@@ -1,0 +1,144 @@
+"""The embedding as a map: where findings lie apart, and where only hospitals do.
+
+t-SNE (van der Maaten and Hinton, JMLR 9, 2008) by scikit-learn, started from the principal components so that
+the same features give the same map; UMAP beside it where umap-learn is installed. A map shows neighbours:
+distances between its clusters, and their sizes, mean nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcxr import files
+from fedcxr.data.labels import COMPETITION_LABELS, LABELS
+from fedcxr.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST = 1500  # images on a map; more take minutes, and hide each other
+FEWEST = 10  # below which there is no neighbourhood to draw
+
+_MANY = 10  # hospitals with a colour of their own
+
+
+def choose(images: int, seed: int) -> NDArray[np.int64]:
+    """The rows that go on the map: all, or :data:`MOST` drawn from ``seed``, in order."""
+    rows = np.arange(images, dtype=np.int64)
+    if images <= MOST:
+        return rows
+    return np.sort(np.random.default_rng(derive_seed(seed, "map")).permutation(rows)[:MOST])
+
+
+def draw_embedding(
+    features: NDArray[np.float32],
+    labels: NDArray[np.int8],
+    hospitals: Mapping[str, NDArray[np.int64]],
+    path: Path,
+    *,
+    title: str,
+    seed: int,
+) -> None:
+    """Draw n images once by finding and once by hospital.
+
+    Args:
+        features: float32, shape (n, F), n at least :data:`FEWEST`.
+        labels: int8, shape (n, 14), raw codes.
+        hospitals: each one's rows into the n.
+        path: to write; its suffix says the format.
+        title: one line; says what the images are.
+        seed: of the maps.
+    """
+    from matplotlib.figure import Figure
+
+    maps = _maps(features, seed)
+    figure = Figure(figsize=(13, 0.6 + 5.4 * len(maps)), layout="constrained")
+    grid = figure.subplots(len(maps), 2, squeeze=False)
+    for (name, places), (by_label, by_hospital) in zip(maps.items(), grid, strict=True):
+        _scatter(by_label, places, _findings(labels), f"{name}, by finding")
+        _scatter(by_hospital, places, _owners(len(labels), hospitals), f"{name}, by hospital")
+    figure.suptitle(f"{title}: the embedding of {len(labels):,} images", fontsize=13, x=0.01, ha="left")
+    kind = path.suffix.removeprefix(".")
+    files.write_with(path, lambda file: figure.savefig(file, format=kind, dpi=150, facecolor="white"))
+
+
+def _maps(features: NDArray[np.float32], seed: int) -> dict[str, NDArray[np.float32]]:
+    """Places of n images by each method, float32 (n, 2)."""
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    state = derive_seed(seed, "embedding") % 2**32
+    spread = features - features.mean(axis=0)
+    spread /= np.maximum(spread.std(axis=0), 1e-6)  # a feature's unit is arbitrary
+    perplexity = min(30.0, (len(features) - 1) / 3)
+    with threadpool_limits(
+        1
+    ):  # threads split sums, so they decide bits; and on a busy machine they only wait
+        tsne: Any = TSNE(perplexity=perplexity, init="pca", random_state=state)
+        maps = {"t-SNE": tsne.fit_transform(spread)}
+        if find_spec("umap") is not None:
+            umap = import_module("umap").UMAP(random_state=state)
+            maps["UMAP"] = umap.fit_transform(spread)
+    return maps
+
+
+def _findings(labels: NDArray[np.int8]) -> dict[str, NDArray[np.bool_]]:
+    """Each image under one name: none found, one task alone, several tasks, or something else."""
+    five = labels[:, [LABELS.index(label) for label in COMPETITION_LABELS]] == 1
+    count = five.sum(axis=1)
+    normal = labels[:, LABELS.index("No Finding")] == 1
+    groups = {"No Finding": normal & (count == 0)}
+    groups["other or unknown"] = ~normal & (count == 0)
+    groups |= {label: five[:, k] & (count == 1) for k, label in enumerate(COMPETITION_LABELS)}
+    groups["several of the five"] = count > 1
+    return groups
+
+
+def _owners(images: int, hospitals: Mapping[str, NDArray[np.int64]]) -> dict[str, NDArray[np.bool_]]:
+    """The largest hospitals under their names, the rest together."""
+    groups = {}
+    rest = np.ones(images, dtype=np.bool_)
+    for name in sorted(hospitals, key=lambda name: -len(hospitals[name]))[:_MANY]:
+        groups[name] = np.zeros(images, dtype=np.bool_)
+        groups[name][hospitals[name]] = True
+        rest &= ~groups[name]
+    return groups | ({"others": rest} if rest.any() else {})
+
+
+def _scatter(
+    axes: Axes, places: NDArray[np.float32], groups: Mapping[str, NDArray[np.bool_]], title: str
+) -> None:
+    from matplotlib import colormaps
+
+    area = float(np.clip(4000 / len(places), 7, 30))  # square points
+    for index, (name, chosen) in enumerate(groups.items()):
+        if not chosen.any():
+            continue
+        plain = name in ("No Finding", "other or unknown", "others")
+        colour = {"No Finding": "#b5b5b5", "other or unknown": "#dddddd", "others": "#dddddd"}.get(
+            name, colormaps["tab10"]((index - 2) % 10 if "No Finding" in groups else index % 10)
+        )
+        axes.scatter(
+            places[chosen, 0],
+            places[chosen, 1],
+            s=area if plain else 1.4 * area,
+            color=colour,
+            linewidths=0,
+            alpha=0.85,
+            zorder=1 if plain else 2,
+            label=f"{name} ({int(chosen.sum()):,})",
+        )
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_title(title, fontsize=11, loc="left")
+    axes.spines[:].set_color("#cccccc")
+    axes.legend(
+        frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.01), ncols=3, markerscale=1.8
+    )

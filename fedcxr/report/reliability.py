@@ -1,0 +1,72 @@
+"""The reliability diagram: what probabilities say, against how often it is so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fedcxr import files
+from fedcxr.data.labels import COMPETITION_LABELS, LABELS
+from fedcxr.evaluation.calibration import Reliability, reliability
+from fedcxr.evaluation.studies import StudyScores
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_BLUE, _GREY = "#2b6ca3", "#777777"
+
+
+def draw_reliability(scored: StudyScores, path: Path, *, title: str) -> None:
+    """Draw all labels pooled, and each competition task that has known studies.
+
+    Args:
+        scored: m studies with probabilities in [0, 1].
+        path: to write; its suffix says the format.
+        title: one line; says what the images are.
+    """
+    from matplotlib.figure import Figure
+
+    known = scored.labels >= 0
+    panels = {"All labels, pooled": reliability(scored.scores[known], scored.labels[known] == 1)}
+    for label in COMPETITION_LABELS:
+        column = LABELS.index(label)
+        rows, positive = scored.known(column)
+        if len(rows):
+            panels[label] = reliability(scored.scores[rows, column], positive)
+    columns = min(3, len(panels))
+    lines = -(-len(panels) // columns)
+    figure = Figure(figsize=(4.1 * columns, 4.1 * lines + 0.4), layout="constrained")
+    grid = np.ravel(figure.subplots(lines, columns, squeeze=False))
+    for axes, (name, diagram) in zip(grid, panels.items(), strict=False):
+        _draw(axes, name, diagram)
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    figure.suptitle(f"{title}: reliability, bins of equal mass", fontsize=13, x=0.01, ha="left")
+    kind = path.suffix.removeprefix(".")
+    files.write_with(path, lambda file: figure.savefig(file, format=kind, dpi=150, facecolor="white"))
+
+
+def _draw(axes: Axes, name: str, diagram: Reliability) -> None:
+    top = 1.0
+    if len(diagram.cases):
+        reach = max(float(diagram.predicted.max()), float(diagram.observed.max()))
+        top = min(1.0, max(0.05, 1.15 * reach))  # rare findings live in a corner
+    axes.plot((0, top), (0, top), color=_GREY, linewidth=0.8, linestyle=(0, (2, 3)))
+    axes.vlines(diagram.predicted, diagram.predicted, diagram.observed, color=_BLUE, alpha=0.35, linewidth=3)
+    axes.plot(diagram.predicted, diagram.observed, color=_BLUE, marker="o", markersize=5, linewidth=1.2)
+    axes.set_xlim(0, top)
+    axes.set_ylim(0, top)
+    axes.set_aspect("equal")
+    axes.set_xlabel("mean probability of the bin", fontsize=9)
+    axes.set_ylabel("share that is positive", fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.set_title(
+        f"{name}\nECE {diagram.error:.3f}, {int(diagram.cases.sum()):,} cases in {len(diagram.cases)} bins",
+        fontsize=10,
+        loc="left",
+    )
+    axes.grid(color="#e6e6e6", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)

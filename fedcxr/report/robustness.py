@@ -1,0 +1,68 @@
+"""The table and the picture of a model on images made worse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fedcxr import files
+from fedcxr.evaluation.robustness import Robustness
+from fedcxr.report.tables import Table, figure
+
+
+def robustness_table(found: Robustness, name: str) -> Table:
+    """A row a corruption and severity."""
+    rows = [("clean", "", figure(found.clean), "", figure(found.clean_competition))]
+    rows += [
+        (
+            row.corruption,
+            str(row.severity),
+            figure(row.mean_auroc),
+            figure(row.drop, signed=True),
+            figure(row.competition),
+        )
+        for row in found.rows
+    ]
+    rows.append(("mean of all", "", "", figure(found.mean_drop, signed=True), ""))
+    labels = "mean AUROC over all defined labels"
+    return Table(
+        title=f"{name} on {found.studies:,} studies made worse",
+        header=("corruption", "severity", "mean AUROC", "drop", "mean of five tasks"),
+        rows=tuple(rows),
+        notes=(
+            f"Drop: clean minus corrupted, {labels}, paired; [95 %]: percentile bootstrap over patients, "
+            f"{found.bootstrap:,} resamples. Severities after ImageNet-C.",
+        ),
+    )
+
+
+def draw_robustness(found: Robustness, path: Path, *, title: str) -> None:
+    """Draw mean AUROC over severity, a line a corruption.
+
+    Args:
+        found: at least one row.
+        path: to write; its suffix says the format.
+        title: one line; says what the images are.
+    """
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    picture = Figure(figsize=(8.2, 5), layout="constrained")
+    axes = picture.subplots()
+    for index, kind in enumerate(dict.fromkeys(row.corruption for row in found.rows)):
+        own = [row for row in found.rows if row.corruption == kind and row.mean_auroc.value is not None]
+        colour = colormaps["tab10"](index)
+        across = [0, *(row.severity for row in own)]
+        values = [found.clean.value or 0.5, *(row.mean_auroc.value or 0.5 for row in own)]
+        axes.plot(across, values, color=colour, marker="o", markersize=4.5, label=kind)
+    axes.axhline(0.5, color="#777777", linewidth=0.8, linestyle=(0, (2, 3)))
+    severities = sorted({row.severity for row in found.rows})
+    axes.set_xticks([0, *severities], ["clean", *map(str, severities)])
+    axes.set_xlabel("severity")
+    axes.set_ylabel("mean AUROC over labels (0.5: chance)")
+    axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    picture.suptitle(title, fontsize=12, x=0.01, ha="left")
+    kind = path.suffix.removeprefix(".")
+    files.write_with(path, lambda file: picture.savefig(file, format=kind, dpi=150, facecolor="white"))

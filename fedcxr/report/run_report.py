@@ -1,0 +1,109 @@
+"""``RUN/report/``: one released model looked at closely, in figures and pictures.
+
+::
+
+    report/
+      report.md         every metric, with the pictures
+      metrics.json      the same figures
+      predictions.csv   of the validation studies, all 14 labels, as `fedcxr evaluate` takes them
+      roc.png           ROC and precision-recall curves
+      reliability.png   probabilities against truth
+      learning.png      loss and AUROC, hospital by hospital
+      embedding.png     t-SNE of the features, by finding and by hospital
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from pydantic import TypeAdapter
+from torch import nn
+
+from fedcxr import files
+from fedcxr.config import Config
+from fedcxr.data.chexpert import ChexpertTable
+from fedcxr.data.labels import LABELS
+from fedcxr.errors import DataError
+from fedcxr.evaluation.competition import StudyPredictions
+from fedcxr.evaluation.inference import embed
+from fedcxr.evaluation.panel import Panel, measure_panel
+from fedcxr.evaluation.thresholds import FOLDS, cross_fit
+from fedcxr.evaluation.validation_set import ValidationSet, bootstrap_seed
+from fedcxr.report.assessment import panel_table
+from fedcxr.report.embedding import FEWEST, choose, draw_embedding
+from fedcxr.report.learning import draw_learning
+from fedcxr.report.reliability import draw_reliability
+from fedcxr.report.roc import draw_roc
+from fedcxr.report.rounds import read_rounds
+from fedcxr.store.run_directory import RunDirectory
+
+FOLDER = "report"
+
+
+def write_report(
+    run: RunDirectory, model: nn.Module, table: ChexpertTable, valid: ValidationSet, *, round_number: int
+) -> Path:
+    """Score a released model on its validation set and write the folder; the path of ``report.md``.
+
+    Args:
+        run: the run.
+        model: with the weights of round ``round_number``.
+        table: the validation set's rows.
+        valid: the same, decoded.
+        round_number: of the model.
+
+    Raises:
+        DataError: no label has both classes.
+        NonFiniteError: the model gives NaN or infinity for an image.
+        StoreError: it cannot be written.
+    """
+    config, folder = run.config, run.root / FOLDER
+    probabilities = valid.predict(model, config)
+    scored = valid.score(probabilities)
+    files.make_folder(folder)
+    StudyPredictions.of(table, probabilities).write(folder / "predictions.csv", LABELS)
+    title = f"{config.name}, round {round_number}"
+    title = f"SYNTHETIC X-rays: {title}" if config.data.phantom else title
+    labels = draw_roc(scored, folder / "roc.png", title=title)
+    if not labels:
+        raise DataError(f"{table.csv}: no label has positive and negative studies: nothing to report.")
+    draw_reliability(scored, folder / "reliability.png", title=title)
+    pictures = ["roc.png", "reliability.png"]
+    if records := read_rounds(run):
+        draw_learning(records, folder / "learning.png", title=title.rpartition(",")[0])
+        pictures.append("learning.png")
+    if len(valid.images) >= FEWEST:
+        _draw_embedding(model, valid, config, folder / "embedding.png", title)
+        pictures.append("embedding.png")
+    panel = measure_panel(
+        scored,
+        labels,
+        cross_fit(scored, config.seed, config.evaluation.target_sensitivity),
+        resamples=config.evaluation.bootstrap,
+        seed=bootstrap_seed(config),
+    )
+    files.write(folder / "metrics.json", TypeAdapter(Panel).dump_json(panel, indent=1).decode() + "\n")
+    files.write(folder / "report.md", _page(title, panel, config, pictures))
+    return folder / "report.md"
+
+
+def _draw_embedding(model: nn.Module, valid: ValidationSet, config: Config, path: Path, title: str) -> None:
+    rows = choose(len(valid.images), config.seed)
+    owners = {name: np.flatnonzero(np.isin(rows, own)) for name, own in valid.hospitals.items()}
+    features = embed(model, valid.images, rows, config)
+    draw_embedding(features, valid.labels[rows], owners, path, title=title, seed=config.seed)
+
+
+def _page(title: str, panel: Panel, config: Config, pictures: list[str]) -> str:
+    target = config.evaluation.target_sensitivity
+    how = f"sensitivity of at least {target:g}" if target else "Youden's index"
+    parts = [f"# {title}\n"]
+    parts.append(panel_table(panel, f"{how}, cross-fitted over {FOLDS} folds of patients").markdown())
+    parts.append(
+        f"[95 %]: percentile bootstrap over patients, {config.evaluation.bootstrap:,} resamples. "
+        "Per study: the highest probability of its views; uncertain and blank labels are left out. "
+        "`fedcxr evaluate --predictions predictions.csv --truth VALID.csv` gives the same AUROCs.\n"
+    )
+    parts += [f"![{Path(name).stem}]({name})\n" for name in pictures]
+    return "\n".join(parts)

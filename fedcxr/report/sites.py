@@ -1,0 +1,86 @@
+"""The table of leaving each site out: a model on the site that it never saw, and on those that it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from fedcxr import files
+from fedcxr.errors import DataError
+from fedcxr.evaluation.scores import Evaluation, explain
+from fedcxr.report.scores import interval_note
+from fedcxr.report.tables import Table, figure
+
+
+@dataclass(frozen=True)
+class SiteResult:
+    """One site left out.
+
+    Attributes:
+        unseen: the model on all studies of the site.
+        seen: the same model on the validation studies of the sites that it was trained on.
+        model: digest of the released model, hex.
+    """
+
+    unseen: Evaluation
+    seen: Evaluation
+    model: str
+
+
+def write_result(result: SiteResult, path: Path) -> None:
+    """Write a result as JSON; raises StoreError where it cannot be."""
+    files.write(path, _ADAPTER.dump_json(result, indent=1).decode() + "\n")
+
+
+def read_result(path: Path) -> SiteResult:
+    """Read :func:`write_result` back.
+
+    Raises:
+        DataError: it is no result; names the field.
+    """
+    try:
+        return _ADAPTER.validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise DataError(f"{path}: not a site's result: {explain(error)}; remove it to score again.") from None
+
+
+def site_table(results: Mapping[str, SiteResult], *, title: str) -> Table:
+    """A row a site."""
+    rows = [
+        (
+            site,
+            f"{found.unseen.studies:,}",
+            f"{figure(found.unseen.macro)} ({len(found.unseen.macro.labels)})",
+            f"{figure(found.unseen.competition)} ({len(found.unseen.competition.labels)})",
+            f"{figure(found.seen.macro)} ({len(found.seen.macro.labels)})",
+            found.model[:12],
+        )
+        for site, found in results.items()
+    ]
+    notes = [
+        "Each model is trained by all other sites and scored on all studies of the site that none of them "
+        "holds. In brackets: over how many labels a mean goes; sites differ in which have both classes, so "
+        "columns are not to be subtracted."
+    ]
+    if results:
+        notes.append(interval_note(next(iter(results.values())).unseen).partition(" A resample")[0])
+    return Table(
+        title=title,
+        header=(
+            "site left out",
+            "studies",
+            "unseen: mean AUROC",
+            "unseen: five tasks",
+            "seen sites: mean AUROC",
+            "model",
+        ),
+        rows=tuple(rows),
+        notes=tuple(notes),
+        essential=5,
+    )
+
+
+_ADAPTER = TypeAdapter(SiteResult)

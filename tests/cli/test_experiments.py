@@ -1,0 +1,103 @@
+"""``experiments/run``: from TOML files to a table, and nothing done twice."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from fedcxr.cli import app
+from fedcxr.config import Config
+from fedcxr.data.labels import LABELS
+from fedcxr.errors import ConfigError, FederationError
+from fedcxr.evaluation.assessment import score_tasks
+from fedcxr.evaluation.pairing import pair
+from fedcxr.evaluation.sheets import read_scores, read_truth
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, small_config: Config) -> Path:
+    """Two experiments on the same images, which are no phantoms to them, and a third that cannot run."""
+    tmp_path = tmp_path_factory.mktemp("experiments")
+    base = small_config.with_changes({"federation.rounds": 1, "ledger.backend": "off"})
+    for name, changes in {
+        "short": {},
+        "long": {"training.local_epochs": 2},
+        "broken": {"data.train_csv": "none.csv"},
+    }.items():
+        (tmp_path / f"{name}.toml").write_text(base.with_changes({"name": name, **changes}).to_toml())
+    return tmp_path
+
+
+def call(folder: Path, *arguments: object) -> Result:
+    places = ["--out", folder / "runs", "--tables", folder / "tables", "--bootstrap", 60]
+    return CliRunner().invoke(app.app, ["experiments", *map(str, [*arguments, *places])])
+
+
+@pytest.mark.slow
+def test_a_table_is_made_from_the_runs_files_and_nothing_is_run_twice(
+    folder: Path, small_config: Config
+) -> None:
+    files = [folder / "short.toml", folder / "long.toml"]
+    result = call(folder, *files, "--seed", 4, "--name", "epochs")
+    assert result.exit_code == 0, result.exception
+    table = (folder / "tables" / "epochs.md").read_text()
+    truth = read_truth(small_config.data.root_path / "valid.csv")
+    means = []
+    for name in ("short", "long"):
+        run = folder / "runs" / name / "seed-4"
+        paired = pair(read_scores(run / "report" / "predictions.csv"), truth, LABELS)
+        means.append(score_tasks(paired, LABELS, bootstrap=0, seed=0)[2].value)
+        assert f"| {name} | 4 | {means[-1]:.3f} [" in table
+    assert None not in means
+    assert f"{means[1] - means[0]:+.3f} [" in table
+    assert f"fedcxr simulate {files[1]} --out {folder}/runs/long/seed-SEED --set seed=SEED" in table
+    assert f"experiments/run {files[0]} {files[1]} --name epochs --seed 4 --bootstrap 60" in table
+
+    before = {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("*") if path.is_file()}
+    assert call(folder, *files, "--seed", 4, "--name", "epochs").exit_code == 0
+    after = {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("*") if path.is_file()}
+    assert after == before
+    assert (folder / "tables" / "epochs.md").read_text() == table
+
+    other = call(folder, *files, "--seed", 4, "--set", "training.batch_size=4")
+    assert isinstance(other.exception, ConfigError)
+    assert "training.batch_size is 8 there and 4 here" in str(other.exception)
+
+
+@pytest.mark.slow
+def test_what_fails_is_named_in_the_table_and_the_rest_goes_on(folder: Path) -> None:
+    manifest = folder / "tables.toml"
+    manifest.write_text('[[table]]\nname = "both"\nfiles = ["short.toml", "broken.toml"]\nseeds = [4]\n')
+    result = call(folder, "--manifest", manifest)
+    assert isinstance(result.exception, FederationError)
+    table = (folder / "tables" / "both.md").read_text()
+    assert "| short | 4 | 0." in table
+    assert "| broken | 0 | failed |" in table
+    assert "broken, seed 4, failed: exit code 21" in table
+    assert "none.csv" in table
+
+
+def test_a_faulty_manifest_is_named(folder: Path) -> None:
+    manifest = folder / "tables.toml"
+    assert "cannot be read" in str(call(folder, "--manifest", manifest).exception)
+    manifest.write_text("[[table]]\nfiles = []\n")
+    assert "wants name and files" in str(call(folder, "--manifest", manifest).exception)
+    manifest.write_text('[[table]]\nname = "a"\nfiles = []\n')
+    assert "--table b" in str(call(folder, "--manifest", manifest, "--table", "b").exception)
+    assert call(folder).exit_code == 2
+
+
+def test_the_script_is_the_command() -> None:
+    done = subprocess.run(
+        [ROOT / "experiments" / "run", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+    )
+    assert "what was cut off goes on" in done.stdout

@@ -1,0 +1,73 @@
+"""``fedcxr leave-one-site-out``: no patient of the site is trained on, all of them are tested on."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from fedcxr.cli import app
+from fedcxr.config import Config
+from fedcxr.data.chexpert import read_table
+from fedcxr.data.partition import make_partition
+from fedcxr.errors import ConfigError, PartitionError
+from fedcxr.store.run_directory import RunDirectory
+
+
+@pytest.fixture
+def experiment(tmp_path: Path, small_config: Config) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(small_config.with_changes({"federation.rounds": 1}).to_toml())
+    return path
+
+
+def call(experiment: Path, out: Path, *more: str) -> Result:
+    return CliRunner().invoke(
+        app.app, ["leave-one-site-out", str(experiment), "--out", str(out), *more], catch_exceptions=True
+    )
+
+
+def test_the_site_is_unseen_and_what_is_finished_is_kept(
+    tmp_path: Path, experiment: Path, small_config: Config
+) -> None:
+    root = small_config.data.root_path
+    train, valid = read_table(root / "train.csv", root), read_table(root / "valid.csv", root)
+    partition = make_partition(train, valid, small_config.partition, 3, root)
+    site = partition.names[1]
+    result = call(experiment, tmp_path / "out", "--site", site)
+    assert result.exit_code == 0, result.exception
+    folder = tmp_path / "out" / f"01-{site}"
+    own = set(partition.shard(site).patients)
+    trained = read_table(folder / "train.csv", root)
+    assert not own & set(trained.patient_names.tolist())
+    assert len(trained) + len(partition.rows(train, site)) == len(train)
+    unseen = read_table(folder / "unseen.csv", root)
+    assert set(unseen.patient_names.tolist()) == own
+    run = RunDirectory(folder / "run")
+    federation = json.loads(run.partition_path.read_text())
+    assert {shard["name"] for shard in federation["shards"]} == set(partition.names) - {site}
+    found = json.loads((folder / "unseen.json").read_text())
+    assert found["unseen"]["studies"] == len(np.unique(unseen.study_codes))
+    assert found["seen"] == run.read_metrics()[-1]["evaluation"]
+    assert site in (tmp_path / "out" / "sites.md").read_text()
+
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
+    table = (tmp_path / "out" / "sites.md").read_text()
+    (folder / "unseen.json").unlink()  # cut off before the scoring: the training is not repeated
+    assert call(experiment, tmp_path / "out", "--site", site).exit_code == 0
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")} == before
+    assert (tmp_path / "out" / "sites.md").read_text() == table
+
+    other = call(experiment, tmp_path / "out", "--site", site, "--set", "training.batch_size=4")
+    assert isinstance(other.exception, ConfigError)
+    assert "training.batch_size is 8 there and 4 here" in str(other.exception)
+
+
+def test_hospitals_that_are_no_sites_are_refused(tmp_path: Path, experiment: Path) -> None:
+    dealt = call(experiment, tmp_path / "out", "--set", "partition.scheme=iid")
+    assert isinstance(dealt.exception, ConfigError)
+    assert "'iid'" in str(dealt.exception)
+    unknown = call(experiment, tmp_path / "out", "--site", "nowhere")
+    assert isinstance(unknown.exception, PartitionError)
+    assert "no hospital 'nowhere'" in str(unknown.exception)

@@ -1,0 +1,98 @@
+"""The commands that look closely at a run's model: report, robustness, explain."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from fedcxr.cli import app
+from fedcxr.config import Config
+from fedcxr.errors import ConfigError, DataError, StoreError
+from fedcxr.models.registry import create_model
+from fedcxr.store.run_directory import RunDirectory
+from fedcxr.update import model_file
+from fedcxr.update.layout import Layout
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, small_config: Config) -> RunDirectory:
+    """A run on phantoms whose first model is all that there is."""
+    made = RunDirectory.create(tmp_path_factory.mktemp("looking") / "run", small_config)
+    model = create_model(small_config.model, seed=0)
+    layout = Layout.of(model)
+    vector = layout.flatten(model.state_dict())
+    model_file.write(made.model(0), vector, layout, federation=bytes(32), round_number=0)
+    return made
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(app.app, [str(argument) for argument in arguments])
+
+
+def test_report_writes_the_folder(run: RunDirectory) -> None:
+    result = call("report", run.root)
+    assert result.exit_code == 0, result.exception
+    assert {
+        "report.md",
+        "metrics.json",
+        "predictions.csv",
+        "roc.png",
+        "reliability.png",
+        "embedding.png",
+    } <= {path.name for path in (run.root / "report").iterdir()}
+    truth = run.config.data.root_path / "valid.csv"
+    again = call(
+        "evaluate", "--predictions", run.root / "report" / "predictions.csv", "--truth", truth, "--json",
+        "--tasks", "all", "--bootstrap", 0,
+    )  # fmt: skip
+    figures = json.loads((run.root / "report" / "metrics.json").read_text())["labels"]
+    tasks = json.loads(again.stdout)["tasks"]
+    for label, own in figures.items():
+        assert tasks[label]["auroc"] == pytest.approx(own["auroc"]["value"], abs=1e-9), label
+
+
+def test_robustness_gives_the_same_figures_again(run: RunDirectory, tmp_path: Path) -> None:
+    results = [
+        call("robustness", run.root, "--corruption", "blur", "--out", tmp_path / name, "--json")
+        for name in ("a", "b")
+    ]
+    assert results[0].exit_code == 0, results[0].exception
+    assert results[0].stdout == results[1].stdout
+    found = json.loads(results[0].stdout)
+    assert [row["severity"] for row in found["rows"]] == [1, 2, 3, 4, 5]
+    assert json.loads((tmp_path / "a" / "robustness.json").read_text()) == found
+    assert "| blur | 5 |" in (tmp_path / "a" / "robustness.md").read_text()
+    with Image.open(tmp_path / "a" / "robustness.png") as picture:
+        assert min(picture.size) > 400
+    unknown = call("robustness", run.root, "--corruption", "fog")
+    assert isinstance(unknown.exception, DataError)
+
+
+def test_explain_points_at_masks_of_phantoms(run: RunDirectory, tmp_path: Path) -> None:
+    arguments = ("explain", run.root, "--label", "Cardiomegaly", "--images", 3, "--out", tmp_path, "--json")
+    result = call(*arguments)
+    assert result.exit_code == 0, result.exception
+    found = json.loads(result.stdout)
+    score = found["methods"]["grad-cam"]
+    assert score["localisation"]["lesions"] == found["cases"] <= 3
+    assert list(score["by_label"]) == ["Cardiomegaly"]
+    assert 0 <= score["faithfulness"]["deletion"]["value"] <= 1
+    assert json.loads((tmp_path / "explain.json").read_text()) == found
+    assert call(*arguments).stdout == result.stdout
+    with Image.open(tmp_path / "overlays.png") as picture:
+        assert any(pixel == (255, 196, 0) for _, pixel in picture.convert("RGB").getcolors(1 << 24) or ())
+    assert isinstance(call("explain", run.root, "--label", "Fracture").exception, DataError)  # never drawn
+    assert isinstance(call("explain", run.root, "--label", "Gout").exception, DataError)
+
+
+def test_what_is_missing_is_named(run: RunDirectory, tmp_path: Path) -> None:
+    for command in ("report", "robustness", "explain"):
+        assert isinstance(call(command, tmp_path / "none").exception, StoreError)
+        assert "no such model" in str(call(command, run.root, "--round", 7).exception)
+    bare = RunDirectory.create(tmp_path / "bare", run.config.with_changes({"data.valid_csv": ""}))
+    bare.model(0).write_bytes(run.model(0).read_bytes())
+    found = call("report", bare.root).exception
+    assert isinstance(found, ConfigError)
+    assert "no validation set" in str(found)

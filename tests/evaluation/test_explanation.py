@@ -1,0 +1,164 @@
+"""Grad-CAM against its closed form, scores against naive counts, both on a model that knows its lesion."""
+
+import numpy as np
+import pytest
+import torch
+from discs import EDEMA, SIZE, disc_config, disc_images, disc_shards
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fedcxr.data.labels import BLANK, LABELS
+from fedcxr.data.transforms import normalise, to_float
+from fedcxr.errors import ModelError
+from fedcxr.evaluation.deletion import STEPS, follow, random_maps
+from fedcxr.evaluation.explanation import Cases, explain
+from fedcxr.evaluation.localisation import localise, summarise
+from fedcxr.evaluation.saliency import Method, saliency
+from fedcxr.evaluation.tracing import attend, trace
+from fedcxr.models.network import Network
+from fedcxr.models.registry import create_model
+from fedcxr.training.trainer import train
+
+CONFIG = disc_config({"federation.rounds": 1, "training.local_epochs": 6})
+
+
+def discs(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Images that all have a disc, and where it is."""
+    generator = np.random.default_rng(seed)
+    images = generator.integers(40, 140, (count, SIZE, SIZE), dtype=np.uint8)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    row, column = generator.uniform(8, 24, (2, count, 1, 1))
+    masks = (y - row) ** 2 + (x - column) ** 2 < 30
+    images[masks] += 90
+    return images, masks
+
+
+@pytest.fixture(scope="module")
+def trained() -> Network:
+    model = create_model(CONFIG.model, seed=0)
+    train(model, disc_shards({"north": 256})["north"], config=CONFIG, round_index=1, hospital="north")
+    return model
+
+
+def test_grad_cam_of_a_pooled_linear_network_is_its_class_map() -> None:
+    """With global average pooling and one linear layer, Grad-CAM is CAM (Selvaraju 2017, section 3.1)."""
+    model = create_model(CONFIG.model, seed=0)
+    images, _ = disc_images(4, seed=0)
+    traced = trace(model, normalise(to_float(images)))
+    torch.testing.assert_close(traced.features.mean(dim=(2, 3)), traced.embedding)
+    own = model.classifier.weight[EDEMA][None, :, None, None]
+    expected = torch.relu((own * traced.features).sum(dim=1)).detach().numpy()
+    found = saliency(model, images, [EDEMA] * 4, CONFIG)[Method.GRAD_CAM]
+    assert (found.shape, found.dtype) == (images.shape, np.float32)
+    step = SIZE // expected.shape[1]
+    cells = found.reshape(4, expected.shape[1], step, expected.shape[2], step).max(axis=(2, 4))
+    highest = expected.reshape(4, -1).argmax(axis=1)
+    some = expected.max(axis=(1, 2)) > 0
+    assert some.any()
+    assert (cells.reshape(4, -1).argmax(axis=1)[some] == highest[some]).all()
+
+
+def test_an_image_alone_has_the_map_that_it_has_among_others_and_the_model_is_left_alone() -> None:
+    model = create_model(CONFIG.model, seed=0).train()
+    images, _ = disc_images(5, seed=0)
+    together = saliency(model, images, [0, 1, 2, 3, EDEMA], CONFIG)[Method.GRAD_CAM]
+    alone = saliency(model, images[4:], [EDEMA], CONFIG)[Method.GRAD_CAM]
+    np.testing.assert_allclose(alone[0], together[4], atol=1e-5)
+    assert model.training
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_models_own_attention_is_taken_where_it_has_one() -> None:
+    class Attentive(Network):
+        def attend(self, images: Tensor) -> Tensor:
+            maps = torch.rand(len(images), 14, *images.shape[2:], generator=torch.Generator().manual_seed(0))
+            return maps / maps.sum(dim=(2, 3), keepdim=True)
+
+    class Unable(Network):
+        def attend(self, images: Tensor) -> Tensor:
+            raise ModelError("built without attention")
+
+    model = create_model(CONFIG.model, seed=0)
+    images, _ = disc_images(3, seed=0)
+    assert list(saliency(model, images, [0, 1, 2], CONFIG)) == [Method.GRAD_CAM]
+    model.__class__ = Attentive
+    found = saliency(model, images, [5, 0, 2], CONFIG)
+    expected = model.attend(normalise(to_float(images)))[[0, 1, 2], [5, 0, 2]].numpy()
+    np.testing.assert_allclose(
+        found[Method.ATTENTION], expected / expected.max(axis=(1, 2), keepdims=True), rtol=1e-5
+    )
+    model.__class__ = Unable
+    assert attend(model, normalise(to_float(images))) is None
+
+
+def test_a_network_without_a_map_is_named() -> None:
+    model = create_model(CONFIG.model, seed=0)
+    model.encoder = nn.Sequential(nn.Flatten(), nn.Linear(SIZE * SIZE, model.classifier.in_features))
+    with pytest.raises(ModelError, match="has no map"):
+        trace(model, torch.zeros(1, 1, SIZE, SIZE))
+
+
+def test_scores_are_those_counted_place_by_place() -> None:
+    generator = np.random.default_rng(0)
+    maps = generator.random((20, 8, 8)).astype(np.float32)
+    masks = generator.random((20, 8, 8)) < 0.3
+    found = localise(maps, masks)
+    for own, mask, (hit, coverage, energy, chance) in zip(maps, masks, found, strict=True):
+        best = np.unravel_index(own.argmax(), own.shape)
+        assert hit == mask[best]
+        bar = np.sort(own.ravel())[::-1][mask.sum() - 1]
+        assert coverage == pytest.approx((own[mask] >= bar).mean())
+        assert energy == pytest.approx(own[mask].sum() / own.sum(), rel=1e-5)
+        assert chance == mask.mean()
+    nothing = localise(np.zeros((1, 8, 8), dtype=np.float32), masks[:1])
+    assert nothing[0, :3].tolist() == [0, 0, 0]
+    perfect = localise(masks.astype(np.float32), masks)
+    assert (perfect[:, :3] == 1).all()
+
+
+def test_maps_that_know_nothing_score_the_masks_share() -> None:
+    _, masks = discs(200, seed=1)
+    maps = np.random.default_rng(0).random(masks.shape, dtype=np.float32)
+    found = summarise(localise(maps, masks), np.arange(200), resamples=200, seed=0)
+    for figure in (found.hit, found.coverage, found.energy):
+        assert figure.low is not None
+        assert figure.high is not None
+        assert found.chance.value is not None
+        assert figure.low - 0.01 < found.chance.value < figure.high + 0.01
+    assert found.gain.low is not None
+    assert found.gain.high is not None
+    assert found.gain.low < 0 < found.gain.high
+
+
+def test_the_true_place_is_what_a_trained_model_uses(trained: Network) -> None:
+    images, masks = discs(30, seed=2)
+    labels = np.full(30, EDEMA)
+    known = follow(trained, images, masks.astype(np.float32), labels, CONFIG)
+    unknown = follow(trained, images, random_maps(images, 0), labels, CONFIG)
+    assert known.deletion.shape == (30, STEPS + 1)
+    assert (known.deletion[:, 0] == known.insertion[:, -1]).all()  # nothing deleted is all inserted
+    np.testing.assert_array_equal(known.deletion[:, 0], unknown.deletion[:, 0])
+    deleted, inserted = (known.areas - unknown.areas).mean(axis=0)
+    assert deleted < -0.05
+    assert inserted > 0.05
+
+
+def test_a_trained_models_maps_are_scored_together(trained: Network) -> None:
+    images, masks = discs(24, seed=3)
+    cases = Cases(np.arange(24), np.full(24, EDEMA), np.arange(24) // 2)
+    found, maps = explain(trained, images, cases, masks, CONFIG)
+    score = found.methods["grad-cam"]
+    assert score.localisation is not None
+    assert score.localisation.lesions == 24
+    assert score.by_label["Edema"] == score.localisation
+    own = localise(maps[Method.GRAD_CAM], masks)
+    assert score.localisation.coverage.value == pytest.approx(own[:, 1].mean())
+    assert score.localisation.gain.value is not None
+    assert score.localisation.gain.value > 0.05  # the model looks at the disc
+    again, _ = explain(trained, images, cases, masks, CONFIG)
+    assert again == found
+    blind, _ = explain(trained, images, cases, None, CONFIG)
+    assert blind.methods["grad-cam"].localisation is None
+    assert blind.methods["grad-cam"].faithfulness == score.faithfulness
+    assert BLANK not in cases.labels
+    assert LABELS[EDEMA] in found.to_json()

@@ -1,0 +1,109 @@
+"""The report of a run: its figures are the evaluation's, and its pictures show what they say."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chexpert_tables import line, write_csv
+from discs import EDEMA, disc_config, disc_valid
+from PIL import Image
+
+from fedcxr.data.chexpert import ChexpertTable, read_table
+from fedcxr.data.labels import LABELS
+from fedcxr.errors import DataError
+from fedcxr.evaluation.inference import embed
+from fedcxr.evaluation.metrics import evaluate
+from fedcxr.evaluation.sheets import read_scores
+from fedcxr.evaluation.validation_set import ValidationSet
+from fedcxr.models.registry import create_model
+from fedcxr.report.embedding import MOST, choose, draw_embedding
+from fedcxr.report.reliability import draw_reliability
+from fedcxr.report.roc import curve, draw_roc
+from fedcxr.report.run_report import write_report
+from fedcxr.store.run_directory import RunDirectory
+
+COUNT = 40
+CONFIG = disc_config()
+
+
+@pytest.fixture(scope="module")
+def valid() -> ValidationSet:
+    return disc_valid(COUNT, ("north", "south"))
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> ChexpertTable:
+    lines = (line(f"set/valid/patient{k:05d}/study1/view1_frontal.jpg") for k in range(COUNT))
+    return read_table(write_csv(tmp_path / "valid.csv", *lines), tmp_path / "set")
+
+
+def test_the_folder_holds_figures_predictions_and_pictures(
+    tmp_path: Path, valid: ValidationSet, table: ChexpertTable
+) -> None:
+    run = RunDirectory.create(tmp_path / "run", CONFIG)
+    model = create_model(CONFIG.model, seed=0)
+    page = write_report(run, model, table, valid, round_number=3)
+    folder = run.root / "report"
+    assert page == folder / "report.md"
+    found = json.loads((folder / "metrics.json").read_text())
+    scores = valid.evaluate(valid.predict(model, CONFIG), CONFIG)
+    edema = scores.label("Edema")
+    assert found["labels"]["Edema"]["auroc"]["value"] == edema.value
+    assert found["labels"]["Edema"]["auroc"]["low"] == edema.low
+    assert f"{edema.value:.3f}" in page.read_text()
+    sheet = read_scores(folder / "predictions.csv")
+    written = np.asarray(sheet.values, dtype=np.float32)
+    again = evaluate(
+        written, valid.labels, valid.studies, valid.patients, bootstrap=CONFIG.evaluation.bootstrap, seed=0
+    )
+    assert again.label("Edema").value == edema.value
+    for name in ("roc.png", "reliability.png", "embedding.png"):
+        with Image.open(folder / name) as picture:
+            assert min(picture.size) > 400
+            assert len(picture.convert("RGB").getcolors(1 << 20) or ()) > 20
+        assert f"]({name})" in page.read_text()
+    assert not (folder / "learning.png").exists()  # no round is on record
+
+
+def test_a_set_of_one_class_has_no_report(tmp_path: Path, table: ChexpertTable) -> None:
+    valid = disc_valid(COUNT)
+    valid.labels[:, EDEMA] = 1
+    run = RunDirectory.create(tmp_path / "run", CONFIG)
+    with pytest.raises(DataError, match="no label has positive and negative"):
+        write_report(run, create_model(CONFIG.model, seed=0), table, valid, round_number=0)
+
+
+def test_the_curve_goes_through_every_threshold() -> None:
+    alarms, hits = curve(np.array([0.9, 0.8, 0.8, 0.1]), np.array([True, False, True, False]))
+    assert alarms.tolist() == [0, 0, 1, 2]  # the two that tie come together
+    assert hits.tolist() == [0, 1, 2, 2]
+
+
+def test_the_picture_of_the_roc_names_what_it_draws(tmp_path: Path, valid: ValidationSet) -> None:
+    scored = valid.score(np.random.default_rng(0).random((COUNT, 14), dtype=np.float32))
+    labels = draw_roc(scored, tmp_path / "roc.svg", title="a title")
+    assert labels == ("Edema",)
+    draw_reliability(scored, tmp_path / "reliability.svg", title="a title")
+    for name in ("roc.svg", "reliability.svg"):
+        assert "Edema" in (tmp_path / name).read_text()
+
+
+def test_an_embedding_is_the_encoders_output(valid: ValidationSet) -> None:
+    model = create_model(CONFIG.model, seed=0)
+    rows = np.array([4, 1, 9])
+    found = embed(model, valid.images, rows, CONFIG)
+    logits = found @ model.classifier.weight.detach().numpy().T + model.classifier.bias.detach().numpy()
+    expected = valid.predict(model, CONFIG)[rows]
+    np.testing.assert_allclose(1 / (1 + np.exp(-logits)), expected, atol=1e-5)
+
+
+def test_the_map_is_the_same_for_the_same_features(tmp_path: Path) -> None:
+    features = np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32)
+    labels = np.zeros((30, len(LABELS)), dtype=np.int8)
+    hospitals = {f"h{k}": np.arange(2 * k, 2 * k + 2) for k in range(15)}
+    for name in ("a.png", "b.png"):
+        draw_embedding(features, labels, hospitals, tmp_path / name, title="t", seed=4)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert len(choose(MOST + 1, 0)) == MOST
+    assert (choose(5, 0) == np.arange(5)).all()
