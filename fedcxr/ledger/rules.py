@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eth_utils.crypto import keccak
+from eth_hash.auto import keccak
 
 from fedcxr.errors import ContractRejectedError
 from fedcxr.ledger.protocol import RoundView
@@ -33,7 +33,7 @@ def action_of(federation: bytes, change: str, seat: int, changes: int) -> bytes:
         changes: how often it has been suspended or reinstated: a vote counts for the next time alone.
     """
     numbers = (CHANGES.index(change), seat, changes)
-    return keccak(federation + b"".join(number.to_bytes(32) for number in numbers))
+    return bytes(keccak(federation + b"".join(number.to_bytes(32) for number in numbers)))
 
 
 def objection(

@@ -1,19 +1,24 @@
 """EIP-712: what hospitals sign, exactly as the contract hashes it.
 
-A signature holds for one chain, one contract, one federation, one round and one hospital.
+A signature holds for one chain, one contract, one federation, one round and one hospital. Structs are flat
+and of a fixed size, so that their encoding is a word a field; eth_account's, which knows every type, takes
+longer to import than an answer of ``fedcxr ledger`` may.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast
 
-from eth_account import Account
-from eth_account.messages import SignableMessage, encode_typed_data
-from eth_account.signers.local import LocalAccount
-from eth_utils.address import is_checksum_address
+from coincurve import PublicKey
+from eth_hash.auto import keccak
 
 from fedcxr.errors import FederationError, LedgerError
+from fedcxr.ledger.address import checksummed, is_checksummed
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+    from eth_typing import Hash32
 
 # Of secp256k1's order (SEC 2): of s and its mirror image one signature counts (EIP-2), or each had two.
 _HALF = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141 // 2
@@ -223,7 +228,7 @@ def _fits(value: object, solidity: str) -> bool:
     if solidity == "bytes32":
         return isinstance(value, bytes) and len(value) == 32
     if solidity == "address":
-        return is_checksum_address(value)
+        return is_checksummed(value)
     if solidity == "bool":
         return isinstance(value, bool)
     if not isinstance(value, int) or isinstance(value, bool):
@@ -234,7 +239,7 @@ def _fits(value: object, solidity: str) -> bool:
 
 def sign(account: LocalAccount, struct: Struct, domain: Domain) -> bytes:
     """65-byte signature r‖s‖v."""
-    return bytes(account.sign_message(_message(struct, domain)).signature)
+    return bytes(account.unsafe_sign_hash(cast("Hash32", _digest(struct, domain))).signature)
 
 
 def commitment(message: Struct) -> bytes:
@@ -242,7 +247,10 @@ def commitment(message: Struct) -> bytes:
 
     It depends on no domain: the message repeats the federation.
     """
-    return bytes(_message(message, Domain(0, "0x" + "00" * 20)).body)
+    fields = ",".join(f"{solidity} {name}" for name, solidity in message.types.items())
+    kind = keccak(f"{type(message).__name__}({fields})".encode())
+    words = map(_word, as_tuple(message), message.types.values())
+    return bytes(keccak(kind + b"".join(words)))
 
 
 def recover(struct: Struct, signature: bytes, domain: Domain) -> str:
@@ -253,31 +261,32 @@ def recover(struct: Struct, signature: bytes, domain: Domain) -> str:
     """
     if len(signature) != 65 or signature[64] not in (27, 28) or int.from_bytes(signature[32:64]) > _HALF:
         raise LedgerError("not a signature: 65 bytes r‖s‖v with the lower s and v of 27 or 28 are expected.")
+    recoverable = signature[:64] + bytes([signature[64] - 27])
     try:
-        return str(Account.recover_message(_message(struct, domain), signature=signature))
-    except Exception as error:  # eth-keys raises several types of its own for bad curves points and lengths
+        key = PublicKey.from_signature_and_message(recoverable, _digest(struct, domain), hasher=None)
+    except Exception as error:  # coincurve raises bare ones for what is no point or no number
         raise LedgerError(f"not a signature: {error}") from None
+    return checksummed(bytes(keccak(key.format(compressed=False)[1:]))[12:])
 
 
-def _message(struct: Struct, domain: Domain) -> SignableMessage:
-    kind = type(struct).__name__
-    typed: dict[str, Any] = {
-        "types": {
-            "EIP712Domain": [
-                {"name": "name", "type": "string"},
-                {"name": "version", "type": "string"},
-                {"name": "chainId", "type": "uint256"},
-                {"name": "verifyingContract", "type": "address"},
-            ],
-            kind: [{"name": name, "type": solidity} for name, solidity in struct.types.items()],
-        },
-        "primaryType": kind,
-        "domain": {
-            "name": NAME,
-            "version": VERSION,
-            "chainId": domain.chain_id,
-            "verifyingContract": domain.contract,
-        },
-        "message": dict(zip(struct.types, as_tuple(struct), strict=True)),
-    }
-    return encode_typed_data(full_message=typed)
+def _digest(struct: Struct, domain: Domain) -> bytes:
+    """What is signed: EIP-712's hash of a struct under a domain."""
+    fields = "string name,string version,uint256 chainId,address verifyingContract"
+    words = (
+        keccak(f"EIP712Domain({fields})".encode()),
+        keccak(NAME.encode()),
+        keccak(VERSION.encode()),
+        _word(domain.chain_id, "uint256"),
+        _word(domain.contract, "address"),
+    )
+    return bytes(keccak(b"\x19\x01" + keccak(b"".join(words)) + commitment(struct)))
+
+
+def _word(value: object, solidity: str) -> bytes:
+    """A value in its 32 bytes."""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return bytes(12) + bytes.fromhex(value[2:])
+    assert isinstance(value, int)
+    return value.to_bytes(32, signed=solidity.startswith("int"))

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from eth_abi.abi import encode
-from eth_utils.crypto import keccak
+from eth_hash.auto import keccak
 
 from fedcxr.ledger.signing import SignedSubmission, commitment
 
 DEPTH = 8
 _EMPTY = bytes(32)
+_KIND = b"fedcxr/submission"
 
 
 def leaf(signed: SignedSubmission) -> bytes:
     """The leaf of one submission: what was signed, and the signature."""
-    fields = ["fedcxr/submission", commitment(signed.message), keccak(signed.signature)]
-    return keccak(encode(["string", "bytes32", "bytes32"], fields))
+    # As Solidity's abi.encode has it: where the text begins, the two hashes, the text's length, the text.
+    begins, length = (3 * 32).to_bytes(32), len(_KIND).to_bytes(32)
+    hashes = commitment(signed.message) + keccak(signed.signature)
+    return bytes(keccak(begins + hashes + length + _KIND.ljust(32, b"\0")))
 
 
 def root(leaves: Mapping[int, bytes]) -> bytes:

@@ -249,7 +249,7 @@ def test_an_answer_imports_nothing_that_takes_long(run: Path) -> None:
         "slow = {'web3', 'eth', 'eth_abi', 'torch', 'numpy', 'pydantic', 'http.client'} & set(sys.modules)\n"
         "assert not slow, slow"
     )
-    for words in (("show",), ("rounds",), ("hospital", "hospital-1")):
+    for words in (("show",), ("rounds",), ("hospital", "hospital-1"), ("bond",)):
         asked = [sys.executable, "-c", program, "ledger", *words, str(run)]
         done = subprocess.run(asked, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

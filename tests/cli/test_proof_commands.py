@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -54,6 +56,20 @@ def test_a_hospital_proves_that_it_is_in(told: tuple[Path, Party], run: Path, tm
     assert "is in its aggregate" in checked
     tree = json.loads(said("check-proof", file, run, "--json"))
     assert (tree["proven"], tree["included"], tree["proof"]["seat"]) == (True, True, 1)
+
+
+def test_a_check_imports_nothing_that_takes_long(run: Path, tmp_path: Path) -> None:
+    said("prove", run, 1, "hospital-2", "--out", tmp_path / "proof.json")
+    program = (
+        "import sys; from fedcxr.cli.app import app; import fedcxr.cli\n"
+        "try: app(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "slow = {'web3', 'eth_abi', 'eth_account', 'torch', 'numpy', 'pydantic'} & set(sys.modules)\n"
+        "assert not slow, slow"
+    )
+    asked = [sys.executable, "-c", program, "ledger", "check-proof", str(tmp_path / "proof.json"), str(run)]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_hospital_proves_that_it_was_left_out(told: tuple[Path, Party], run: Path, tmp_path: Path) -> None:

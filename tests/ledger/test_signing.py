@@ -4,12 +4,33 @@ from dataclasses import fields, replace
 
 import pytest
 from contract_party import FEDERATION, Party, account, registration
+from eth_account.messages import encode_typed_data
+from eth_utils.address import to_checksum_address
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedcxr.errors import ContractRejectedError, LedgerError
-from fedcxr.ledger.signing import Domain, Refusal, SignedSubmission, Submission, recover, sign
+from fedcxr.ledger.signing import (
+    NAME,
+    VERSION,
+    Approval,
+    Attestation,
+    Departure,
+    Domain,
+    Presence,
+    Refusal,
+    Registration,
+    Rotation,
+    SignedSubmission,
+    Struct,
+    Submission,
+    as_tuple,
+    commitment,
+    recover,
+    sign,
+)
 
+KINDS = (Registration, Rotation, Departure, Approval, Submission, Refusal, Attestation, Presence)
 DOMAIN = Domain(1337, "0x" + "42" * 20)
 WORD = st.binary(min_size=32, max_size=32)
 UINT64 = st.integers(0, 2**64 - 1)
@@ -33,6 +54,42 @@ def test_the_signer_is_recovered(submission: Submission) -> None:
     signature = sign(account(10), submission, DOMAIN)
     assert len(signature) == 65
     assert recover(submission, signature, DOMAIN) == account(10).address
+
+
+ADDRESS = st.binary(min_size=20, max_size=20).map(to_checksum_address)
+VALUES = {
+    "bytes32": WORD,
+    "address": ADDRESS,
+    "uint8": st.integers(0, 2**8 - 1),
+    "uint64": UINT64,
+    "int16": st.integers(-(2**15), 2**15 - 1),
+    "bool": st.booleans(),
+}
+STRUCTS = st.one_of(
+    [st.builds(kind, *(VALUES[solidity] for solidity in kind.types.values())) for kind in KINDS]
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(STRUCTS, st.builds(Domain, UINT64, ADDRESS))
+def test_it_is_signed_as_eth_account_does(struct: Struct, domain: Domain) -> None:
+    """The reference knows every type of EIP-712."""
+    names = {"name": "string", "version": "string", "chainId": "uint256", "verifyingContract": "address"}
+    kind = type(struct).__name__
+    whole = {
+        "types": {
+            "EIP712Domain": [{"name": name, "type": solidity} for name, solidity in names.items()],
+            kind: [{"name": name, "type": solidity} for name, solidity in struct.types.items()],
+        },
+        "primaryType": kind,
+        "domain": dict(zip(names, (NAME, VERSION, domain.chain_id, domain.contract), strict=True)),
+        "message": dict(zip(struct.types, as_tuple(struct), strict=True)),
+    }
+    message = encode_typed_data(full_message=whole)
+    signature = bytes(account(10).sign_message(message).signature)
+    assert sign(account(10), struct, domain) == signature
+    assert commitment(struct) == bytes(message.body)
+    assert recover(struct, signature, domain) == account(10).address
 
 
 @settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])

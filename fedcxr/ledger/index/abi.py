@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from eth_hash.auto import keccak
+
+from fedcxr.ledger.address import checksummed
 
 ENUMS = {
     "Phase": ("none", "open", "closed", "validated", "finalized", "aborted"),
@@ -75,14 +76,6 @@ def read_fields(codecs: Sequence[Codec], data: bytes, base: int = 0) -> list[Any
 def signature(entry: Mapping[str, Any]) -> bytes:
     """Keccak-256 of an event's or an error's signature: its topic, and in four bytes its selector."""
     return keccak(f"{entry['name']}({','.join(map(_canonical, entry['inputs']))})".encode())
-
-
-@lru_cache(maxsize=4096)
-def checksummed(address: bytes) -> str:
-    """EIP-55 of 20 bytes."""
-    digits = address.hex()
-    marks = keccak(digits.encode()).hex()
-    return "0x" + "".join(c.upper() if m >= "8" else c for c, m in zip(digits, marks, strict=False))
 
 
 def _canonical(field: Mapping[str, Any]) -> str:
