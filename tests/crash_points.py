@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import os
 import signal
 from collections.abc import Callable
@@ -226,7 +227,7 @@ class Trap:
 def wrap(target: str, watch: Callable[..., Any]) -> None:
     """Put ``watch(function, *arguments, **named)`` in a function's place."""
     owner, name = found(target)
-    held = vars(owner)[name]
+    held = inspect.getattr_static(owner, name)
     function = held.__func__ if isinstance(held, classmethod) else held
 
     @functools.wraps(function)
@@ -247,6 +248,6 @@ def found(target: str) -> tuple[Any, str]:
     owner: Any = importlib.import_module(module)
     for parent in parents:
         owner = getattr(owner, parent)
-    if name not in vars(owner):
+    if not hasattr(owner, name):
         raise LookupError(target)
     return owner, name
