@@ -10,13 +10,18 @@ export PYTHONPATH := $(CURDIR)
 export FLWR_TELEMETRY_ENABLED := 0
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test lint format bench contracts contracts-check setup clean
+.PHONY: demo test coverage lint format bench contracts contracts-check setup clean
 
 demo: setup
 	$(BIN)/python -m fedcxr demo --out $(RUN)
 
 test: setup contracts/node_modules
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+# The same tests, traced: twice as long, for py-evm is Python.
+coverage: setup contracts/node_modules
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+		--cov=fedcxr --cov=clients --cov=server --cov-report=term:skip-covered
 
 lint: setup
 	$(BIN)/ruff check .

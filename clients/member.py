@@ -112,7 +112,8 @@ class Member:
         """An update to judge, once it is what the contract accepted.
 
         Returns:
-            Its commitment, the base model, the update's vector, and its hospital's weight.
+            Its commitment, the base model, the update's vector, of whatever length its hospital committed to,
+            and its hospital's weight.
 
         Raises:
             FederationError: it is not.
@@ -133,10 +134,10 @@ class Member:
         if claimed != ledger.commitment(request.round, request.attempt, seat):
             raise FederationError(f"{where}: the contract accepted another one.")
         size = 4 * self.layout.size
-        if len(request.bulk) != 2 * size:
-            raise FederationError(f"{where}: {len(request.bulk)} bytes where {2 * size} are expected.")
+        if len(request.bulk) < size or len(request.bulk) % 4:
+            raise FederationError(f"{where}: {len(request.bulk)} bytes hold no model and vector.")
         base = np.frombuffer(request.bulk, "<f4", self.layout.size).astype(np.float32, copy=False)
-        payload = np.frombuffer(request.bulk, "<u4", self.layout.size, size).astype(np.uint32, copy=False)
+        payload = np.frombuffer(request.bulk, "<u4", offset=size).astype(np.uint32, copy=False)
         if merkle.root(base) != view.base:
             raise FederationError(f"{where}: the base model is not the contract's.")
         if merkle.root(payload) != self._payload_root(request, where):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from flwr.app import Message
@@ -34,6 +34,7 @@ from fedcxr.messages import RefusalReply, TrainRequest, UpdateReply, kind_of
 from fedcxr.privacy.envelope import EnvelopeContext
 from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.store.blobs import BlobStore
+from fedcxr.store.submissions import with_submissions
 from fedcxr.update import merkle
 from fedcxr.update.layout import Vector
 from fedcxr.update.metrics import HospitalMetrics
@@ -126,11 +127,9 @@ class Round:
 
     def take_up(self) -> None:
         """Add what the contract accepted, but not from here: before a restart, or from a hospital itself."""
-        accepted = self.ledger.round(self.view.number).accepted
-        for address in sorted(accepted.keys() - self.view.accepted.keys() - self._answered_for):
-            self._accept(address, accepted[address])
-        for address in sorted(self.view.accepted.keys() - self._answered_for):  # held since before a restart
-            self._accept(address, self.view.accepted[address])
+        self._look_up()
+        for address in sorted(self.view.accepted.keys() - self._answered_for):
+            self._accept(address)
 
     def close(self, grid: Grid, members: Mapping[str, Member], timeout: float) -> None:
         """Close the round, have it judged, and add what counts and is not in the sum yet.
@@ -142,16 +141,16 @@ class Round:
         """
         number = self.view.number
         if self.view.status == "open":
-            listing = self.ledger.listing()
-            list_root = self.store.put(listing) if listing else bytes(32)
-            self._on_ledger(lambda: self.ledger.close(number, list_root))
-            self.view = self._accepted_by_now()
+            came = set(self.view.accepted)
+            self._on_ledger(self._close_on_ledger)
             self.take_up()
+            for address in sorted(came - set(self.view.accepted)):
+                self._answered(address, "it was suspended, or left, before the round was closed")
         if self.view.status == "closed":
             if self.judged:
                 collect_verdicts(self, grid, members, timeout)
             self._on_ledger(lambda: self.ledger.validate(number))
-            self.view = self._accepted_by_now()
+            self._look_up()
         for address in sorted(set(self.view.accepted) - set(self.view.counted)):
             self._answered(address, "the committee did not approve of its update")
         if self.deferred:
@@ -159,22 +158,37 @@ class Round:
                 self._take_metrics(address, self.view.accepted[address])
                 self._include(address)
 
-    def _accepted_by_now(self) -> RoundView:
-        view = self.ledger.round(self.view.number)
-        # Where one root records all, the fields of the submissions are here and in the store.
-        return replace(view, accepted={**self.view.accepted, **view.accepted})
+    def _close_on_ledger(self) -> None:
+        """Close with the list of submissions in the store, where one root records all.
+
+        A hospital that is suspended, or that brings its update itself, after the list was made makes another
+        one necessary.
+        """
+        try:
+            self._close_with_list()
+        except ContractRejectedError as error:
+            if error.name not in ("UnknownSeats", "SubmissionsMissing"):
+                raise
+            self._close_with_list()
+
+    def _close_with_list(self) -> None:
+        listing = self.ledger.listing()
+        self.ledger.close(self.view.number, self.store.put(listing) if listing else bytes(32))
+
+    def _look_up(self) -> None:
+        """The contract's word, not a receipt's: what counts is what its storage says."""
+        self.view = with_submissions(self.ledger.round(self.view.number), self.store, self.ledger.domain)
 
     def _on_ledger(self, call: Callable[[], None]) -> None:
         started = time.perf_counter()
         call()
         self.cost.ledger += time.perf_counter() - started
 
-    def _accept(self, address: str, update: AcceptedUpdate) -> None:
+    def _accept(self, address: str) -> None:
         """Take an update that the contract holds."""
-        self.view.accepted[address] = update
         self._answered_for.add(address)
         if address not in self.metrics:
-            self._take_metrics(address, update)
+            self._take_metrics(address, self.view.accepted[address])
         if not self.deferred:
             self._include(address)
 
@@ -252,14 +266,13 @@ class Round:
     def _submit(self, batch: list[SignedSubmission]) -> None:
         started = time.perf_counter()
         verdicts = self.ledger.submit(batch)
-        # The contract's word, not the receipt's: what counts is what its storage says.
-        accepted = self.ledger.round(self.view.number).accepted
+        self._look_up()
         self.cost.ledger += time.perf_counter() - started
         for signed, verdict in zip(batch, verdicts, strict=True):
             address = signed.message.hospital
-            held = accepted.get(address)
+            held = self.view.accepted.get(address)
             if held is not None and held.root == signed.message.root:
-                self._accept(address, held)
+                self._accept(address)
             else:
                 self._answered(address, str(verdict.error or "the contract did not accept it"))
 

@@ -14,7 +14,7 @@ from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.founding import Founding
 from fedcxr.ledger.protocol import RoundView
-from fedcxr.ledger.signing import HOSPITAL, Domain, Registration, SignedSubmission, Submission, sign
+from fedcxr.ledger.signing import HOSPITAL, Domain, Registration, Rotation, SignedSubmission, Submission, sign
 
 FEDERATION = b"F" * 32
 GENESIS = b"G" * 32
@@ -127,6 +127,13 @@ class Party:
     ) -> SignedSubmission:
         submission = self.submission(signer, **changes)
         return SignedSubmission(submission, sign(key or signer, submission, domain or self.ledger.domain))
+
+    def rotate(self, member: LocalAccount, successor: LocalAccount) -> None:
+        """Give a member's seat another key."""
+        digest = hashlib.sha256(b"new").digest()
+        rotation = Rotation(FEDERATION, member.address, successor.address, digest)
+        signatures = [sign(key, rotation, self.ledger.domain) for key in (member, successor)]
+        self.ledger.rotate_key(rotation, b"new", *signatures)
 
     def close(self) -> None:
         """Close the round, and have it validated where nobody judges."""

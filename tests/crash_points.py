@@ -41,7 +41,7 @@ class CrashPoint:
         round: calls count once this round is being opened; 0: from the start.
         since: and once these functions have been called after that, one after the other.
         victim: whose process is killed: the run's own, that of its chain, or both.
-        backends: on which this point lies.
+        modes: of the run in which this point lies: its chain, or how it records and judges updates.
     """
 
     name: str
@@ -52,7 +52,7 @@ class CrashPoint:
     round: int = 0
     since: tuple[str, ...] = ()
     victim: Literal["run", "chain", "both"] = "run"
-    backends: tuple[str, ...] = ("embedded", "anvil")
+    modes: tuple[str, ...] = ("embedded", "anvil")
 
 
 def between(what: str, path: str, round_number: int = 0) -> CrashPoint:
@@ -93,7 +93,7 @@ ROUND = (
         "before",
         round=2,
         since=(SUBMIT, SEND),
-        backends=("embedded",),
+        modes=("embedded",),
     ),
     CrashPoint(
         "after submission is journalled, before the chain hears of it",
@@ -101,7 +101,7 @@ ROUND = (
         "after",
         round=2,
         since=(SUBMIT, SEND),
-        backends=("anvil",),
+        modes=("anvil",),
     ),
     CrashPoint("after submission, before its receipt", SEND, "after", round=2, since=(SUBMIT,)),
     CrashPoint("after the receipt, before the update is added", SUBMIT, "after", round=2),
@@ -126,7 +126,7 @@ END = (
         "fedcxr.ledger.sqlite_db:SqliteDB.close",
         "before",
         round=3,
-        backends=("embedded",),
+        modes=("embedded",),
     ),
     between("the picture of the scores", "/auroc.png", 3),
     between("the summary", "/summary.md", 3),
@@ -141,7 +141,30 @@ CHAIN = (
     CrashPoint("the chain dies with the run, after finalize", FINALIZE, "after", round=2, victim="both"),
 )
 
-POINTS = (*FOUNDING, *ROUND, *END, *(replace(point, backends=("anvil",)) for point in CHAIN))
+ROOT = (
+    CrashPoint("before the list is stored", LEDGER + "listing", "after", round=2),
+    CrashPoint("after the list is stored, before its root is sent", LEDGER + "close", "before", round=2),
+    CrashPoint("after one root has closed the round", LEDGER + "close", "after", round=2),
+    CrashPoint("after an update of the list is added", ADD, "after", round=2),
+)
+
+COMMITTEE = (
+    CrashPoint("before the committee is drawn", LEDGER + "draw_committee", "before", round=2),
+    CrashPoint("after closing, before anybody judges", LEDGER + "close", "after", round=2),
+    CrashPoint("while a member judges", "clients.member:Member.check_candidate", "after", 2, round=2),
+    CrashPoint("after the first update's verdicts are relayed", LEDGER + "attest", "after", round=2),
+    CrashPoint("before verdicts are counted", LEDGER + "validate", "before", round=2),
+    CrashPoint("after verdicts are counted", LEDGER + "validate", "after", round=2),
+)
+
+POINTS = (
+    *FOUNDING,
+    *ROUND,
+    *END,
+    *(replace(point, modes=("anvil",)) for point in CHAIN),
+    *(replace(point, modes=("root",)) for point in ROOT),
+    *(replace(point, modes=("committee",)) for point in COMMITTEE),
+)
 
 
 class Trap:

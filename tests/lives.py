@@ -22,59 +22,73 @@ KILLED = -9
 
 
 class Lives:
-    """One experiment on each backend: two hospitals of ten patients, three rounds, the compact model."""
+    """One experiment in each mode: a few hospitals of ten patients, three rounds, the compact model."""
 
     def __init__(self, cli: ForkedCli, config: Config, root: Path) -> None:
-        generate(root / "phantom", Phantom(hospitals=2, patients=10, size=64, valid_fraction=0.4), 5)
+        for hospitals in (2, 4):
+            shape = Phantom(hospitals=hospitals, patients=10, size=64, valid_fraction=0.4)
+            generate(root / f"phantom-{hospitals}", shape, 5)
         self.cli = cli
         self._root = root
         self._config = config.with_changes(
             {
                 "name": "lives",
-                "data.root": str(root / "phantom"),
+                "data.root": str(root / "phantom-2"),
                 "federation.rounds": 3,
                 "evaluation.bootstrap": 0,
             }
         )
         self._before: dict[tuple[str, int], Path] = {}
 
-    def experiment(self, backend: str) -> Path:
-        path = self._root / f"{backend}.toml"
+    def experiment(self, mode: str) -> Path:
+        path = self._root / f"{mode}.toml"
         if not path.exists():
-            path.write_text(self._config.with_changes({"ledger.backend": backend}).to_toml())
+            path.write_text(self._config.with_changes(self._changes(mode)).to_toml())
         return path
 
-    def whole(self, backend: str) -> RunDirectory:
+    def _changes(self, mode: str) -> dict[str, object]:
+        if mode == "root":
+            return {"ledger.recording": "root"}
+        if mode == "committee":
+            return {
+                "data.root": str(self._root / "phantom-4"),
+                "validation.policy": "committee",
+                "validation.fold": 0.3,
+                "validation.tolerance": 100.0,  # everything is good enough: what is asked is what a kill does
+            }
+        return {"ledger.backend": mode}
+
+    def whole(self, mode: str) -> RunDirectory:
         """The run that nothing disturbed."""
-        run = RunDirectory(self._root / f"{backend}-whole")
+        run = RunDirectory(self._root / f"{mode}-whole")
         if not run.root.exists():
-            assert self.cli.run("simulate", self.experiment(backend), "--out", run.root) == 0, self.cli.said
+            assert self.cli.run("simulate", self.experiment(mode), "--out", run.root) == 0, self.cli.said
         return run
 
-    def begin(self, backend: str, number: int, out: Path) -> None:
+    def begin(self, mode: str, number: int, out: Path) -> None:
         """Put a run at ``out`` that was killed as it was to open round ``number``; 0: it has not begun."""
         if number == 0:
             return
-        made = self._root / f"{backend}-before-{number}"
+        made = self._root / f"{mode}-before-{number}"
         if not made.exists():
             point = CrashPoint("before the round", OPEN_ROUND, "before", round=number)
-            code = self.cli.run("simulate", self.experiment(backend), "--out", made, point=point)
+            code = self.cli.run("simulate", self.experiment(mode), "--out", made, point=point)
             assert code == KILLED, self.cli.said
         shutil.copytree(made, out)
 
-    def live(self, backend: str, run: RunDirectory, point: CrashPoint | None = None) -> int:
+    def live(self, mode: str, run: RunDirectory, point: CrashPoint | None = None) -> int:
         """Begin or continue a run by the command that begins it."""
-        return self.cli.run("simulate", self.experiment(backend), "--out", run.root, point=point)
+        return self.cli.run("simulate", self.experiment(mode), "--out", run.root, point=point)
 
-    def resume(self, backend: str, run: RunDirectory) -> int:
+    def resume(self, mode: str, run: RunDirectory) -> int:
         """Continue by ``--resume``; without a configuration it is no run yet, and wants the command again."""
         if run.config_path.exists():
             return self.cli.run("simulate", "--resume", run.root)
-        return self.live(backend, run)
+        return self.live(mode, run)
 
-    def assert_ended_like_whole(self, backend: str, run: RunDirectory, where: str) -> None:
+    def assert_ended_like_whole(self, mode: str, run: RunDirectory, where: str) -> None:
         """Every model, byte for byte; every line, but for what clock and salt decide; and a clean audit."""
-        whole = self.whole(backend)
+        whole = self.whole(mode)
         assert models(run) == models(whole), where
         for path in whole.models.glob("*.safetensors"):
             assert (run.models / path.name).read_bytes() == path.read_bytes(), f"{where}: {path.name}"

@@ -65,8 +65,9 @@ def _check_history(
             report.notes.append(f"{said}, with {len(attempt.accepted)} updates accepted")
             if number > last:
                 continue
-            for hospital in sorted(set(attempt.accepted) - set(ledger.round(number).participants)):
-                if asked in ("", hospital):
+            asked_again = set(ledger.round(number).seats.values())
+            for hospital in sorted(attempt.accepted):
+                if asked in ("", hospital) and ledger.seat_of(hospital) not in asked_again:
                     expected = f"asked again, for attempt {attempt.attempt} had accepted its update"
                     report.find("participants", expected, "not asked", number, hospital)
         if number <= last:

@@ -30,7 +30,7 @@ from fedcxr.ledger.patience import Patience
 from fedcxr.ledger.transaction import translated
 
 logger = logging.getLogger(__name__)
-_REVIVALS = 5  # attempts, of an anvil that dies while it is rebuilt
+_REVIVALS = 5  # attempts, of an anvil that dies while it is rebuilt or asked
 _ENDS = 1.0  # seconds between a connection that breaks and its process's end
 
 
@@ -137,13 +137,14 @@ class AnvilChain:
     def ask(self, method: RPCEndpoint, params: Any) -> RPCResponse:
         """Ask anvil; one that has died is started again, and rebuilt, before it is asked once more."""
         self._refuse_closed()
-        direct = self._direct
-        try:
-            return direct.make_request(method, params)
-        except OSError:
-            if not self._revive(direct):
-                raise
-            return self._direct.make_request(method, params)
+        for _ in range(_REVIVALS):
+            direct = self._direct
+            try:
+                return direct.make_request(method, params)
+            except OSError:
+                if not self._revive(direct):
+                    raise
+        return self._direct.make_request(method, params)
 
     def _step(self, *, raw: str = "", mine: int = 0) -> RPCResponse:
         self._refuse_closed()

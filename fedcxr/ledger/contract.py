@@ -121,7 +121,7 @@ class FederationLedger(MembershipWriter):
         """All submissions of the open round, to store before closing; empty where each is recorded."""
         if self.recording == "each":
             return b""
-        self._take_direct()
+        self._settle_book()
         return self._book.listing()
 
     def close(self, number: int, list_root: bytes) -> None:
@@ -132,14 +132,13 @@ class FederationLedger(MembershipWriter):
             list_root: Merkle root of :meth:`listing`, which is in the store by now.
 
         Raises:
-            ContractRejectedError: not open, or too few updates.
+            ContractRejectedError: not open, too few updates; UnknownSeats or SubmissionsMissing where a
+                hospital was suspended, or brought its update itself, since the listing.
         """
         if self.recording == "each":
             self._transact("close", "closeRound", (number,), gas=200_000)
             return
-        view = self.round(number)
-        accepted = to_bitmap(view.seats[address] for address in self._book.hospitals)
-        arguments = (number, self._book.root(view), list_root, accepted)
+        arguments = (number, self._book.root(), list_root, to_bitmap(self._book.seats))
         self._transact("close", "closeWithRoot", arguments, gas=300_000)
 
     def attest(self, batch: Sequence[SignedAttestation]) -> list[Verdict]:
@@ -236,12 +235,16 @@ class FederationLedger(MembershipWriter):
             verdicts.append(self._book.take(signed, view, samples.get(signed.message.hospital, 0)))
         return verdicts
 
-    def _take_direct(self) -> None:
-        """Enter what hospitals brought to the contract themselves: the root must hold it."""
-        events = self.round_events(self.round_in_progress).attempts[-1]
-        for values in events.of("UpdateAccepted"):
-            message = events.submission(self.federation, values["hospital"])
-            self._book.add_direct(SignedSubmission(message, bytes(values["signature"])))
+    def _settle_book(self) -> None:
+        """Enter what hospitals brought to the contract themselves; leave out who may not act any more."""
+        number = self.round_in_progress
+        events = self.round_events(number).attempts[-1]
+        direct = [
+            SignedSubmission(events.submission(self.federation, v["hospital"]), bytes(v["signature"]))
+            for v in events.of("UpdateAccepted")
+        ]
+        active = {member.seat for member in self.members() if member.is_active_hospital}
+        self._book.settle(super().round(number), direct, active)
 
     @property
     def _participants(self) -> int:

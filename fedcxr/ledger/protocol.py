@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from fedcxr.errors import ContractRejectedError
@@ -66,9 +66,10 @@ class RoundView:
         config_digest: Merkle root of the round's configuration.
         deadline: seconds of chain time.
         participants: addresses, in the order of their seats; one whose key was rotated meanwhile goes by the
-            key that submitted, or else by the key that it had when the round was opened.
+            key that submitted, or else by its present key while the round is open, and later by the key that
+            it had at the opening.
         weights: of each participant, computed by the contract.
-        seats: of each participant.
+        seats: of each account that a participant had between opening and closing.
         accepted: updates by hospital.
         status: where it stands.
         validation_deadline: seconds of chain time until which validators may attest; 0 where nobody judges.
@@ -102,6 +103,21 @@ class RoundView:
     @property
     def in_progress(self) -> bool:
         return self.status in ("open", "closed", "validated")
+
+    def under(self, accounts: Mapping[int, str]) -> RoundView:
+        """The same round, with participants under other accounts of theirs, by seat."""
+
+        def known(address: str) -> str:
+            return accounts.get(self.seats[address], address)
+
+        return replace(
+            self,
+            participants=tuple(map(known, self.participants)),
+            weights={known(address): weight for address, weight in self.weights.items()},
+            seats={**self.seats, **{known(address): self.seats[address] for address in self.participants}},
+            counted=tuple(map(known, self.counted)),
+            included=tuple(map(known, self.included)),
+        )
 
 
 @dataclass(frozen=True)

@@ -43,11 +43,12 @@ class RoundEvents:
         """Arguments of the events of these names."""
         return [event["args"] for event in self.events if event["event"] in names]
 
-    def view(self, seat_of: Callable[[str], int]) -> RoundView:
+    def view(self, seat_of: Callable[[str], int], rotations: Sequence[Any] = ()) -> RoundView:
         """The latest attempt.
 
         Args:
             seat_of: an account's seat.
+            rotations: decoded events of keys that were rotated, in their order on the chain.
         """
         latest = self.attempts[-1]
         opening = latest.of("RoundOpened")[0]
@@ -55,10 +56,14 @@ class RoundEvents:
         updates = {values["hospital"]: values for values in latest.of("UpdateAccepted")}
         submitted = {seat_of(address): address for address in updates}
         at_opening = dict(zip(from_bitmap(opening["seats"]), opening["participants"], strict=True))
-        by_seat = {seat: str(submitted.get(seat, address)) for seat, address in at_opening.items()}
+        successors = [
+            (seat, str(address)) for seat, address in latest.successors(rotations) if seat in at_opening
+        ]
+        closed, validated = latest.of("RoundClosed"), latest.of("RoundValidated")
+        known = {**at_opening, **({} if closed else dict(successors)), **submitted}
+        by_seat = {seat: str(known[seat]) for seat in at_opening}
         weights = dict(zip(by_seat.values(), opening["weights"], strict=True))
         finalized = latest.of("RoundFinalized")
-        closed, validated = latest.of("RoundClosed"), latest.of("RoundValidated")
 
         def accounts(bitmap: int) -> tuple[str, ...]:
             return tuple(by_seat[seat] for seat in from_bitmap(bitmap))
@@ -71,7 +76,7 @@ class RoundEvents:
             deadline=opening["deadline"],
             participants=tuple(by_seat.values()),
             weights=weights,
-            seats={address: seat for seat, address in by_seat.items()},
+            seats={str(address): seat for seat, address in [*at_opening.items(), *successors]},
             accepted={
                 address: AcceptedUpdate(
                     root=bytes(values["root"]),
@@ -92,6 +97,15 @@ class RoundEvents:
             excluded={v["hospital"]: v["reason"] for v in latest.of("UpdateExcluded")},
         )
 
+    def successors(self, rotations: Sequence[Any]) -> list[tuple[int, str]]:
+        """Seats whose keys were rotated between opening and closing, with the account that came after."""
+        last = next((_place(e) for e in self.events if e["event"] == "RoundClosed"), None)
+        return [
+            (event["args"]["seat"], event["args"]["successor"])
+            for event in rotations
+            if _place(self.events[0]) < _place(event) and (last is None or _place(event) < last)
+        ]
+
     def submission(self, federation: bytes, hospital: str) -> Submission:
         """What a hospital must have signed for its accepted update of the latest attempt."""
         latest = self.attempts[-1]
@@ -108,6 +122,11 @@ class RoundEvents:
             size=values["size"],
             metrics=bytes(values["metrics"]),
         )
+
+
+def _place(event: Any) -> tuple[int, int]:
+    """Where on the chain an event stands."""
+    return event["blockNumber"], event["logIndex"]
 
 
 def _last(values: Sequence[Any], name: str) -> bytes:

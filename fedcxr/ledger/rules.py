@@ -60,12 +60,17 @@ def objection(
     rules: tuple[tuple[bool, str, tuple[object, ...]], ...] = (
         (s.attempt != view.attempt, "WrongAttempt", (view.attempt, s.attempt)),
         (registered == 0, "NotActive", (s.hospital,)),
-        (s.hospital not in view.weights, "NotParticipant", (s.hospital,)),
+        (s.hospital not in view.seats, "NotParticipant", (s.hospital,)),
         (s.base != view.base, "WrongBase", (view.base, s.base)),
         (s.samples == 0, "NoSamples", (s.hospital,)),
         (s.samples > registered, "TooManySamples", (registered, s.samples)),
         (s.size == 0 or s.root == bytes(32), "EmptyUpdate", (s.hospital,)),
         (update_size not in (0, s.size), "WrongSize", (update_size, s.size)),
-        (s.hospital in view.accepted, "AlreadySubmitted", (s.round, s.hospital)),
+        (_has_submitted(view, s.hospital), "AlreadySubmitted", (s.round, s.hospital)),
     )
     return next((ContractRejectedError(name, values) for broken, name, values in rules if broken), None)
+
+
+def _has_submitted(view: RoundView, hospital: str) -> bool:
+    """Whether an update of the hospital's seat is in, under whatever key."""
+    return view.seats.get(hospital) in {view.seats[address] for address in view.accepted}

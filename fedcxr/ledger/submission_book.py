@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from dataclasses import replace
 
 from fedcxr.errors import ContractRejectedError, LedgerError
@@ -29,7 +30,7 @@ class SubmissionBook:
         self._update_size = update_size
         self._domain = domain
         self._attempt = (0, 0)
-        self._held: dict[str, SignedSubmission] = {}
+        self._held: dict[int, SignedSubmission] = {}  # by seat
 
     def take(self, signed: SignedSubmission, view: RoundView, registered: int) -> Verdict:
         """Take a submission, or say what the contract would.
@@ -45,30 +46,41 @@ class SubmissionBook:
             error = ContractRejectedError("BadSignature", (message.hospital, signer))
         if error is None:
             self._turn(view)
-            self._held[message.hospital] = signed
+            self._held[view.seats[message.hospital]] = signed
         return Verdict(message.hospital, error)
 
     def fill(self, view: RoundView) -> RoundView:
         """The open round with what is held for it."""
         self._turn(view)
-        held = submission_list.accepted(list(self._held.values()))
-        return replace(view, accepted={**view.accepted, **held})
+        view = view.under({seat: signed.message.hospital for seat, signed in self._held.items()})
+        return replace(
+            view, accepted={**view.accepted, **submission_list.accepted(list(self._held.values()))}
+        )
 
-    def add_direct(self, signed: SignedSubmission) -> None:
-        """A submission that the contract has accepted itself."""
-        self._held[signed.message.hospital] = signed
+    def settle(self, view: RoundView, direct: Iterable[SignedSubmission], active: Container[int]) -> None:
+        """Make the book what the contract lets the round be closed with.
+
+        Args:
+            view: the open round.
+            direct: what the contract has accepted itself; it takes the place of what came here.
+            active: seats of hospitals that are active; of others only what is direct stays.
+        """
+        self._turn(view)
+        self._held = {seat: signed for seat, signed in self._held.items() if seat in active}
+        self._held |= {view.seats[signed.message.hospital]: signed for signed in direct}
 
     @property
-    def hospitals(self) -> set[str]:
+    def seats(self) -> set[int]:
+        """Whose submissions are held."""
         return set(self._held)
 
     def listing(self) -> bytes:
         """The list for the store."""
         return submission_list.to_bytes(list(self._held.values()))
 
-    def root(self, view: RoundView) -> bytes:
+    def root(self) -> bytes:
         """The root for the contract."""
-        return submission_tree.root(submission_list.leaves(list(self._held.values()), view.seats))
+        return submission_tree.root({seat: submission_tree.leaf(s) for seat, s in self._held.items()})
 
     def _turn(self, view: RoundView) -> None:
         """Forget another round's submissions."""

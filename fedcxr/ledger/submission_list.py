@@ -56,7 +56,8 @@ def fill(view: RoundView, data: bytes, domain: Domain) -> RoundView:
     strangers = [s.message.hospital for s in listed if s.message.hospital not in view.seats]
     if strangers:
         raise LedgerError(f"round {view.number}: the list holds strangers: {', '.join(strangers)}.")
-    if len({signed.message.hospital for signed in listed}) != len(listed):
+    accounts = {view.seats[signed.message.hospital]: signed.message.hospital for signed in listed}
+    if len(accounts) != len(listed):
         raise LedgerError(f"round {view.number}: the list holds a hospital twice.")
     for signed in listed:
         said = (signed.message.round, signed.message.attempt, signed.message.base)
@@ -70,7 +71,7 @@ def fill(view: RoundView, data: bytes, domain: Domain) -> RoundView:
     for signed in listed:
         if (signer := recover(signed.message, signed.signature, domain)) != signed.message.hospital:
             raise LedgerError(f"round {view.number}: {signed.message.hospital} did not sign; {signer} did.")
-    return replace(view, accepted=accepted(listed))
+    return replace(view.under(accounts), accepted=accepted(listed))
 
 
 def accepted(submissions: Sequence[SignedSubmission]) -> dict[str, AcceptedUpdate]:

@@ -104,7 +104,7 @@ class FederationViews(FoundedContract):
         events = self.round_events(number, block)
         if not events.opened:
             raise LedgerError(f"round {number} was never opened.")
-        return events.view(self.seat_of)
+        return events.view(self.seat_of, self.events("KeyRotated", block=block))
 
     def round_events(self, number: int, block: int | None = None) -> RoundEvents:
         """Everything that the contract said of a round, in order."""

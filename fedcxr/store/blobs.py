@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import numpy as np
 from fsspec.implementations.local import LocalFileSystem
-from numpy.typing import NDArray
 
 from fedcxr import files
 from fedcxr.errors import BlobCorruptError, BlobMissingError, StoreError, UnwritableError
 from fedcxr.store import filesystem
 from fedcxr.update import merkle
+
+if TYPE_CHECKING:  # whether a blob is there is asked without it
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class BlobStore:
@@ -107,6 +110,8 @@ class BlobStore:
             raise StoreError(f"{self.path(root)}: the blob cannot be looked up: {_said(error)}") from None
 
     def _read(self, path: str, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        import numpy as np
+
         if out is None or not isinstance(self._fs, LocalFileSystem):
             return np.frombuffer(self._fs.cat_file(path), np.uint8)
         with Path(path).open("rb", buffering=0) as file:

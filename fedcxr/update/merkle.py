@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-Buffer = bytes | memoryview | NDArray[Any]  # contiguous
+    Buffer = bytes | memoryview | NDArray[Any]  # contiguous
 
 LEAF_SIZE = 4096  # bytes: a page, and a calldata size that a contract can still afford
 _LEAF = hashlib.sha256(b"\x00")
@@ -23,7 +23,8 @@ _NODE = b"\x01"
 
 def as_bytes(data: Buffer) -> memoryview:
     """The bytes of a contiguous buffer, without a copy."""
-    return (data.data if isinstance(data, np.ndarray) else memoryview(data)).cast("B")
+    buffer: Any = data  # an array, too, is a buffer; numpy need not be here to say so
+    return memoryview(buffer).cast("B")
 
 
 def root(data: Buffer) -> bytes:

@@ -36,25 +36,29 @@ def call(*arguments: object) -> Result:
 
 
 class Enough(BaseException):
-    """A coordinator goes away."""
+    """The coordinator goes away."""
 
 
-def until(event_name: str) -> Callable[[object], None]:
-    """An observer that ends the run at the first event of a kind."""
+def until(event_name: str, number: int = 0) -> Callable[[object], None]:
+    """An observer that ends the run at an event, of a round where it is about one."""
 
     def stop(event: object) -> None:
-        if type(event).__name__ == event_name:
+        if type(event).__name__ == event_name and getattr(event, "round", 0) == number:
             raise Enough
 
     return stop
 
 
+def stopped_at(config: Config, out: Path, event_name: str, number: int) -> RunDirectory:
+    with pytest.raises(Enough):
+        run_federation(config, out, observer=until(event_name, number))
+    return RunDirectory(out)
+
+
 @pytest.fixture
 def begun(small_config: Config, tmp_path: Path) -> RunDirectory:
     """One of two rounds is done, and the coordinator is away."""
-    with pytest.raises(Enough):
-        run_federation(small_config, tmp_path / "run", observer=until("RoundFinalized"))
-    return RunDirectory(tmp_path / "run")
+    return stopped_at(small_config, tmp_path / "run", "RoundFinalized", 1)
 
 
 def go_on(run: RunDirectory) -> RunDirectory:
@@ -78,6 +82,23 @@ def test_a_hospital_with_new_keys_goes_on_in_its_seat(begun: RunDirectory, tmp_p
         assert (old in first.included, new in second.included) == (True, True)
         assert first.seats[old] == second.seats[new]
     report = audit(begun, [Identity.load(begun.keys / "auditor.json").envelope_key])
+    assert report.clean, report.findings
+    assert report.proven
+
+
+@pytest.mark.parametrize("recording", ["each", "root"])
+def test_a_hospital_with_new_keys_is_asked_in_the_round_that_was_open(
+    small_config: Config, tmp_path: Path, recording: str
+) -> None:
+    config = small_config.with_changes({"ledger.recording": recording})
+    run = stopped_at(config, tmp_path / "run", "RoundOpened", 2)
+    order = tmp_path / "order.json"
+    call("rotate", run.hospital(0), "--out", order)
+    call("relay", run.root, order)
+    go_on(run)
+    assert [len(line["included"]) for line in run.read_metrics()] == [3, 3]
+    assert address(run, 0) in run.read_metrics()[1]["included"]
+    report = audit(run, [Identity.load(run.keys / "auditor.json").envelope_key])
     assert report.clean, report.findings
     assert report.proven
 
@@ -161,7 +182,7 @@ def test_a_newcomer_is_voted_in(
     config = small_config.with_changes({"ledger.admission": "vote"})
     run, recorder = RunDirectory(tmp_path / "run"), Recorder()
     with pytest.raises(Enough):
-        run_federation(config, run.root, come=2, observer=until("RoundFinalized"))
+        run_federation(config, run.root, come=2, observer=until("RoundFinalized", 1))
 
     def look(event: Event) -> None:
         recorder(event)

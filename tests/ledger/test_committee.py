@@ -1,6 +1,5 @@
 """Which updates count where a committee judges, and what its scores are worth."""
 
-import hashlib
 from dataclasses import replace
 
 import pytest
@@ -12,7 +11,6 @@ from fedcxr.ledger.signing import (
     HOSPITAL,
     VALIDATOR,
     Attestation,
-    Rotation,
     Signed,
     SignedAttestation,
     commitment,
@@ -172,11 +170,7 @@ def test_a_committee_needs_each_submission_on_the_chain(chain: LocalChain) -> No
 
 def test_an_update_is_judged_under_the_key_that_submitted_it_though_that_was_rotated(judged: Party) -> None:
     hospital = next(a for a in judged.addresses if a not in judged.ledger.committee()[:3])
-    digest = hashlib.sha256(b"new").digest()
-    rotation = Rotation(FEDERATION, hospital, account(700).address, digest)
-    domain = judged.ledger.domain
-    signatures = [sign(account(n), rotation, domain) for n in (key_of(judged, hospital), 700)]
-    judged.ledger.rotate_key(rotation, b"new", *signatures)
+    judged.rotate(account(key_of(judged, hospital)), account(700))
     judge(judged, hospital, (True, 1), (True, 1), (True, 1))
     judged.travel(2000)
     judged.ledger.validate(1)

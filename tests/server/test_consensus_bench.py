@@ -8,7 +8,7 @@ import pytest
 
 from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.rpc import RpcServer
-from server.consensus_bench import as_json, bench_consensus
+from server.consensus_bench import HOSPITALS, as_json, bench_consensus
 
 
 @pytest.mark.slow
@@ -37,4 +37,5 @@ def test_every_chain_is_measured(anvil_binary: Path) -> None:
     timed, remote = bench.chains[2:]
     assert timed.finality_median > 0.1
     assert remote.round_disk_bytes is None
-    assert len({cost.round_calldata_bytes for cost in bench.chains}) == 1
+    sizes = [cost.round_calldata_bytes for cost in bench.chains]
+    assert max(sizes) - min(sizes) <= 132 * (HOSPITALS - 1)  # an update that comes late is a batch of its own

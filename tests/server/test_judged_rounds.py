@@ -26,6 +26,7 @@ from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.trainer import TrainingReport
 from fedcxr.update.layout import Vector
 from server.events import HospitalAnswered
+from server.round import Round
 
 POISONED = "synthetic-02"
 
@@ -67,22 +68,32 @@ def app_of(kind: type[Hospital], tamper: Callable[[ValidateRequest], ValidateReq
     return hospital_app(Shown)
 
 
-class Garbler(Hospital):
-    """Seals well, and spoils a byte of the ciphertext before it signs."""
+def sealing(protect: Callable[[Member, NDArray[np.uint32], int], NDArray[np.uint8]]) -> type[Hospital]:
+    """A hospital that seals as ``protect`` does, if it is the one to be watched."""
 
-    @cached_property
-    def member(self) -> Member:
-        member = super().member
-        if self.name != POISONED:
-            return member
-        return Garbled(member.disk, member.identity, member.membership)
+    class Sealing(Member):
+        def protect(self, payload: NDArray[np.uint32], round_number: int) -> NDArray[np.uint8]:
+            return protect(super(), payload, round_number)  # type: ignore[arg-type]
+
+    class Dishonest(Hospital):
+        @cached_property
+        def member(self) -> Member:
+            member = super().member
+            if self.name != POISONED:
+                return member
+            return Sealing(member.disk, member.identity, member.membership)
+
+    return Dishonest
 
 
-class Garbled(Member):
-    def protect(self, payload: NDArray[np.uint32], round_number: int) -> NDArray[np.uint8]:
-        blob = super().protect(payload, round_number)
-        blob[-1] ^= 1
-        return blob
+def garbled(member: Member, payload: NDArray[np.uint32], round_number: int) -> NDArray[np.uint8]:
+    blob = member.protect(payload, round_number)
+    blob[-1] ^= 1
+    return blob
+
+
+def shortened(member: Member, payload: NDArray[np.uint32], round_number: int) -> NDArray[np.uint8]:
+    return member.protect(payload[:-1].copy(), round_number)
 
 
 def on_ledger(run: RunDirectory) -> tuple[FederationLedger, EmbeddedChain]:
@@ -136,15 +147,36 @@ def test_a_poisoned_update_does_not_count(judged: Config, tmp_path: Path) -> Non
     assert any("committee did not approve" in note for note in report.notes)
 
 
-def test_an_update_that_does_not_open_holds_nobody_up(judged: Config, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("protect", "reason"), [(garbled, "does not open"), (shortened, "are expected")])
+def test_an_update_that_could_not_be_added_holds_nobody_up(
+    judged: Config,
+    tmp_path: Path,
+    protect: Callable[[Member, NDArray[np.uint32], int], NDArray[np.uint8]],
+    reason: str,
+) -> None:
     """It could not be shown to validators, and would stay undecided: it never comes to the contract."""
     recorder = Recorder()
-    run = run_federation(judged, tmp_path / "run", client=hospital_app(Garbler), observer=recorder)
+    client = hospital_app(sealing(protect))
+    run = run_federation(judged, tmp_path / "run", client=client, observer=recorder)
     (line,) = run.read_metrics()
     assert len(line["included"]) == 3
     said = [e.reason for e in recorder.of(HospitalAnswered) if e.reason]  # type: ignore[attr-defined]
     assert len(said) == 1
-    assert "does not open" in said[0]
+    assert reason in said[0]
+
+
+def test_an_update_of_another_length_is_rejected_by_its_judges(
+    judged: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that relays what it has not opened; its validators see what it is."""
+    monkeypatch.setattr(Round, "_try_open", lambda self, blob, address: None)
+    run = run_federation(judged, tmp_path / "run", client=hospital_app(sealing(shortened)))
+    ledger, chain = on_ledger(run)
+    verdicts = [event["args"] for event in ledger.events("UpdateAttested", 1)]
+    chain.close()
+    assert [v["accepted"] for v in verdicts].count(False) == 3
+    (line,) = run.read_metrics()
+    assert len(line["included"]) == 3
 
 
 def test_a_verdict_is_in_its_validators_journal(judged: Config, tmp_path: Path) -> None:

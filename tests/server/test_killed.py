@@ -13,12 +13,13 @@ from lives import KILLED, Lives
 
 from fedcxr.store.run_directory import RunDirectory
 
-BACKENDS = ["embedded", "anvil"]
+CHAINS = ["embedded", "anvil"]
+MODES = [*CHAINS, "root", "committee"]
 CASES = [
-    pytest.param(backend, point, id=f"{backend}-{point.name.replace(' ', '-')}")
-    for backend in BACKENDS
+    pytest.param(mode, point, id=f"{mode}-{point.name.replace(' ', '-')}")
+    for mode in MODES
     for point in POINTS
-    if backend in point.backends
+    if mode in point.modes
 ]
 
 
@@ -28,33 +29,31 @@ def test_every_crash_point_lies_at_a_function_that_is_there() -> None:
             found(target)
 
 
-@pytest.mark.parametrize(("backend", "point"), CASES)
+@pytest.mark.parametrize(("mode", "point"), CASES)
 def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
-    lives: Lives, tmp_path: Path, backend: str, point: CrashPoint
+    lives: Lives, tmp_path: Path, mode: str, point: CrashPoint
 ) -> None:
     run = RunDirectory(tmp_path / "run")
-    lives.begin(backend, point.round, run.root)
-    code = lives.live(backend, run, point)
+    lives.begin(mode, point.round, run.root)
+    code = lives.live(mode, run, point)
     if point.victim == "chain":
         assert code == 0, f"{point.name}: {lives.cli.said}"
     else:
         assert code == KILLED, f"{point.name}: {lives.cli.said}"
-        assert lives.resume(backend, run) == 0, f"{point.name}: {lives.cli.said}"
-    lives.assert_ended_like_whole(backend, run, point.name)
+        assert lives.resume(mode, run) == 0, f"{point.name}: {lives.cli.said}"
+    lives.assert_ended_like_whole(mode, run, point.name)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_run_that_is_killed_at_every_start_ends_the_same(
-    lives: Lives, tmp_path: Path, backend: str
-) -> None:
+@pytest.mark.parametrize("mode", CHAINS)
+def test_a_run_that_is_killed_at_every_start_ends_the_same(lives: Lives, tmp_path: Path, mode: str) -> None:
     """Each life gets as far as the first of its moments, most in a round that a life before it had opened."""
     run = RunDirectory(tmp_path / "run")
     points = [
         replace(point, round=0, call=1)
         for point in (FOUNDING[-1], *ROUND[::2], *END)
-        if backend in point.backends and "round-" not in point.path and OPEN_ROUND not in point.target
+        if mode in point.modes and "round-" not in point.path and OPEN_ROUND not in point.target
     ]
     for point in points:
-        assert lives.live(backend, run, point) == KILLED, f"{point.name}: {lives.cli.said}"
-    assert lives.live(backend, run) == 0, lives.cli.said
-    lives.assert_ended_like_whole(backend, run, ", then ".join(point.name for point in points))
+        assert lives.live(mode, run, point) == KILLED, f"{point.name}: {lives.cli.said}"
+    assert lives.live(mode, run) == 0, lives.cli.said
+    lives.assert_ended_like_whole(mode, run, ", then ".join(point.name for point in points))
