@@ -58,10 +58,11 @@ def _place(disk: HospitalDisk, membership: Membership, rpc: str) -> Place:
             f'{disk.settings.name}: hospital.toml says ledger = "off": nothing can be read.'
         )
     index, contract, chain_id = disk.root / "ledger.index.sqlite", membership.contract, membership.chain_id
-    if "://" in endpoint:
-        return Place(contract, url=endpoint, chain_id=chain_id, index=index)
     run = RunDirectory(Path(endpoint).parent)
-    return replace(place_of_run(run, contract), chain_id=chain_id, index=index)
+    if "://" not in endpoint and run.founded:
+        return replace(place_of_run(run, contract), chain_id=chain_id, index=index)
+    url = endpoint if "://" in endpoint else _read(disk, Path(endpoint))
+    return Place(contract, url=url, chain_id=chain_id, index=index)
 
 
 def _read(disk: HospitalDisk, file: Path) -> str:

@@ -56,6 +56,8 @@ def post(
 
     After a slash the bond is 0: post it again, and the run goes on with the next start. Where its release was
     announced, posting takes that back, were it 0 wei.
+
+    The run must not be going on, for it holds its chain, unless that is one that others keep (ledger.url).
     """
     from fedcxr.store.run_directory import RunDirectory
     from server.coordinator_desk import writing_court
@@ -74,6 +76,8 @@ def announce(run: OwnRun) -> None:
     """Say that the bond is to be taken back, between rounds.
 
     Where a bond is needed, no round opens from then on; after the last round's dispute window it is free.
+
+    The run must not be going on, for it holds its chain, unless that is one that others keep (ledger.url).
     """
     from fedcxr.report.ledger.words import when
     from fedcxr.store.run_directory import RunDirectory
@@ -87,7 +91,10 @@ def announce(run: OwnRun) -> None:
 
 @bond_app.command()
 def release(run: OwnRun) -> None:
-    """Take the bond back, once its release was announced and the dispute window is over."""
+    """Take the bond back, once its release was announced and the dispute window is over.
+
+    The run must not be going on, for it holds its chain, unless that is one that others keep (ledger.url).
+    """
     from fedcxr.store.run_directory import RunDirectory
     from server.coordinator_desk import writing_court
 

@@ -83,8 +83,9 @@ def approve(
 ) -> None:
     """Sign the hospital's vote to let a hospital join, to suspend a member, or to take that back.
 
-    A vote to join needs no chain: the registration is checked against its own signature. The others are for
-    the member's next change of standing alone, so the contract is read.
+    join takes the file of a registration, orders/join-….json of the coordinator's run, and needs no chain:
+    the registration is checked against its own signature. suspend and reinstate take the member's address;
+    the vote is for its next change of standing alone, so the contract is read.
     """
     from clients.membership import approve as sign_approval
     from clients.membership import approve_joining
@@ -120,7 +121,10 @@ def relay(
 
 @member_app.command()
 def suspend(run: Run, address: Address) -> None:
-    """Suspend a member: its key is worthless from then on. Where members vote, they must have approved."""
+    """Suspend a member: its key is worthless from then on. Where members vote, they must have approved.
+
+    The run must not be going on, for it holds its chain, unless that is one that others keep (ledger.url).
+    """
     from fedcxr.store.run_directory import RunDirectory
     from server.coordinator_desk import writing_ledger
 
@@ -131,7 +135,10 @@ def suspend(run: Run, address: Address) -> None:
 
 @member_app.command()
 def reinstate(run: Run, address: Address) -> None:
-    """Take a suspension back. Where members vote, they must have approved."""
+    """Take a suspension back. Where members vote, they must have approved.
+
+    The run must not be going on, for it holds its chain, unless that is one that others keep (ledger.url).
+    """
     from fedcxr.store.run_directory import RunDirectory
     from server.coordinator_desk import writing_ledger
 

@@ -36,21 +36,20 @@ def call(*arguments: object) -> Result:
 
 
 class Enough(BaseException):
-    """A coordinator goes away."""
+    """The coordinator goes away."""
 
 
 def until(event_name: str, number: int = 0) -> Callable[[object], None]:
-    """An observer that ends the run at an event: the first of its kind, or that of a round."""
+    """An observer that ends the run at an event, of a round where it is about one."""
 
     def stop(event: object) -> None:
-        if type(event).__name__ == event_name and number in (0, getattr(event, "round", 0)):
+        if type(event).__name__ == event_name and getattr(event, "round", 0) == number:
             raise Enough
 
     return stop
 
 
 def stopped_at(config: Config, out: Path, event_name: str, number: int) -> RunDirectory:
-    """A run whose coordinator went away at an event of a round."""
     with pytest.raises(Enough):
         run_federation(config, out, observer=until(event_name, number))
     return RunDirectory(out)
@@ -183,7 +182,7 @@ def test_a_newcomer_is_voted_in(
     config = small_config.with_changes({"ledger.admission": "vote"})
     run, recorder = RunDirectory(tmp_path / "run"), Recorder()
     with pytest.raises(Enough):
-        run_federation(config, run.root, come=2, observer=until("RoundFinalized"))
+        run_federation(config, run.root, come=2, observer=until("RoundFinalized", 1))
 
     def look(event: Event) -> None:
         recorder(event)
