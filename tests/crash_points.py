@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import pytest
+
 LEDGER = "fedcxr.ledger.contract:FederationLedger."
 OPEN_ROUND = LEDGER + "open_round"
 SUBMIT = LEDGER + "submit"
@@ -166,6 +168,16 @@ POINTS = (
     *(replace(point, modes=("root",)) for point in ROOT),
     *(replace(point, modes=("committee",)) for point in COMMITTEE),
 )
+
+
+def cases(*modes: str) -> list[Any]:
+    """Every point of these modes, as a test's parameters."""
+    return [
+        pytest.param(mode, point, id=f"{mode}-{point.name.replace(' ', '-')}")
+        for mode in modes
+        for point in POINTS
+        if mode in point.modes
+    ]
 
 
 class Trap:

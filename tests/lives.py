@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
-from crash_points import OPEN_ROUND, CrashPoint
+from crash_points import END, FOUNDING, OPEN_ROUND, ROUND, CrashPoint
 from forked_cli import ForkedCli
 
 from fedcxr.audit.audit import Request, conduct_audit
@@ -19,6 +20,7 @@ from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 
 KILLED = -9
+NO_REPORT = "--no-report"  # it takes longer than the rounds, and comes after them
 
 
 class Lives:
@@ -62,7 +64,9 @@ class Lives:
         """The run that nothing disturbed."""
         run = RunDirectory(self._root / f"{mode}-whole")
         if not run.root.exists():
-            assert self.cli.run("simulate", self.experiment(mode), "--out", run.root) == 0, self.cli.said
+            assert self.cli.run("simulate", self.experiment(mode), "--out", run.root, NO_REPORT) == 0, (
+                self.cli.said
+            )
         return run
 
     def begin(self, mode: str, number: int, out: Path) -> None:
@@ -72,19 +76,42 @@ class Lives:
         made = self._root / f"{mode}-before-{number}"
         if not made.exists():
             point = CrashPoint("before the round", OPEN_ROUND, "before", round=number)
-            code = self.cli.run("simulate", self.experiment(mode), "--out", made, point=point)
+            code = self.cli.run("simulate", self.experiment(mode), "--out", made, NO_REPORT, point=point)
             assert code == KILLED, self.cli.said
         shutil.copytree(made, out)
 
     def live(self, mode: str, run: RunDirectory, point: CrashPoint | None = None) -> int:
         """Begin or continue a run by the command that begins it."""
-        return self.cli.run("simulate", self.experiment(mode), "--out", run.root, point=point)
+        return self.cli.run("simulate", self.experiment(mode), "--out", run.root, NO_REPORT, point=point)
 
     def resume(self, mode: str, run: RunDirectory) -> int:
         """Continue by ``--resume``; without a configuration it is no run yet, and wants the command again."""
         if run.config_path.exists():
-            return self.cli.run("simulate", "--resume", run.root)
+            return self.cli.run("simulate", "--resume", run.root, NO_REPORT)
         return self.live(mode, run)
+
+    def die_and_go_on(self, mode: str, run: RunDirectory, point: CrashPoint) -> None:
+        """A run that is killed, or whose chain is, and that goes on to the end of one that was not."""
+        self.begin(mode, point.round, run.root)
+        code = self.live(mode, run, point)
+        if point.victim == "chain":
+            assert code == 0, f"{point.name}: {self.cli.said}"
+        else:
+            assert code == KILLED, f"{point.name}: {self.cli.said}"
+            assert self.resume(mode, run) == 0, f"{point.name}: {self.cli.said}"
+        self.assert_ended_like_whole(mode, run, point.name)
+
+    def die_at_every_start(self, mode: str, run: RunDirectory) -> None:
+        """Each life gets as far as the first of its moments, most in a round opened by one before it."""
+        points = [
+            replace(point, round=0, call=1)
+            for point in (FOUNDING[-1], *ROUND[::2], *END)
+            if mode in point.modes and "round-" not in point.path and OPEN_ROUND not in point.target
+        ]
+        for point in points:
+            assert self.live(mode, run, point) == KILLED, f"{point.name}: {self.cli.said}"
+        assert self.live(mode, run) == 0, self.cli.said
+        self.assert_ended_like_whole(mode, run, ", then ".join(point.name for point in points))
 
     def assert_ended_like_whole(self, mode: str, run: RunDirectory, where: str) -> None:
         """Every model, byte for byte; every line, but for what clock and salt decide; and a clean audit."""
