@@ -12,6 +12,7 @@ import hashlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import NoReturn
 
@@ -115,8 +116,9 @@ def read_columns(csv: Path, names: Sequence[str] | Callable[[Sequence[str]], Seq
             raise TableError(f"{csv}: the file is empty.")
         if callable(names):
             names = names(header)
-        gathered: list[list[str]] = [[] for _ in names]
         wanted = _positions(csv, header, names)
+        gathered: list[tuple[str, ...]] = []
+        pick = itemgetter(*wanted, wanted[0])  # one more, so that even one column gives a tuple
         for row in reader:
             if not row:
                 continue  # an empty line, as editors leave them at the end
@@ -125,13 +127,12 @@ def read_columns(csv: Path, names: Sequence[str] | Callable[[Sequence[str]], Seq
                     f"{csv}, row {reader.line_num}: {len(row)} columns where the header has {len(header)}."
                 )
             lines.append(reader.line_num)
-            for column, position in zip(gathered, wanted, strict=True):
-                column.append(row[position])
+            gathered.append(pick(row))
     except csv_module.Error as error:
         raise TableError(f"{csv}, row {reader.line_num}: not CSV: {error}.") from None
     if not lines:
         raise TableError(f"{csv}: there is a header but no row.")
-    values = {name: tuple(column) for name, column in zip(names, gathered, strict=True)}
+    values = dict(zip(names, zip(*gathered, strict=True), strict=False))
     return Columns(csv, hashlib.sha256(content).hexdigest(), lines, values)
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcxr.evaluation.auroc import Floats, Ranking
+from fedcxr.evaluation.auroc import LARGE, Floats, Ranking
 from fedcxr.evaluation.scores import Estimate
 from fedcxr.evaluation.studies import StudyScores
 
@@ -110,7 +110,8 @@ def _resample(patients: NDArray[np.int64], resamples: int, seed: int) -> Iterato
         rows = np.empty((min(block, resamples - start), count), dtype=np.int32)
         for row in rows:  # one histogram at a time stays in the processor's cache
             row[:] = np.bincount(generator.integers(0, count, count), minlength=count)
-        yield np.ascontiguousarray((rows if alone else rows[:, codes]).T)
+        drawn = (rows if alone else rows[:, codes]).T
+        yield drawn if len(codes) > LARGE else np.ascontiguousarray(drawn)  # as Ranking wants them
 
 
 def _interval(counted: Floats) -> tuple[float, float] | tuple[None, None]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_CHEXPERT = re.compile(r"(?P<place>(?:.*/)?(?P<study>(?P<patient>patient\d+)/study\d+))(?:/[^/]+)?")
+# The study's folder, what is above it, the study, the patient; then perhaps the image.
+_CHEXPERT = re.compile(r"((.*/)?((patient\d+)/study\d+))(?:/[^/]+)?")
 _SPLITS = ("train", "valid", "test")
 
 
@@ -41,8 +42,8 @@ def parse(text: str, *, image: bool) -> StudyName:
     """
     cleaned = text.strip().replace("\\", "/").removeprefix("./").rstrip("/")
     if match := _CHEXPERT.fullmatch(cleaned):
-        folders = match["place"].split("/")
-        split = folders[-3] if len(folders) > 2 and folders[-3] in _SPLITS else ""
-        return StudyName(match["study"], match["patient"], match["place"], split)
+        place, above, study, patient = match.groups()
+        split = above.rstrip("/").rpartition("/")[2] if above else ""
+        return StudyName(study, patient, place, split if split in _SPLITS else "")
     study = cleaned.rpartition("/")[0] if image and "/" in cleaned else cleaned
     return StudyName(study, study, study, "")

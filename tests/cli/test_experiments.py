@@ -83,7 +83,7 @@ def test_what_fails_is_named_in_the_table_and_the_rest_goes_on(folder: Path) -> 
 
 
 def test_a_faulty_manifest_is_named(folder: Path) -> None:
-    manifest = folder / "tables.toml"
+    manifest = folder / "faulty.toml"
     assert "cannot be read" in str(call(folder, "--manifest", manifest).exception)
     manifest.write_text("[[table]]\nfiles = []\n")
     assert "wants name and files" in str(call(folder, "--manifest", manifest).exception)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torchmetrics.functional.classification import binary_auroc
 
-from fedcxr.evaluation.auroc import auroc, weighted_auroc
+from fedcxr.evaluation.auroc import LARGE, auroc, weighted_auroc
 
 
 def over_pairs(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float | None:
@@ -59,3 +59,17 @@ def test_counts_of_a_large_set_do_not_overflow() -> None:
     scores = np.concatenate([np.zeros(half), np.ones(half)])
     assert auroc(scores, scores == 1) == 1.0
     assert auroc(scores, scores == 0) == 0.0
+
+
+def test_a_large_set_counts_as_a_small_one_does() -> None:
+    """Above LARGE cases each weighting is counted by itself."""
+    generator = np.random.default_rng(5)
+    scores = generator.integers(0, 50, LARGE + 1) / 50
+    positive = generator.random(LARGE + 1) < 0.2
+    weights = generator.integers(0, 3, (LARGE + 1, 3)).astype(np.int32)
+    weights[positive, 2] = 0
+    found = weighted_auroc(scores, positive, weights)
+    for value, counts in zip(found[:2], weights.T[:2], strict=True):
+        chosen = torch.from_numpy(np.repeat(scores, counts)), torch.from_numpy(np.repeat(positive, counts))
+        assert value == pytest.approx(float(binary_auroc(chosen[0], chosen[1].long())), abs=1e-6)
+    assert np.isnan(found[2])
