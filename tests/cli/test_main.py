@@ -23,6 +23,13 @@ def test_the_version_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert capsys.readouterr().out == f"fedcxr {version('fedcxr')}\n"
 
 
+def test_help_says_what_an_argument_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "ledger", "update", "--help") == 0
+    assert "The run directory; or --rpc and --contract." in capsys.readouterr().out
+
+
 def test_what_the_system_refuses_is_named_without_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
