@@ -14,6 +14,7 @@ from fedcxr.config import Config
 from fedcxr.data.cache import prepare
 from fedcxr.data.chexpert import ChexpertTable, read_table
 from fedcxr.data.examples import Examples
+from fedcxr.data.labelled import labelled
 from fedcxr.data.labels import LabelPolicy
 from fedcxr.data.partition import Partition
 from fedcxr.errors import DataError
@@ -55,6 +56,7 @@ def load_shard(disk: HospitalDisk, config: Config) -> Shard:
     targets, mask = LabelPolicy.from_config(data).targets(
         table.labels[rows], derive_seed(config.seed, "labels", name)
     )
+    mask &= labelled(table.patients[rows], data.labelled, config.seed)[:, None]
     patients, studies = table.patient_codes[rows], table.study_codes[rows]
     return Shard(
         *(

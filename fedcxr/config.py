@@ -71,6 +71,7 @@ class Data(Section):
     uncertain: UncertaintyName = "ones"  # treatment of -1, all labels
     uncertain_per_label: dict[str, UncertaintyName] = Field(default_factory=dict)
     blank: Literal["negative", "ignore"] = "negative"  # CheXpert's convention: not mentioned = negative
+    labelled: Fraction = 1.0  # of patients in training: of the others the images alone are used
     phantom: Phantom | None = None
 
     @property
@@ -320,10 +321,12 @@ class Config(Section):
                 "federation.pretrain_rounds = 0: set self_supervised = 'none' to do without it"
             )
         policies = {self.data.uncertain, *self.data.uncertain_per_label.values()}
-        if training.consistency_weight and "ignore" not in {*policies, self.data.blank}:
+        if training.consistency_weight and (
+            self.data.labelled == 1.0 and "ignore" not in {*policies, self.data.blank}
+        ):
             raise ValueError(
-                "training.consistency_weight is for labels that the data leave open, and none is: "
-                "set data.uncertain or data.blank to 'ignore', or the weight to 0"
+                "training.consistency_weight is for labels that the data leave open, and none is: set "
+                "data.uncertain or data.blank to 'ignore', data.labelled below 1, or the weight to 0"
             )
         if federation.calibrate and training.strategy in ("probe", "selective"):
             raise ValueError(

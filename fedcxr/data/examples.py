@@ -30,3 +30,18 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def labelled(self) -> Examples:
+        """Those that have a known label."""
+        known = self.mask.any(axis=1)
+        if known.all():
+            return self
+        return Examples(
+            self.images,
+            self.rows[known],
+            self.targets[known],
+            self.mask[known],
+            None if self.patients is None else self.patients[known],
+            None if self.studies is None else self.studies[known],
+        )

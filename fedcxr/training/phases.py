@@ -68,6 +68,11 @@ class Phase:
         """Whether a term wants labels, known or open."""
         return "bce" in self.weights
 
+    @property
+    def only_labels(self) -> bool:
+        """Whether an image without a known label has nothing to teach."""
+        return self.weights.keys() <= {"bce", "supervised"}
+
 
 def _positive(weights: dict[str, float]) -> dict[str, float]:
     return {name: weight for name, weight in weights.items() if weight > 0}

@@ -84,7 +84,7 @@ def train(
     Args:
         model: of the registry; on return where it was, with contiguous weights and in its former mode.
         examples: at least two images. Shards smaller than a batch make one smaller batch; a shard of one
-            class trains as any other.
+            class trains as any other. Where all terms want known labels, images without one are left out.
         config: resolved (nothing "auto").
         round_index: from 1, as on the ledger.
         hospital: its name; with the round and the seed it decides every random draw.
@@ -103,9 +103,10 @@ def train(
     started = time.perf_counter()
     training, phase = config.training, Phase.of(config, round_index)
     where = f"hospital {hospital}, round {round_index}"
-    _check_examples(examples, phase, where)
+    seen = examples.labelled if phase.only_labels else examples
+    _check_examples(seen, phase, where)
     runtime = Runtime.from_config(training)
-    steps = training.local_epochs * batch_count(len(examples), training.batch_size)
+    steps = training.local_epochs * batch_count(len(seen), training.batch_size)
     step = passes = 0
     sums: dict[str, float] = {}
 
@@ -121,7 +122,7 @@ def train(
         optimizer = make_optimizer(model, training, heads)
         parameters = [*model.parameters(), *heads]
         loader = Loader(
-            examples,
+            seen,
             config=config,
             runtime=runtime,
             where=(round_index, hospital),
@@ -178,14 +179,16 @@ def _scale_rates(optimizer: torch.optim.Optimizer, norms: dict[str, float]) -> N
         group["scale"] = norms.get(group["unit"], 1.0 if group["unit"] == HEAD else 0.0)
 
 
-def _check_examples(examples: Examples, phase: Phase, where: str) -> None:
-    if len(examples) < 2:
+def _check_examples(seen: Examples, phase: Phase, where: str) -> None:
+    if len(seen) >= 2:
+        return
+    if not phase.only_labels:
         raise DataError(
-            f"{where}: {len(examples)} images; training needs at least two (BatchNorm's statistics do). "
+            f"{where}: {len(seen)} images; training needs at least two (BatchNorm's statistics do). "
             "Raise partition.min_patients, or leave this hospital out."
         )
-    if not phase.weights.keys() - {"bce", "supervised", "consistency"} and not examples.mask.any():
-        raise DataError(
-            f"{where}: no image has a usable label, and training.contrastive_weight = 0 leaves nothing "
-            "to learn from. Check the CSV and data.blank, or set contrastive_weight above 0."
-        )
+    raise DataError(
+        f"{where}: {len(seen)} images have a usable label, training needs at least two, and "
+        "training.contrastive_weight = 0 leaves nothing else to learn from. Check the CSV, data.blank and "
+        "data.labelled, or set contrastive_weight above 0."
+    )

@@ -158,8 +158,20 @@ def test_a_shard_without_labels_still_contrasts(shard: MakeShard, make_config: M
 def test_a_shard_without_labels_or_contrast_is_refused(shard: MakeShard, make_config: MakeConfig) -> None:
     examples = shard(20)
     unlabelled = replace(examples, mask=np.zeros_like(examples.mask))
-    with pytest.raises(DataError, match="hospital north, round 1: no image has a usable label"):
+    with pytest.raises(DataError, match="hospital north, round 1: 0 images have a usable label"):
         trained(make_config(contrastive_weight=0.0), unlabelled)
+
+
+def test_where_only_labels_teach_images_without_one_are_left_out(
+    shard: MakeShard, make_config: MakeConfig
+) -> None:
+    examples = shard(40)
+    some = replace(examples, mask=examples.mask & (np.arange(40) % 4 == 0)[:, None])
+    config = make_config(contrastive_weight=0.0, batch_size=10)
+    few, told = trained(config, some)
+    assert few == trained(config, some.labelled)[0]
+    assert (told.images, told.passes, told.steps) == (40, 10, 1)
+    assert trained(make_config(batch_size=10), some)[1].passes == 80
 
 
 @pytest.mark.parametrize("count", [0, 1])
