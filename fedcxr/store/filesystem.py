@@ -8,6 +8,8 @@ folder of a Kubo node (:mod:`fedcxr.store.ipfs`). Keys and endpoint come from th
 
 from __future__ import annotations
 
+import atexit
+import time
 from typing import Any
 
 import fsspec
@@ -19,6 +21,7 @@ from fedcxr.store.ipfs import IpfsFiles
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "memory"})
 """Protocols whose one write makes an object whole or not at all, so that no temporary name is wanted."""
 
+_SETTLING = 0.1  # seconds that obstore's threads get at the process's end
 _OBSTORE = {"s3": "s3", "s3a": "s3a", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "abfs", "abfss": "abfss"}
 
 
@@ -47,8 +50,16 @@ def _by_obstore(url: str, protocol: str) -> tuple[Any, str]:
         from obstore.fsspec import FsspecStore
     except ImportError:
         raise StoreError(f"{url}: wants a driver: pip install 'fedcxr[s3]'.") from None
+    # A thread of its that still hands over a result while the interpreter ends aborts the process: one in
+    # ten that end right after a write. Asleep, this thread lets them finish first.
+    atexit.unregister(_settle)
+    atexit.register(_settle)
     driver: Any = FsspecStore
     return driver(_OBSTORE[protocol]), url.partition("://")[2]
+
+
+def _settle() -> None:
+    time.sleep(_SETTLING)
 
 
 def is_local(file_system: Any) -> bool:
