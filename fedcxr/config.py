@@ -386,19 +386,43 @@ def overridden(config: Config, overrides: Iterable[str]) -> Config:
 def load(path: Path, overrides: Iterable[str] = ()) -> Config:
     """Read a TOML file and apply ``key.path=value`` overrides.
 
+    A file may begin with ``extends = "other.toml"``, beside it: it says then what differs from that one.
+
     Raises:
-        ConfigError: no such file, bad TOML, an unknown key, a bad value.
+        ConfigError: no such file, bad TOML, files that extend each other, an unknown key, a bad value.
     """
+    tree = _read(path, ())
+    _override(tree, overrides)
+    return validate(tree, where=str(path))
+
+
+def _read(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
+    """A file's tree over that of the file which it extends; ``extending`` are those that led here."""
+    if path.resolve() in extending:
+        raise ConfigError(f"{path}: extends itself, by way of {extending[-1]}.")
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such configuration file.") from None
+        by = f" {extending[-1]} extends it." if extending else ""
+        raise ConfigError(f"{path}: no such configuration file.{by}") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
-    _override(tree, overrides)
-    return validate(tree, where=str(path))
+    base = tree.pop("extends", None)
+    if base is None:
+        return tree
+    if not isinstance(base, str):
+        raise ConfigError(f"{path}: extends = {base!r}: the name of a TOML file is wanted.")
+    return _over(_read(path.parent / base, (*extending, path.resolve())), tree)
+
+
+def _over(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with what ``changes`` says, section by section."""
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(base.get(key), dict)
+        base[key] = _over(base[key], value) if both else value
+    return base
 
 
 def validate(tree: Mapping[str, object], where: str) -> Config:

@@ -60,3 +60,32 @@ def test_unset_variable_in_a_path_is_named(tmp_path: Path, monkeypatch: pytest.M
     loaded = config.load(write(tmp_path, MINIMAL), ["data.root=$NOWHERE_SET/x"])
     with pytest.raises(ConfigError, match="NOWHERE_SET is not set"):
         _ = loaded.data.root_path
+
+
+def test_a_file_says_what_differs_from_the_one_that_it_extends(tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text(
+        'name = "base"\n[data]\nroot = "somewhere"\n[data.uncertain_per_label]\n"Edema" = "zeros"\n'
+        "[training]\nbatch_size = 8\nthreads = 2\n"
+    )
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "middle.toml").write_text('extends = "../base.toml"\n[training]\nthreads = 3\n')
+    path = write(tmp_path, 'extends = "deep/middle.toml"\nname = "own"\n[training]\nlearning_rate = 0.01\n')
+    read = config.load(path, ["training.batch_size=4"])
+    assert (read.name, read.data.root) == ("own", "somewhere")
+    assert read.data.uncertain_per_label == {"Edema": "zeros"}
+    assert (read.training.batch_size, read.training.threads, read.training.learning_rate) == (4, 3, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("extends", "said"),
+    [
+        ('"run.toml"', "run.toml: extends itself, by way of"),
+        ('"other.toml"', "extends itself, by way of .*other.toml"),
+        ('"none.toml"', r"none.toml: no such configuration file. .*run.toml extends it"),
+        ("3", "extends = 3: the name of a TOML file is wanted"),
+    ],
+)
+def test_what_cannot_be_extended_is_named(tmp_path: Path, extends: str, said: str) -> None:
+    (tmp_path / "other.toml").write_text('extends = "run.toml"\n')
+    with pytest.raises(ConfigError, match=said):
+        config.load(write(tmp_path, f"extends = {extends}\n{MINIMAL}"))
