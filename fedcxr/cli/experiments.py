@@ -1,10 +1,12 @@
 """``fedcxr experiments``, which is ``experiments/run``: from TOML files to the tables, in one command."""
 
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,8 +16,11 @@ import typer
 from fedcxr.cli.app import app
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from fedcxr.config import Config
-    from fedcxr.report.experiments import Experiment
+    from fedcxr.report.results import Result
+    from fedcxr.report.tables import Table
     from fedcxr.store.run_directory import RunDirectory
 
 _MEASURED = ("training.device", "training.precision", "training.memory_format")
@@ -30,6 +35,19 @@ class TablePlan:
     files: tuple[Path, ...]
     seeds: tuple[int, ...]
     overrides: tuple[str, ...] = ()
+    explain: bool = False
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One run: of a file under a seed."""
+
+    path: Path
+    overrides: tuple[str, ...]
+    config: "Config"
+    run: "RunDirectory"
+    result: "Result"
+    explain: bool
 
 
 @app.command()
@@ -42,7 +60,10 @@ def experiments(
         Path | None, typer.Option(help="A list of tables instead of files.", show_default=False)
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option("--table", help="Only this table of the manifest.", show_default=False)
+        list[str] | None,
+        typer.Option(
+            "--table", help="Only this table of the manifest; may be given many times.", show_default=False
+        ),
     ] = None,
     seeds: Annotated[
         list[int] | None, typer.Option("--seed", help="May be given many times; 0 by default.")
@@ -50,6 +71,9 @@ def experiments(
     out: Annotated[Path, typer.Option(help="Folder of the runs: NAME/seed-N each.")] = Path(
         "runs/experiments"
     ),
+    results: Annotated[
+        Path, typer.Option(help="Folder of what is kept of finished runs: NAME/seed-N each.")
+    ] = Path("experiments/results"),
     tables: Annotated[Path, typer.Option(help="Folder of the tables, NAME.md each.")] = Path(
         "experiments/tables"
     ),
@@ -58,20 +82,30 @@ def experiments(
         list[str] | None, typer.Option("--set", help="key.path=value for all; may be given many times.")
     ] = None,
     bootstrap: Annotated[int, typer.Option(min=40, help="Resamples of patients.")] = 1000,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Runs at once; what they say goes to NAME/seed-N.log.")
+    ] = 1,
+    discard: Annotated[
+        bool, typer.Option("--discard", help="Remove a run once its result is kept: a run is gigabytes.")
+    ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also score where each model looks, as fedcxr explain does.")
+    ] = False,
 ) -> None:
-    """Run TOML files under some seeds, and write their tables from what the runs left behind.
+    """Run TOML files under some seeds, keep their results, and write their tables.
 
-    What is finished is skipped, what was cut off goes on (fedcxr simulate --resume), what failed is named in
-    the table; the exit code is 70 then. A table has each experiment's command, seeds and intervals, and
-    paired differences from the first.
+    A run whose result is kept is skipped, one that was cut off goes on (fedcxr simulate --resume), what
+    failed is named in the table; the exit code is 70 then. A table has each experiment's command, seeds and
+    intervals, and paired differences from the first.
 
-    A manifest is TOML: for each table [[table]] with name, title, files (beside the manifest), seeds and set.
+    A manifest is TOML: for each table [[table]] with name, title, files (beside the manifest), seeds, set and
+    explain.
     """
     from rich.console import Console
 
     from fedcxr import files as writing
     from fedcxr.errors import ConfigError, FederationError
-    from fedcxr.report.experiments import experiment_table
+    from fedcxr.report.experiments import Experiment, experiment_table, explanation_table
 
     if bool(files) == bool(manifest):
         raise typer.BadParameter("give TOML files, or --manifest with the list of them.")
@@ -84,32 +118,55 @@ def experiments(
         plans = [plan for plan in plans if not only or plan.name in only]
     else:
         title = f"{name}: AUROC on the same studies"
-        plans = [TablePlan(name, title, tuple(files or ()), tuple(seeds or (0,)))]
+        plans = [
+            TablePlan(name, title, tuple(files or ()), tuple(seeds or (0,)), tuple(overrides or ()), explain)
+        ]
     console = Console(highlight=False, soft_wrap=True)
-    failed = False
+    tasks = {plan.name: [_tasks(path, plan, out, results) for path in plan.files] for plan in plans}
+    everything = [task for rows in tasks.values() for row in rows for task in row]
+    once = list({task.result.folder: task for task in everything}.values())  # a run may be in two tables
+    with ThreadPoolExecutor(jobs) as pool:
+        told = pool.map(lambda task: _carry(task, console, quiet=jobs > 1, discard=discard), once)
+        failures = {task.result.folder: why for task, why in zip(once, told, strict=True) if why}
     for plan in plans:
-        made = [_carry(path, plan, out, (*plan.overrides, *(overrides or ()))) for path in plan.files]
-        failed |= any(experiment.failed for experiment in made)
-        table = experiment_table(made, title=plan.title, resamples=bootstrap)
+        made = []
+        for path, row in zip(plan.files, tasks[plan.name], strict=True):
+            failed = {t.config.seed: failures[t.result.folder] for t in row if t.result.folder in failures}
+            kept = {t.config.seed: t.result for t in row if t.config.seed not in failed}
+            made.append(Experiment(row[0].config.name, kept, failed, _simulation(path, plan, row[0], out)))
+        pages: list[Table | None] = [
+            experiment_table(made, title=plan.title, resamples=bootstrap),
+            explanation_table(made, title=f"{plan.title}: where the models look"),
+        ]
+        found = [table for table in pages if table is not None]
         path = tables / f"{plan.name}.md"
         writing.make_folder(tables)
-        command = _command(plan, manifest, overrides or (), bootstrap)
-        writing.write(path, f"{table.markdown()}\nThe whole table: `{command}`\n")
-        console.print(table.rich())
+        command = _command(plan, manifest, bootstrap)
+        text = "\n".join(table.markdown() for table in found)
+        writing.write(path, f"{text}\nThe whole table: `{command}`\n")
+        for table in found:
+            console.print(table.rich())
         console.print(f"table: {path}")
-    if failed:
+    if failures:
         raise FederationError("some runs failed: the tables name them, the same command tries them again.")
 
 
-def _command(plan: TablePlan, manifest: Path | None, overrides: Sequence[str], bootstrap: int) -> str:
+def _command(plan: TablePlan, manifest: Path | None, bootstrap: int) -> str:
     """What makes a table again."""
     if manifest is not None:
         parts = ["--manifest", str(manifest), "--table", plan.name]
     else:
         parts = [*map(str, plan.files), "--name", plan.name]
         parts += [x for seed in plan.seeds for x in ("--seed", str(seed))]
-    parts += [x for override in overrides for x in ("--set", override)]
+        parts += [x for override in plan.overrides for x in ("--set", override)]
+        parts += ["--explain"] if plan.explain else []
     return f"experiments/run {shlex.join(parts)} --bootstrap {bootstrap}"
+
+
+def _simulation(path: Path, plan: TablePlan, task: _Task, out: Path) -> str:
+    """What makes one run again, with SEED in the seed's place."""
+    shown = shlex.join(x for override in (*plan.overrides, "seed=SEED") for x in ("--set", override))
+    return f"fedcxr simulate {path} --out {out / task.config.name}/seed-SEED {shown}"
 
 
 def _read_manifest(path: Path) -> list[TablePlan]:
@@ -125,6 +182,7 @@ def _read_manifest(path: Path) -> list[TablePlan]:
                 files=tuple(path.parent / str(name) for name in table["files"]),
                 seeds=tuple(int(seed) for seed in table.get("seeds", (0,))),
                 overrides=tuple(map(str, table.get("set", ()))),
+                explain=bool(table.get("explain", False)),
             )
             for table in tree["table"]
         ]
@@ -136,59 +194,99 @@ def _read_manifest(path: Path) -> list[TablePlan]:
         raise ConfigError(f"{path}: each [[table]] wants name and files; may have seeds: {error}") from None
 
 
-def _carry(path: Path, plan: TablePlan, out: Path, overrides: Sequence[str]) -> "Experiment":
-    """All seeds of one experiment: finished, continued or begun."""
+def _tasks(path: Path, plan: TablePlan, out: Path, results: Path) -> list[_Task]:
+    """One experiment's runs, seed by seed."""
     from fedcxr import config as configuration
-    from fedcxr.report.experiments import Experiment
+    from fedcxr.report.results import Result
     from fedcxr.store.run_directory import RunDirectory
 
-    base = configuration.load(path, overrides)
-    runs, failures = {}, {}
+    base = configuration.load(path, plan.overrides)
+    tasks = []
     for seed in plan.seeds:
-        own = [*overrides, f"seed={seed}"]
+        own = [*plan.overrides, f"seed={seed}"]
         if base.data.phantom is not None:  # phantoms are drawn from the seed, each set in a folder of its own
             own.append(f"data.root={base.data.root}-seed-{seed}")
-        run = RunDirectory(out / base.name / f"seed-{seed}")
-        if why := _run(run, path, own, configuration.load(path, own)):
-            failures[seed] = why
-        else:
-            runs[seed] = run
-    shown = shlex.join(x for override in (*overrides, "seed=SEED") for x in ("--set", override))
-    command = f"fedcxr simulate {path} --out {out / base.name}/seed-SEED {shown}"
-    return Experiment(base.name, runs, failures, command)
+        place = Path(base.name) / f"seed-{seed}"
+        config = configuration.load(path, own)
+        run, result = RunDirectory(out / place), Result(results / place)
+        tasks.append(_Task(path, tuple(own), config, run, result, plan.explain))
+    return tasks
 
 
-def _run(run: "RunDirectory", path: Path, overrides: Sequence[str], config: "Config") -> str:
-    """Carry one run to its end, in a process of its own; why it failed, or nothing.
+def _carry(task: _Task, console: "Console", *, quiet: bool, discard: bool) -> str:
+    """Bring one run to its end and keep its result; why it failed, or nothing.
 
     Raises:
-        ConfigError: the folder holds a run of another configuration.
+        ConfigError: the folder holds a run, or the result, of another configuration.
     """
-    from fedcxr.errors import ConfigError
-    from fedcxr.report.experiments import predictions_of
+    from fedcxr.errors import FedcxrError
+    from fedcxr.report.results import predictions_of
 
-    arguments = ["simulate", str(path), "--out", str(run.root)]
-    arguments += [x for override in overrides for x in ("--set", override)]
+    shown = f"{task.config.name}, seed {task.config.seed}"
+    result, run = task.result, task.run
+    if result.exists and (result.explanation.is_file() or not task.explain):
+        _check_same(result.config, task.config, result.folder)
+        return ""
+    console.print(f"{shown}: begins")
+    log = run.root.with_suffix(".log") if quiet else None
+    if why := _simulate(task, log):
+        console.print(f"{shown}: {why}")
+        return why
+    if not predictions_of(run).is_file() and (why := _call(["report", str(run.root)], log)):
+        return why
+    if task.explain and (why := _call(["explain", str(run.root)], log)):
+        return why
+    try:
+        result.keep(run)
+    except FedcxrError as error:
+        return str(error)
+    if discard:
+        shutil.rmtree(run.root)
+    console.print(f"{shown}: done, {result.facts.seconds / 60:.1f} min")
+    return ""
+
+
+def _check_same(held: "Config", wanted: "Config", folder: Path) -> None:
+    from fedcxr.errors import ConfigError
+
+    differing = {
+        key: pair
+        for key, pair in held.differences(wanted).items()
+        if not (key in _MEASURED and pair[1] == "auto")
+    }
+    if differing:
+        told = "; ".join(f"{key} is {old!r} there and {new!r} here" for key, (old, new) in differing.items())
+        raise ConfigError(
+            f"{folder} is of another configuration: {told}. Remove it, or choose another folder."
+        )
+
+
+def _simulate(task: _Task, log: Path | None) -> str:
+    """Begin, continue or leave alone; why it failed, or nothing."""
+    run = task.run
+    arguments = ["simulate", str(task.path), "--out", str(run.root)]
+    arguments += [x for override in task.overrides for x in ("--set", override)]
     if run.config_path.is_file():
-        differing = {
-            key: pair
-            for key, pair in run.config.differences(config).items()
-            if not (key in _MEASURED and pair[1] == "auto")
-        }
-        if differing:
-            told = "; ".join(
-                f"{key} is {held!r} there and {now!r} here" for key, (held, now) in differing.items()
-            )
-            raise ConfigError(f"{run.root} holds another run: {told}. Remove it, or choose another --out.")
-        if run.last_round == config.federation.total_rounds:
-            if predictions_of(run).is_file():
-                return ""
-            arguments = ["report", str(run.root)]
-        elif run.founded:
+        _check_same(run.config, task.config, run.root)
+        if run.last_round == task.config.federation.total_rounds:
+            return ""
+        if run.founded:
             arguments = ["simulate", "--resume", str(run.root)]
+    return _call(arguments, log)
+
+
+def _call(arguments: Sequence[str], log: Path | None) -> str:
+    """Run fedcxr in a process of its own; why it failed, or nothing."""
+    from fedcxr import files
+
     program = [sys.executable, "-m", "fedcxr", *arguments]
-    done = subprocess.run(program, stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode == 0 and predictions_of(run).is_file():
+    if log is None:
+        done = subprocess.run(program, stderr=subprocess.PIPE, text=True, check=False)
+    else:
+        files.make_folder(log.parent)
+        with log.open("ab") as file:
+            done = subprocess.run(program, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode == 0:
         return ""
     lines = [line for line in done.stderr.splitlines() if line.strip()]
-    return f"exit code {done.returncode}: {' '.join(lines[-2:]) or 'nothing to report on'}"
+    return f"exit code {done.returncode}: {' '.join(lines[-2:])}"

@@ -1,4 +1,4 @@
-"""The table of some experiments, made from the files that their runs left behind.
+"""The tables of some experiments, made from what was kept of their runs.
 
 An experiment is a configuration, run under one or several seeds. Its AUROC is the mean over its seeds,
 resample by resample, so that the interval says how it varies with patients; the spread over seeds stands
@@ -7,23 +7,22 @@ beside it. A difference from the first experiment is paired: the same seeds, stu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from fedcxr.data.labels import LABELS
-from fedcxr.errors import DataError, StoreError
+from fedcxr.errors import DataError
 from fedcxr.evaluation.bootstrap import Resampled, areas
+from fedcxr.evaluation.explanation import Explanation
 from fedcxr.evaluation.metrics import ALL, COMPETITION
 from fedcxr.evaluation.pairing import pair
 from fedcxr.evaluation.sheets import read_scores, read_truth
-from fedcxr.report.rounds import read_rounds
-from fedcxr.report.run_report import FOLDER
+from fedcxr.report.results import Facts, Result
 from fedcxr.report.tables import Table, figure
 from fedcxr.seeds import derive_seed
-from fedcxr.store.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -32,13 +31,13 @@ class Experiment:
 
     Attributes:
         name: of the configuration.
-        runs: by seed; a seed whose run failed is not in it.
+        results: by seed; a seed whose run failed is not in it.
         failed: seeds that failed, and why.
         command: that made the runs, with ``SEED`` in the seed's place.
     """
 
     name: str
-    runs: Mapping[int, RunDirectory]
+    results: Mapping[int, Result]
     failed: Mapping[int, str]
     command: str
 
@@ -49,25 +48,23 @@ class _Scored:
 
     areas: Resampled
     studies: tuple[str, ...]
-    parameters: int
-    speed: float  # images a second, of the median hospital and round
-    passes: int
+    facts: Facts
 
 
 def experiment_table(experiments: Sequence[Experiment], *, title: str, resamples: int = 1000) -> Table:
     """A row an experiment, the first of them the reference of the differences.
 
     Args:
-        experiments: with their runs.
+        experiments: with their results.
         title: of the table.
         resamples: of patients.
 
     Raises:
-        StoreError: a run lacks a file.
+        StoreError: a result lacks a file.
         DataError: an experiment's studies are not the first's.
     """
     scored = {
-        experiment.name: {seed: _score(run, resamples) for seed, run in experiment.runs.items()}
+        experiment.name: {seed: _score(result, resamples) for seed, result in experiment.results.items()}
         for experiment in experiments
     }
     first = experiments[0].name
@@ -94,13 +91,18 @@ def experiment_table(experiments: Sequence[Experiment], *, title: str, resamples
             "parameters",
             "image passes",
             "images/s",
+            "minutes",
         ),
         rows=tuple(rows),
         notes=(
             "Mean AUROC over all defined labels of the validation studies, mean over seeds; [95 %]: "
             f"percentile bootstrap over patients, {resamples:,} resamples; differences are paired by study "
             "and seed. "
-            "Over seeds: lowest and highest mean AUROC. Images a second: of the median hospital and round.",
+            "Over seeds: lowest and highest mean AUROC. Images a second: passes, of the median hospital and "
+            "round.",
+            "Machine: "
+            + "; ".join(sorted({run.facts.machine for runs in scored.values() for run in runs.values()}))
+            + ".",
             *commands,
             *failures,
         ),
@@ -112,7 +114,7 @@ def _row(
     name: str, own: Mapping[int, _Scored], first: Mapping[int, _Scored], *, reference: bool
 ) -> tuple[str, ...]:
     if not own:
-        return (name, "0", "failed", *[""] * 7)
+        return (name, "0", "failed", *[""] * 8)
     together = Resampled.mean([run.areas for run in own.values()], [1.0] * len(own))
     common = [seed for seed in own if seed in first]
     gains = []
@@ -135,38 +137,63 @@ def _row(
         figure(together.estimate(COMPETITION)),
         figure(gain.estimate(COMPETITION), signed=True) if gain else "",
         spread,
-        f"{max(run.parameters for run in own.values()):,}",
-        f"{round(np.mean([run.passes for run in own.values()])):,}",
-        f"{np.median([run.speed for run in own.values()]):,.0f}",
+        f"{max(run.facts.parameters for run in own.values()):,}",
+        f"{round(np.mean([run.facts.passes for run in own.values()])):,}",
+        f"{np.median([run.facts.images_per_second for run in own.values()]):,.0f}",
+        f"{np.mean([run.facts.seconds for run in own.values()]) / 60:.1f}",
     )
 
 
-def _score(run: RunDirectory, resamples: int) -> _Scored:
-    """A run's stored predictions against its validation set."""
-    config = run.config
-    predictions = predictions_of(run)
-    if not predictions.is_file():
-        raise StoreError(f"{predictions}: missing; `fedcxr report {run.root}` writes it.")
-    truth = read_truth(config.data.root_path / config.data.valid_csv)
-    paired = pair(read_scores(predictions), truth, LABELS)
-    records = read_rounds(run)
-    rates = [
-        hospital.passes / hospital.seconds
-        for record in records
-        for hospital in record.hospitals.values()
-        if hospital.seconds > 0 and hospital.passes
-    ]
+def explanation_table(experiments: Sequence[Experiment], *, title: str) -> Table | None:
+    """Where the models look: a row an experiment, seed and method; None where that was asked of none."""
+    rows = tuple(row for experiment in experiments for row in _explained(experiment))
+    if not rows:
+        return None
+    return Table(
+        title=title,
+        header=(
+            "experiment: method",
+            "seed",
+            "findings",
+            "hit",
+            "chance",
+            "coverage",
+            "coverage − chance",
+            "random − deletion",
+            "insertion − random",
+        ),
+        rows=rows,
+        notes=(
+            "Hit: the map's highest place is in the lesion's mask (pointing game, no tolerance); coverage: "
+            "the lesion's share that is among as many highest places; chance: what a map that knows nothing "
+            "comes to. Deletion and insertion: areas under the probability's curve, against random order. "
+            "[95 %]: bootstrap over patients.",
+        ),
+        essential=6,
+    )
+
+
+def _explained(experiment: Experiment) -> Iterator[tuple[str, ...]]:
+    for seed, result in experiment.results.items():
+        if not result.explanation.is_file():
+            continue
+        found = TypeAdapter(Explanation).validate_json(result.explanation.read_bytes())
+        for method, score in found.methods.items():
+            own, faithful = score.localisation, score.faithfulness
+            located = (
+                (figure(own.hit), figure(own.chance), figure(own.coverage), figure(own.gain, signed=True))
+                if own
+                else ("–",) * 4
+            )
+            gains = (figure(gain, signed=True) for gain in (faithful.deletion_gain, faithful.insertion_gain))
+            lesions = own.lesions if own else found.cases
+            yield (f"{experiment.name}: {method}", str(seed), f"{lesions:,}", *located, *gains)
+
+
+def _score(result: Result, resamples: int) -> _Scored:
+    """A run's kept predictions against its validation set."""
+    truth = read_truth(result.truth)
+    paired = pair(read_scores(result.predictions), truth, LABELS)
     # Not the run's own seed: every experiment of a table meets the same resamples.
-    seed = derive_seed(0, "experiments")
-    return _Scored(
-        areas=areas(paired, resamples, seed),
-        studies=truth.studies,
-        parameters=run.read_layout().size,
-        speed=float(np.median(rates)) if rates else float("nan"),
-        passes=sum(record.passes for record in records),
-    )
-
-
-def predictions_of(run: RunDirectory) -> Path:
-    """Where a run's stored predictions are."""
-    return run.root / FOLDER / "predictions.csv"
+    drawn = areas(paired, resamples, derive_seed(0, "experiments"))
+    return _Scored(areas=drawn, studies=truth.studies, facts=result.facts)

@@ -1,0 +1,179 @@
+"""What is kept of a finished run: small enough for a repository, and enough for every table.
+
+::
+
+    NAME/seed-N/
+      config.toml        the configuration as resolved
+      predictions.csv    of the validation studies, all 14 labels, four significant digits
+      result.json        what the run was, cost, and was made by
+      explain.json       where the model looks, scored; only where that was asked for
+
+A table needs these and the truth, which stays where the data are; a run with its images, updates and models
+is a thousand times as large.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fedcxr import files
+from fedcxr.config import Config, load
+from fedcxr.data.labels import LABELS
+from fedcxr.data.phantom import generate
+from fedcxr.errors import StoreError
+from fedcxr.evaluation.scores import explain
+from fedcxr.evaluation.sheets import read_scores
+from fedcxr.report.rounds import read_rounds
+from fedcxr.report.run_report import FOLDER
+from fedcxr.store.run_directory import RunDirectory
+
+PREDICTIONS, EXPLANATION = "predictions.csv", "explain.json"
+_FACTS, _CONFIG = "result.json", "config.toml"
+
+
+class Facts(BaseModel):
+    """``result.json``.
+
+    Attributes:
+        model: digest of the last released model, hex.
+        rounds: on the ledger.
+        parameters: values that travel.
+        passes: images put through the network, all hospitals and rounds.
+        images_per_second: passes, of the median hospital and round.
+        seconds: of all rounds; those of a round that a crash cut in two are not in it.
+        bytes_up: what hospitals sent.
+        machine: processor, cores and torch.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    rounds: int
+    parameters: int
+    passes: int
+    images_per_second: float
+    seconds: float
+    bytes_up: int
+    machine: str
+
+
+class Result:
+    """One kept run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is there whole: its facts are written last."""
+        return self.facts_path.is_file()
+
+    @property
+    def facts_path(self) -> Path:
+        return self.folder / _FACTS
+
+    @property
+    def predictions(self) -> Path:
+        return self.folder / PREDICTIONS
+
+    @property
+    def explanation(self) -> Path:
+        return self.folder / EXPLANATION
+
+    @property
+    def config(self) -> Config:
+        """The run's configuration; raises ConfigError where it is none."""
+        return load(self.folder / _CONFIG)
+
+    @property
+    def facts(self) -> Facts:
+        """Raises StoreError where they are none."""
+        try:
+            return Facts.model_validate_json(self.facts_path.read_bytes())
+        except ValidationError as error:
+            raise StoreError(f"{self.facts_path}: {explain(error)}") from None
+        except OSError as error:
+            raise StoreError(f"{self.facts_path}: cannot be read: {error.strerror}.") from None
+
+    @property
+    def truth(self) -> Path:
+        """The CSV that the predictions are held against; phantoms that are gone are drawn again."""
+        config = self.config
+        csv = config.data.root_path / config.data.valid_csv
+        if config.data.phantom is not None and not csv.is_file():
+            generate(config.data.root_path, config.data.phantom, config.seed)
+        return csv
+
+    def keep(self, run: RunDirectory) -> None:
+        """Take a finished run's result, in place of one that is there.
+
+        Raises:
+            StoreError: the run lacks a file, or the folder cannot be written.
+        """
+        records = read_rounds(run)
+        rates = [
+            hospital.passes / hospital.seconds
+            for record in records
+            for hospital in record.hospitals.values()
+            if hospital.seconds > 0 and hospital.passes
+        ]
+        facts = Facts(
+            model=records[-1].model,
+            rounds=len(records),
+            parameters=run.read_layout().size,
+            passes=sum(record.passes for record in records),
+            images_per_second=round(float(np.median(rates)), 1) if rates else 0.0,
+            seconds=round(sum(record.seconds or 0.0 for record in records), 1),
+            bytes_up=sum(record.bytes_up or 0 for record in records),
+            machine=machine(),
+        )
+        files.make_folder(self.folder)
+        self.facts_path.unlink(missing_ok=True)
+        files.write(self.folder / _CONFIG, run.config.to_toml())
+        _shorten(predictions_of(run), self.predictions)
+        if (explained := run.root / FOLDER / EXPLANATION).is_file():
+            files.write(self.explanation, explained.read_bytes())
+        files.write(self.facts_path, facts.model_dump_json(indent=1) + "\n")
+
+
+def predictions_of(run: RunDirectory) -> Path:
+    """Where a run's stored predictions are."""
+    return run.root / FOLDER / PREDICTIONS
+
+
+def machine() -> str:
+    """This machine, as a reader of figures wants to know it."""
+    import torch
+
+    cores = f"{os.cpu_count()} cores"
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{_processor()}, {cores}{gpu}, torch {torch.__version__.partition('+')[0]}"
+
+
+def _processor(information: Path = Path("/proc/cpuinfo")) -> str:
+    try:
+        lines = information.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())
+
+
+def _shorten(source: Path, path: Path) -> None:
+    """Write a CSV of predictions with four significant digits."""
+    if not source.is_file():
+        raise StoreError(f"{source}: missing; `fedcxr report {source.parent.parent}` writes it.")
+    sheet = read_scores(source)
+    form: Callable[[float], str] = "{:.4g}".format
+    lines = [",".join(("Study", *LABELS))]
+    lines += [
+        ",".join((study, *map(form, row)))
+        for study, row in zip(sheet.studies, sheet.values.tolist(), strict=True)
+    ]
+    files.write(path, "\n".join(lines) + "\n")
