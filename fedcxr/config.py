@@ -123,6 +123,7 @@ class Training(Section):
     batch_size: Annotated[int, Field(ge=2)] = 32
     learning_rate: Positive = 1e-3
     min_learning_rate: Annotated[float, Field(ge=0.0)] = 1e-5  # the cosine's end, at a phase's last round
+    pretrain_epochs: Annotated[int, Field(ge=0)] = 0  # in place of local_epochs there; 0: the same
     pretrain_learning_rate: Positive = 1e-3  # in place of learning_rate in the pretraining rounds
     warmup_rounds: Annotated[float, Field(ge=0.0)] = 0.5  # linear, in rounds, at the start of each phase
     weight_decay: Annotated[float, Field(ge=0.0)] = 1e-2

@@ -82,9 +82,13 @@ def _opening(config: Config, records: tuple[RoundRecord, ...]) -> str:
     training = config.training
     done, asked = len(records), config.federation.total_rounds
     state = "" if done == asked else " (unfinished: the same command continues it)"
+    first = ""
+    if before := config.federation.pretrain_rounds:
+        epochs = count(training.pretrain_epochs or training.local_epochs, "epoch")
+        first = f"; the first {before} without labels, {epochs}"
     last = "; in the last, only BatchNorm's statistics move" if config.federation.calibrate else ""
     facts = [
-        f"rounds: {done} of {asked}{state}, {count(training.local_epochs, 'local epoch')} each{last}",
+        f"rounds: {done} of {asked}{state}, {count(training.local_epochs, 'local epoch')} each{first}{last}",
         f"partition of the patients: {config.partition.scheme}",
         f"model: {config.model.name}, {config.data.size} px, seed {config.seed}",
         f"computed on {training.device} in {training.precision}, {training.memory_format}, "

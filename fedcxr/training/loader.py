@@ -66,6 +66,7 @@ class Loader:
         config: Config,
         runtime: Runtime,
         where: tuple[int, str],
+        epochs: int,
         views: int,
         clean: bool,
         positives: Positives,
@@ -79,7 +80,7 @@ class Loader:
         self._examples, self._runtime = examples, runtime
         self._views, self._clean, self._parts = views, clean, training.accumulate
         self._strength = Augmentation.scaled(training.augmentation)
-        self._batch_size, self._epochs = training.batch_size, training.local_epochs
+        self._batch_size, self._epochs = training.batch_size, epochs
         self._groups = grouping(examples, positives)
         self._order = torch.Generator().manual_seed(derive_seed(config.seed, *where, "order"))
         self._augmentation = torch.Generator().manual_seed(derive_seed(config.seed, *where, "augment"))

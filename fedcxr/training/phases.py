@@ -22,6 +22,7 @@ class Phase:
         name: pretraining or training.
         start: rounds before it.
         rounds: in it.
+        epochs: over a hospital's images in each of them.
         learning_rate: at the top of its schedule.
         weights: of the objective's terms, those above 0, by name.
     """
@@ -29,6 +30,7 @@ class Phase:
     name: Literal["pretraining", "training"]
     start: int
     rounds: int
+    epochs: int
     learning_rate: float
     weights: dict[str, float]
 
@@ -41,8 +43,8 @@ class Phase:
             contrast[training.self_supervised] = training.contrastive_weight
         always = {"reconstruction": training.reconstruction_weight}
         if round_index <= first:
-            rate = training.pretrain_learning_rate
-            return cls("pretraining", 0, first, rate, _positive({**contrast, **always}))
+            epochs, rate = training.pretrain_epochs or training.local_epochs, training.pretrain_learning_rate
+            return cls("pretraining", 0, first, epochs, rate, _positive({**contrast, **always}))
         weights = {
             "bce": 1.0,
             **(contrast if training.joint else {}),
@@ -51,7 +53,8 @@ class Phase:
             **always,
         }
         rounds = config.federation.rounds - first
-        return cls("training", first, rounds, training.learning_rate, _positive(weights))
+        weights = _positive(weights)
+        return cls("training", first, rounds, training.local_epochs, training.learning_rate, weights)
 
     @property
     def views(self) -> int:

@@ -106,7 +106,7 @@ def train(
     seen = examples.labelled if phase.only_labels else examples
     _check_examples(seen, phase, where)
     runtime = Runtime.from_config(training)
-    steps = training.local_epochs * batch_count(len(seen), training.batch_size)
+    steps = phase.epochs * batch_count(len(seen), training.batch_size)
     step = passes = 0
     sums: dict[str, float] = {}
 
@@ -126,6 +126,7 @@ def train(
             config=config,
             runtime=runtime,
             where=(round_index, hospital),
+            epochs=phase.epochs,
             views=phase.views,
             clean=objective.wants_clean,
             positives=training.positives if phase.projects else "views",
@@ -135,7 +136,7 @@ def train(
             rate = learning_rate(progress, phase.rounds, training, top=phase.learning_rate)
             optimizer.zero_grad(set_to_none=True)
             terms = objective.backward(batch, progress)
-            if training.strategy == "auto_rgn" and step % (steps // training.local_epochs) == 0:
+            if training.strategy == "auto_rgn" and step % (steps // phase.epochs) == 0:
                 _scale_rates(optimizer, relative_gradient_norms(model))
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["scale"]

@@ -45,7 +45,14 @@ def test_in_parts_the_label_loss_moves_the_weights_as_the_whole_batch_does(
 
 
 def loader(examples: Examples, config: Config, **changes: object) -> Loader:
-    settings = {"views": 2, "clean": True, "positives": "views", "where": (1, "north"), **changes}
+    settings = {
+        "views": 2,
+        "clean": True,
+        "positives": "views",
+        "where": (1, "north"),
+        "epochs": 1,
+        **changes,
+    }
     return Loader(examples, config=config, runtime=Runtime.from_config(config.training), **settings)  # type: ignore[arg-type]
 
 

@@ -27,6 +27,19 @@ def test_labels_wait_for_the_pretraining_rounds_to_end(make_config: MakeConfig, 
     assert [(phase.start, phase.rounds) for phase in (phases[0], phases[4])] == [(0, 2), (2, 3)]
 
 
+def test_pretraining_may_go_over_the_images_another_number_of_times(
+    shard: MakeShard, make_config: MakeConfig
+) -> None:
+    config = make_config(pretrain=1, joint=False, local_epochs=3, pretrain_epochs=2, batch_size=20)
+    model = create_model(config.model, seed=0)
+    first, second = (
+        train(model, shard(40), config=config, round_index=number, hospital="north") for number in (1, 2)
+    )
+    assert (first.steps, first.passes) == (4, 160)
+    assert (second.steps, second.passes) == (6, 120)
+    assert Phase.of(make_config(pretrain=1, local_epochs=3), 1).epochs == 3
+
+
 def test_fine_tuning_on_labels_alone_sees_one_view(make_config: MakeConfig) -> None:
     config = make_config(pretrain=1, joint=False)
     assert [Phase.of(config, number).views for number in (1, 2)] == [2, 1]
