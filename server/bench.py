@@ -114,7 +114,7 @@ def _config(work: Path, model: str, *, hospitals: int, rounds: int = 1, patients
             "size": 64,
             "phantom": {"hospitals": hospitals, "patients": patients, "size": 64},
         },
-        "model": {"name": model},
+        "model": {"name": model, "attention": False, "fusion": False},  # the size of the figures on record
         "training": {"threads": 2},
         "federation": {"rounds": rounds},
         "evaluation": {"bootstrap": 0},

@@ -53,19 +53,24 @@ def compare_alternatives(config: Config, say: Callable[[str], None]) -> list[Alt
     found = []
     for name, change in changes.items():
         say(f"training with {name}")
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            found.append(pool.apply(_measure, (name, config.with_changes(change))))
+        found.append(measure_apart(name, config.with_changes(change), IMAGES))
     return found
 
 
-def _measure(name: str, config: Config) -> Alternative:
+def measure_apart(name: str, config: Config, images: int) -> Alternative:
+    """Time steps of ``images`` images in a process of their own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_measure, (name, config, images))
+
+
+def _measure(name: str, config: Config, images: int) -> Alternative:
     """In a child, whose peak memory is its own."""
     import torch
 
     from fedcxr.training.measure import speed
 
     try:
-        images_per_second = speed(config, IMAGES, steps=2)
+        images_per_second = speed(config, images, steps=2)
     except Exception as error:
         return Alternative(name, None, None, f"{type(error).__name__}: {str(error).splitlines()[0]}")
     if config.training.device == "cuda":
