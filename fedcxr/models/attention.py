@@ -76,12 +76,12 @@ class LabelAttention(nn.Module):
         hidden = torch.tanh(self.key(values) + self.query(context)[:, None])
         scores = self.look(hidden).float().transpose(1, 2)  # (B, 14, ΣP)
         counts = [height * width for height, width in sizes]
-        weights = [part.softmax(dim=2) for part in scores.split(counts, dim=2)]
-        seen = [w.to(v.dtype) @ v for w, v in zip(weights, values.split(counts, dim=1), strict=True)]
+        weights = [part.softmax(dim=2) for part in torch.split(scores, counts, dim=2)]
+        seen = [w.to(v.dtype) @ v for w, v in zip(weights, torch.split(values, counts, dim=1), strict=True)]
         liked = [choose(torch.tanh(self.judge(z))) for choose, z in zip(self.choose, seen, strict=True)]
         scales = torch.stack(liked, dim=2).float().softmax(dim=2)  # (B, 14, S)
         together = (scales.to(seen[0].dtype)[..., None] * torch.stack(seen, dim=2)).sum(dim=2)
-        positions = [w.unflatten(2, size) for w, size in zip(weights, sizes, strict=True)]
+        positions = [w.view(*w.shape[:2], *size) for w, size in zip(weights, sizes, strict=True)]
         return Looks(together, positions, scales)
 
 

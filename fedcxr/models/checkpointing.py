@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -37,7 +37,8 @@ def checkpoint_blocks(encoder: nn.Module) -> None:
             "to compute again: set it to false, or choose another model.encoder."
         )
     for block in blocks:
-        block.__class__ = _checkpointed(type(block))
+        kind: Any = type(block)
+        block.__class__ = _checkpointed(kind)
 
 
 def _blocks(module: nn.Module) -> Iterator[nn.Module]:
@@ -49,17 +50,16 @@ def _blocks(module: nn.Module) -> Iterator[nn.Module]:
 
 
 @cache
-def _checkpointed(kind: type[nn.Module]) -> type[nn.Module]:
+def _checkpointed(kind: Any) -> type[nn.Module]:
     """The subclass of a block's class whose forward pass is checkpointed."""
 
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        run = super(made, self).forward
+        run = partial(kind.forward, self)
         if not torch.is_grad_enabled():
             return run(*args, **kwargs)
         return checkpoint(run, *args, use_reentrant=False, context_fn=lambda: _runs(self), **kwargs)
 
-    made = type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
-    return made
+    return type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
 
 
 def _runs(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:

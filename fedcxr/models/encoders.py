@@ -25,7 +25,12 @@ from torch import Tensor, nn
 from fedcxr.errors import ConfigError, ModelError
 from fedcxr.models.input_enhanced import INPUT_ENHANCED, create_input_enhanced
 
-ANY_SIZE = {"dynamic_img_size": True, "dynamic_img_pad": True, "global_pool": "avg", "fc_norm": False}
+ANY_SIZE: dict[str, Any] = {
+    "dynamic_img_size": True,
+    "dynamic_img_pad": True,
+    "global_pool": "avg",
+    "fc_norm": False,
+}
 """Options of timm's vision transformers. The last norm stays before the pooling, as in their weights."""
 
 
@@ -50,7 +55,7 @@ def create_encoder(name: str, *, pretrained: bool = False) -> Any:  # timm's fac
     if options or pretrained:
         encoder = timm.create_model(name, pretrained=pretrained, in_chans=1, num_classes=0, **options)
     if isinstance(encoder, VGG):
-        encoder.pre_logits = nn.Identity()
+        encoder.pre_logits = nn.Identity()  # type: ignore[assignment]
     return encoder
 
 
@@ -129,7 +134,7 @@ def encode(encoder: Any, images: Tensor) -> tuple[Tensor, Tensor]:
 def _grid(encoder: Any, images: Tensor, patches: int) -> tuple[int, int]:
     """Rows and columns of an encoder's patches."""
     height, width = images.shape[-2:]
-    embedding = getattr(encoder, "patch_embed", None)
+    embedding: Any = getattr(encoder, "patch_embed", None)
     if hasattr(embedding, "dynamic_feat_size"):
         rows, columns = embedding.dynamic_feat_size((height, width))
         if rows * columns == patches:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Collection
 
 import torch
-from timm.layers import LayerScale
+from timm.layers.layer_scale import LayerScale
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 

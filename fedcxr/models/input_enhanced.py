@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import timm
-from timm.layers import PatchEmbed
+from timm.layers.patch_embed import PatchEmbed
 from torch import Tensor, nn
 
 INPUT_ENHANCED = "vit_input_enhanced"
@@ -43,7 +43,7 @@ class Enhancement(nn.Module):
         return enhanced
 
 
-class ConvolutionalEmbedding(PatchEmbed):  # type: ignore[misc]
+class ConvolutionalEmbedding(PatchEmbed):
     """timm's patch embedding with convolutions in the place of its one."""
 
     def __init__(self, *, in_chans: int, embed_dim: int, **options: Any) -> None:
@@ -57,10 +57,10 @@ class ConvolutionalEmbedding(PatchEmbed):  # type: ignore[misc]
                 nn.ReLU(inplace=True),
             ]
             before = width
-        self.proj = nn.Sequential(*layers, nn.Conv2d(before, embed_dim, 1))
+        self.proj = nn.Sequential(*layers, nn.Conv2d(before, embed_dim, 1))  # type: ignore[assignment]
 
 
-def create_input_enhanced(options: Mapping[str, object]) -> Any:
+def create_input_enhanced(options: Mapping[str, Any]) -> Any:
     """The encoder on one channel without a classifier; ``options`` are timm's, of a vision transformer."""
     return timm.create_model(
         _BASE,

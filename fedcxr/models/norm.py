@@ -22,7 +22,7 @@ import math
 from typing import Literal, Self
 
 import torch
-from timm.layers import BatchNormAct2d
+from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -49,10 +49,9 @@ class NormAct(nn.Module):
     drop: nn.Module
     act: nn.Module
 
-    def follow(self, norm: BatchNormAct2d) -> Self:
+    def follow(self, norm: BatchNormAct2d) -> None:
         """Take over what ``norm`` does after normalising."""
         self.drop, self.act = norm.drop, norm.act
-        return self
 
 
 class FrozenBatchNormAct2d(FrozenBatchNorm2d, NormAct):
@@ -119,4 +118,6 @@ def _replacement(norm: nn.BatchNorm2d, *, frozen: bool) -> nn.Module:
         else:
             groups = math.gcd(GROUPS, norm.num_features)
             made = (GroupNormAct if activated else nn.GroupNorm)(groups, norm.num_features, eps=norm.eps)
-    return made.follow(norm) if isinstance(made, NormAct) else made
+    if isinstance(norm, BatchNormAct2d) and isinstance(made, NormAct):
+        made.follow(norm)
+    return made
