@@ -8,9 +8,11 @@ configured one is timed at that size too: speeds compare at one batch size only.
 from __future__ import annotations
 
 import multiprocessing
+import re
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from fedcxr.config import Config
 
@@ -75,4 +77,14 @@ def _measure(name: str, config: Config, images: int) -> Alternative:
         return Alternative(name, None, None, f"{type(error).__name__}: {str(error).splitlines()[0]}")
     if config.training.device == "cuda":
         return Alternative(name, images_per_second, torch.cuda.max_memory_allocated())
-    return Alternative(name, images_per_second, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return Alternative(name, images_per_second, peak_memory())
+
+
+def peak_memory() -> int:
+    """Peak resident memory of this process, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss begins at what the parent had when it started this process
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="utf-8"))
+        if found is not None:
+            return 1024 * int(found[1])
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

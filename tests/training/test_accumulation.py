@@ -59,7 +59,7 @@ def test_parts_make_up_the_batch_and_share_its_labels(shard: MakeShard, make_con
         assert torch.equal(first, one.views.chunk(2)[0])
         assert torch.equal(torch.cat([part.clean for part in parts]), one.clean)  # type: ignore[arg-type]
         assert torch.equal(torch.cat([part.targets for part in parts]), one.targets)
-        for share in ("images", "known", "open"):
+        for share in ("images", "counted", "open"):
             assert sum(part.share[share] for part in parts) == pytest.approx(1.0)
 
 
