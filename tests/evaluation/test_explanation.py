@@ -86,6 +86,15 @@ def test_a_models_own_attention_is_taken_where_it_has_one() -> None:
     )
 
 
+def test_semssxl_shows_its_own_attention_beside_grad_cam() -> None:
+    config = disc_config({"model.name": "semssxl", "data.size": 64})
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64), dtype=np.uint8)
+    found = saliency(create_model(config.model, seed=0), images, [EDEMA, 0], config)
+    assert set(found) == {Method.GRAD_CAM, Method.ATTENTION}
+    assert (found[Method.ATTENTION].shape, found[Method.ATTENTION].dtype) == ((2, 64, 64), np.float32)
+    np.testing.assert_allclose(found[Method.ATTENTION].max(axis=(1, 2)), 1.0)
+
+
 def test_a_network_without_a_map_is_named() -> None:
     model = create_model(CONFIG.model, seed=0)
     with pytest.raises(ModelError, match="has no map of 2 x 2 positions for images of 16 px"):

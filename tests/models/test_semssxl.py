@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fedcxr.config import Model
 from fedcxr.errors import ModelError
+from fedcxr.models.norm import local_names
 from fedcxr.models.registry import create_model
 from fedcxr.models.xception import tap
 from fedcxr.update.layout import Layout
@@ -112,3 +113,15 @@ def test_frozen_statistics_are_the_encoders_and_new_parts_have_group_norm(tmp_pa
     before = {name: t.clone() for name, t in model.state_dict().items() if "running" in name}
     model(images())
     assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in before.items())
+
+
+def test_local_normalisation_is_every_batch_norms_that_of_the_new_parts_too() -> None:
+    model = create_model(Model(norm="local"), seed=0)
+    own = local_names(model)
+    layers = [name for name, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)]
+    parts = ("weight", "bias", "running_mean", "running_var")
+    assert own == {f"{layer}.{part}" for layer in layers for part in parts}
+    assert any(name.startswith("scales.") for name in own)
+    travelling = {spec.name for spec in Layout.of(model, local=own).tensors}
+    assert travelling | own == {n for n, t in model.state_dict().items() if t.is_floating_point()}
+    assert not travelling & own
