@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
 
 from fedcxr.config import Config
 from fedcxr.data.examples import Examples
 from fedcxr.data.transforms import normalise
 from fedcxr.errors import NonFiniteError
+from fedcxr.models.network import Network
 from fedcxr.models.registry import create_model
 from fedcxr.models.runtime import Runtime
 from fedcxr.training.batches import Batch, read_batch
-from fedcxr.training.objectives.bce import masked_bce
+from fedcxr.training.objectives.hierarchy import label_loss
 from fedcxr.update.layout import Layout, Vector
 
 SCALE = 10_000  # of a score: the largest, for a loss that went to zero
@@ -67,7 +67,7 @@ def judge(base: Vector, candidate: Vector, layout: Layout, examples: Examples, c
 
 
 @torch.inference_mode()
-def _loss(model: nn.Module, examples: Examples, config: Config) -> float:
+def _loss(model: Network, examples: Examples, config: Config) -> float:
     """Mean label loss over all images, without augmentation."""
     runtime = Runtime.from_config(config.training)
     total, size = 0.0, config.evaluation.batch_size
@@ -79,5 +79,6 @@ def _loss(model: nn.Module, examples: Examples, config: Config) -> float:
             images = normalise(batch.images).contiguous(memory_format=runtime.memory_format)
             with runtime.autocast():
                 output = model(images, project=False)
-            total += float(masked_bce(output.logits, batch.targets, batch.mask)) * len(indices)
+            loss = label_loss(output.logits, batch.targets, batch.mask, model.labels)
+            total += float(loss) * len(indices)
     return total / len(examples)

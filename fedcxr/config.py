@@ -106,14 +106,32 @@ class Partition(Section):
 
 
 class Model(Section):
-    """The network: a name of the registry ``fedcxr.models``, and where its weights start."""
+    """The network: a name of the registry ``fedcxr.models``, its parts, and where its weights start."""
 
     name: str = "semssxl"
+    encoder: str = "legacy_xception"  # of plain and dual_stream: a name of timm's, or vit_input_enhanced
+    attention: bool = True  # of each label, over scales and positions; of Xception in semssxl and dual_stream
+    fusion: bool = True  # of the three scales, top-down; the same
+    labels: Literal["flat", "conditional"] = "flat"  # conditional: a child's logit is of P(child | parent)
+    streams: Literal["both", "transfer", "autoencoder"] = "both"  # of dual_stream
+    stream_fusion: Literal["concat", "gated", "cross_attention", "bilinear"] = "concat"  # of dual_stream
+    checkpointing: bool = False  # compute the encoder's activations again instead of keeping them
     pretrained: str = ""  # "": random from the seed; "timm": timm's hub; else a .safetensors file
     projection_dim: Count = 128
     norm: Literal["shared", "local", "frozen", "group"] = (
-        "shared"  # normalisation statistics, see models.registry
+        "shared"  # normalisation statistics, see models.norm
     )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.encoder != "legacy_xception" and self.name in ("semssxl", "compact"):
+            raise ValueError(
+                f"encoder = {self.encoder!r} is for name = 'plain' or 'dual_stream': "
+                f"{self.name!r} has one of its own"
+            )
+        if self.name != "dual_stream" and (self.streams, self.stream_fusion) != ("both", "concat"):
+            raise ValueError("streams and stream_fusion are for name = 'dual_stream'")
+        return self
 
 
 class Training(Section):
@@ -142,6 +160,7 @@ class Training(Section):
     reconstruction_weight: Weight = 0.0  # for models that reconstruct their input
     teacher_momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99  # a step; teacher, moco and byol
     strategy: Literal["full", "probe", "gradual", "auto_rgn", "selective"] = "full"  # of fine-tuning
+    hierarchy: Literal["conditional", "whole"] = "conditional"  # loss of model.labels = "conditional"
     train: tuple[str, ...] = ()  # selective: patterns of the tensors, or of the modules, that are trained
     augmentation: Annotated[float, Field(ge=0.0, le=2.0)] = 0.5  # strength; few epochs want it mild
     accumulate: Count = 1  # parts that a batch goes through the network in
@@ -321,6 +340,13 @@ class Config(Section):
                 "training.joint = false leaves the self-supervised term to the pretraining rounds, and "
                 "federation.pretrain_rounds = 0: set self_supervised = 'none' to do without it"
             )
+        if training.compile and self.model.checkpointing:
+            raise ValueError(
+                "training.compile chooses itself what is computed again, and takes no model.checkpointing: "
+                "set one of them to false"
+            )
+        if training.hierarchy == "whole" and self.model.labels == "flat":
+            raise ValueError("training.hierarchy = 'whole' is for model.labels = 'conditional'")
         policies = {self.data.uncertain, *self.data.uncertain_per_label.values()}
         if training.consistency_weight and (
             self.data.labelled == 1.0 and "ignore" not in {*policies, self.data.blank}

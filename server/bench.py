@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import multiprocessing
-import re
-import resource
 import statistics
 import sys
 import tempfile
@@ -24,6 +22,7 @@ from fedcxr import config as configuration
 from fedcxr.config import Config
 from fedcxr.seeds import derive_seed
 from fedcxr.store.run_directory import RunDirectory
+from fedcxr.training.alternatives import peak_memory
 from fedcxr.training.bench import bench_trainer
 from fedcxr.training.trainer import TrainingReport
 from fedcxr.update.layout import Vector
@@ -114,7 +113,7 @@ def _config(work: Path, model: str, *, hospitals: int, rounds: int = 1, patients
             "size": 64,
             "phantom": {"hospitals": hospitals, "patients": patients, "size": 64},
         },
-        "model": {"name": model},
+        "model": {"name": model, "attention": False, "fusion": False},  # the size of the figures on record
         "training": {"threads": 2},
         "federation": {"rounds": rounds},
         "evaluation": {"bootstrap": 0},
@@ -167,10 +166,7 @@ def _protocol(work: Path, model: str, hospitals: int) -> _ProtocolCost:
 def _peak_memory(work: Path, model: str, hospitals: int) -> float:
     """Peak resident memory, in bytes, of a process that runs server and hospitals in turn."""
     run_protocol(work, model, hospitals, rounds=1, observer=lambda event: None)
-    status = Path("/proc/self/status")
-    if status.exists():  # ru_maxrss would begin at the parent's size at the fork
-        return 1024.0 * float(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1])  # type: ignore[index]
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return float(peak_memory())
 
 
 def _training_round(work: Path, model: str) -> tuple[float, float, int]:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from fedcxr.config import Config
 from fedcxr.data.labels import LABELS
 from fedcxr.evaluation.inference import predict
 from fedcxr.evaluation.scores import Evaluation
 from fedcxr.evaluation.validation_set import ValidationSet
+from fedcxr.models.network import Network
 from fedcxr.models.registry import create_model
 from fedcxr.store.hospital_state import HospitalState
 from fedcxr.training.travelling import keep_own, take_own
@@ -40,7 +40,7 @@ class Evaluator:
         layout.load(vector, model)
         return self.valid.evaluate(self.predict(model), self.config)
 
-    def predict(self, model: nn.Module) -> NDArray[np.float32]:
+    def predict(self, model: Network) -> NDArray[np.float32]:
         """Probabilities for all n validation images, float32 (n, 14).
 
         Where each hospital has its own normalisation there is no one model: then a hospital's validation

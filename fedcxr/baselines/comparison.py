@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from fedcxr.baselines.rounds import POOLED, pool, train_rounds, weights_path
 from fedcxr.config import Config
@@ -17,6 +16,7 @@ from fedcxr.data.examples import Examples
 from fedcxr.errors import DataError, NonFiniteError
 from fedcxr.evaluation.comparison import Comparison, Contender, Kind, compare
 from fedcxr.evaluation.validation_set import ValidationSet
+from fedcxr.models.network import Network
 from fedcxr.training.trainer import Step
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Baselines:
     directory: Path
     progress: Report | None = None
 
-    def compare(self, federated: nn.Module | NDArray[np.float32], *, passes: int) -> Comparison:
+    def compare(self, federated: Network | NDArray[np.float32], *, passes: int) -> Comparison:
         """Train what is not trained yet, and score it beside the federated model.
 
         A hospital that cannot be trained alone is left out and named, as a federation would.
@@ -59,7 +59,7 @@ class Baselines:
         """
         pooled = pool(self.shards)
         name = Kind.FEDERATED.value
-        probabilities = self._predict(federated, name) if isinstance(federated, nn.Module) else federated
+        probabilities = self._predict(federated, name) if isinstance(federated, Network) else federated
         contenders = [
             Contender(Kind.FEDERATED, name, len(pooled), passes, probabilities),
             self._train(Kind.POOLED, POOLED, pooled),
@@ -86,7 +86,7 @@ class Baselines:
         logger.info("%s: %d image passes in %.1f s", what, done.passes, done.seconds)
         return Contender(kind, name, len(examples), done.passes, self._predict(model, what))
 
-    def _predict(self, model: nn.Module, what: str) -> NDArray[np.float32]:
+    def _predict(self, model: Network, what: str) -> NDArray[np.float32]:
         report = self.progress
         if report is None:
             return self.valid.predict(model, self.config)

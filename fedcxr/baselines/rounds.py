@@ -22,12 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from fedcxr import files
 from fedcxr.config import Config
 from fedcxr.data.examples import Examples
 from fedcxr.errors import DataError
+from fedcxr.models.network import Network
 from fedcxr.models.registry import build_model, create_model
 from fedcxr.training.kept import Kept, below
 from fedcxr.training.trainer import Step, train
@@ -112,7 +113,7 @@ def train_rounds(
     name: str,
     path: Path,
     on_step: Callable[[int, Step], None] | None = None,
-) -> tuple[nn.Module, Progress]:
+) -> tuple[Network, Progress]:
     """Train from the federation's starting weights through all its rounds.
 
     Args:
@@ -159,7 +160,7 @@ def _source(config: Config, examples: Examples) -> str:
     return digest.hexdigest()
 
 
-def _resume(path: Path, fresh: Progress, config: Config) -> tuple[nn.Module, Kept, Progress]:
+def _resume(path: Path, fresh: Progress, config: Config) -> tuple[Network, Kept, Progress]:
     """What an earlier call left at ``path``, or the starting weights."""
     if path.exists():
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +11,7 @@ import typer
 from fedcxr.cli.app import app
 
 if TYPE_CHECKING:
+    from fedcxr.config import Config
     from server.consensus_bench import ChainCost
 
 bench_app = typer.Typer(help="Measure what things cost on this machine.", no_args_is_help=True)
@@ -69,17 +70,12 @@ def bench_train(
 
     from rich.console import Console
 
-    from fedcxr import config as configuration
     from fedcxr.training.alternatives import compare_alternatives
     from fedcxr.training.bench import bench_trainer
     from fedcxr.training.measure import resolve
 
     progress = Console(stderr=True, highlight=False)
-    if experiment is None:
-        tree = {"name": "bench", "data": {"root": "."}, "training": {"threads": 2}}
-        config = configuration.overridden(configuration.validate(tree, where="bench"), overrides or ())
-    else:
-        config = configuration.load(experiment, overrides or ())
+    config = _bench_config(experiment, overrides or ())
     progress.print("[dim]measuring what this machine trains fastest with …[/]")
     config, _ = resolve(config)
     progress.print("[dim]the trainer and a bare loop in turn …[/]")
@@ -106,6 +102,56 @@ def bench_train(
             console.print(
                 f"  {each.name:28}{each.images_per_second:8.1f} images/s{each.peak_bytes / 2**20:8.0f} MiB"
             )
+
+
+@bench_app.command("model")
+def bench_model(
+    experiment: Annotated[
+        Path | None,
+        typer.Argument(help="TOML file; the full model at 64 px where none is named.", show_default=False),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key: data.size=320.")
+    ] = None,
+    turns: Annotated[int, typer.Option(min=1, help="How often each variant is timed.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """What attention, fusion and checkpointing cost of a training step."""
+    import json
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from fedcxr.training import bench_model as benchmark
+
+    progress = Console(stderr=True, highlight=False)
+    config = _bench_config(experiment, overrides or ())
+    result = benchmark.bench_model(config, lambda what: progress.print(f"[dim]{what} …[/]"), turns=turns)
+    if as_json:
+        typer.echo(json.dumps(asdict(result), indent=2))
+        return
+    console = Console(highlight=False)
+    console.print(f"attention_over_plain   {result.attention_over_plain:8.3f}")
+    console.print(f"fusion_over_plain      {result.fusion_over_plain:8.3f}")
+    console.print(f"both_over_plain        {result.both_over_plain:8.3f}   (goal ≤ 1.15)")
+    console.print(f"images a second        {result.images_per_second:8.1f}   (plain)")
+    for name, count in result.parameters.items():
+        console.print(f"  parameters, {name:10}{count:>12,}")
+    for name, peak in (("kept", result.peak_bytes), ("computed again", result.checkpointed_peak_bytes)):
+        shown = "does not run here" if peak is None else f"{peak / 2**20:,.0f} MiB"
+        console.print(f"  activations {name:15} {shown}")
+    if result.checkpointed_over_not is not None:
+        console.print(f"  speed, again over kept    {result.checkpointed_over_not:8.3f}")
+
+
+def _bench_config(experiment: Path | None, overrides: Iterable[str]) -> Config:
+    """An experiment's configuration; the full model at 64 px on two threads where none is named."""
+    from fedcxr import config as configuration
+
+    if experiment is not None:
+        return configuration.load(experiment, overrides)
+    tree = {"name": "bench", "data": {"root": "."}, "training": {"threads": 2}}
+    return configuration.overridden(configuration.validate(tree, where="bench"), overrides)
 
 
 @bench_app.command("consensus")

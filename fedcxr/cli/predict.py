@@ -9,9 +9,8 @@ import typer
 from fedcxr.cli.app import app
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from fedcxr.config import Config
+    from fedcxr.models.network import Network
     from fedcxr.store.run_directory import RunDirectory
     from fedcxr.update.layout import Layout, Vector
 
@@ -120,7 +119,7 @@ def _released(run: "RunDirectory", number: int | None) -> tuple[int, Path]:
     return number, path
 
 
-def _normalise_as(hospital: Path | None, model: "nn.Module", config: "Config") -> None:
+def _normalise_as(hospital: Path | None, model: "Network", config: "Config") -> None:
     """Give a model without a normalisation of its own that of a hospital.
 
     Raises:

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from fedcxr.data.chexpert import ChexpertTable
     from fedcxr.evaluation.validation_set import ValidationSet
+    from fedcxr.models.network import Network
     from fedcxr.store.run_directory import RunDirectory
 
 
@@ -26,7 +25,7 @@ class Released:
 
     run: "RunDirectory"
     round: int
-    model: "nn.Module"
+    model: "Network"
     table: "ChexpertTable"
     valid: "ValidationSet"
 

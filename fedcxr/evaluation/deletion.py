@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 from torch.nn import functional
 
 from fedcxr.config import Config
 from fedcxr.evaluation.auroc import Floats
 from fedcxr.evaluation.inference import predict
+from fedcxr.models.network import Network
 from fedcxr.seeds import derive_seed
 
 STEPS = 16  # shares taken, from none to all
@@ -49,7 +49,7 @@ class Curves:
 
 
 def follow(
-    model: nn.Module,
+    model: Network,
     images: NDArray[np.uint8],
     maps: NDArray[np.float32],
     labels: NDArray[np.int64],

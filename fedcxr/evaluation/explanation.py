@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
-from torch import nn
 from torch.nn import functional
 
 from fedcxr.config import Config
@@ -24,6 +23,7 @@ from fedcxr.evaluation.localisation import Localisation, localise, summarise
 from fedcxr.evaluation.saliency import Maps, Method, saliency
 from fedcxr.evaluation.scores import Estimate
 from fedcxr.evaluation.validation_set import bootstrap_seed
+from fedcxr.models.network import Network
 from fedcxr.seeds import derive_seed
 
 
@@ -128,7 +128,7 @@ def read_masks(table: ChexpertTable, cases: Cases) -> NDArray[np.bool_] | None:
 
 
 def explain(
-    model: nn.Module,
+    model: Network,
     images: NDArray[np.uint8],
     cases: Cases,
     masks: NDArray[np.bool_] | None,

@@ -7,18 +7,17 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from fedcxr.config import Config
 from fedcxr.data.labels import LABELS
 from fedcxr.data.transforms import normalise, to_float
 from fedcxr.errors import DataError, NonFiniteError
-from fedcxr.evaluation.tracing import trace
+from fedcxr.models.network import Network
 from fedcxr.models.runtime import Runtime
 
 
 def predict(
-    model: nn.Module,
+    model: Network,
     images: NDArray[np.uint8],
     rows: NDArray[np.int64],
     config: Config,
@@ -47,7 +46,6 @@ def predict(
         NonFiniteError: the model gives NaN or infinity for an image.
     """
     probabilities = np.empty((len(rows), len(LABELS)), dtype=np.float32)
-    decide = getattr(model, "probabilities", torch.sigmoid)  # a model whose labels depend on each other
 
     def fill(start: int, batch: NDArray[np.int64], seen: torch.Tensor) -> None:
         logits = model(seen, project=False).logits.float()
@@ -57,7 +55,7 @@ def predict(
                 f"the model's logits for image {int(batch[faulty])} are not finite: "
                 "its weights or normalisation statistics are broken."
             )
-        probabilities[start : start + len(batch)] = decide(logits).float().cpu().numpy()
+        probabilities[start : start + len(batch)] = model.probabilities(logits).cpu().numpy()
         if progress is not None:
             progress(start + len(batch), len(rows))
 
@@ -66,7 +64,7 @@ def predict(
 
 
 def embed(
-    model: nn.Module, images: NDArray[np.uint8], rows: NDArray[np.int64], config: Config
+    model: Network, images: NDArray[np.uint8], rows: NDArray[np.int64], config: Config
 ) -> NDArray[np.float32]:
     """What the network makes of each of n images before it decides: its pooled features.
 
@@ -78,14 +76,14 @@ def embed(
     gathered: list[NDArray[np.float32]] = []
 
     def keep(_: int, __: NDArray[np.int64], seen: torch.Tensor) -> None:
-        gathered.append(trace(model, seen).embedding.float().cpu().numpy())
+        gathered.append(model.trace(seen, project=False).embedding.float().cpu().numpy())
 
     _each_batch(model, images, rows, config, keep)
     return np.concatenate(gathered) if gathered else np.empty((0, 0), dtype=np.float32)
 
 
 def _each_batch(
-    model: nn.Module,
+    model: Network,
     images: NDArray[np.uint8],
     rows: NDArray[np.int64],
     config: Config,

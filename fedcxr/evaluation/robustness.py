@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
-from torch import nn
 
 from fedcxr.config import Config
 from fedcxr.evaluation.bootstrap import Resampled, areas
@@ -17,6 +16,7 @@ from fedcxr.evaluation.inference import predict
 from fedcxr.evaluation.metrics import ALL, COMPETITION
 from fedcxr.evaluation.scores import Estimate
 from fedcxr.evaluation.validation_set import ValidationSet, bootstrap_seed
+from fedcxr.models.network import Network
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Robustness:
 
 
 def measure_robustness(
-    model: nn.Module,
+    model: Network,
     valid: ValidationSet,
     config: Config,
     *,
@@ -109,7 +109,7 @@ def measure_robustness(
 
 
 def _predict(
-    model: nn.Module, valid: ValidationSet, config: Config, kind: str, severity: int
+    model: Network, valid: ValidationSet, config: Config, kind: str, severity: int
 ) -> NDArray[np.float32]:
     """Probabilities of all images under one corruption; no more than some batches are held at once."""
     step = 8 * config.evaluation.batch_size

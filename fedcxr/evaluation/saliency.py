@@ -14,15 +14,19 @@ from enum import StrEnum
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from fedcxr.config import Config
 from fedcxr.data.transforms import normalise, to_float
-from fedcxr.evaluation.tracing import attend, trace
+from fedcxr.errors import ModelError
+from fedcxr.models.attention import enlarge
+from fedcxr.models.network import Network
 from fedcxr.models.runtime import Runtime
 
 Maps = NDArray[np.float32]
+
+_SIDE = 2  # positions a side below which a map shows no place
 
 
 class Method(StrEnum):
@@ -33,7 +37,7 @@ class Method(StrEnum):
 
 
 def saliency(
-    model: nn.Module, images: NDArray[np.uint8], labels: Sequence[int], config: Config
+    model: Network, images: NDArray[np.uint8], labels: Sequence[int], config: Config
 ) -> dict[Method, Maps]:
     """Maps of n images, each for one label of its own.
 
@@ -63,36 +67,33 @@ def saliency(
             wanted = torch.as_tensor(labels[start : start + size], device=seen.device)
             found[Method.GRAD_CAM].append(_to_unit(grad_cam(model, seen, wanted)))
             with torch.no_grad():
-                attention = attend(model, seen)
-            if attention is not None:
-                own = attention[torch.arange(len(wanted)), wanted]
+                attended = model.attend(seen)
+            if attended is not None:
+                own = attended.maps[torch.arange(len(wanted)), wanted]
                 found[Method.ATTENTION].append(_to_unit(own))
     return {method: np.concatenate(maps) for method, maps in found.items() if maps}
 
 
-def grad_cam(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+def grad_cam(model: Network, images: Tensor, labels: Tensor) -> Tensor:
     """Grad-CAM of B images, (B, 1, H, W), each for its own label, int64 (B,): float32 (B, H, W), ≥ 0.
 
     The model's parameters gather no gradient.
+
+    Raises:
+        ModelError: the model's last map has one position only.
     """
     with torch.enable_grad():
-        traced = trace(model, images.detach().requires_grad_())
-        chosen = traced.logits.gather(1, labels[:, None]).sum()  # images do not meet in eval mode
+        traced = model.trace(images.detach().requires_grad_(), project=False)
+        if min(traced.features.shape[2:]) < _SIDE:
+            raise ModelError(
+                f"{type(model).__name__} has no map of {_SIDE} x {_SIDE} positions for images of "
+                f"{images.shape[-1]} px: larger images (data.size) would have one."
+            )
+        chosen = traced.output.logits.gather(1, labels[:, None]).sum()  # images do not meet in eval mode
         (gradients,) = torch.autograd.grad(chosen, traced.features)
     weights = gradients.mean(dim=(2, 3), keepdim=True)
     cam = functional.relu((weights * traced.features.detach()).sum(dim=1, keepdim=True))
-    return _enlarge(cam.float(), images.shape[-2:])[:, 0]
-
-
-def _enlarge(maps: Tensor, size: torch.Size) -> Tensor:
-    """Maps (B, 1, h, w) bilinearly at (B, 1, H, W), with nothing beyond the border.
-
-    Repeating the border would make a plateau of every cell at the rim, whose highest place is the image's
-    corner; so its peak is in its middle, as everywhere else.
-    """
-    still = torch.eye(2, 3, dtype=maps.dtype, device=maps.device).expand(len(maps), 2, 3)
-    grid = functional.affine_grid(still, [len(maps), 1, *size], align_corners=False)
-    return functional.grid_sample(maps, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return enlarge(cam.float(), images.shape[-2:])[:, 0]
 
 
 def _to_unit(maps: Tensor) -> Maps:

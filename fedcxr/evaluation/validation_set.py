@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from fedcxr.config import Config
 from fedcxr.evaluation.inference import predict
 from fedcxr.evaluation.metrics import evaluate
 from fedcxr.evaluation.scores import Evaluation
 from fedcxr.evaluation.studies import StudyScores, score_studies
+from fedcxr.models.network import Network
 from fedcxr.seeds import derive_seed
 
 
@@ -36,7 +36,7 @@ class ValidationSet:
     hospitals: Mapping[str, NDArray[np.int64]]
 
     def predict(
-        self, model: nn.Module, config: Config, *, progress: Callable[[int, int], None] | None = None
+        self, model: Network, config: Config, *, progress: Callable[[int, int], None] | None = None
     ) -> NDArray[np.float32]:
         """Probabilities for all n images, float32 (n, 14); raises as :func:`.inference.predict`."""
         rows = np.arange(len(self.images), dtype=np.int64)

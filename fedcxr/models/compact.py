@@ -7,7 +7,7 @@ Xception (depthwise and pointwise convolutions, BatchNorm), so whatever holds fo
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 from fedcxr import config
 from fedcxr.models.network import Network
@@ -27,10 +27,10 @@ class SeparableBlock(nn.Sequential):
         )
 
 
-class Compact(Network):
-    """Input from 16 px a side, reduced 16 times."""
+class CompactEncoder(nn.Sequential):
+    """The layers; the last two pool."""
 
-    def __init__(self, settings: config.Model) -> None:
+    def __init__(self) -> None:
         stem, *widths = WIDTHS
         layers: list[nn.Module] = [
             nn.Conv2d(1, stem, 3, stride=2, padding=1, bias=False),
@@ -40,5 +40,24 @@ class Compact(Network):
         for channels, width in zip(WIDTHS, widths, strict=False):
             layers.append(SeparableBlock(channels, width, stride=2))
         layers.append(SeparableBlock(WIDTHS[-1], WIDTHS[-1], stride=1))
-        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-        super().__init__(nn.Sequential(*layers), features=WIDTHS[-1], projection_dim=settings.projection_dim)
+        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """(B, 1, H, W) to the last map, (B, 128, ⌈H/16⌉, ⌈W/16⌉)."""
+        features = images
+        for layer in list(self)[:-2]:
+            features = layer(features)
+        return features
+
+    def forward_head(self, features: Tensor) -> Tensor:
+        """The last map to pooled features, (B, 128)."""
+        for layer in list(self)[-2:]:
+            features = layer(features)
+        return features
+
+
+class Compact(Network):
+    """Input from 16 px a side, reduced 16 times."""
+
+    def __init__(self, settings: config.Model) -> None:
+        super().__init__(settings, CompactEncoder(), features=WIDTHS[-1])

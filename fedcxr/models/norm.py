@@ -7,9 +7,13 @@ own scanner. Four policies:
 - ``local``: BatchNorm of which nothing travels, neither statistics nor scale (FedBN, Li et al. 2021,
   https://arxiv.org/abs/2102.07623): each hospital keeps its own.
 - ``frozen``: BatchNorm with the statistics that the weights came with, in training too. For pretrained
-  weights only: the statistics of random weights describe nothing.
+  weights only: the statistics of random weights describe nothing. What stands beside the encoder has none
+  that it came with, and gets GroupNorm.
 - ``group``: GroupNorm in BatchNorm's place (Wu and He 2018, https://arxiv.org/abs/1803.08494): no
   statistics at all, hence nothing of a hospital's case mix in them.
+
+A model without BatchNorm, as a vision transformer with its LayerNorm, has nothing for the last three to act
+on: asking for one of them is an error.
 """
 
 from __future__ import annotations
@@ -17,7 +21,12 @@ from __future__ import annotations
 import math
 from typing import Literal, Self
 
-from torch import nn
+import torch
+from timm.layers.norm_act import BatchNormAct2d
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from fedcxr.errors import ConfigError
 
 NormPolicy = Literal["shared", "local", "frozen", "group"]
 
@@ -31,22 +40,84 @@ class FrozenBatchNorm2d(nn.BatchNorm2d):
         return super().train(mode=False)  # whatever is asked: that is the point
 
 
+class NormAct(nn.Module):
+    """What timm's BatchNorm with an activation in it becomes: another norm, then the same activation.
+
+    The norm's tensors keep their names.
+    """
+
+    drop: nn.Module
+    act: nn.Module
+
+    def follow(self, norm: BatchNormAct2d) -> None:
+        """Take over what ``norm`` does after normalising."""
+        self.drop, self.act = norm.drop, norm.act
+
+
+class FrozenBatchNormAct2d(FrozenBatchNorm2d, NormAct):
+    """:class:`FrozenBatchNorm2d` with an activation."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        activated: Tensor = self.act(self.drop(super().forward(images)))
+        return activated
+
+
+class GroupNormAct(nn.GroupNorm, NormAct):
+    """GroupNorm with an activation."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        activated: Tensor = self.act(self.drop(super().forward(images)))
+        return activated
+
+
 def apply_norm(model: nn.Module, policy: NormPolicy) -> None:
     """Replace every BatchNorm2d of ``model`` by what ``policy`` says, in place.
 
     Weights are not carried over: call it on an architecture, before its weights are set.
+
+    Raises:
+        ConfigError: the model has no BatchNorm that the policy could act on, or one of another dimension.
     """
-    if policy in ("shared", "local"):
+    if policy == "shared":
         return
-    for parent in list(model.modules()):
+    if not any(isinstance(module, _BatchNorm) for module in model.modules()):
+        raise ConfigError(
+            f"model.norm = '{policy}' is about BatchNorm, and this model has none: set it to 'shared'."
+        )
+    if policy == "local":
+        return
+    for prefix, parent in list(model.named_modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.BatchNorm2d):
-                setattr(parent, name, _replacement(child, policy))
+                of_encoder = f"{prefix}.".startswith("encoder.")
+                setattr(parent, name, _replacement(child, frozen=policy == "frozen" and of_encoder))
+            elif isinstance(child, _BatchNorm):
+                raise ConfigError(
+                    f"model.norm = '{policy}': {prefix}.{name} is a {type(child).__name__}, for which there "
+                    "is only 'shared' or 'local'."
+                )
 
 
-def _replacement(norm: nn.BatchNorm2d, policy: NormPolicy) -> nn.Module:
-    device = norm.weight.device
-    if policy == "frozen":
-        return FrozenBatchNorm2d(norm.num_features, eps=norm.eps, momentum=norm.momentum, device=device)
-    groups = math.gcd(GROUPS, norm.num_features)
-    return nn.GroupNorm(groups, norm.num_features, eps=norm.eps, device=device)
+def local_names(model: nn.Module) -> frozenset[str]:
+    """The floating tensors of every BatchNorm: what FedBN keeps at a hospital (``model.norm = "local"``)."""
+    return frozenset(
+        f"{prefix}.{name}" if prefix else name
+        for prefix, module in model.named_modules()
+        if isinstance(module, _BatchNorm)
+        for name, tensor in module.state_dict().items()
+        if tensor.is_floating_point()
+    )
+
+
+def _replacement(norm: nn.BatchNorm2d, *, frozen: bool) -> nn.Module:
+    activated = isinstance(norm, BatchNormAct2d)
+    with torch.device(norm.weight.device):
+        if frozen:
+            kind = FrozenBatchNormAct2d if activated else FrozenBatchNorm2d
+            made: nn.Module = kind(norm.num_features, eps=norm.eps, momentum=norm.momentum)
+        else:
+            groups = math.gcd(GROUPS, norm.num_features)
+            made = (GroupNormAct if activated else nn.GroupNorm)(groups, norm.num_features, eps=norm.eps)
+    if isinstance(norm, BatchNormAct2d) and isinstance(made, NormAct):
+        made.follow(norm)
+    return made

@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from fedcxr import config
 from fedcxr.errors import ConfigError, ModelError
+from fedcxr.models.checkpointing import checkpoint_blocks
 from fedcxr.models.compact import Compact
-from fedcxr.models.initial import initialise
+from fedcxr.models.dual_stream import DualStream
+from fedcxr.models.encoders import classifier_names, hub_weights
+from fedcxr.models.initial import initialise, unstated
 from fedcxr.models.network import Network
 from fedcxr.models.norm import apply_norm
-from fedcxr.models.semssxl import CLASSIFIER, SemSSXL, hub_weights
+from fedcxr.models.plain import Plain
+from fedcxr.models.semssxl import SemSSXL
 from fedcxr.models.weights import load_weights, read_weights
 
-
-@dataclass(frozen=True)
-class _Entry:
-    build: Callable[[config.Model], Network]
-    hub: Callable[[], Mapping[str, Tensor]] | None = None  # where model.pretrained = "timm" gets its weights
-    dropped: tuple[str, ...] = ()  # what an ImageNet checkpoint of this encoder calls its classifier
-
-
-_ENTRIES = {
-    "compact": _Entry(Compact),
-    "semssxl": _Entry(SemSSXL, hub_weights, CLASSIFIER),
+_MODELS: dict[str, Callable[[config.Model], Network]] = {
+    "compact": Compact,
+    "dual_stream": DualStream,
+    "plain": Plain,
+    "semssxl": SemSSXL,
 }
 
 
 def model_names() -> tuple[str, ...]:
     """The names that ``model.name`` may take, sorted."""
-    return tuple(sorted(_ENTRIES))
+    return tuple(sorted(_MODELS))
 
 
 def build_model(settings: config.Model) -> Network:
@@ -43,6 +39,7 @@ def build_model(settings: config.Model) -> Network:
     Parameters are the initial ones of seed 0, so that nothing is undefined; nothing is read or fetched.
 
     Raises:
+        ConfigError: timm has no such encoder, or this model cannot do what the configuration asks.
         ModelError: ``settings.name`` is not in the registry.
     """
     return _construct(settings, seed=0)
@@ -55,11 +52,11 @@ def create_model(settings: config.Model, *, seed: int) -> Network:
     its weights are.
 
     Raises:
-        ConfigError: ``norm = "frozen"`` without pretrained weights, or no weights exist to fetch.
+        ConfigError: as of :func:`build_model`; ``norm = "frozen"`` without pretrained weights; no weights
+            exist to fetch.
         ModelError: an unknown name; a weight file or hub that cannot be read, or does not fit.
     """
     model = _construct(settings, seed=seed)
-    entry = _entry(settings.name)
     if not settings.pretrained:
         if settings.norm == "frozen":
             raise ConfigError(
@@ -68,28 +65,41 @@ def create_model(settings: config.Model, *, seed: int) -> Network:
             )
         return model
     if settings.pretrained == "timm":
-        if entry.hub is None:
-            raise ConfigError(f"model.pretrained = 'timm': timm's hub has no weights for {settings.name!r}.")
-        load_weights(model, entry.hub(), source="timm's hub")
+        if settings.name == "compact" or settings.streams == "autoencoder":
+            raise ConfigError(
+                f"model.pretrained = 'timm': timm's hub has no weights for {settings.name!r} as it is set."
+            )
+        load_weights(model, hub_weights(settings.encoder), source="timm's hub")
     else:
         path = Path(settings.pretrained).expanduser()
-        load_weights(model, read_weights(path), source=str(path), dropped=entry.dropped)
+        dropped = classifier_names(model.encoder)
+        load_weights(model, read_weights(path), source=str(path), dropped=dropped)
     return model
 
 
 def _construct(settings: config.Model, *, seed: int) -> Network:
     with torch.device("meta"):  # nothing is drawn from the global generator, see fedcxr.models.initial
-        model = _entry(settings.name).build(settings)
-        apply_norm(model, settings.norm)
-    model.to_empty(device="cpu")
-    initialise(model, seed=seed)
+        model = _build(settings)
+        left = unstated(model)
+    if left:  # layers that only timm can start: it draws from the global generator, which is put back
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            model = _build(settings)
+    else:
+        model.to_empty(device="cpu")
+    initialise(model, seed=seed, left=left)
+    if settings.checkpointing:
+        checkpoint_blocks(model.encoder)
     return model.eval()
 
 
-def _entry(name: str) -> _Entry:
+def _build(settings: config.Model) -> Network:
     try:
-        return _ENTRIES[name]
+        build = _MODELS[settings.name]
     except KeyError:
         raise ModelError(
-            f"model.name = {name!r}: no such model; the registry has {', '.join(model_names())}."
+            f"model.name = {settings.name!r}: no such model; the registry has {', '.join(model_names())}."
         ) from None
+    model = build(settings)
+    apply_norm(model, settings.norm)
+    return model

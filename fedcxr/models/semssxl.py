@@ -1,63 +1,46 @@
-"""SemSSXL: Xception on one-channel chest X-rays, with a 14-label head and a contrastive projection.
+"""SemSSXL: Xception that decides on three scales, with a 14-label head and a contrastive projection.
 
-Paper: F. Chollet, "Xception: Deep Learning with Depthwise Separable Convolutions", CVPR 2017,
-https://arxiv.org/abs/1610.02357. Code: timm's ``legacy_xception`` (the Cadene port of Keras' Xception).
+The backbone is :mod:`fedcxr.models.xception`, tapped at strides 8, 16 and 32. Its pooled features go to the
+classifier and to SimCLR's projection head; top-down fusion (:mod:`fedcxr.models.fusion`) and each label's own
+attention over scales and positions (:mod:`fedcxr.models.attention`) add their evidence to the logits. Each of
+the two can be left out (``model.attention``, ``model.fusion``); without both it is the plain Xception.
 
-Deviations from the paper's network:
-
-- one input channel; three-channel ImageNet stems are summed over their channels (``fedcxr.models.weights``);
-- a 14-label linear head without softmax, and SimCLR's projection head beside it;
-- no dropout before the classifier;
-- random depthwise weights start larger than PyTorch's default, see ``fedcxr.models.initial``;
-- ``model.norm`` may freeze the BatchNorm statistics or put GroupNorm in their place.
-
-This is SemSSXL's spatial stream. Its second stream, attention and fusion subclass
-:class:`~fedcxr.models.network.Network` beside it and keep :class:`~fedcxr.models.network.ModelOutput`.
+The features that are compared by contrast are the pooled ones, whatever the heads are: contrast between views
+is about the image as a whole, attention about one label.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-import timm
-import torch
-from timm.models import load_pretrained
 from torch import Tensor
 
 from fedcxr import config
-from fedcxr.errors import ModelError
-from fedcxr.models.network import Network
-
-ARCHITECTURE = "legacy_xception"  # timm's name; "xception" was renamed in timm 0.9
-CLASSIFIER = ("fc.", "last_linear.")  # of ImageNet checkpoints: timm's name and Cadene's
+from fedcxr.models.encoders import create_encoder
+from fedcxr.models.multi_scale import Evidence, MultiScale
+from fedcxr.models.network import Attended, Network, Trace
+from fedcxr.models.xception import FEATURES, XCEPTION, Taps, tap
 
 
 class SemSSXL(Network):
     """20.8 M parameters in the encoder; input from 32 px a side, reduced 32 times."""
 
     def __init__(self, settings: config.Model) -> None:
-        encoder = _encoder()
-        super().__init__(encoder, features=encoder.num_features, projection_dim=settings.projection_dim)
+        super().__init__(settings, create_encoder(XCEPTION), features=FEATURES)
+        self.scales = MultiScale.of(settings)
 
+    def trace(self, images: Tensor, *, project: bool = True, reconstruct: bool = False) -> Trace:
+        taps, embedding, evidence = self._look(images)
+        output = self.heads(embedding, project=project)
+        if evidence is not None:
+            output = output._replace(logits=output.logits + evidence.logits)
+        return Trace(output, taps.exit, embedding)
 
-def hub_weights() -> dict[str, Tensor]:
-    """The encoder's ImageNet weights from timm's hub, stem summed to one channel; cached by torch.hub.
+    def attend(self, images: Tensor) -> Attended | None:
+        _, _, evidence = self._look(images)
+        if evidence is None or evidence.looks is None:
+            return None
+        return evidence.looks.attended(images.shape[-2:])
 
-    Raises:
-        ModelError: the hub cannot be reached, or what it holds does not fit.
-    """
-    with torch.device("meta"):
-        encoder = _encoder()
-    encoder.to_empty(device="cpu")
-    try:
-        load_pretrained(encoder, encoder.pretrained_cfg, num_classes=0, in_chans=1)
-    except (OSError, RuntimeError) as error:  # URLError and a bad hash; tensors that do not fit
-        raise ModelError(
-            f"model.pretrained = 'timm': timm's hub did not give the weights of {ARCHITECTURE} ({error}). "
-            "Connect to the network once, or name a .safetensors file."
-        ) from error
-    return dict(encoder.state_dict())
-
-
-def _encoder() -> Any:  # timm's factory is typed as a bare Module
-    return timm.create_model(ARCHITECTURE, pretrained=False, in_chans=1, num_classes=0)
+    def _look(self, images: Tensor) -> tuple[Taps, Tensor, Evidence | None]:
+        taps = tap(self.encoder, images)
+        embedding: Tensor = self.encoder.forward_head(taps.exit)  # type: ignore[operator]
+        return taps, embedding, None if self.scales is None else self.scales(taps, embedding)

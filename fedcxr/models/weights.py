@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fedcxr.errors import ModelError
+
+logger = logging.getLogger(__name__)
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -33,10 +36,12 @@ def load_weights(
 ) -> None:
     """Copy ``tensors`` into ``model``, in place.
 
-    Names either begin with ``encoder.`` and the heads' names, as in a model that fedcxr released: then heads
-    are loaded too; or they are the encoder's own, as in an ImageNet checkpoint: then the heads keep their
-    random start, names that begin with one of ``dropped`` (a classifier of other classes) are left out, and
-    a stem of three channels is summed to one, which answers a grey image as the old stem answered R = G = B.
+    Names either begin with ``encoder.`` and the heads' names, as in a model that fedcxr released: then the
+    heads that it has are loaded too, and those that it has not, as it was a simpler model, keep their random
+    start, which the log says. Or they are the encoder's own, as in an ImageNet checkpoint: then heads keep
+    their random start, names that begin with one of ``dropped`` (a classifier of other classes) are left out,
+    and a stem of three channels is summed to one, which answers a grey image as the old stem answered
+    R = G = B.
 
     Running statistics are left out where the model has none (GroupNorm), and counters may be missing.
 
@@ -53,9 +58,19 @@ def load_weights(
         if place not in own and place.endswith(STATISTICS):
             continue
         incoming[place] = _fit_channels(tensor, own.get(place))
-    wanted = [name for name in own if released or name.startswith("encoder.")]
+    known = {_part(name) for name in incoming}
+    absent = sorted({_part(name) for name in own} - known) if released else []
+    wanted = [name for name in own if (released and _part(name) in known) or name.startswith("encoder.")]
     _check(own, wanted, incoming, source)
+    if absent:
+        logger.info("%s has no %s: they start at random", source, ", ".join(absent))
     model.load_state_dict(incoming, strict=False)
+
+
+def _part(name: str) -> str:
+    """The part of a model that a tensor belongs to: the encoder, or a head, such as ``scales.attention``."""
+    first, *rest = name.split(".")
+    return f"{first}.{rest[0]}" if first == "scales" else first
 
 
 def _fit_channels(tensor: Tensor, own: Tensor | None) -> Tensor:

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 from pydantic import TypeAdapter
-from torch import nn
 
 from fedcxr import files
 from fedcxr.config import Config
@@ -30,6 +29,7 @@ from fedcxr.evaluation.inference import embed
 from fedcxr.evaluation.panel import Panel, measure_panel
 from fedcxr.evaluation.thresholds import FOLDS, cross_fit
 from fedcxr.evaluation.validation_set import ValidationSet, bootstrap_seed
+from fedcxr.models.network import Network
 from fedcxr.report.assessment import panel_table
 from fedcxr.report.embedding import FEWEST, choose, draw_embedding
 from fedcxr.report.learning import draw_learning
@@ -42,7 +42,7 @@ FOLDER = "report"
 
 
 def write_report(
-    run: RunDirectory, model: nn.Module, table: ChexpertTable, valid: ValidationSet, *, round_number: int
+    run: RunDirectory, model: Network, table: ChexpertTable, valid: ValidationSet, *, round_number: int
 ) -> Path:
     """Score a released model on its validation set and write the folder; the path of ``report.md``.
 
@@ -88,7 +88,7 @@ def write_report(
     return folder / "report.md"
 
 
-def _draw_embedding(model: nn.Module, valid: ValidationSet, config: Config, path: Path, title: str) -> None:
+def _draw_embedding(model: Network, valid: ValidationSet, config: Config, path: Path, title: str) -> None:
     rows = choose(len(valid.images), config.seed)
     owners = {name: np.flatnonzero(np.isin(rows, own)) for name, own in valid.hospitals.items()}
     features = embed(model, valid.images, rows, config)

@@ -8,9 +8,11 @@ configured one is timed at that size too: speeds compare at one batch size only.
 from __future__ import annotations
 
 import multiprocessing
+import re
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from fedcxr.config import Config
 
@@ -53,21 +55,36 @@ def compare_alternatives(config: Config, say: Callable[[str], None]) -> list[Alt
     found = []
     for name, change in changes.items():
         say(f"training with {name}")
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            found.append(pool.apply(_measure, (name, config.with_changes(change))))
+        found.append(measure_apart(name, config.with_changes(change), IMAGES))
     return found
 
 
-def _measure(name: str, config: Config) -> Alternative:
+def measure_apart(name: str, config: Config, images: int) -> Alternative:
+    """Time steps of ``images`` images in a process of their own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_measure, (name, config, images))
+
+
+def _measure(name: str, config: Config, images: int) -> Alternative:
     """In a child, whose peak memory is its own."""
     import torch
 
     from fedcxr.training.measure import speed
 
     try:
-        images_per_second = speed(config, IMAGES, steps=2)
+        images_per_second = speed(config, images, steps=2)
     except Exception as error:
         return Alternative(name, None, None, f"{type(error).__name__}: {str(error).splitlines()[0]}")
     if config.training.device == "cuda":
         return Alternative(name, images_per_second, torch.cuda.max_memory_allocated())
-    return Alternative(name, images_per_second, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return Alternative(name, images_per_second, peak_memory())
+
+
+def peak_memory() -> int:
+    """Peak resident memory of this process, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss begins at what the parent had when it started this process
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="utf-8"))
+        if found is not None:
+            return 1024 * int(found[1])
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -36,7 +36,7 @@ DEFAULT_IMAGES = (
 )
 
 
-_COMPARED = {  # what the bare loop does; every other term comes on top of both
+COMPARED = {  # what the bare loop does; every other term comes on top of both
     "training.local_epochs": 1,
     "training.joint": True,
     "training.positives": "views",
@@ -47,6 +47,8 @@ _COMPARED = {  # what the bare loop does; every other term comes on top of both
     "training.train": [],
     "training.accumulate": 1,
     "training.compile": False,
+    "training.hierarchy": "conditional",
+    "model.labels": "flat",
     "federation.pretrain_rounds": 0,
 }
 
@@ -82,7 +84,7 @@ def bench_trainer(config: Config, *, turns: int = 5, steps: int = 4) -> TrainerB
     """
     config, _ = resolve(config)
     contrast = "ntxent" if config.training.contrast and config.training.joint else "none"
-    config = config.with_changes({**_COMPARED, "training.self_supervised": contrast})
+    config = config.with_changes({**COMPARED, "training.self_supervised": contrast})
     plain = config.with_changes({"training.precision": "float32", "training.memory_format": "contiguous"})
     batch_size = config.training.batch_size
     examples = noise_examples(config, steps * batch_size)

@@ -25,7 +25,7 @@ from fedcxr.models.runtime import Runtime
 from fedcxr.seeds import derive_seed
 from fedcxr.training.batches import Batch, epoch_batches, read_batch
 from fedcxr.training.finite import check_finite
-from fedcxr.training.objectives.bce import masked_bce
+from fedcxr.training.objectives.hierarchy import label_loss
 from fedcxr.training.trainer import TrainingReport
 
 IMAGES = 768  # a hospital's sample; the statistics of one channel settle within a few hundred images
@@ -64,7 +64,7 @@ def calibrate(
             images = normalise(batch.images).contiguous(memory_format=runtime.memory_format)
             with runtime.autocast():
                 output = model(images, project=False)
-            loss += float(masked_bce(output.logits, batch.targets, batch.mask))
+            loss += float(label_loss(output.logits, batch.targets, batch.mask, config.model.labels))
             seen, steps = seen + len(indices), steps + 1
             if seen >= IMAGES:
                 break

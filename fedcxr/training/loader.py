@@ -22,7 +22,8 @@ from fedcxr.data.examples import Examples
 from fedcxr.data.transforms import Augmentation, augment, normalise
 from fedcxr.models.runtime import Runtime
 from fedcxr.seeds import derive_seed
-from fedcxr.training.batches import Positives, epoch_batches, grouping, in_disk_order, read_batch
+from fedcxr.training.batches import Batch, Positives, epoch_batches, grouping, in_disk_order, read_batch
+from fedcxr.training.objectives.hierarchy import conditional_mask, implied_parents
 
 
 @dataclass(frozen=True)
@@ -32,18 +33,21 @@ class Ready:
     Attributes:
         views: float32, shape (V·B, 1, S, S), in [−1, 1]: all first views, then all second.
         clean: the images without augmentation, (B, 1, S, S); None where nobody wants them.
-        targets: float32, shape (B, 14).
+        targets: float32, shape (B, 14); with conditional labels a finding's parent is there too.
         mask: bool, shape (B, 14).
+        counted: bool, shape (B, 14): the labels that cross-entropy is taken over. All that are known; in
+            conditional training a child only where its parent is there.
         groups: int64, shape (B,): equal for positives of each other.
         owners: int64, shape (B,): equal for images of one patient.
-        share: of the whole batch that this part is, by what a term's mean runs over: "images", "known"
-            labels and "open" ones.
+        share: of the whole batch that this part is, by what a term's mean runs over: "images",
+            "counted" labels and "open" ones.
     """
 
     views: Tensor
     clean: Tensor | None
     targets: Tensor
     mask: Tensor
+    counted: Tensor
     groups: Tensor
     owners: Tensor
     share: dict[str, float]
@@ -81,6 +85,8 @@ class Loader:
         self._views, self._clean, self._parts = views, clean, training.accumulate
         self._strength = Augmentation.scaled(training.augmentation)
         self._batch_size, self._epochs = training.batch_size, epochs
+        self._conditional = config.model.labels == "conditional"
+        self._whole = training.hierarchy == "whole"
         self._groups = grouping(examples, positives)
         self._order = torch.Generator().manual_seed(derive_seed(config.seed, *where, "order"))
         self._augmentation = torch.Generator().manual_seed(derive_seed(config.seed, *where, "augment"))
@@ -117,23 +123,22 @@ class Loader:
         clean = normalise(images) if self._clean else None
         owners = examples.rows if examples.patients is None else examples.patients
         groups = examples.rows if self._groups is None else self._groups
-        counts = {"images": len(indices), "known": int(batch.mask.sum())}
-        counts["open"] = batch.mask.numel() - counts["known"]
+        targets, mask, counted = self._labels(batch)
+        counts = _counts(mask, counted)
         parts = max(1, min(self._parts, len(indices) // 2))
         ready, start = [], 0
         for size in np.diff(np.linspace(0, len(indices), parts + 1).astype(np.int64)).tolist():
             cut = slice(start, start + size)
-            mask = batch.mask[cut]
-            known = int(mask.sum())
-            own = {"images": size, "known": known, "open": mask.numel() - known}
+            own = _counts(mask[cut], counted[cut])
             ready.append(
                 Ready(
                     views=self._formatted(
                         views.view(self._views, -1, *images.shape[1:])[:, cut].flatten(0, 1)
                     ),
                     clean=None if clean is None else self._formatted(clean[cut]),
-                    targets=runtime.to_device(batch.targets[cut]),
-                    mask=runtime.to_device(mask),
+                    targets=runtime.to_device(targets[cut]),
+                    mask=runtime.to_device(mask[cut]),
+                    counted=runtime.to_device(counted[cut]),
                     groups=runtime.to_device(torch.from_numpy(groups[indices[cut]])),
                     owners=runtime.to_device(torch.from_numpy(owners[indices[cut]])),
                     share={what: n / counts[what] if counts[what] else 0.0 for what, n in own.items()},
@@ -142,5 +147,17 @@ class Loader:
             start += size
         return ready
 
+    def _labels(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Targets, mask and what of them counts, each (B, 14)."""
+        if not self._conditional:
+            return batch.targets, batch.mask, batch.mask
+        targets, mask = implied_parents(batch.targets, batch.mask)
+        return targets, mask, mask if self._whole else conditional_mask(targets, mask)
+
     def _formatted(self, images: Tensor) -> Tensor:
         return images.contiguous(memory_format=self._runtime.memory_format)
+
+
+def _counts(mask: Tensor, counted: Tensor) -> dict[str, int]:
+    """How many images, counted labels and open ones there are."""
+    return {"images": len(mask), "counted": int(counted.sum()), "open": int((~mask).sum())}

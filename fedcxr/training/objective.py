@@ -20,13 +20,14 @@ from fedcxr.training.kept import Kept
 from fedcxr.training.loader import Ready
 from fedcxr.training.objectives.bce import masked_bce
 from fedcxr.training.objectives.consistency import pseudo_label_bce, ramp_up
+from fedcxr.training.objectives.hierarchy import whole_bce
 from fedcxr.training.objectives.reconstruction import reconstruction_error
 from fedcxr.training.objectives.supervised import supervised_contrastive
 from fedcxr.training.phases import Phase
 from fedcxr.training.self_supervised import PREFIX, Projections, SelfSupervised, make_self_supervised
 from fedcxr.training.teacher import Teacher
 
-_SHARES = {"bce": "known", "consistency": "open"}  # what a term's mean runs over, where not images
+_SHARES = {"bce": "counted", "consistency": "open"}  # what a term's mean runs over, where not images
 
 
 class Objective:
@@ -39,6 +40,8 @@ class Objective:
         training = config.training
         self.model, self.training, self.phase, self._runtime = model, training, phase, runtime
         self._forward = torch.compile(model) if training.compile else model
+        whole = config.model.labels == "conditional" and training.hierarchy == "whole"
+        self._label_loss = whole_bce if whole else masked_bce
         self._contrast: SelfSupervised | None = None
         if training.self_supervised in phase.weights:
             self._contrast = make_self_supervised(config, kept, runtime.device)
@@ -109,11 +112,13 @@ class Objective:
         """Each term of one part, a scalar."""
         training, wanted, views = self.training, self.phase.weights, self.phase.views
         with self._runtime.autocast():
-            output = self._forward(part.views, project=self.phase.projects)
+            output = self._forward(
+                part.views, project=self.phase.projects, reconstruct="reconstruction" in wanted
+            )
         targets, mask = part.targets.repeat(views, 1), part.mask.repeat(views, 1)
         terms: dict[str, Tensor] = {}
         if "bce" in wanted:
-            terms["bce"] = masked_bce(output.logits, targets, mask)
+            terms["bce"] = self._label_loss(output.logits, targets, part.counted.repeat(views, 1))
         taught = self._ask_teacher(part)
         if self._contrast is not None:
             keys = taught.projection if self._keys else None
@@ -130,7 +135,7 @@ class Objective:
                 output.logits, opinion.repeat(views, 1), mask, training.consistency_threshold
             )
         if "reconstruction" in wanted:
-            terms["reconstruction"] = reconstruction_error(_reconstruction(output, self.model), part.views)
+            terms["reconstruction"] = reconstruction_error(self._reconstruction(output), part.views)
         return terms
 
     def _ask_teacher(self, part: Ready) -> Any:
@@ -140,12 +145,11 @@ class Objective:
         with self._runtime.autocast():
             return self.teacher(images, project=self._keys)
 
-
-def _reconstruction(output: Any, model: nn.Module) -> Tensor:
-    found = getattr(output, "reconstruction", None)
-    if found is None or found.numel() == 0:
-        raise ConfigError(
-            f"training.reconstruction_weight is above 0, but the model ({type(model).__name__}) reconstructs "
-            "nothing: set it to 0, or choose a model with an autoencoder."
-        )
-    return found  # type: ignore[no-any-return]
+    def _reconstruction(self, output: Any) -> Tensor:
+        if output.reconstruction is None:
+            raise ConfigError(
+                f"training.reconstruction_weight is above 0, but the model ({type(self.model).__name__}) "
+                "reconstructs nothing: set it to 0, or choose model.name = 'dual_stream' with an autoencoder."
+            )
+        found: Tensor = output.reconstruction
+        return found

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from fedcxr import files
 from fedcxr.config import Config
 from fedcxr.errors import LayoutError, ModelError, StoreError
+from fedcxr.models.norm import local_names
 from fedcxr.training.kept import LOCAL, Kept, below
 from fedcxr.training.strategy import ever_trained
 from fedcxr.update import model_file
-from fedcxr.update.layout import Layout, local_names
+from fedcxr.update.layout import Layout
 
 
 def federation_layout(model: nn.Module, config: Config) -> Layout:

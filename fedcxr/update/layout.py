@@ -203,19 +203,6 @@ class Layout:
             raise LayoutError(f"a vector of shape {vector.shape}, but the layout has {self.size} values.")
 
 
-def local_names(model: torch.nn.Module) -> frozenset[str]:
-    """The floating tensors of every BatchNorm: what FedBN keeps at a hospital (``model.norm = "local"``)."""
-    from torch.nn.modules.batchnorm import _BatchNorm
-
-    return frozenset(
-        f"{prefix}.{name}" if prefix else name
-        for prefix, module in model.named_modules()
-        if isinstance(module, _BatchNorm)
-        for name, tensor in module.state_dict().items()
-        if tensor.is_floating_point()
-    )
-
-
 def frozen_digest(path: Path) -> str:
     """:attr:`Layout.frozen` of the tensors in a file, hex.
 

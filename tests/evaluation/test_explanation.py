@@ -5,7 +5,7 @@ import pytest
 import torch
 from discs import EDEMA, SIZE, disc_config, disc_images, disc_shards
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from fedcxr.data.labels import BLANK, LABELS
 from fedcxr.data.transforms import normalise, to_float
@@ -14,8 +14,7 @@ from fedcxr.evaluation.deletion import STEPS, follow, random_maps
 from fedcxr.evaluation.explanation import Cases, explain
 from fedcxr.evaluation.localisation import localise, summarise
 from fedcxr.evaluation.saliency import Method, saliency
-from fedcxr.evaluation.tracing import attend, trace
-from fedcxr.models.network import Network
+from fedcxr.models.network import Attended, Network
 from fedcxr.models.registry import create_model
 from fedcxr.training.trainer import train
 
@@ -44,7 +43,7 @@ def test_grad_cam_of_a_pooled_linear_network_is_its_class_map() -> None:
     """With global average pooling and one linear layer, Grad-CAM is CAM (Selvaraju 2017, section 3.1)."""
     model = create_model(CONFIG.model, seed=0)
     images, _ = disc_images(4, seed=0)
-    traced = trace(model, normalise(to_float(images)))
+    traced = model.trace(normalise(to_float(images)))
     torch.testing.assert_close(traced.features.mean(dim=(2, 3)), traced.embedding)
     own = model.classifier.weight[EDEMA][None, :, None, None]
     expected = torch.relu((own * traced.features).sum(dim=1)).detach().numpy()
@@ -70,32 +69,36 @@ def test_an_image_alone_has_the_map_that_it_has_among_others_and_the_model_is_le
 
 def test_a_models_own_attention_is_taken_where_it_has_one() -> None:
     class Attentive(Network):
-        def attend(self, images: Tensor) -> Tensor:
+        def attend(self, images: Tensor) -> Attended:
             maps = torch.rand(len(images), 14, *images.shape[2:], generator=torch.Generator().manual_seed(0))
-            return maps / maps.sum(dim=(2, 3), keepdim=True)
-
-    class Unable(Network):
-        def attend(self, images: Tensor) -> Tensor:
-            raise ModelError("built without attention")
+            return Attended(maps / maps.sum(dim=(2, 3), keepdim=True), torch.ones(len(images), 14, 1))
 
     model = create_model(CONFIG.model, seed=0)
     images, _ = disc_images(3, seed=0)
     assert list(saliency(model, images, [0, 1, 2], CONFIG)) == [Method.GRAD_CAM]
     model.__class__ = Attentive
     found = saliency(model, images, [5, 0, 2], CONFIG)
-    expected = model.attend(normalise(to_float(images)))[[0, 1, 2], [5, 0, 2]].numpy()
+    attended = model.attend(normalise(to_float(images)))
+    assert attended is not None
+    expected = attended.maps[[0, 1, 2], [5, 0, 2]].numpy()
     np.testing.assert_allclose(
         found[Method.ATTENTION], expected / expected.max(axis=(1, 2), keepdims=True), rtol=1e-5
     )
-    model.__class__ = Unable
-    assert attend(model, normalise(to_float(images))) is None
+
+
+def test_semssxl_shows_its_own_attention_beside_grad_cam() -> None:
+    config = disc_config({"model.name": "semssxl", "data.size": 64})
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64), dtype=np.uint8)
+    found = saliency(create_model(config.model, seed=0), images, [EDEMA, 0], config)
+    assert set(found) == {Method.GRAD_CAM, Method.ATTENTION}
+    assert (found[Method.ATTENTION].shape, found[Method.ATTENTION].dtype) == ((2, 64, 64), np.float32)
+    np.testing.assert_allclose(found[Method.ATTENTION].max(axis=(1, 2)), 1.0)
 
 
 def test_a_network_without_a_map_is_named() -> None:
     model = create_model(CONFIG.model, seed=0)
-    model.encoder = nn.Sequential(nn.Flatten(), nn.Linear(SIZE * SIZE, model.classifier.in_features))
-    with pytest.raises(ModelError, match="has no map"):
-        trace(model, torch.zeros(1, 1, SIZE, SIZE))
+    with pytest.raises(ModelError, match="has no map of 2 x 2 positions for images of 16 px"):
+        saliency(model, np.zeros((1, 16, 16), dtype=np.uint8), [0], CONFIG)
 
 
 def test_scores_are_those_counted_place_by_place() -> None:

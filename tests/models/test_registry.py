@@ -21,12 +21,12 @@ def same(first: nn.Module, second: nn.Module) -> bool:
     return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def test_the_registry_has_both_models() -> None:
-    assert model_names() == ("compact", "semssxl")
+def test_the_registry_has_all_models() -> None:
+    assert model_names() == ("compact", "dual_stream", "plain", "semssxl")
 
 
 def test_an_unknown_name_is_told_what_there_is() -> None:
-    with pytest.raises(ModelError, match=r"'resnet'.*compact, semssxl"):
+    with pytest.raises(ModelError, match=r"'resnet'.*compact, dual_stream, plain, semssxl"):
         create_model(Model(name="resnet"), seed=0)
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from fedcxr.config import Model
 from fedcxr.errors import ConfigError, ModelError
-from fedcxr.models import semssxl
+from fedcxr.models import encoders
 from fedcxr.models.registry import create_model
 
 
@@ -49,7 +49,7 @@ def test_a_grey_image_meets_the_response_that_rgb_met(imagenet_like: Path) -> No
         expected = published.forward_head(
             published.forward_features(grey.repeat(1, 3, 1, 1)), pre_logits=True
         )
-        torch.testing.assert_close(ours.encoder(grey), expected, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(ours.trace(grey).embedding, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_heads_start_at_random_beside_a_pretrained_encoder(imagenet_like: Path) -> None:
@@ -112,16 +112,22 @@ def test_a_hub_out_of_reach_is_a_model_error(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_hub_weights_go_into_the_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """timm's loader is asked for one channel and no classifier, and what it fills is what the model gets."""
+    """timm is asked for one channel and no classifier, and what it fills is what the model gets."""
     asked: dict[str, object] = {}
+    create = timm.create_model
 
-    def fill(model: torch.nn.Module, _cfg: object, **options: object) -> None:
-        asked.update(options)
-        for tensor in model.state_dict().values():
-            tensor.fill_(1)
+    def fill(name: str, *, pretrained: bool, **options: object) -> torch.nn.Module:
+        model = create(name, pretrained=False, **options)
+        if pretrained:
+            asked.update(options)
+            for tensor in model.state_dict().values():
+                tensor.fill_(1)
+        return model
 
-    monkeypatch.setattr(semssxl, "load_pretrained", fill)
+    monkeypatch.setattr(encoders.timm, "create_model", fill)
+    state = torch.get_rng_state()
     model = create_model(Model(pretrained="timm"), seed=0)
+    assert torch.equal(torch.get_rng_state(), state)
     assert asked == {"num_classes": 0, "in_chans": 1}
     assert all((parameter == 1).all() for parameter in model.encoder.parameters())
 

@@ -21,11 +21,12 @@ from fedcxr.cli.app import app
 from fedcxr.config import Config
 from fedcxr.errors import ConfigError, QuorumError
 from fedcxr.messages import UpdateReply
+from fedcxr.models.norm import local_names
 from fedcxr.models.registry import create_model
 from fedcxr.store.hospital_state import HospitalState
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.travelling import federation_layout, load_released
-from fedcxr.update.layout import Vector, local_names
+from fedcxr.update.layout import Vector
 
 REMEMBERING = {
     "federation.rounds": 3,

@@ -66,17 +66,17 @@ def test_parts_make_up_the_batch_and_share_its_labels(shard: MakeShard, make_con
         assert torch.equal(first, one.views.chunk(2)[0])
         assert torch.equal(torch.cat([part.clean for part in parts]), one.clean)  # type: ignore[arg-type]
         assert torch.equal(torch.cat([part.targets for part in parts]), one.targets)
-        for share in ("images", "known", "open"):
+        for share in ("images", "counted", "open"):
             assert sum(part.share[share] for part in parts) == pytest.approx(1.0)
 
 
 def test_batches_come_ready_from_one_thread_in_one_order(shard: MakeShard, make_config: MakeConfig) -> None:
-    examples, config = shard(64), make_config(local_epochs=2)
-    ran, seen = loader(examples, config), []
+    examples, config = shard(64), make_config()
+    ran, seen = loader(examples, config, epochs=2), []
     for batch in ran:
         seen.append(batch[0].views)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("loader")]
-    again = [batch[0].views for batch in loader(examples, config)]
+    again = [batch[0].views for batch in loader(examples, config, epochs=2)]
     assert len(seen) == 8
     assert all(torch.equal(one, other) for one, other in zip(seen, again, strict=True))
     assert ran.waited > 0

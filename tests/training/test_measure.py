@@ -95,14 +95,14 @@ def test_the_bare_loop_does_the_trainers_arithmetic(
 def test_an_alternative_has_its_speed_and_memory_or_says_why_not(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = alternatives._measure("configured", make_config())
+    found = alternatives._measure("configured", make_config(), 8)
     assert found.error == ""
     assert found.images_per_second is not None
     assert found.images_per_second > 0
     assert found.peak_bytes is not None
     assert found.peak_bytes > 2**26  # torch alone is more
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    absent = alternatives._measure("device = cuda", make_config(device="cuda"))
+    absent = alternatives._measure("device = cuda", make_config(device="cuda"), 8)
     assert (absent.images_per_second, absent.peak_bytes) == (None, None)
     assert "no CUDA device" in absent.error
 

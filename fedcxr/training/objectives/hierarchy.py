@@ -1,0 +1,94 @@
+"""Labels that depend on each other: which of them a loss is taken over, and that loss.
+
+H. Pham et al., "Interpreting chest X-rays via CNNs that exploit hierarchical disease dependencies and
+uncertainty labels", 2021, https://arxiv.org/abs/1911.06475: a child's loss counts only where its parent is
+present, so that its logit is that of P(child | parent). H. Chen, S. Miao, D. Xu, G. Hager, A. Harrison, "Deep
+hierarchical multi-label classification applied to chest X-ray abnormality taxonomies", Medical Image Analysis
+66, 2020, https://arxiv.org/abs/2009.05609: afterwards the probabilities themselves, products down the tree,
+are fine-tuned on all images.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fedcxr.models.hierarchy import CHILDREN, PARENTS, above, log_probabilities
+from fedcxr.training.objectives.bce import masked_bce
+
+PRESENT = 0.5  # a target above it is a finding that is there; soft targets lie on either side
+
+
+def implied_parents(targets: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Labels in which a finding that is there has its parent there too.
+
+    A parent that was not asked about, or is said to be absent, gets the largest target of its present
+    children; else targets and mask stay what they are.
+
+    Args:
+        targets: float, shape (B, 14), in [0, 1]; read only where ``mask`` is true.
+        mask: bool, shape (B, 14).
+
+    Returns:
+        Both anew, in the same shapes.
+    """
+    targets, mask = targets.clone(), mask.clone()
+    for child in CHILDREN:
+        parent = PARENTS[child]
+        present = mask[:, child] & (targets[:, child] > PRESENT)
+        higher = present & ~(mask[:, parent] & (targets[:, parent] >= targets[:, child]))
+        targets[:, parent] = torch.where(higher, targets[:, child], targets[:, parent])
+        mask[:, parent] |= present
+    return targets, mask
+
+
+def conditional_mask(targets: Tensor, mask: Tensor) -> Tensor:
+    """The labels that conditional training counts: a child only where its parent is known to be there.
+
+    Args:
+        targets: float, shape (B, 14), with implied parents.
+        mask: bool, shape (B, 14), likewise.
+
+    Returns:
+        bool, shape (B, 14).
+    """
+    counted = mask.clone()
+    counted[:, list(CHILDREN)] &= above(mask & (targets > PRESENT))
+    return counted
+
+
+def whole_bce(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """Mean binary cross-entropy of the probabilities that conditional logits give, in nats.
+
+    Computed from logarithms: the product of two small probabilities is 0 in float32 long before its
+    logarithm is not.
+
+    Args:
+        logits: float, shape (B, 14), conditional.
+        targets: float, shape (B, 14), in [0, 1]; read only where ``mask`` is true.
+        mask: bool, shape (B, 14).
+
+    Returns:
+        A scalar, float32; 0, with gradient 0, where nothing is known.
+    """
+    present = log_probabilities(logits).clamp(max=-torch.finfo(torch.float32).tiny)
+    small = torch.log1p(-present.clamp(max=-0.5).exp())
+    large = torch.log(-torch.expm1(present.clamp(min=-0.5)))
+    absent = torch.where(present < -0.5, small, large)
+    targets = targets.masked_fill(~mask, 0.0)
+    losses = -(targets * present + (1.0 - targets) * absent)
+    return losses.masked_fill(~mask, 0.0).sum() / mask.sum().clamp(min=1)
+
+
+def label_loss(
+    logits: Tensor, targets: Tensor, mask: Tensor, labels: Literal["flat", "conditional"]
+) -> Tensor:
+    """The label loss of what a model says in the end, whatever its logits mean; in nats.
+
+    What models are compared by: with ``conditional`` labels on all images and on probabilities.
+    """
+    if labels == "flat":
+        return masked_bce(logits, targets, mask)
+    return whole_bce(logits, *implied_parents(targets, mask))
