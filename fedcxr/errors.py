@@ -41,7 +41,7 @@ class FedcxrError(Exception):
 
 class ConfigError(FedcxrError):
     exit_code = 10
-    help = "Correct what the message names, in the TOML file or in --set."
+    help = "Correct what the message names: in the TOML file, in --set, or among the command's options."
 
 
 class DataError(FedcxrError):
@@ -86,12 +86,14 @@ class NonFiniteError(ModelError):
 
 class EnvelopeError(FedcxrError):
     exit_code = 40
-    help = "The update was sealed for another key, round or hospital, or was changed on its way."
+    help = (
+        "Another key, round or hospital is meant, or it was changed on its way: check the key that was given."
+    )
 
 
 class LedgerError(FedcxrError):
     exit_code = 50
-    help = "Run `fedcxr audit RUN` to see what the ledger holds."
+    help = "Check the run, the address and the chain that the command was given."
 
 
 class ChainError(LedgerError):
@@ -167,9 +169,9 @@ class GridError(FederationError):
 
 class AuditFailedError(FedcxrError):
     exit_code = 90
-    help = "Each finding names its round, its hospital, what was expected and what is there."
+    help = "Each finding says where it is, what was expected and what is there."
 
 
 class AuditIncompleteError(FedcxrError):
     exit_code = 91
-    help = "Nothing is proven: give a key (--key) and what is listed as unchecked, and audit again."
+    help = "The released model is not proven: provide what is listed as unchecked, and audit again."

@@ -142,6 +142,11 @@ def _check_size(partition: Partition, config: Config) -> None:
     count, needed = len(partition.names), config.federation.min_hospitals
     if count < needed:
         raise ConfigError(f"federation.min_hospitals = {needed}: the partition has {count} hospitals.")
+    if config.validation.policy == "committee" and count < config.validation.committee:
+        raise ConfigError(
+            f"validation.committee = {config.validation.committee} validators are drawn from the hospitals, "
+            f"and the partition has {count}: allowed are 1, 4, 7, 10 or 13, and no more than hospitals."
+        )
     if count > MAX_HOSPITALS:
         raise ConfigError(f"the partition has {count} hospitals: a round takes {MAX_HOSPITALS} at most.")
 

@@ -20,7 +20,7 @@ from fedcxr.ledger.proven_provider import proven
 from fedcxr.ledger.replay import Replayed
 from fedcxr.ledger.rpc import connect
 from fedcxr.ledger.transaction import translated
-from fedcxr.ledger.views import FederationViews
+from fedcxr.ledger.views import FederationViews, checked_address
 from fedcxr.store.run_directory import LedgerFacts, RunDirectory
 
 Progress = Callable[[str, int, int], None]  # what, done, total
@@ -61,7 +61,9 @@ class RunLedger:
             return
         report.federation, report.contract = facts.federation, facts.contract
         if self._is_elsewhere():
-            raise LedgerError(f"{self.run.root}: its chain is not embedded: audit it with --rpc URL.")
+            raise LedgerError(
+                f"{self.run.root}: its chain is not embedded: audit it with --rpc {self._url() or 'URL'}."
+            )
         with contextlib.ExitStack() as stack:
             try:
                 replayed = stack.enter_context(replay.verify(self.run.chain_path))
@@ -69,6 +71,12 @@ class RunLedger:
                 report.find(self.run.chain_path.name, "the federation's chain", str(error))
                 replayed = Replayed()
             yield self._attached(replayed, facts, report)
+
+    def _url(self) -> str:
+        """The endpoint that the run's configuration names; empty where it names none."""
+        with contextlib.suppress(FedcxrError):
+            return self.run.config.ledger.endpoint
+        return ""
 
     def _is_elsewhere(self) -> bool:
         """Whether the run's configuration, which may be damaged, names a chain of another kind."""
@@ -122,12 +130,17 @@ class EndpointLedger:
 
     @contextlib.contextmanager
     def open(self, report: AuditReport, progress: Progress) -> Iterator[FederationViews | None]:
+        contract = checked_address(self.contract)
         w3 = connect(self.url)
-        proof, disagreements = read_chain(w3, self.contract, progress)
+        try:
+            proof, disagreements = read_chain(w3, contract, progress)
+        except LedgerError:
+            self._require_genesis(w3)
+            raise
         self._proof = proof
         for difference in [*proof.differences(self.head), *disagreements]:
             report.find(*difference)
-        ledger = FederationViews.attach(proven(w3, proof), self.contract)
+        ledger = FederationViews.attach(proven(w3, proof), contract)
         report.federation, report.contract = ledger.federation.hex(), ledger.address
         if self.facts is not None:
             if proof.chain_id != self.facts.chain_id:
@@ -141,6 +154,14 @@ class EndpointLedger:
         )
         check_storage(ledger, proof, report)
         yield ledger
+
+    def _require_genesis(self, w3: Web3) -> None:
+        """Raises ChainError where the chain is not the run's, which is why it has no contract of the run's."""
+        if self.facts is not None and self.facts.genesis not in ("", found := translated(w3.genesis)):
+            raise ChainError(
+                f"{self.url}: the chain's first block is {found}, but the run is on a chain that begins with "
+                f"{self.facts.genesis} (ledger.json): it was begun anew, and is not the federation's."
+            )
 
     def exhibit(self, ledger: FederationViews) -> tuple[ChainProof, bytes]:
         assert self._proof is not None

@@ -142,7 +142,13 @@ class StoreSources:
     released: Path | None = None
 
     def store_url(self, ledger: FederationViews, report: AuditReport) -> str:
-        del ledger
+        """Raises StoreError where the URL is of a folder that is not there."""
+        if not BlobStore(self.url, make=False).is_there:
+            raise StoreError(f"{self.url}: there is no such store (--store).")
+        if BlobStore(self.url, make=False).size(ledger.layout_digest) is None:
+            report.notes.append(
+                f"{self.url} does not hold the federation's layout: is it the store of this federation?"
+            )
         report.unchecked.append("config.toml, metrics.jsonl, partition.json: an audit of a store has none")
         return self.url
 

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from fedcxr.store.run_directory import RunDirectory
 
 
-audit_app = typer.Typer(cls=RunGroup, help="Verify a run from its ledger and store.", no_args_is_help=True)
+audit_app = typer.Typer(
+    cls=RunGroup,
+    help="Verify a run from its ledger and store. `fedcxr audit RUN --help` has the options.",
+    no_args_is_help=True,
+)
 app.add_typer(audit_app, name="audit")
 
 
@@ -122,9 +126,10 @@ def verify(
 
     from fedcxr.audit.verification import verify as verify_export
     from fedcxr.errors import AuditFailedError, AuditIncompleteError
+    from fedcxr.ledger.views import checked_address
     from fedcxr.report.tables import count
 
-    result = verify_export(file.read_bytes(), signer=signer)
+    result = verify_export(file.read_bytes(), signer=checked_address(signer) if signer else "")
     if as_json:
         typer.echo(json.dumps({"authentic": result.authentic, **asdict(result)}, indent=2))
     else:
@@ -282,7 +287,12 @@ def _print(report: AuditReport) -> None:
     for note in report.notes:
         console.print(f"[dim]· {escape(note)}[/]")
     if report.clean:
-        verdict = "[green]✓ clean[/]" if report.complete else "[yellow]nothing found, but see above[/]"
+        if report.complete:
+            verdict = "[green]✓ clean[/]"
+        elif report.proven:
+            verdict = "[green]✓ the released model is proven[/], but for what is unchecked above"
+        else:
+            verdict = "[yellow]nothing found, and the released model is not proven: see above[/]"
         console.print(
             f"{verdict}: {count(report.rounds, 'round')}, {count(report.updates, 'update')}, "
             f"{report.bytes / 1e6:,.0f} MB; released model {report.released or '(not recomputed)'}"

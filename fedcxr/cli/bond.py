@@ -100,5 +100,8 @@ def release(run: OwnRun) -> None:
 
     with writing_court(RunDirectory.open(run)) as court:
         amount = court.bond
+        if not amount:
+            typer.echo("nothing is posted: there is nothing to release")
+            return
         court.release()
     typer.echo(f"{amount:,} wei are the coordinator's again")

@@ -48,6 +48,11 @@ class BlobStore:
         except Exception as error:  # a remote driver's errors are its own
             raise StoreError(f"{url}: the blob store cannot be opened: {_said(error)}") from None
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the store is more than a name; an object store's prefix begins with its first blob."""
+        return not self._local or Path(self._base).is_dir()
+
     def path(self, root: bytes) -> str:
         """Where the blob of this root lies, within the store's file system."""
         name = root.hex()

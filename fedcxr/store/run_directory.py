@@ -100,7 +100,10 @@ class RunDirectory:
         """
         run = cls(root)
         if not run.config_path.is_file():
-            raise StoreError(f"{root}: no run here (config.toml is missing).")
+            raise StoreError(
+                f"{root}: no run here (config.toml is missing). One that was killed before it had any begins "
+                "again by the command that began it."
+            )
         return run
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.ledger_source import EndpointLedger
 from fedcxr.audit.scope import Scope
 from fedcxr.audit.sources import RunSources, StoreSources
+from fedcxr.errors import ChainError, LedgerError, StoreError
 from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.rpc import RpcServer
 from fedcxr.privacy.keys import EnvelopePrivateKey
@@ -134,6 +136,23 @@ def test_a_run_whose_chain_is_elsewhere_is_audited_over_rpc(
     assert report.proven
     copy.model(2).write_bytes(copy.model(1).read_bytes())
     assert not conduct_audit(ledger, RunSources(copy), Request([auditor_key])).clean
+
+
+def test_a_run_whose_chain_was_begun_anew_is_told_so(url: str, finished: RunDirectory) -> None:
+    facts = replace(finished.read_facts(), contract="0x" + "12" * 20, genesis="00" * 32)
+    source = EndpointLedger(url, facts.contract, None, facts)
+    with pytest.raises(ChainError, match=r"begins with 0000.* it was begun anew"):
+        conduct_audit(source, RunSources(finished), Request())
+
+
+def test_what_is_no_address_or_no_store_is_said(url: str, contract: str, store: Path, tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="'0x1234' is no address"):
+        by_third_party(url, "0x1234", store)
+    with pytest.raises(StoreError, match="none: there is no such store"):
+        by_third_party(url, contract, tmp_path / "none")
+    (tmp_path / "other").mkdir()
+    report = by_third_party(url, contract, tmp_path / "other")
+    assert any("is it the store of this federation?" in note for note in report.notes)
 
 
 def test_another_head_than_the_auditor_knows_is_found(url: str, contract: str, store: Path) -> None:

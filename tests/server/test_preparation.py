@@ -44,6 +44,9 @@ def test_a_configuration_can_be_corrected_until_the_federation_is_founded(
     run = open_or_create(out, wrong)
     with pytest.raises(ConfigError, match=r"federation.min_hospitals = 9: the partition has 3 hospitals"):
         prepare_simulation(run, lambda what, done, total: None)
+    judged = small_config.with_changes({"validation.policy": "committee"})
+    with pytest.raises(ConfigError, match=r"validation.committee = 4 .* the partition has 3"):
+        prepare_simulation(open_or_create(out, judged), lambda what, done, total: None)
     assert simulate(small_config.with_changes({"federation.rounds": 1}), out, on_local_grid).founded
     with pytest.raises(
         ConfigError, match=r"another run: federation.rounds is 1 there and 7 here; seed is 3 "
