@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fedcxr import json_text
@@ -67,5 +67,25 @@ def unpack(data: bytes) -> dict[str, bytes]:
     except Exception as error:  # zipfile raises several types over damaged files
         raise StoreError(f"not an audit's export: {type(error).__name__}: {error!s:.200}") from None
     if pack(members) != data:
-        raise StoreError("not an audit's export as it was written: bytes of it were changed.")
+        which = "; ".join(changes(members)) or "bytes between its members, or their order"
+        raise StoreError(f"not an audit's export as it was written; changed: {which}.")
     return members
+
+
+def changes(members: Mapping[str, bytes]) -> Iterator[str]:
+    """What differs from the manifest, as far as that can be read."""
+    try:
+        listed = json.loads(members[MANIFEST])["files"].items()
+    except (KeyError, ValueError, TypeError, AttributeError):
+        yield f"{MANIFEST}, which cannot be read"
+        return
+    for name, digest in listed:
+        if name not in members:
+            yield f"{name}, which is missing"
+        elif hashlib.sha256(members[name]).hexdigest() != digest:
+            yield name
+    yield from (
+        f"{name}, which was added"
+        for name in members.keys() - dict(listed).keys()
+        if name not in (MANIFEST, SIGNATURE)
+    )

@@ -156,7 +156,7 @@ class EndpointLedger:
         yield ledger
 
     def _require_genesis(self, w3: Web3) -> None:
-        """Raises ChainError where the chain is not the run's, which is why it has no contract of the run's."""
+        """Raises ChainError where the chain is not the run's, and so has no contract of the run's."""
         if self.facts is not None and self.facts.genesis not in ("", found := translated(w3.genesis)):
             raise ChainError(
                 f"{self.url}: the chain's first block is {found}, but the run is on a chain that begins with "

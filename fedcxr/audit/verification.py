@@ -11,7 +11,7 @@ from eth_utils.crypto import keccak
 
 from fedcxr import json_text
 from fedcxr.audit.export import AuditStatement
-from fedcxr.audit.export_file import FORMAT, MANIFEST, SIGNATURE, manifest_of, read_json, unpack
+from fedcxr.audit.export_file import FORMAT, MANIFEST, SIGNATURE, changes, manifest_of, read_json, unpack
 from fedcxr.errors import FedcxrError, StoreError
 from fedcxr.ledger.artifact import Artifact, load_artifact
 from fedcxr.ledger.chain_proof import ChainProof
@@ -76,7 +76,8 @@ def _verify(members: Mapping[str, bytes], result: Verified) -> None:
     if members.keys() - signed.keys() != {MANIFEST, SIGNATURE} or not signed.keys() >= _MEMBERS:
         raise StoreError("it is not complete: members are missing.")
     if members[MANIFEST] != manifest_of(signed):
-        raise StoreError(f"its members are not those of its {FORMAT} manifest.")
+        which = "; ".join(changes(members)) or "the manifest itself"
+        raise StoreError(f"its members are not those of its {FORMAT} manifest; changed: {which}.")
     contract = read_json(members["contract.json"])
     proof = ChainProof.from_tree(read_json(members["chain.json"]))
     seal = read_json(members[SIGNATURE])

@@ -118,7 +118,14 @@ def test_a_member_dropped_or_added_is_found(file: bytes) -> None:
     members = unpack(file)
     for name in members:
         assert not verify(pack({k: v for k, v in members.items() if k != name})).authentic, name
-    assert not verify(pack({**members, "more.json": b"{}"})).authentic
+    assert "more.json, which was added" in verify(pack({**members, "more.json": b"{}"})).problems[0]
+    changed = pack({**members, "audit.json": members["audit.json"] + b" "})
+    assert "changed: audit.json." in verify(changed).problems[0]
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:  # as another program would write it
+        for name in members.keys() - {"chain.json"}:
+            archive.writestr(name, members[name])
+    assert "changed: chain.json, which is missing" in verify(buffer.getvalue()).problems[0]
     assert not verify(file + b"x").authentic
     assert not verify(b"x" + file).authentic
     assert not verify(file[:-1]).authentic
