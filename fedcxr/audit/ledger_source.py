@@ -157,7 +157,7 @@ class EndpointLedger:
 
     def _require_genesis(self, w3: Web3) -> None:
         """Raises ChainError where the chain is not the run's, and so has no contract of the run's."""
-        if self.facts is not None and self.facts.genesis not in ("", found := translated(w3.genesis)):
+        if self.facts is not None and self.facts.genesis not in ("", found := _genesis(w3)):
             raise ChainError(
                 f"{self.url}: the chain's first block is {found}, but the run is on a chain that begins with "
                 f"{self.facts.genesis} (ledger.json): it was begun anew, and is not the federation's."
@@ -174,13 +174,18 @@ def _code(w3: Web3, address: str) -> bytes:
 
 def compare_facts(facts: LedgerFacts, ledger: FederationViews, w3: Web3, report: AuditReport) -> None:
     """Hold ``ledger.json`` to the contract and its chain."""
-    first = bytes(translated(lambda: w3.eth.get_block(0))["hash"]).hex()
+    first = _genesis(w3)
     if facts.genesis not in ("", first):
         report.find("ledger.json genesis", first, facts.genesis)
     if facts.contract != ledger.address:  # in another case: its checksum says that a letter changed
         report.find("ledger.json contract", ledger.address, facts.contract)
     if facts.federation != ledger.federation.hex():
         report.find("ledger.json federation", ledger.federation.hex(), facts.federation)
+
+
+def _genesis(w3: Web3) -> str:
+    """Hash of the chain's first block, in hex."""
+    return bytes(translated(lambda: w3.eth.get_block(0))["hash"]).hex()
 
 
 def read_facts(run: RunDirectory, report: AuditReport) -> LedgerFacts | None:
