@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from fedcxr.cli import app
-from fedcxr.config import Config
+from fedcxr.config import Config, load
 from fedcxr.data.labels import LABELS
 from fedcxr.errors import ConfigError, FederationError
 from fedcxr.evaluation.assessment import score_tasks
 from fedcxr.evaluation.pairing import pair
 from fedcxr.evaluation.sheets import read_scores, read_truth
+from fedcxr.models.registry import build_model
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -114,6 +116,26 @@ def test_a_faulty_manifest_is_named(folder: Path) -> None:
     manifest.write_text('[[table]]\nname = "a"\nfiles = []\n')
     assert "--table b" in str(call(folder, "--manifest", manifest, "--table", "b").exception)
     assert call(folder).exit_code == 2
+
+
+CONFIGURATIONS = sorted(p for p in (ROOT / "experiments").rglob("*.toml") if p.name != "tables.toml")
+
+
+@pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.stem)
+def test_every_configuration_that_is_shipped_can_be_read_and_built(path: Path) -> None:
+    config = load(path)
+    assert config.name == path.stem
+    settings = config.model.model_copy(update={"pretrained": ""})
+    assert build_model(settings).classifier.out_features == 14
+
+
+def test_every_table_of_the_list_has_its_files() -> None:
+    tables = tomllib.loads((ROOT / "experiments" / "tables.toml").read_text())["table"]
+    named = {ROOT / "experiments" / file for table in tables for file in table["files"]}
+    assert all(path.is_file() for path in named)
+    assert {p.stem for p in (ROOT / "experiments" / "semssxl").glob("*.toml")} - {p.stem for p in named} == {
+        "base"
+    }
 
 
 def test_the_script_is_the_command() -> None:
