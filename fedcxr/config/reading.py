@@ -1,0 +1,76 @@
+"""A configuration from a TOML file and ``key.path=value`` overrides."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fedcxr.config.whole import Config, place, validate
+from fedcxr.errors import ConfigError
+
+
+def overridden(config: Config, overrides: Iterable[str]) -> Config:
+    """A configuration with ``key.path=value`` overrides; raises ConfigError as :func:`load`."""
+    tree = config.model_dump(mode="json", exclude_none=True)
+    _override(tree, overrides)
+    return validate(tree, where="overrides")
+
+
+def load(path: Path, overrides: Iterable[str] = ()) -> Config:
+    """Read a TOML file and apply ``key.path=value`` overrides.
+
+    A file may begin with ``extends = "other.toml"``, beside it: it says then what differs from that one.
+
+    Raises:
+        ConfigError: no such file, bad TOML, files that extend each other, an unknown key, a bad value.
+    """
+    tree = _read(path, ())
+    _override(tree, overrides)
+    return validate(tree, where=str(path))
+
+
+def _read(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
+    """A file's tree over that of the file which it extends; ``extending`` are those that led here."""
+    if path.resolve() in extending:
+        raise ConfigError(f"{path}: extends itself, by way of {extending[-1]}.")
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        by = f" {extending[-1]} extends it." if extending else ""
+        raise ConfigError(f"{path}: no such configuration file.{by}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+    base = tree.pop("extends", None)
+    if base is None:
+        return tree
+    if not isinstance(base, str):
+        raise ConfigError(f"{path}: extends = {base!r}: the name of a TOML file is wanted.")
+    return _over(_read(path.parent / base, (*extending, path.resolve())), tree)
+
+
+def _over(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with what ``changes`` says, section by section."""
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(base.get(key), dict)
+        base[key] = _over(base[key], value) if both else value
+    return base
+
+
+def _override(tree: dict[str, Any], overrides: Iterable[str]) -> None:
+    for override in overrides:
+        key, sign, text = override.partition("=")
+        if not sign or not key.strip():
+            raise ConfigError(f"--set {override!r}: write key.path=value, as in training.batch_size=16.")
+        place(tree, key.strip(), _value(text.strip()))
+
+
+def _value(text: str) -> object:
+    """A TOML value; what is not TOML is a string, so that ``--set model.name=semssxl`` needs no quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -1,0 +1,194 @@
+"""A whole configuration: what its tables must be to each other, its digest, and its copies."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from fedcxr.config.sections import (
+    Data,
+    Evaluation,
+    Federation,
+    Ledger,
+    Model,
+    Partition,
+    Privacy,
+    Section,
+    Store,
+    Training,
+    Validation,
+)
+from fedcxr.errors import ConfigError
+
+
+class Config(Section):
+    """A run. See ``experiments/`` for examples; ``fedcxr simulate --help`` for how to set a key."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    data: Data
+    partition: Partition = Partition()
+    model: Model = Model()
+    training: Training = Training()
+    federation: Federation = Federation()
+    validation: Validation = Validation()
+    privacy: Privacy = Privacy()
+    ledger: Ledger = Ledger()
+    store: Store = Store()
+    evaluation: Evaluation = Evaluation()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        self._check_objective()
+        if self.federation.calibrate and self.model.norm != "shared":
+            raise ValueError("federation.calibrate wants model.norm = 'shared': others share no statistics")
+        if self.validation.policy == "committee":
+            if self.validation.committee % 3 != 1:
+                raise ValueError("validation.committee must be 3f+1: 1, 4, 7, 10 or 13")
+            if self.ledger.recording == "root":
+                raise ValueError("validation.policy = 'committee' wants ledger.recording = 'each'")
+            if self.ledger.backend == "off":
+                raise ValueError("validation.policy = 'committee' wants a ledger")
+        if self.store.keep_models == 1:
+            raise ValueError(
+                "store.keep_models = 1: a round's scale needs the last two; allowed: 0 (all), 2, 3, …"
+            )
+        return self
+
+    def _check_objective(self) -> None:
+        training, federation = self.training, self.federation
+        if training.min_learning_rate > training.learning_rate:
+            raise ValueError("training.min_learning_rate is above training.learning_rate")
+        if federation.pretrain_rounds and training.min_learning_rate > training.pretrain_learning_rate:
+            raise ValueError("training.min_learning_rate is above training.pretrain_learning_rate")
+        if federation.pretrain_rounds >= federation.rounds:
+            raise ValueError(
+                f"federation.pretrain_rounds = {federation.pretrain_rounds} leaves none of "
+                f"federation.rounds = {federation.rounds} to the labels"
+            )
+        if federation.pretrain_rounds and not (training.contrast or training.reconstruction_weight):
+            raise ValueError(
+                "federation.pretrain_rounds wants something to learn without labels: "
+                "training.self_supervised with contrastive_weight above 0, or reconstruction_weight above 0"
+            )
+        if not (training.joint or federation.pretrain_rounds):
+            raise ValueError(
+                "training.joint = false leaves the self-supervised term to the pretraining rounds, and "
+                "federation.pretrain_rounds = 0: set self_supervised = 'none' to do without it"
+            )
+        if training.compile and self.model.checkpointing:
+            raise ValueError(
+                "training.compile chooses itself what is computed again, and takes no model.checkpointing: "
+                "set one of them to false"
+            )
+        if training.hierarchy == "whole" and self.model.labels == "flat":
+            raise ValueError("training.hierarchy = 'whole' is for model.labels = 'conditional'")
+        policies = {self.data.uncertain, *self.data.uncertain_per_label.values()}
+        if training.consistency_weight and (
+            self.data.labelled == 1.0 and "ignore" not in {*policies, self.data.blank}
+        ):
+            raise ValueError(
+                "training.consistency_weight is for labels that the data leave open, and none is: set "
+                "data.uncertain or data.blank to 'ignore', data.labelled below 1, or the weight to 0"
+            )
+        if federation.calibrate and training.strategy in ("probe", "selective"):
+            raise ValueError(
+                "federation.calibrate moves every layer's statistics, and training.strategy = "
+                f"'{training.strategy}' sends only some: choose 'full', 'gradual' or 'auto_rgn'"
+            )
+        if self.model.norm == "local" and self.validation.policy == "committee":
+            raise ValueError(
+                "validation.policy = 'committee' judges a whole model, and with model.norm = 'local' none "
+                "travels: choose another norm, or policy 'none'"
+            )
+
+    @property
+    def resolved(self) -> bool:
+        """Whether nothing is left to a start-up measurement."""
+        training = self.training
+        return "auto" not in (training.device, training.precision, training.memory_format)
+
+    def canonical_json(self) -> str:
+        """The configuration as canonical JSON: sorted keys, no white space."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    def digest(self) -> bytes:
+        """SHA-256 of :meth:`canonical_json`, 32 bytes: what the ledger holds."""
+        return hashlib.sha256(self.canonical_json().encode()).digest()
+
+    def to_toml(self) -> str:
+        """The configuration as TOML that :func:`load` reads back to an equal one."""
+        import tomli_w
+
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+    def differences(self, other: Config) -> dict[str, tuple[object, object]]:
+        """Keys whose values differ, dotted, each with this configuration's value and the other's."""
+        mine, others = _flat(self.model_dump(mode="json")), _flat(other.model_dump(mode="json"))
+        return {
+            key: (mine.get(key), others.get(key))
+            for key in sorted(mine.keys() | others.keys())
+            if mine.get(key) != others.get(key)
+        }
+
+    def with_changes(self, changes: Mapping[str, object]) -> Config:
+        """A copy with dotted keys replaced, validated again: ``{"training.precision": "bfloat16"}``."""
+        tree = self.model_dump(mode="json", exclude_none=True)
+        for key, value in changes.items():
+            place(tree, key, value)
+        return validate(tree, where="changes")
+
+
+def validate(tree: Mapping[str, object], where: str) -> Config:
+    """A :class:`Config` from nested mappings.
+
+    Raises:
+        ConfigError: lists each wrong key with what is allowed there; ``where`` names the source.
+    """
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        lines = [_explain(e["loc"], e["type"], e["msg"], e.get("input")) for e in error.errors()]
+        raise ConfigError(f"{where}: " + "; ".join(lines)) from None
+
+
+def _explain(loc: tuple[int | str, ...], kind: str, message: str, value: object) -> str:
+    key = ".".join(str(part) for part in loc) or "configuration"
+    if kind == "extra_forbidden":
+        return f"{key}: unknown key (allowed: {', '.join(_known_keys(loc[:-1]))})"
+    if kind == "missing":
+        return f"{key}: required"
+    return f"{key} = {value!r}: {message}" if not isinstance(value, dict | BaseModel) else f"{key}: {message}"
+
+
+def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
+    section: Any = Config
+    for part in loc:
+        annotation = section.model_fields[str(part)].annotation
+        members = getattr(annotation, "__args__", (annotation,))
+        section = next(m for m in members if isinstance(m, type) and issubclass(m, BaseModel))
+    return sorted(section.model_fields)
+
+
+def _flat(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def place(tree: dict[str, Any], key: str, value: object) -> None:
+    """Set a dotted key; raises ConfigError where a part of it is a value already."""
+    *parents, last = key.split(".")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"{key}: {parent} is a value, not a section.")
+    tree[last] = value
