@@ -20,11 +20,7 @@ if TYPE_CHECKING:
     from fedcxr.store.run_directory import RunDirectory
 
 
-audit_app = typer.Typer(
-    cls=RunGroup,
-    help="Verify a run from its ledger and store. `fedcxr audit RUN --help` has the options.",
-    no_args_is_help=True,
-)
+audit_app = typer.Typer(cls=RunGroup, help="Verify a run from its ledger and store.", no_args_is_help=True)
 app.add_typer(audit_app, name="audit")
 
 

@@ -8,9 +8,15 @@ USUAL = "RUN"
 
 
 class RunGroup(TyperGroup):
-    """``fedcxr audit RUN`` is ``fedcxr audit RUN RUN``: what is no command is a run, or an option of one."""
+    """``fedcxr audit RUN`` is ``fedcxr audit RUN RUN``: what is no command is a run, or an option of one.
+
+    So is ``--help``, or nothing: it shows the usual command's arguments, and names the others below.
+    """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in {*self.commands, "--help"} - {USUAL}:
+        args = args or ["--help"]
+        if args[0] not in self.commands.keys() - {USUAL}:
+            others = ", ".join(f"{ctx.command_path} {name}" for name in self.commands if name != USUAL)
+            self.commands[USUAL].epilog = f"Besides: {others}."
             args = [USUAL, *args]
         return super().parse_args(ctx, args)

@@ -30,6 +30,16 @@ def test_help_says_what_an_argument_is(
     assert "The run directory; or --rpc and --contract." in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("arguments", [(), ("--help",)])
+def test_a_group_shows_its_usual_command_and_names_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    assert run(monkeypatch, "audit", *arguments) == 0
+    said = capsys.readouterr().out
+    assert "--journal" in said
+    assert "audit verify." in said
+
+
 def test_what_the_system_refuses_is_named_without_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
