@@ -111,7 +111,7 @@ def with_labels(config: Config, **more: object) -> Config:
 
 def test_batches_come_with_what_counts_of_them(shard: MakeShard, make_config: MakeConfig) -> None:
     config, examples = with_labels(make_config(accumulate=3)), labelled(shard(20))
-    options = {"views": 1, "clean": False, "positives": "views", "where": (1, "north")}
+    options = {"views": 1, "clean": False, "positives": "views", "where": (1, "north"), "epochs": 1}
     runtime = Runtime.from_config(config.training)
     parts = next(iter(Loader(examples, config=config, runtime=runtime, **options)))  # type: ignore[arg-type]
     assert sum(part.share["counted"] for part in parts) == pytest.approx(1.0)
