@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from fedcxr.data.examples import Examples
 from fedcxr.errors import DataError
 from fedcxr.models.registry import create_model
 from fedcxr.models.runtime import Runtime
+from fedcxr.training.batches import read_batch
 from fedcxr.training.loader import Loader
 from fedcxr.training.trainer import train
 
@@ -117,3 +119,22 @@ def test_the_same_bits_whether_the_next_batch_is_early_or_late(
         train(model, shard(40), config=config, round_index=1, hospital="north")
         ends.append(model.state_dict())
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_the_loader_takes_one_thread_and_leaves_the_trainer_its_own(
+    shard: MakeShard, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = []
+
+    def watched(*arguments: Any) -> Any:
+        counted.append((threading.current_thread().name, torch.get_num_threads()))
+        return read_batch(*arguments)
+
+    monkeypatch.setattr("fedcxr.training.loader.read_batch", watched)
+    config = make_config()
+    runtime = Runtime.from_config(config.training.model_copy(update={"threads": 2}))
+    with runtime.settings():
+        for _ in loader(shard(64), config):
+            assert torch.get_num_threads() == 2
+    assert {count for _, count in counted} == {1}
+    assert all(name.startswith("loader") for name, _ in counted)
