@@ -138,6 +138,22 @@ def test_every_table_of_the_list_has_its_files() -> None:
     }
 
 
+@pytest.mark.real_cxr
+@pytest.mark.parametrize("table", sorted(p.stem for p in (ROOT / "experiments" / "tables").glob("*.md")))
+def test_the_tables_are_those_of_the_kept_results(
+    real_cxr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    monkeypatch.setenv("FEDCXR_REAL_CXR", str(real_cxr))
+    monkeypatch.chdir(ROOT)
+    arguments = ["--manifest", "experiments/tables.toml", "--table", table, "--tables", str(tmp_path)]
+    result = CliRunner().invoke(app.app, ["experiments", *arguments])
+    assert result.exit_code == 0, result.exception
+    assert "begins" not in result.output
+    assert (tmp_path / f"{table}.md").read_text() == (
+        ROOT / "experiments" / "tables" / f"{table}.md"
+    ).read_text()
+
+
 def test_the_script_is_the_command() -> None:
     done = subprocess.run(
         [ROOT / "experiments" / "run", "--help"],
