@@ -118,7 +118,12 @@ def test_a_faulty_manifest_is_named(folder: Path) -> None:
     assert call(folder).exit_code == 2
 
 
-CONFIGURATIONS = sorted(p for p in (ROOT / "experiments").rglob("*.toml") if p.name != "tables.toml")
+CONFIGURATIONS = sorted(
+    path
+    for folder in ("", "chexpert", "semssxl")
+    for path in (ROOT / "experiments" / folder).glob("*.toml")
+    if path.name != "tables.toml"
+)
 
 
 @pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.stem)
