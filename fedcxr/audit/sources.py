@@ -143,9 +143,10 @@ class StoreSources:
 
     def store_url(self, ledger: FederationViews, report: AuditReport) -> str:
         """Raises StoreError where the URL is of a folder that is not there."""
-        if not BlobStore(self.url, make=False).is_there:
+        store = BlobStore(self.url, make=False)
+        if not store.is_there:
             raise StoreError(f"{self.url}: there is no such store (--store).")
-        if BlobStore(self.url, make=False).size(ledger.layout_digest) is None:
+        if store.size(ledger.layout_digest) is None:
             report.notes.append(
                 f"{self.url} does not hold the federation's layout: is it the store of this federation?"
             )

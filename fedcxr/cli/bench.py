@@ -49,15 +49,19 @@ def bench_round(
     console.print(f"parameters              {result.parameters:>8,}")
 
 
+Experiment = Annotated[
+    Path | None,
+    typer.Argument(help="TOML file; the full model at 64 px where none is named.", show_default=False),
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key: data.size=320.")
+]
+
+
 @bench_app.command("train")
 def bench_train(
-    experiment: Annotated[
-        Path | None,
-        typer.Argument(help="TOML file; the full model at 64 px where none is named.", show_default=False),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key: data.size=320.")
-    ] = None,
+    experiment: Experiment = None,
+    overrides: Overrides = None,
     turns: Annotated[int, typer.Option(min=1, help="How often each loop is timed.")] = 5,
     alternatives: Annotated[
         bool, typer.Option(help="Time the other precision, memory format and compile too.")
@@ -106,13 +110,8 @@ def bench_train(
 
 @bench_app.command("model")
 def bench_model(
-    experiment: Annotated[
-        Path | None,
-        typer.Argument(help="TOML file; the full model at 64 px where none is named.", show_default=False),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key: data.size=320.")
-    ] = None,
+    experiment: Experiment = None,
+    overrides: Overrides = None,
     turns: Annotated[int, typer.Option(min=1, help="How often each variant is timed.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:

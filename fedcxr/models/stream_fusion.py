@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -40,7 +41,7 @@ class Stream(NamedTuple):
     pooled: Tensor
 
 
-class StreamFusion(nn.Module):
+class StreamFusion(nn.Module, ABC):
     """One way of joining.
 
     Attributes:
@@ -49,9 +50,9 @@ class StreamFusion(nn.Module):
 
     features: int
 
+    @abstractmethod
     def forward(self, one: Stream, other: Stream) -> Tensor:
         """Two streams of the same B images to (B, :attr:`features`)."""
-        raise NotImplementedError
 
 
 def make_stream_fusion(kind: Kind, one: Width, other: Width) -> StreamFusion:
