@@ -136,6 +136,7 @@ class Training(Section):
     warmup_rounds: Annotated[float, Field(ge=0.0)] = 0.5  # linear, in rounds, at the start of each phase
     weight_decay: Annotated[float, Field(ge=0.0)] = 1e-2
     clip_norm: Positive = 1.0
+    label_loss: Literal["bce", "auc_margin"] = "bce"
     self_supervised: Literal["ntxent", "moco", "byol", "swav", "none"] = "ntxent"
     contrastive_weight: Weight = 0.1  # lambda of the self-supervised term in the joint objective
     joint: bool = True  # whether it goes on beside the labels after the pretraining rounds

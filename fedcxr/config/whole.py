@@ -87,6 +87,8 @@ class Config(Section):
             )
         if training.hierarchy == "whole" and self.model.labels == "flat":
             raise ValueError("training.hierarchy = 'whole' is for model.labels = 'conditional'")
+        if training.label_loss == "auc_margin":
+            self._check_auc_margin()
         policies = {self.data.uncertain, *self.data.uncertain_per_label.values()}
         if training.consistency_weight and (
             self.data.labelled == 1.0 and "ignore" not in {*policies, self.data.blank}
@@ -104,6 +106,18 @@ class Config(Section):
             raise ValueError(
                 "validation.policy = 'committee' judges a whole model, and with model.norm = 'local' none "
                 "travels: choose another norm, or policy 'none'"
+            )
+
+    def _check_auc_margin(self) -> None:
+        if self.model.labels == "conditional":
+            raise ValueError(
+                "training.label_loss = 'auc_margin' ranks by each label's own probability: it is for "
+                "model.labels = 'flat'"
+            )
+        if self.validation.policy == "committee":
+            raise ValueError(
+                "validation.policy = 'committee' judges by cross-entropy, which training.label_loss = "
+                "'auc_margin' does not lower: choose 'bce', or policy 'none'"
             )
 
     @property

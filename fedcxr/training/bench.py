@@ -38,6 +38,7 @@ DEFAULT_IMAGES = (
 
 COMPARED = {  # what the bare loop does; every other term comes on top of both
     "training.local_epochs": 1,
+    "training.label_loss": "bce",
     "training.joint": True,
     "training.positives": "views",
     "training.supervised_weight": 0.0,

@@ -1,8 +1,9 @@
 """What a hospital keeps between rounds: tensors by name, which never leave it.
 
 The names say whose they are: ``teacher.`` the momentum network's, ``self_supervised.`` the queue's and the
-extra heads', ``local.`` the normalisation tensors' that do not travel. A round starts from what the round
-before it left, and changes nothing there: so a round that is trained again gives the same bits.
+extra heads', ``label_loss.`` the running class means, ``local.`` the normalisation tensors' that do not
+travel. A round starts from what the round before it left, and changes nothing there: so a round that is
+trained again gives the same bits.
 """
 
 from __future__ import annotations

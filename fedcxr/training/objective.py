@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from fedcxr.config import Config
+from fedcxr.data.examples import Examples
 from fedcxr.errors import ConfigError
 from fedcxr.models.runtime import Runtime
 from fedcxr.training.kept import Kept
+from fedcxr.training.label_loss import PREFIX as LABEL_PREFIX
+from fedcxr.training.label_loss import make_label_loss
 from fedcxr.training.loader import Ready
-from fedcxr.training.objectives.bce import masked_bce
 from fedcxr.training.objectives.consistency import pseudo_label_bce, ramp_up
-from fedcxr.training.objectives.hierarchy import whole_bce
 from fedcxr.training.objectives.reconstruction import reconstruction_error
 from fedcxr.training.objectives.supervised import supervised_contrastive
 from fedcxr.training.phases import Phase
@@ -34,14 +35,21 @@ class Objective:
     """What is minimised, with the networks and memories that this takes beside the model."""
 
     def __init__(
-        self, model: nn.Module, *, config: Config, phase: Phase, runtime: Runtime, kept: Kept
+        self,
+        model: nn.Module,
+        examples: Examples,
+        *,
+        config: Config,
+        phase: Phase,
+        runtime: Runtime,
+        kept: Kept,
     ) -> None:
-        """``model`` is where it runs; ``kept`` is what the hospital kept of its last round."""
+        """``model`` is where it runs; ``examples`` are all that the round trains on, ``kept`` is what the
+        hospital kept of its last one."""
         training = config.training
         self.model, self.training, self.phase, self._runtime = model, training, phase, runtime
         self._forward = torch.compile(model) if training.compile else model
-        whole = config.model.labels == "conditional" and training.hierarchy == "whole"
-        self._label_loss = whole_bce if whole else masked_bce
+        self._label_loss = make_label_loss(config, examples, kept, runtime.device) if phase.labels else None
         self._contrast: SelfSupervised | None = None
         if training.self_supervised in phase.weights:
             self._contrast = make_self_supervised(config, kept, runtime.device)
@@ -89,6 +97,8 @@ class Objective:
         totals["joint"] = torch.stack(
             [self._weight(name, progress) * term for name, term in totals.items()]
         ).sum()
+        if self._label_loss is not None:
+            self._label_loss.step()
         return totals
 
     def follow(self) -> None:
@@ -98,8 +108,10 @@ class Objective:
 
     def keep(self) -> Kept:
         """What the hospital keeps for its next round."""
-        own = {} if self._contrast is None else self._contrast.keep()
-        kept = {PREFIX + name: tensor for name, tensor in own.items()}
+        kept: Kept = {}
+        for prefix, term in ((PREFIX, self._contrast), (LABEL_PREFIX, self._label_loss)):
+            if term is not None:
+                kept |= {prefix + name: tensor for name, tensor in term.keep().items()}
         return kept if self.teacher is None else {**kept, **self.teacher.keep()}
 
     def _weight(self, name: str, progress: float) -> float:
@@ -117,8 +129,9 @@ class Objective:
             )
         targets, mask = part.targets.repeat(views, 1), part.mask.repeat(views, 1)
         terms: dict[str, Tensor] = {}
-        if "bce" in wanted:
-            terms["bce"] = self._label_loss(output.logits, targets, part.counted.repeat(views, 1))
+        if self._label_loss is not None:
+            counted = part.counted.repeat(views, 1)
+            terms[training.label_loss] = self._label_loss(output.logits, targets, counted)
         taught = self._ask_teacher(part)
         if self._contrast is not None:
             keys = taught.projection if self._keys else None

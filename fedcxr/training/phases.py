@@ -13,6 +13,8 @@ from typing import Literal
 
 from fedcxr.config import Config
 
+LABEL_LOSSES = frozenset(("bce", "auc_margin"))
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -46,7 +48,7 @@ class Phase:
             epochs, rate = training.pretrain_epochs or training.local_epochs, training.pretrain_learning_rate
             return cls("pretraining", 0, first, epochs, rate, _positive({**contrast, **always}))
         weights = {
-            "bce": 1.0,
+            training.label_loss: 1.0,
             **(contrast if training.joint else {}),
             "supervised": training.supervised_weight,
             "consistency": training.consistency_weight,
@@ -64,17 +66,17 @@ class Phase:
     @property
     def projects(self) -> bool:
         """Whether a term compares projections."""
-        return bool(self.weights.keys() - {"bce", "consistency", "reconstruction"})
+        return bool(self.weights.keys() - {*LABEL_LOSSES, "consistency", "reconstruction"})
 
     @property
     def labels(self) -> bool:
-        """Whether a term wants labels, known or open."""
-        return "bce" in self.weights
+        """Whether a term is of the known labels."""
+        return not LABEL_LOSSES.isdisjoint(self.weights)
 
     @property
     def only_labels(self) -> bool:
         """Whether an image without a known label has nothing to teach."""
-        return self.weights.keys() <= {"bce", "supervised"}
+        return self.weights.keys() <= {*LABEL_LOSSES, "supervised"}
 
 
 def _positive(weights: dict[str, float]) -> dict[str, float]:

@@ -41,8 +41,8 @@ class TrainingReport:
         steps: of the optimiser.
         seconds: wall time of the whole call.
         loss: mean of the joint objective over steps.
-        terms: mean of each of its terms, not multiplied by its weight; in nats, but for ``byol`` (2 − 2 cos)
-            and ``reconstruction`` (squared units of the input).
+        terms: mean of each of its terms, not multiplied by its weight; in nats, but for ``byol`` (2 − 2 cos),
+            ``auc_margin`` (squared probabilities) and ``reconstruction`` (squared units of the input).
         waited: of ``seconds``, how long the network stood still for the loader.
     """
 
@@ -116,7 +116,7 @@ def train(
         training_only(model, trained_names(model, config, round_index)),
     ):
         objective = Objective(
-            model, config=config, phase=phase, runtime=runtime, kept={} if kept is None else kept
+            model, seen, config=config, phase=phase, runtime=runtime, kept={} if kept is None else kept
         )
         heads = list(objective.heads())
         optimizer = make_optimizer(model, training, heads)
