@@ -20,7 +20,7 @@ from fedcxr.store.run_chain import check_genesis
 from fedcxr.store.run_directory import LedgerFacts, RunDirectory
 from fedcxr.training.travelling import federation_layout, write_frozen
 from fedcxr.update import model_file
-from fedcxr.update.layout import Layout
+from fedcxr.update.layout import Layout, frozen_values
 
 
 def federation_id(config: Config) -> bytes:
@@ -54,6 +54,8 @@ def prepare_genesis(run: RunDirectory) -> Layout:
     store = run.blob_store()
     store.put(layout.to_json().encode(), layout.digest)
     store.put(vector.astype("<f4", copy=False).view(np.uint8))
+    if layout.frozen:
+        store.put(frozen_values(run.frozen_path))
     run.write_layout(layout)
     model_file.write(path, vector, layout, federation=federation_id(config), round_number=0)
     return layout

@@ -17,7 +17,7 @@ from fedcxr.ledger.views import FederationViews
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import merkle
-from fedcxr.update.layout import Layout, frozen_digest
+from fedcxr.update.layout import Layout, frozen_values
 
 
 class Sources(Protocol):
@@ -84,6 +84,7 @@ class RunSources:
     def conclude(self, evidence: Evidence, last: int) -> None:
         self._check_partition(evidence)
         self._check_frozen(evidence)
+        check_frozen_blob(evidence)
         self._check_models(evidence, last)
         if evidence.scope.whole:
             check_surplus(self.run.root / "blobs", evidence.named, evidence.ledger, evidence.report)
@@ -107,7 +108,7 @@ class RunSources:
         if evidence.layout is None or not evidence.layout.frozen:
             return
         try:
-            found = frozen_digest(self.run.frozen_path)
+            found = merkle.root(frozen_values(self.run.frozen_path)).hex()
         except LayoutError as error:
             found = str(error)
         if found != evidence.layout.frozen:
@@ -174,9 +175,22 @@ class StoreSources:
 
     def conclude(self, evidence: Evidence, last: int) -> None:
         del last
+        check_frozen_blob(evidence)
         whose = "it may serve other federations too"
         evidence.report.unchecked.append(f"files in the store that the ledger does not name: {whose}")
         if self.released is None:
             evidence.report.unchecked.append("the released model's file: none was given (--model)")
         elif not self.released.exists():
             evidence.report.find(self.released.name, "the released model", "no such file")
+
+
+def check_frozen_blob(evidence: Evidence) -> None:
+    """The store has the tensors that no round trains, so that outsiders hold the whole model."""
+    if evidence.layout is None or not evidence.layout.frozen:
+        return
+    root = bytes.fromhex(evidence.layout.frozen)
+    evidence.named.add(root)
+    try:
+        evidence.store.get(root)
+    except StoreError as error:
+        evidence.report.find("tensors that no round trains", root.hex(), str(error))

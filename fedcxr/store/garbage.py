@@ -19,6 +19,7 @@ from fedcxr.ledger.round_events import RoundEvents
 from fedcxr.ledger.views import FederationViews
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.run_directory import RunDirectory
+from fedcxr.update.layout import Layout
 
 Why = Literal["half written", "unnamed by the ledger", "of an aborted attempt", "of a round past dispute"]
 
@@ -45,7 +46,7 @@ class Attempts:
     """Roots that the ledger names, by what became of the attempt that they belong to.
 
     Attributes:
-        founding: what the federation was founded on: its layout, its first model, its configuration.
+        founding: what the federation was founded on: layout and first model, with what no round trains.
         kept: of finalized rounds, by round.
         current: of the attempt that is in progress.
         aborted: of attempts that were given up.
@@ -127,11 +128,14 @@ def read_attempts(ledger: FederationViews, store: BlobStore) -> Attempts:
 
     Raises:
         ChainError: the chain cannot be read.
-        StoreError, FederationError: a list that the ledger names is missing or damaged; then nothing may go.
+        StoreError, LayoutError, FederationError: the layout, or a list that the ledger names, is missing or
+            damaged; then nothing may go.
     """
     kept: dict[int, frozenset[bytes]] = {}
     aborted: set[bytes] = set()
     founding = frozenset(w for event in ledger.events("FederationCreated") for w in _words(event["args"]))
+    if frozen := Layout.from_json(store.get(ledger.layout_digest).tobytes().decode()).frozen:
+        founding |= {bytes.fromhex(frozen)}
     last = ledger.last_finalized
     for number in range(1, last + 2):
         attempts = [_named(attempt, store) for attempt in ledger.round_events(number).attempts]

@@ -11,6 +11,7 @@ With ``model.norm = "local"`` BatchNorm's tensors are neither: each hospital has
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # an audit has no use for torch, and starts without it
     import torch
 
 Vector = NDArray[np.float32]
+_DIGEST = re.compile(r"(?:[0-9a-f]{64})?")
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ class Layout:
     """The tensors that travel, in the vector's order.
 
     Attributes:
-        frozen: Merkle root, in hex, of the values that neither travel nor are a hospital's own; empty where
-            there are none.
+        frozen: Merkle root, in hex, of the values that neither travel nor are a hospital's own, float32,
+            little endian, tensor after tensor in the order of their names; empty where there are none.
     """
 
     tensors: tuple[TensorSpec, ...]
@@ -134,9 +136,12 @@ class Layout:
             rows = (
                 TensorSpec(n, tuple(shape), stat, nonneg) for n, shape, _, stat, nonneg in tree["tensors"]
             )
-            return cls(tuple(rows), str(tree.get("frozen", "")))
+            layout = cls(tuple(rows), str(tree.get("frozen", "")))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LayoutError(f"not a layout: {error}") from None
+        if not _DIGEST.fullmatch(layout.frozen):
+            raise LayoutError(f"not a layout: frozen = {layout.frozen!r} is no digest")
+        return layout
 
     @cached_property
     def digest(self) -> bytes:
@@ -203,8 +208,8 @@ class Layout:
             raise LayoutError(f"a vector of shape {vector.shape}, but the layout has {self.size} values.")
 
 
-def frozen_digest(path: Path) -> str:
-    """:attr:`Layout.frozen` of the tensors in a file, hex.
+def frozen_values(path: Path) -> NDArray[np.uint8]:
+    """The bytes of the tensors in a file, of which :attr:`Layout.frozen` is the Merkle root.
 
     Raises:
         LayoutError: no such file, or not one of float32 tensors.
@@ -219,7 +224,7 @@ def frozen_digest(path: Path) -> str:
     if not arrays or any(array.dtype != np.float32 for array in arrays.values()):
         raise LayoutError(f"{path}: not a file of float32 tensors.")
     values = np.concatenate([arrays[name].reshape(-1) for name in sorted(arrays)])
-    return merkle.root(values.astype("<f4", copy=False).view(np.uint8)).hex()
+    return values.astype("<f4", copy=False).view(np.uint8)
 
 
 def _digest(tensors: Collection[torch.Tensor]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,22 +12,28 @@ import pytest
 import torch
 from federation import digests, run_federation
 from lives import audited
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 import fedcxr.cli  # noqa: F401  registers the commands
 from clients.app import hospital_app
 from clients.hospital import Hospital
 from clients.member import Member
+from fedcxr.audit.audit import Request, conduct_audit
+from fedcxr.audit.ledger_source import RunLedger
+from fedcxr.audit.sources import StoreSources
 from fedcxr.cli.app import app
 from fedcxr.config import Config
 from fedcxr.errors import ConfigError, QuorumError
 from fedcxr.messages import UpdateReply
 from fedcxr.models.norm import local_names
 from fedcxr.models.registry import create_model
+from fedcxr.store.garbage import Waste, find_waste, read_attempts
 from fedcxr.store.hospital_state import HospitalState
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.travelling import federation_layout, load_released
 from fedcxr.update.layout import Vector
+from server.resumption import reading_ledger
 
 REMEMBERING = {
     "federation.rounds": 3,
@@ -192,11 +199,46 @@ def test_only_what_is_trained_travels_and_the_released_model_is_whole(
     assert isinstance(refused, ConfigError)
 
 
-def test_frozen_weights_that_were_changed_are_found(small_config: Config, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def heads_only(small_config: Config, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     config = small_config.with_changes(
         {"training.strategy": "selective", "training.train": ["classifier"], "federation.rounds": 1}
     )
-    run = run_federation(config, tmp_path / "run")
+    return run_federation(config, tmp_path_factory.mktemp("heads") / "run")
+
+
+def by_third_party(run: RunDirectory) -> list[str]:
+    """The findings of an audit that has the store and not the run's files."""
+    sources = StoreSources(str(run.root / "blobs"))
+    return [*map(str, conduct_audit(RunLedger(run), sources, Request([], workers=1)).findings)]
+
+
+def test_the_store_alone_has_the_weights_that_no_round_trains(
+    heads_only: RunDirectory, tmp_path: Path
+) -> None:
+    run = RunDirectory(Path(shutil.copytree(heads_only.root, tmp_path / "run")))
+    store, root = run.blob_store(), bytes.fromhex(run.read_layout().frozen)
+    held = load_file(run.frozen_path)
+    values = np.concatenate([held[name].numpy().reshape(-1) for name in sorted(held)])
+    assert np.array_equal(store.get(root).view("<f4"), values)
+    assert collect_waste(run) == []
+    assert by_third_party(run) == []
+    path = Path(store.path(root))
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert any(root.hex() in finding for finding in by_third_party(run))
+    path.unlink()
+    assert any(root.hex() in finding for finding in by_third_party(run))
+    assert any(root.hex() in str(finding) for finding in audited(run).findings)
+
+
+def collect_waste(run: RunDirectory) -> list[Waste]:
+    store = run.blob_store()
+    with reading_ledger(run) as ledger:
+        return find_waste(run, store, read_attempts(ledger, store), needed=lambda number: True)
+
+
+def test_frozen_weights_that_were_changed_are_found(heads_only: RunDirectory, tmp_path: Path) -> None:
+    run = RunDirectory(Path(shutil.copytree(heads_only.root, tmp_path / "run")))
     data = bytearray(run.frozen_path.read_bytes())
     data[-1] ^= 1
     run.frozen_path.write_bytes(data)

@@ -66,3 +66,5 @@ def test_models_that_cannot_be_aggregated_are_refused() -> None:
         Layout.of(torch.nn.Linear(1, 1).double())
     with pytest.raises(LayoutError, match="not a layout"):
         Layout.from_json("[]")
+    with pytest.raises(LayoutError, match="no digest"):
+        Layout.from_json('{"tensors": [], "frozen": "zz"}')
