@@ -31,8 +31,11 @@ _BLOCK_FORKS = (
 )
 _STARTS = 10.0  # seconds in which it answers; 0.1 on an idle machine
 _ATTEMPTS = 3  # the free port may be taken before anvil has it
-# The shell ends anvil when its own standard input ends: with this process, however that dies.
+# The shell ends anvil when its own standard input ends: with this process, however that dies. It removes the
+# folder that anvil ran in, its first argument.
 _KEEPER = """
+folder=$1
+shift
 exec 3<&0
 "$@" 3<&- </dev/null &
 anvil=$!
@@ -44,6 +47,7 @@ exec 3<&-
 wait $anvil
 code=$?
 kill -KILL $reader
+cd / && rm -rf -- "$folder"
 exit $code
 """
 
@@ -79,16 +83,13 @@ class Anvil:
             ChainError: it does not start.
         """
         self._binary = binary
-        self._directory = tempfile.TemporaryDirectory(prefix="fedcxr-anvil-")
-        (Path(self._directory.name) / "genesis.json").write_text(_genesis(beginning))
         self._fork = beginning.fork
         why = ""
         for _ in range(_ATTEMPTS):
             self._start(beginning)
             if (why := self._wait()) == "":
                 return
-            self.kill()
-        self._directory.cleanup()
+            self.close()
         raise ChainError(f"{binary} does not start: {why}")
 
     @property
@@ -103,8 +104,8 @@ class Anvil:
             return False
         return True
 
-    def kill(self) -> None:
-        """End it at once; there is nothing that it would write."""
+    def close(self) -> None:
+        """End it at once, for there is nothing that it would write; what it left goes with it."""
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
@@ -112,27 +113,33 @@ class Anvil:
         self._keeper.stdin.close()
         self._keeper.wait()
 
-    def close(self) -> None:
-        """End it, and remove what it left."""
-        self.kill()
-        self._directory.cleanup()
-
     def _start(self, beginning: Beginning) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
+        folder = Path(tempfile.mkdtemp(prefix="fedcxr-anvil-"))
+        (folder / "genesis.json").write_text(_genesis(beginning))
         self._keeper = subprocess.Popen(
             [
-                *("/bin/sh", "-c", _KEEPER, "sh", self._binary, "--silent", "--no-mining", "--order", "fifo"),
-                *("--port", str(port), "--accounts", "0", "--chain-id", str(beginning.chain_id)),
+                *("/bin/sh", "-c", _KEEPER, "sh", folder, self._binary, "--silent", "--no-mining"),
+                *(
+                    "--order",
+                    "fifo",
+                    "--port",
+                    str(port),
+                    "--accounts",
+                    "0",
+                    "--chain-id",
+                    str(beginning.chain_id),
+                ),
                 *("--gas-limit", str(beginning.gas_limit), "--hardfork", beginning.fork),
                 *("--init", "genesis.json", "--cache-path", "."),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd=self._directory.name,
+            cwd=folder,
             start_new_session=True,  # a Ctrl-C is for the run, which ends it in its turn
         )
         assert self._keeper.stdout is not None

@@ -54,11 +54,15 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def ends(pid: int) -> bool:
+def is_soon(condition: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + 5
-    while is_running(pid) and time.monotonic() < deadline:
+    while not (met := condition()) and time.monotonic() < deadline:
         time.sleep(0.02)
-    return not is_running(pid)
+    return met
+
+
+def ends(pid: int) -> bool:
+    return is_soon(lambda: not is_running(pid))
 
 
 def kill(chain: AnvilChain) -> None:
@@ -106,7 +110,12 @@ def test_a_chain_is_opened_again_where_it_was_left(tmp_path: Path) -> None:
 def test_what_was_acknowledged_survives_a_kill_of_its_owner_at_any_moment(tmp_path: Path) -> None:
     moments = random.Random(11)
     acknowledged: list[list[str]] = []
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    (temporary := tmp_path / "temporary").mkdir()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+        "TMPDIR": str(temporary),
+    }
     for _ in range(2):
         with subprocess.Popen(
             [sys.executable, "-c", WRITER, tmp_path / "journal"],
@@ -121,6 +130,7 @@ def test_what_was_acknowledged_survives_a_kill_of_its_owner_at_any_moment(tmp_pa
             owner.send_signal(signal.SIGKILL)
             acknowledged += [line.split() for line in owner.stdout if line.endswith("\n")]
         assert ends(pid), "anvil outlived its owner"
+        assert is_soon(lambda: not any(temporary.glob("fedcxr-anvil-*"))), "it left its folder"
     with closing(AnvilChain(tmp_path / "journal", chain_id=1337)) as chain:
         for transaction, block in acknowledged:
             receipt = chain.w3.eth.get_transaction_receipt("0x" + transaction)  # type: ignore[arg-type]
