@@ -35,7 +35,7 @@ def compare(run: RunDirectory, progress: Progress) -> Comparison:
     model = create_model(config.model, seed=config.seed)
     load_released(run.last_model, model, config, frozen=run.frozen_path)
     baselines = Baselines(config, shards, evaluator.valid, run.root / "baselines", progress)
-    federated = evaluator.predict(model) if config.model.norm == "local" else model
+    federated = evaluator.released.predict(model, config) if config.model.norm == "local" else model
     comparison = baselines.compare(federated, passes=sum(record.passes for record in read_rounds(run)))
     write_comparison(run, comparison)
     return comparison

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fedcxr.config import Config
-from fedcxr.data.labels import LABELS
-from fedcxr.evaluation.inference import predict
 from fedcxr.evaluation.scores import Evaluation
 from fedcxr.evaluation.validation_set import ValidationSet
 from fedcxr.models.network import Network
@@ -38,19 +34,21 @@ class Evaluator:
     def __call__(self, vector: Vector, layout: Layout) -> Evaluation:
         model = create_model(self.config.model, seed=self.config.seed)
         layout.load(vector, model)
-        return self.valid.evaluate(self.predict(model), self.config)
+        return self.valid.evaluate(self.released.predict(model, self.config), self.config)
 
-    def predict(self, model: Network) -> NDArray[np.float32]:
-        """Probabilities for all n validation images, float32 (n, 14).
+    @cached_property
+    def released(self) -> ValidationSet:
+        """The validation set as it is for a released model.
 
         Where each hospital has its own normalisation there is no one model: then a hospital's validation
         patients are seen with what it kept of its last round, as they would be at that hospital.
         """
-        own = keep_own(model, self.config)
-        if not own:
-            return self.valid.predict(model, self.config)
-        probabilities = np.empty((len(self.valid.images), len(LABELS)), np.float32)
-        for name, rows in self.valid.hospitals.items():
-            take_own(model, {**own, **HospitalState.of_disk(self.disks[name]).last()})
-            probabilities[rows] = predict(model, self.valid.images, rows, self.config)
-        return probabilities
+        created = create_model(self.config.model, seed=self.config.seed)
+        first = keep_own(created, self.config)
+        if not first:
+            return self.valid
+
+        def normalise_as(model: Network, hospital: str) -> None:
+            take_own(model, {**first, **HospitalState.of_disk(self.disks[hospital]).last()})
+
+        return replace(self.valid, normalise_as=normalise_as)

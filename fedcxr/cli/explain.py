@@ -40,13 +40,15 @@ def explain(
     from fedcxr import files
     from fedcxr.cli.released import Released
     from fedcxr.data.labels import COMPETITION_LABELS, LABELS
-    from fedcxr.errors import DataError
+    from fedcxr.errors import ConfigError, DataError
     from fedcxr.evaluation import explanation
     from fedcxr.report.explanation import faithfulness_table, localisation_table
     from fedcxr.report.overlays import draw_overlays
 
     released = Released.open(run, number)
     config = released.run.config
+    if config.model.norm == "local":
+        raise ConfigError("model.norm = 'local': each hospital has a model of its own, and none is released.")
     everything = tuple(label for label in LABELS if label != "No Finding")
     wanted = tuple(labels) if labels else (everything if config.data.phantom else COMPETITION_LABELS)
     for label in wanted:

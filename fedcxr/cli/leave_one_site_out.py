@@ -59,6 +59,11 @@ def leave_one_site_out(
             f"partition.scheme = {config.partition.scheme!r}: its hospitals are dealt out, so none is a "
             "site; allowed here: 'natural'."
         )
+    if config.model.norm == "local":
+        raise ConfigError(
+            "model.norm = 'local': a site that was not in the federation has no normalisation of its own; "
+            "allowed here: 'shared', 'frozen', 'group'."
+        )
     train, valid = read_dataset(config.data, config.seed)
     partition = make_partition(train, valid, config.partition, config.seed, config.data.root_path)
     for site in sites or ():

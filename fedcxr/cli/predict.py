@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from fedcxr.config import Config
     from fedcxr.models.network import Network
     from fedcxr.store.run_directory import RunDirectory
-    from fedcxr.update.layout import Layout, Vector
 
 
 @app.command()
@@ -57,6 +56,7 @@ def predict(
 
     from fedcxr import config as configuration
     from fedcxr.cli.progress import bar
+    from fedcxr.cli.released import check_record
     from fedcxr.data.cache import prepare
     from fedcxr.data.chexpert import read_paths
     from fedcxr.data.labels import COMPETITION_LABELS, LABELS
@@ -81,7 +81,7 @@ def predict(
     table = read_paths(csv, data)
     model = build_model(config.model)
     layout = load_released(path, model, config, frozen=directory.frozen_path)
-    _check(directory, number, layout.flatten(model.state_dict()), layout)
+    check_record(directory, number, layout.flatten(model.state_dict()), layout)
     _normalise_as(hospital, model, config)
     with TemporaryDirectory(prefix="fedcxr-predict-") as temporary:
         with bar("decode") as progress:
@@ -142,25 +142,3 @@ def _normalise_as(hospital: Path | None, model: "Network", config: "Config") -> 
         if not kept:
             raise StoreError(f"{hospital}: this hospital has trained in no round yet.")
         take_own(model, kept)
-
-
-def _check(run: "RunDirectory", number: int, vector: "Vector", layout: "Layout") -> None:
-    """Hold a round's model against the digest on record, and what no round trains against the layout's.
-
-    Raises:
-        StoreError: the file is another model.
-    """
-    from fedcxr.errors import StoreError
-    from fedcxr.update import model_file
-
-    if layout.frozen and run.read_layout() != layout:
-        raise StoreError(
-            f"{run.frozen_path}: not the tensors that this run was founded on; restore the file."
-        )
-    found = model_file.vector_digest(vector).hex()
-    for line in run.read_metrics():
-        if line["round"] == number and line["model"] != found:
-            raise StoreError(
-                f"{run.model(number)} has digest {found}, but round {number} released {line['model']}: "
-                "`fedcxr audit` says more."
-            )

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from fedcxr.evaluation.validation_set import ValidationSet
     from fedcxr.models.network import Network
     from fedcxr.store.run_directory import RunDirectory
+    from fedcxr.update.layout import Layout, Vector
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +19,8 @@ class Released:
     Attributes:
         run: the run.
         round: the model's; 0 is where the federation started.
-        model: with its weights, on the CPU.
+        model: with its weights, on the CPU; with ``model.norm = "local"`` without a normalisation of its own,
+            which ``valid`` gives it.
         table: the validation set's rows.
         valid: the same, decoded.
     """
@@ -34,14 +36,14 @@ class Released:
         """The last model of the run at ``root``, or that of a round.
 
         Raises:
-            StoreError: there is no run, or no such model.
-            ConfigError: the run has no validation set here.
+            StoreError: there is no run, or no such model, or its file is another.
+            ConfigError: the run has no validation set here, or no longer that round's normalisation.
         """
         from fedcxr.data.chexpert import read_table
         from fedcxr.errors import ConfigError, StoreError
         from fedcxr.models.registry import build_model
         from fedcxr.store.run_directory import RunDirectory
-        from fedcxr.update import model_file
+        from fedcxr.training.travelling import load_released
         from server.preparation import make_evaluator
 
         run = RunDirectory.open(root)
@@ -56,7 +58,35 @@ class Released:
                 f"{root}: no validation set at data.root = {config.data.root!r}, data.valid_csv = "
                 f"{config.data.valid_csv!r}: nothing to score the model on."
             )
+        if config.model.norm == "local" and number != run.last_round:
+            raise ConfigError(
+                f"--round {number}: model.norm = 'local', and hospitals keep the normalisation of the last "
+                f"round only, {run.last_round}."
+            )
         model = build_model(config.model)
-        model_file.load(path, model)
+        layout = load_released(path, model, config, frozen=run.frozen_path)
+        check_record(run, number, layout.flatten(model.state_dict()), layout)
         table = read_table(config.data.root_path / config.data.valid_csv, config.data.root_path)
-        return cls(run, number, model, table, evaluator.valid)
+        return cls(run, number, model, table, evaluator.released)
+
+
+def check_record(run: "RunDirectory", number: int, vector: "Vector", layout: "Layout") -> None:
+    """Hold a round's model against the digest on record, and what no round trains against the layout's.
+
+    Raises:
+        StoreError: the file is another model.
+    """
+    from fedcxr.errors import StoreError
+    from fedcxr.update import model_file
+
+    if layout.frozen and run.read_layout() != layout:
+        raise StoreError(
+            f"{run.frozen_path}: not the tensors that this run was founded on; restore the file."
+        )
+    found = model_file.vector_digest(vector).hex()
+    for line in run.read_metrics():
+        if line["round"] == number and line["model"] != found:
+            raise StoreError(
+                f"{run.model(number)} has digest {found}, but round {number} released {line['model']}: "
+                "`fedcxr audit` says more."
+            )

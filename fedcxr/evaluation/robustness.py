@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from fedcxr.config import Config
+from fedcxr.data.labels import LABELS
 from fedcxr.evaluation.bootstrap import Resampled, areas
 from fedcxr.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from fedcxr.evaluation.inference import predict
@@ -117,5 +118,8 @@ def _predict(
     for start in range(0, len(valid.images), step):
         numbers = np.arange(start, min(start + step, len(valid.images)))
         worse = corrupt(valid.images[numbers], kind, severity, numbers=numbers, seed=config.seed)
-        parts.append(predict(model, worse, np.arange(len(worse)), config))
+        found = np.empty((len(numbers), len(LABELS)), np.float32)
+        for own in valid.seen_by(model, numbers):
+            found[own] = predict(model, worse, own, config)
+        parts.append(found)
     return np.concatenate(parts)

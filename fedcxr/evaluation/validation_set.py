@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedcxr.config import Config
-from fedcxr.evaluation.inference import predict
+from fedcxr.data.labels import LABELS
+from fedcxr.evaluation.inference import embed, predict
 from fedcxr.evaluation.metrics import evaluate
 from fedcxr.evaluation.scores import Evaluation
 from fedcxr.evaluation.studies import StudyScores, score_studies
@@ -27,6 +29,8 @@ class ValidationSet:
         studies: int64, shape (n,): equal for the views of one study.
         patients: int64, shape (n,): equal for the images of one patient.
         hospitals: rows of each hospital's own validation patients.
+        normalise_as: gives a model a hospital's own normalisation, by its name, where each has one (FedBN);
+            None where one model serves all.
     """
 
     images: NDArray[np.uint8]
@@ -34,13 +38,39 @@ class ValidationSet:
     studies: NDArray[np.int64]
     patients: NDArray[np.int64]
     hospitals: Mapping[str, NDArray[np.int64]]
+    normalise_as: Callable[[Network, str], None] | None = None
+
+    def seen_by(self, model: Network, rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """The positions in ``rows`` of images that ``model`` is ready for: all at once, or by hospital.
+
+        A patient's image is seen with the normalisation of its hospital, as it would be there.
+        """
+        if self.normalise_as is None:
+            yield np.arange(len(rows))
+            return
+        for name, own in self.hospitals.items():
+            if len(positions := np.flatnonzero(np.isin(rows, own))):
+                self.normalise_as(model, name)
+                yield positions
 
     def predict(
         self, model: Network, config: Config, *, progress: Callable[[int, int], None] | None = None
     ) -> NDArray[np.float32]:
         """Probabilities for all n images, float32 (n, 14); raises as :func:`.inference.predict`."""
         rows = np.arange(len(self.images), dtype=np.int64)
-        return predict(model, self.images, rows, config, progress=progress)
+        probabilities, done = np.empty((len(rows), len(LABELS)), np.float32), 0
+        for own in self.seen_by(model, rows):
+            shown = None if progress is None else partial(_further, progress, done, len(rows))
+            probabilities[own] = predict(model, self.images, own, config, progress=shown)
+            done += len(own)
+        return probabilities
+
+    def embed(self, model: Network, rows: NDArray[np.int64], config: Config) -> NDArray[np.float32]:
+        """Pooled features of these images, float32 (len(rows), F); raises as :func:`.inference.embed`."""
+        parts = [(own, embed(model, self.images, rows[own], config)) for own in self.seen_by(model, rows)]
+        order = np.argsort(np.concatenate([own for own, _ in parts]))
+        features: NDArray[np.float32] = np.concatenate([found for _, found in parts])[order]
+        return features
 
     def score(self, probabilities: NDArray[np.float32]) -> StudyScores:
         """Probabilities of all n images, float32 (n, 14), by study; raises as :func:`.score_studies`."""
@@ -57,6 +87,10 @@ class ValidationSet:
             bootstrap=config.evaluation.bootstrap,
             seed=bootstrap_seed(config),
         )
+
+
+def _further(progress: Callable[[int, int], None], before: int, total: int, done: int, _: int) -> None:
+    progress(before + done, total)
 
 
 def bootstrap_seed(config: Config) -> int:

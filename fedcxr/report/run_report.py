@@ -25,7 +25,6 @@ from fedcxr.data.chexpert import ChexpertTable
 from fedcxr.data.labels import LABELS
 from fedcxr.errors import DataError
 from fedcxr.evaluation.competition import StudyPredictions
-from fedcxr.evaluation.inference import embed
 from fedcxr.evaluation.panel import Panel, measure_panel
 from fedcxr.evaluation.thresholds import FOLDS, cross_fit
 from fedcxr.evaluation.validation_set import ValidationSet, bootstrap_seed
@@ -91,7 +90,7 @@ def write_report(
 def _draw_embedding(model: Network, valid: ValidationSet, config: Config, path: Path, title: str) -> None:
     rows = choose(len(valid.images), config.seed)
     owners = {name: np.flatnonzero(np.isin(rows, own)) for name, own in valid.hospitals.items()}
-    features = embed(model, valid.images, rows, config)
+    features = valid.embed(model, rows, config)
     draw_embedding(features, valid.labels[rows], owners, path, title=title, seed=config.seed)
 
 

@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from federation import run_federation
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -96,3 +98,42 @@ def test_what_is_missing_is_named(run: RunDirectory, tmp_path: Path) -> None:
     found = call("report", bare.root).exception
     assert isinstance(found, ConfigError)
     assert "no validation set" in str(found)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model.norm": "local"},
+        {"model.norm": "group", "training.strategy": "probe", "training.self_supervised": "none"},
+        {"training.strategy": "selective", "training.train": ["classifier"]},
+    ],
+)
+def test_a_model_of_which_only_a_part_travels_is_looked_at_whole(
+    small_config: Config, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    config = small_config.with_changes({"federation.rounds": 1, **changes})
+    run = run_federation(config, tmp_path / "run", evaluated=True)
+    result = call("report", run.root)
+    assert result.exit_code == 0, result.exception
+    figures = json.loads((run.root / "report" / "metrics.json").read_text())["labels"]
+    scores = run.read_metrics()[-1]["evaluation"]["labels"]  # type: ignore[index]
+    scored = {score["label"]: score["value"] for score in scores if score["label"] in figures}
+    assert len(scored) > 3
+    assert {label: own["auroc"]["value"] for label, own in figures.items()} == pytest.approx(scored)
+    assert (run.root / "report" / "embedding.png").is_file()
+    found = call("robustness", run.root, "--corruption", "blur", "--json", "--out", tmp_path / "out")
+    clean = json.loads(found.stdout)["clean"]["value"]
+    assert clean == pytest.approx(np.mean([*scored.values()]), abs=0.02)
+    explained = call("explain", run.root, "--label", "Cardiomegaly", "--images", 1, "--out", tmp_path / "out")
+    if config.model.norm == "local":
+        assert isinstance(explained.exception, ConfigError)
+        earlier = call("report", run.root, "--round", 0).exception
+        assert isinstance(earlier, ConfigError)
+        assert "of the last round only" in str(earlier)
+        return
+    assert explained.exit_code == 0, explained.exception
+    if run.frozen_path.is_file():
+        data = bytearray(run.frozen_path.read_bytes())
+        data[-1] ^= 1
+        run.frozen_path.write_bytes(data)
+        assert isinstance(call("report", run.root).exception, StoreError)
