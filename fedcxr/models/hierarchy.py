@@ -51,7 +51,22 @@ def log_probabilities(logits: Tensor) -> Tensor:
     Returns:
         float32, shape (B, 14), at most 0; a child's is never above its parent's.
     """
+    return log_given(logits, torch.zeros(logits.shape, dtype=torch.bool, device=logits.device))
+
+
+def log_given(logits: Tensor, present: Tensor) -> Tensor:
+    """log P(label | the parents that are known to be present) of conditional logits.
+
+    A child's own logit where its parent is known to be present, else the product with its parent's.
+
+    Args:
+        logits: float, shape (B, 14).
+        present: bool, shape (B, 14): the labels that are known to be there.
+
+    Returns:
+        float32, shape (B, 14), at most 0.
+    """
     conditional = functional.logsigmoid(logits.float())
     parents = torch.zeros_like(conditional)
-    parents[..., list(CHILDREN)] = above(conditional)
+    parents[..., list(CHILDREN)] = above(conditional).masked_fill(above(present), 0.0)
     return conditional + parents

@@ -13,7 +13,7 @@ from fedcxr.data.examples import Examples
 from fedcxr.training.kept import Kept, below
 from fedcxr.training.objectives.auc_margin import ClassMeans, auc_margin, class_shares
 from fedcxr.training.objectives.bce import masked_bce
-from fedcxr.training.objectives.hierarchy import whole_bce
+from fedcxr.training.objectives.hierarchy import conditional_bce, whole_bce
 
 PREFIX = "label_loss."
 
@@ -36,8 +36,9 @@ def make_label_loss(config: Config, examples: Examples, kept: Kept, device: torc
     if config.training.label_loss == "auc_margin":
         own = {name: tensor.to(device) for name, tensor in below(kept, PREFIX).items()}
         return AUCMargin(examples, own, device)
-    whole = config.model.labels == "conditional" and config.training.hierarchy == "whole"
-    return CrossEntropy(whole_bce if whole else masked_bce)
+    if config.model.labels == "flat":
+        return CrossEntropy(masked_bce)
+    return CrossEntropy(whole_bce if config.training.hierarchy == "whole" else conditional_bce)
 
 
 class CrossEntropy:

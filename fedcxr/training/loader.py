@@ -24,7 +24,7 @@ from fedcxr.data.transforms import Augmentation, augment, normalise
 from fedcxr.models.runtime import Runtime
 from fedcxr.seeds import derive_seed
 from fedcxr.training.batches import Batch, Positives, epoch_batches, grouping, in_disk_order, read_batch
-from fedcxr.training.objectives.hierarchy import conditional_mask, implied_parents
+from fedcxr.training.objectives.hierarchy import implied_parents, possible
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,9 @@ class Ready:
         targets: float32, shape (B, 14); with conditional labels a finding's parent is there too.
         mask: bool, shape (B, 14).
         counted: bool, shape (B, 14): the labels that cross-entropy is taken over. All that are known; in
-            conditional training a child only where its parent is there.
+            conditional training no child whose parent is known to be absent.
+        open: bool, shape (B, 14): the labels that a teacher may be asked for. All that are not known; with
+            conditional labels no child whose parent is known to be absent.
         groups: int64, shape (B,): equal for positives of each other.
         owners: int64, shape (B,): equal for images of one patient.
         share: of the whole batch that this part is, by what a term's mean runs over: "images",
@@ -49,6 +51,7 @@ class Ready:
     targets: Tensor
     mask: Tensor
     counted: Tensor
+    open: Tensor
     groups: Tensor
     owners: Tensor
     share: dict[str, float]
@@ -127,13 +130,13 @@ class Loader:
         clean = normalise(images) if self._clean else None
         owners = examples.rows if examples.patients is None else examples.patients
         groups = examples.rows if self._groups is None else self._groups
-        targets, mask, counted = self._labels(batch)
-        counts = _counts(mask, counted)
+        targets, mask, counted, openly = self._labels(batch)
+        counts = _counts(counted, openly)
         parts = max(1, min(self._parts, len(indices) // 2))
         ready, start = [], 0
         for size in np.diff(np.linspace(0, len(indices), parts + 1).astype(np.int64)).tolist():
             cut = slice(start, start + size)
-            own = _counts(mask[cut], counted[cut])
+            own = _counts(counted[cut], openly[cut])
             ready.append(
                 Ready(
                     views=self._formatted(
@@ -143,6 +146,7 @@ class Loader:
                     targets=runtime.to_device(targets[cut]),
                     mask=runtime.to_device(mask[cut]),
                     counted=runtime.to_device(counted[cut]),
+                    open=runtime.to_device(openly[cut]),
                     groups=runtime.to_device(torch.from_numpy(groups[indices[cut]])),
                     owners=runtime.to_device(torch.from_numpy(owners[indices[cut]])),
                     share={what: n / counts[what] if counts[what] else 0.0 for what, n in own.items()},
@@ -151,17 +155,18 @@ class Loader:
             start += size
         return ready
 
-    def _labels(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Targets, mask and what of them counts, each (B, 14)."""
+    def _labels(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Targets, mask, what of them counts and what is open, each (B, 14)."""
         if not self._conditional:
-            return batch.targets, batch.mask, batch.mask
+            return batch.targets, batch.mask, batch.mask, ~batch.mask
         targets, mask = implied_parents(batch.targets, batch.mask)
-        return targets, mask, mask if self._whole else conditional_mask(targets, mask)
+        left = possible(targets, mask)
+        return targets, mask, mask if self._whole else mask & left, ~mask & left
 
     def _formatted(self, images: Tensor) -> Tensor:
         return images.contiguous(memory_format=self._runtime.memory_format)
 
 
-def _counts(mask: Tensor, counted: Tensor) -> dict[str, int]:
+def _counts(counted: Tensor, openly: Tensor) -> dict[str, int]:
     """How many images, counted labels and open ones there are."""
-    return {"images": len(mask), "counted": int(counted.sum()), "open": int((~mask).sum())}
+    return {"images": len(counted), "counted": int(counted.sum()), "open": int(openly.sum())}

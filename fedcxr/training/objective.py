@@ -21,10 +21,11 @@ from fedcxr.training.kept import Kept
 from fedcxr.training.label_loss import PREFIX as LABEL_PREFIX
 from fedcxr.training.label_loss import make_label_loss
 from fedcxr.training.loader import Ready
-from fedcxr.training.objectives.consistency import pseudo_label_bce, ramp_up
+from fedcxr.training.objectives.consistency import ramp_up
 from fedcxr.training.objectives.reconstruction import reconstruction_error
 from fedcxr.training.objectives.supervised import supervised_contrastive
 from fedcxr.training.phases import Phase
+from fedcxr.training.pseudo_labels import PseudoLabels
 from fedcxr.training.self_supervised import PREFIX, Projections, SelfSupervised, make_self_supervised
 from fedcxr.training.teacher import Teacher
 
@@ -50,6 +51,7 @@ class Objective:
         self.model, self.training, self.phase, self._runtime = model, training, phase, runtime
         self._forward = torch.compile(model) if training.compile else model
         self._label_loss = make_label_loss(config, examples, kept, runtime.device) if phase.labels else None
+        self._pseudo_labels = PseudoLabels(config, examples, runtime.device)
         self._contrast: SelfSupervised | None = None
         if training.self_supervised in phase.weights:
             self._contrast = make_self_supervised(config, kept, runtime.device)
@@ -142,11 +144,7 @@ class Objective:
                 output.projection, targets, mask, training.temperature
             )
         if "consistency" in wanted:
-            # One opinion an image: the mean over the views that the teacher saw.
-            opinion = taught.logits.float().sigmoid().unflatten(0, (-1, len(part))).mean(0)
-            terms["consistency"] = pseudo_label_bce(
-                output.logits, opinion.repeat(views, 1), mask, training.consistency_threshold
-            )
+            terms["consistency"] = self._pseudo_labels(output.logits, taught.logits, part)
         if "reconstruction" in wanted:
             terms["reconstruction"] = reconstruction_error(self._reconstruction(output), part.views)
         return terms

@@ -4,7 +4,8 @@ As compared by A. Davila, J. Colan and Y. Hasegawa, "Comparison of fine-tuning s
 learning in medical image classification", 2024, https://arxiv.org/abs/2406.10050:
 
 - ``full``: everything, in every round.
-- ``probe``: the heads only; the encoder stays as it was created.
+- ``probe``: the linear layers that make logits of features; all that makes the features stays as it was
+  created, and so does a projection that no term compares.
 - ``gradual``: from the heads down; in round i of n the last ⌈i·K/n⌉ of the K units, so that the last round
   trains all.
 - ``auto_rgn``: everything, each unit at a rate of its own (:mod:`fedcxr.training.relative_gradients`).
@@ -30,6 +31,8 @@ from fedcxr.training.phases import Phase
 
 HEAD = "heads"
 """The unit of everything that is not the encoder's."""
+LINEAR = ("classifier.", "scales.evidence.")
+"""The layers whose outputs are added to be the logits."""
 
 
 def unit_of(name: str) -> str:
@@ -64,8 +67,8 @@ def trained_names(model: nn.Module, config: Config, round_index: int) -> frozens
     if phase.name == "pretraining" or training.strategy in ("full", "auto_rgn"):
         return frozenset(names)
     if training.strategy == "probe":
-        idle = () if phase.projects else ("projection.",)
-        return frozenset(n for n in names if unit_of(n) == HEAD and not n.startswith(idle))
+        moving = (*LINEAR, "projection.") if phase.projects else LINEAR
+        return frozenset(n for n in names if n.startswith(moving))
     if training.strategy == "selective":
         return frozenset(_selected(names, training.train))
     order = units(model)

@@ -59,13 +59,16 @@ class Teacher:
     def settle(self, images: Tensor) -> None:
         """Give student and teacher the statistics of these images, once, where the teacher begins anew.
 
-        Costs one forward pass in a hospital's first round. Layers that do not train keep what they have.
+        Costs one forward pass in a hospital's first round. Layers that do not train keep what they have, and
+        so do those that have seen images before.
         """
         if not self.fresh:
             return
         self.fresh = False
         norms = (m for m in self._student.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
-        layers = [layer for layer in norms if layer.training]
+        layers = [layer for layer in norms if layer.training and _has_seen_nothing(layer)]
+        if not layers:
+            return
         momenta = [layer.momentum for layer in layers]
         for layer in layers:
             layer.momentum = 1.0  # the batch's own, without what was there
@@ -97,6 +100,12 @@ class Teacher:
         with torch.no_grad():
             for name, tensor in tensors.items():
                 own[name].copy_(tensor)
+
+
+def _has_seen_nothing(layer: nn.modules.batchnorm._BatchNorm) -> bool:
+    """Whether its running statistics are those that it was created with."""
+    mean, variance = layer.running_mean, layer.running_var
+    return mean is not None and variance is not None and not mean.any() and bool((variance == 1.0).all())
 
 
 def _floats(model: nn.Module) -> dict[str, Tensor]:

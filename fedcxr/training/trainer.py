@@ -119,6 +119,7 @@ def train(
             model, seen, config=config, phase=phase, runtime=runtime, kept={} if kept is None else kept
         )
         heads = list(objective.heads())
+        measures_rates = training.strategy == "auto_rgn" and phase.name == "training"
         optimizer = make_optimizer(model, training, heads)
         parameters = [*model.parameters(), *heads]
         loader = Loader(
@@ -136,7 +137,7 @@ def train(
             rate = learning_rate(progress, phase.rounds, training, top=phase.learning_rate)
             optimizer.zero_grad(set_to_none=True)
             terms = objective.backward(batch, progress)
-            if training.strategy == "auto_rgn" and step % (steps // phase.epochs) == 0:
+            if measures_rates and step % (steps // phase.epochs) == 0:
                 _scale_rates(optimizer, relative_gradient_norms(model))
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["scale"]

@@ -11,12 +11,18 @@ from torch import Tensor
 from fedcxr.config import Config
 from fedcxr.data.examples import Examples
 from fedcxr.errors import ConfigError
-from fedcxr.models.hierarchy import CHILDREN, PARENTS
+from fedcxr.models.hierarchy import CHILDREN, PARENTS, log_probabilities
 from fedcxr.models.registry import create_model
 from fedcxr.models.runtime import Runtime
 from fedcxr.training.loader import Loader
 from fedcxr.training.objectives.bce import masked_bce
-from fedcxr.training.objectives.hierarchy import conditional_mask, implied_parents, label_loss, whole_bce
+from fedcxr.training.objectives.hierarchy import (
+    conditional_bce,
+    implied_parents,
+    label_loss,
+    possible,
+    whole_bce,
+)
 from fedcxr.training.trainer import train
 
 MakeShard = Callable[..., Examples]
@@ -48,13 +54,54 @@ def test_a_finding_that_is_there_has_its_parent_there() -> None:
                 assert float(found[image, label]) == expected
 
 
-def test_a_child_counts_where_its_parent_is_there() -> None:
+def test_an_absent_parent_leaves_nothing_to_be_said_of_its_children() -> None:
     _, targets, mask = batch()
-    counted = conditional_mask(targets, mask)
+    left = possible(targets, mask)
     for image in range(len(targets)):
         for label, parent in enumerate(PARENTS):
-            there = parent < 0 or (bool(mask[image, parent]) and float(targets[image, parent]) > 0.5)
-            assert bool(counted[image, label]) == (bool(mask[image, label]) and there)
+            absent = parent >= 0 and bool(mask[image, parent]) and float(targets[image, parent]) <= 0.5
+            assert bool(left[image, label]) == (not absent)
+
+
+def test_the_conditional_loss_is_that_of_what_is_known_of_the_parent() -> None:
+    logits, targets, mask = batch()
+    targets, mask = implied_parents(targets, mask)
+    counted = mask & possible(targets, mask)
+    total, count, products = 0.0, 0, 0
+    for image in range(len(targets)):
+        for label, parent in enumerate(PARENTS):
+            if not mask[image, label]:
+                continue
+            p = float(logits[image, label].double().sigmoid())
+            if parent >= 0 and not mask[image, parent]:
+                p *= float(logits[image, parent].double().sigmoid())
+                products += 1
+            elif parent >= 0 and float(targets[image, parent]) <= 0.5:
+                continue
+            t = float(targets[image, label])
+            total -= t * math.log(p) + (1 - t) * math.log(1 - p)
+            count += 1
+    assert products > 5
+    assert float(conditional_bce(logits, targets, counted)) == pytest.approx(total / count, rel=1e-4)
+
+
+def test_findings_that_are_reported_one_by_one_keep_their_negatives() -> None:
+    """Where no report names a parent, a child's probability must not come to rest at 1."""
+    cardiomegaly, parent = 2, PARENTS[2]
+    targets, mask = torch.zeros(100, 14), torch.zeros(100, 14, dtype=torch.bool)
+    targets[:10, cardiomegaly] = 1.0
+    mask[:, cardiomegaly] = True
+    targets, mask = implied_parents(targets, mask)
+    logits = torch.zeros(14, requires_grad=True)
+    optimizer = torch.optim.Adam([logits], lr=0.1)
+    for _ in range(500):
+        optimizer.zero_grad()
+        loss = conditional_bce(logits.expand(100, 14), targets, mask & possible(targets, mask))
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    said = log_probabilities(logits.detach()[None])[0].exp()
+    assert float(said[cardiomegaly]) == pytest.approx(0.1, abs=0.03)
+    assert said[cardiomegaly] <= said[parent]
 
 
 def test_the_whole_loss_is_that_of_the_products() -> None:
@@ -118,7 +165,8 @@ def test_batches_come_with_what_counts_of_them(shard: MakeShard, make_config: Ma
     for part in parts:
         targets, mask = implied_parents(part.targets, part.mask)
         assert torch.equal(targets, part.targets)
-        assert torch.equal(part.counted, conditional_mask(targets, mask))
+        assert torch.equal(part.counted, mask & possible(targets, mask))
+        assert torch.equal(part.open, ~mask & possible(targets, mask))
         assert (~part.counted).any()
     whole = with_labels(config, hierarchy="whole")
     for part in next(iter(Loader(examples, config=whole, runtime=runtime, **options))):  # type: ignore[arg-type]

@@ -275,18 +275,29 @@ def test_pseudo_labels_are_the_teachers_where_it_is_sure_and_nobody_else_is(
     logits = 3 * torch.randn(count, 14, generator=generator)
     teacher = torch.rand(count, 14, generator=generator)
     mask = torch.rand(count, 14, generator=generator) < 0.5
+    frequency = torch.rand(14, generator=generator)
+    frequency[0], frequency[1], frequency[2] = 0.0, 1.0, torch.nan  # no case, nothing else, never known
     total, opened = 0.0, 0
     for i in range(count):
         for k in range(14):
             if mask[i, k]:
                 continue
             opened += 1
-            t = float(teacher[i, k])
-            if abs(t - 0.5) + 0.5 >= threshold:
+            t, f = float(teacher[i, k]), float(frequency[k])
+            if k < 3:
+                continue
+            even = (t / f) / (t / f + (1 - t) / (1 - f))
+            if max(even, 1 - even) >= threshold:
                 p = 1 / (1 + math.exp(-float(logits[i, k])))
                 total -= t * math.log(p) + (1 - t) * math.log(1 - p)
     logits.requires_grad_()
-    found = pseudo_label_bce(logits, teacher, mask, threshold)
+    found = pseudo_label_bce(
+        torch.nn.functional.logsigmoid(logits),
+        teacher.log(),
+        openly=~mask,
+        frequency=frequency,
+        threshold=threshold,
+    )
     assert found.item() == pytest.approx(total / max(opened, 1), rel=1e-4, abs=1e-5)
     found.backward()
     assert logits.grad is not None

@@ -69,6 +69,32 @@ def test_the_units_of_xception_are_its_blocks(make_config: MakeConfig) -> None:
     assert found[-1] == HEAD
 
 
+def test_a_probe_of_semssxl_moves_what_makes_logits_and_not_the_features(make_config: MakeConfig) -> None:
+    config = make_config(model="semssxl", strategy="probe", self_supervised="none")
+    names = trained_names(create_model(config.model, seed=0), config, 1)
+    assert names == {"classifier.weight", "classifier.bias", "scales.evidence.weight"}
+
+
+def test_pretraining_has_one_rate_for_all(
+    shard: MakeShard, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Auto-RGN is a way to fine-tune."""
+    made = []
+
+    def noted(*arguments: object) -> torch.optim.Optimizer:
+        made.append(make_optimizer(*arguments))  # type: ignore[arg-type]
+        return made[-1]
+
+    monkeypatch.setattr(trainer, "make_optimizer", noted)
+    config = make_config(strategy="auto_rgn", pretrain=1)
+    model = create_model(config.model, seed=0)
+    for number in (1, 2):
+        train(model, shard(40), config=config, round_index=number, hospital="north")
+    scales = [{group["scale"] for group in optimizer.param_groups} for optimizer in made]
+    assert scales[0] == {1.0}
+    assert len(scales[1]) > 2
+
+
 @pytest.mark.parametrize("strategy", ["full", "gradual", "auto_rgn"])
 def test_what_some_round_trains_travels(make_config: MakeConfig, strategy: str) -> None:
     config = make_config(strategy=strategy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -23,3 +24,28 @@ def masked_bce(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     targets = targets.masked_fill(~mask, 0.0)
     losses = functional.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
     return losses.masked_fill(~mask, 0.0).sum() / mask.sum().clamp(min=1)
+
+
+def masked_bce_of_logs(present: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """The same for probabilities that come as logarithms.
+
+    The product of two small probabilities is 0 in float32 long before its logarithm is not.
+
+    Args:
+        present: float32, shape (B, L): log P(label), at most 0.
+        targets, mask: as of :func:`masked_bce`.
+
+    Returns:
+        A scalar, float32.
+    """
+    targets = targets.masked_fill(~mask, 0.0)
+    losses = -(targets * present + (1.0 - targets) * log_of_rest(present))
+    return losses.masked_fill(~mask, 0.0).sum() / mask.sum().clamp(min=1)
+
+
+def log_of_rest(logs: Tensor) -> Tensor:
+    """log(1 − p) from log p, finite for every p, 0 and 1 too, as is its gradient."""
+    logs = logs.clamp(max=-torch.finfo(torch.float32).tiny)
+    small = torch.log1p(-logs.clamp(max=-0.5).exp())
+    large = torch.log(-torch.expm1(logs.clamp(min=-0.5)))
+    return torch.where(logs < -0.5, small, large)

@@ -4,36 +4,63 @@ CheXpert's U-SelfTrained (J. Irvin et al., AAAI 2019, https://arxiv.org/abs/1901
 model without the uncertain labels, has it predict them, and trains again on what it said. Mean Teacher
 (A. Tarvainen and H. Valpola, NIPS 2017, https://arxiv.org/abs/1703.01780) lets a running average of the
 weights predict at every step. Here the teacher of the second labels what the first leaves open, softly, and
-only where it is sure (the threshold of FixMatch, K. Sohn et al. 2020, https://arxiv.org/abs/2001.07685).
+only where it is sure (after the threshold of FixMatch, K. Sohn et al. 2020, https://arxiv.org/abs/2001.07685).
+
+New here: it is sure by what it adds to how frequent a finding is. Of a finding that one image in fifty has, a
+network that knows nothing says "absent" with 98 %, and would be taken at its word for every image; so its
+log-odds are held against those of the known labels, the shift of A. Menon et al., "Long-tail learning via
+logit adjustment", ICLR 2021, https://arxiv.org/abs/2007.07314. A finding of which a hospital knows no case,
+or nothing else, is left open: there is nothing to hold them against.
 """
 
 from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
-from torch.nn import functional
+
+from fedcxr.training.objectives.bce import log_of_rest, masked_bce_of_logs
 
 
-def pseudo_label_bce(logits: Tensor, teacher: Tensor, mask: Tensor, threshold: float) -> Tensor:
+def frequencies(targets: Tensor, mask: Tensor) -> Tensor:
+    """How frequent each finding is among the images of which it is known.
+
+    Args:
+        targets: float, shape (n, L), in [0, 1]; read only where ``mask`` is true.
+        mask: bool, shape (n, L).
+
+    Returns:
+        float32, shape (L,), in [0, 1]; NaN for labels that no image knows.
+    """
+    return targets.float().masked_fill(~mask, 0.0).sum(0) / mask.sum(0)
+
+
+def pseudo_label_bce(
+    student: Tensor, teacher: Tensor, *, openly: Tensor, frequency: Tensor, threshold: float
+) -> Tensor:
     """Binary cross-entropy against the teacher's probabilities where the labels are open, in nats.
 
     The mean runs over all open labels, and those of which the teacher is not sure add 0: a teacher that is
     sure of little weighs little, as in FixMatch.
 
     Args:
-        logits: float, shape (N, L), of the student.
-        teacher: float, shape (N, L), probabilities; no gradient flows into it.
-        mask: bool, shape (N, L): True where the label is known, and the teacher has no say.
-        threshold: 0.5 to 1: the least of max(p, 1 − p) that counts; 0.5 takes every open label.
+        student: float32, shape (N, L): log P(label).
+        teacher: the same of the momentum network; no gradient flows into it.
+        openly: bool, shape (N, L): where the teacher is asked.
+        frequency: float32, in (0, 1), to be broadcast to (N, L): of each finding; others count as unsure.
+        threshold: 0.5 to 1: what max(q, 1 − q) must reach, q being the teacher's probability as it would be
+            if the finding were as frequent as its absence. 0.5 takes every open label.
 
     Returns:
         A scalar, float32; 0, with gradient 0, where no label is open.
     """
-    teacher = teacher.detach().float()
-    losses = functional.binary_cross_entropy_with_logits(logits.float(), teacher, reduction="none")
-    unsure = (teacher - 0.5).abs() + 0.5 < threshold
-    return losses.masked_fill(mask | unsure, 0.0).sum() / (~mask).sum().clamp(min=1)
+    teacher = teacher.detach()
+    gained = teacher - log_of_rest(teacher) - torch.logit(frequency)
+    wanted = math.log(threshold) - math.log1p(-threshold) if threshold < 1.0 else math.inf
+    sure = openly & (gained.abs() >= wanted) & gained.isfinite()
+    mean = masked_bce_of_logs(student, teacher.exp(), sure)
+    return mean * sure.sum().clamp(min=1) / openly.sum().clamp(min=1)
 
 
 def ramp_up(progress: float, rounds: float) -> float:

@@ -5,7 +5,7 @@ uncertainty labels", 2021, https://arxiv.org/abs/1911.06475: a child's loss coun
 present, so that its logit is that of P(child | parent). H. Chen, S. Miao, D. Xu, G. Hager, A. Harrison, "Deep
 hierarchical multi-label classification applied to chest X-ray abnormality taxonomies", Medical Image Analysis
 66, 2020, https://arxiv.org/abs/2009.05609: afterwards the probabilities themselves, products down the tree,
-are fine-tuned on all images.
+are fine-tuned on all images. New here: children of whose parent nothing is known, by the product.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fedcxr.models.hierarchy import CHILDREN, PARENTS, above, log_probabilities
-from fedcxr.training.objectives.bce import masked_bce
+from fedcxr.models.hierarchy import CHILDREN, PARENTS, above, log_given, log_probabilities
+from fedcxr.training.objectives.bce import masked_bce, masked_bce_of_logs
 
 PRESENT = 0.5  # a target above it is a finding that is there; soft targets lie on either side
 
@@ -44,8 +44,8 @@ def implied_parents(targets: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return targets, mask
 
 
-def conditional_mask(targets: Tensor, mask: Tensor) -> Tensor:
-    """The labels that conditional training counts: a child only where its parent is known to be there.
+def possible(targets: Tensor, mask: Tensor) -> Tensor:
+    """The labels that an image leaves to be said: all but children whose parent is known to be absent.
 
     Args:
         targets: float, shape (B, 14), with implied parents.
@@ -54,16 +54,31 @@ def conditional_mask(targets: Tensor, mask: Tensor) -> Tensor:
     Returns:
         bool, shape (B, 14).
     """
-    counted = mask.clone()
-    counted[:, list(CHILDREN)] &= above(mask & (targets > PRESENT))
-    return counted
+    left = torch.ones_like(mask)
+    left[:, list(CHILDREN)] = ~above(mask & (targets <= PRESENT))
+    return left
+
+
+def conditional_bce(logits: Tensor, targets: Tensor, counted: Tensor) -> Tensor:
+    """Mean binary cross-entropy of what conditional logits say of each label, given its parent; in nats.
+
+    Of a child whose parent is there, that is its own logit. Where nobody said whether the parent is there, a
+    child that is known to be absent is so by the product; to leave it out would leave such a child no
+    negatives at all in data that report findings one by one.
+
+    Args:
+        logits: float, shape (B, 14), conditional.
+        targets: float, shape (B, 14), in [0, 1], with implied parents; read only where ``counted`` is true.
+        counted: bool, shape (B, 14): what is known and :func:`possible`.
+
+    Returns:
+        A scalar, float32; 0, with gradient 0, where nothing counts.
+    """
+    return masked_bce_of_logs(log_given(logits, counted & (targets > PRESENT)), targets, counted)
 
 
 def whole_bce(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     """Mean binary cross-entropy of the probabilities that conditional logits give, in nats.
-
-    Computed from logarithms: the product of two small probabilities is 0 in float32 long before its
-    logarithm is not.
 
     Args:
         logits: float, shape (B, 14), conditional.
@@ -73,13 +88,7 @@ def whole_bce(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     Returns:
         A scalar, float32; 0, with gradient 0, where nothing is known.
     """
-    present = log_probabilities(logits).clamp(max=-torch.finfo(torch.float32).tiny)
-    small = torch.log1p(-present.clamp(max=-0.5).exp())
-    large = torch.log(-torch.expm1(present.clamp(min=-0.5)))
-    absent = torch.where(present < -0.5, small, large)
-    targets = targets.masked_fill(~mask, 0.0)
-    losses = -(targets * present + (1.0 - targets) * absent)
-    return losses.masked_fill(~mask, 0.0).sum() / mask.sum().clamp(min=1)
+    return masked_bce_of_logs(log_probabilities(logits), targets, mask)
 
 
 def label_loss(
