@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from fedcxr.errors import ConfigError, ModelError
 from fedcxr.models.input_enhanced import INPUT_ENHANCED, create_input_enhanced
+from fedcxr.models.weights import OURS, Colours
 
 ANY_SIZE: dict[str, Any] = {
     "dynamic_img_size": True,
@@ -34,8 +35,10 @@ ANY_SIZE: dict[str, Any] = {
 """Options of timm's vision transformers. The last norm stays before the pooling, as in their weights."""
 
 
-def create_encoder(name: str, *, pretrained: bool = False) -> Any:  # timm's factory is typed as a bare Module
+def create_encoder(name: str, *, pretrained: bool = False, channels: int = 1) -> Any:  # timm types a Module
     """An encoder, with weights as timm draws them from the global generator, or from its hub.
+
+    Its images have one channel, as ours, or the three of its checkpoint.
 
     Raises:
         ConfigError: timm has no such model, or none for one channel; the closest names are in the message.
@@ -48,19 +51,19 @@ def create_encoder(name: str, *, pretrained: bool = False) -> Any:  # timm's fac
         hint = f"the closest are {', '.join(close)}" if close else "timm.list_models() has them all"
         raise ConfigError(f"model.encoder = {name!r}: timm {timm.__version__} has no such model; {hint}.")
     try:
-        encoder = timm.create_model(name, pretrained=False, in_chans=1, num_classes=0)
+        encoder = timm.create_model(name, pretrained=False, in_chans=channels, num_classes=0)
     except (RuntimeError, TypeError, ValueError) as error:
         raise ConfigError(f"model.encoder = {name!r}: timm cannot make it for one channel: {error}") from None
     options = ANY_SIZE if isinstance(encoder, VisionTransformer) else {}
     if options or pretrained:
-        encoder = timm.create_model(name, pretrained=pretrained, in_chans=1, num_classes=0, **options)
+        encoder = timm.create_model(name, pretrained=pretrained, in_chans=channels, num_classes=0, **options)
     if isinstance(encoder, VGG):
         encoder.pre_logits = nn.Identity()  # type: ignore[assignment]
     return encoder
 
 
 def hub_weights(name: str) -> dict[str, Tensor]:
-    """An encoder's ImageNet weights from timm's hub, stem summed to one channel; cached by timm.
+    """An encoder's ImageNet weights from timm's hub, with their stem of three channels; cached by timm.
 
     Raises:
         ConfigError: the hub has none for it.
@@ -70,7 +73,7 @@ def hub_weights(name: str) -> dict[str, Tensor]:
         raise ConfigError(f"model.pretrained = 'timm': timm's hub has no weights for {name!r}.")
     try:
         with torch.random.fork_rng(devices=[]):  # what timm draws first is written over
-            encoder = create_encoder(name, pretrained=True)
+            encoder = create_encoder(name, pretrained=True, channels=3)
     except (OSError, RuntimeError) as error:  # URLError and a bad hash; tensors that do not fit
         raise ModelError(
             f"model.pretrained = 'timm': timm's hub did not give the weights of {name} ({error}). "
@@ -86,6 +89,14 @@ def classifier_names(encoder: nn.Module) -> tuple[str, ...]:
     names = (names,) if isinstance(names, str) else tuple(names)
     more = ("last_linear", "pre_logits")  # Cadene's classifier; VGG's hidden layers
     return tuple(f"{name}." for name in (*names, *more))
+
+
+def colours_of(encoder: nn.Module) -> Colours:
+    """What images an encoder's ImageNet checkpoint was trained on; as ours where timm has no word on it."""
+    found: Any = getattr(encoder, "pretrained_cfg", None) or {}
+    if not found.get("mean"):
+        return OURS
+    return Colours(tuple(found["mean"]), tuple(found["std"]))
 
 
 class Width(NamedTuple):

@@ -12,7 +12,7 @@ from fedcxr.errors import ConfigError, ModelError
 from fedcxr.models.checkpointing import checkpoint_blocks
 from fedcxr.models.compact import Compact
 from fedcxr.models.dual_stream import DualStream
-from fedcxr.models.encoders import classifier_names, hub_weights
+from fedcxr.models.encoders import classifier_names, colours_of, hub_weights
 from fedcxr.models.initial import initialise, unstated
 from fedcxr.models.network import Network
 from fedcxr.models.norm import apply_norm
@@ -69,11 +69,17 @@ def create_model(settings: config.Model, *, seed: int) -> Network:
             raise ConfigError(
                 f"model.pretrained = 'timm': timm's hub has no weights for {settings.name!r} as it is set."
             )
-        load_weights(model, hub_weights(settings.encoder), source="timm's hub")
+        tensors, source = hub_weights(settings.encoder), "timm's hub"
     else:
         path = Path(settings.pretrained).expanduser()
-        dropped = classifier_names(model.encoder)
-        load_weights(model, read_weights(path), source=str(path), dropped=dropped)
+        tensors, source = read_weights(path), str(path)
+    load_weights(
+        model,
+        tensors,
+        source=source,
+        dropped=classifier_names(model.encoder),
+        colours=colours_of(model.encoder),
+    )
     return model
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -31,8 +33,24 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path}: not a readable .safetensors file: {error}") from error
 
 
+class Colours(NamedTuple):
+    """What a checkpoint's images were normalised by, channel by channel, in [0, 1]."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+OURS = Colours((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+"""[0, 1] to [−1, 1], as :func:`fedcxr.data.transforms.normalise` does."""
+
+
 def load_weights(
-    model: nn.Module, tensors: Mapping[str, Tensor], *, source: str, dropped: tuple[str, ...] = ()
+    model: nn.Module,
+    tensors: Mapping[str, Tensor],
+    *,
+    source: str,
+    dropped: tuple[str, ...] = (),
+    colours: Colours = OURS,
 ) -> None:
     """Copy ``tensors`` into ``model``, in place.
 
@@ -40,8 +58,9 @@ def load_weights(
     heads that it has are loaded too, and those that it has not, as it was a simpler model, keep their random
     start, which the log says. Or they are the encoder's own, as in an ImageNet checkpoint: then heads keep
     their random start, names that begin with one of ``dropped`` (a classifier of other classes) are left out,
-    and a stem of three channels is summed to one, which answers a grey image as the old stem answered
-    R = G = B.
+    and a stem of three channels becomes one, which answers a grey image as we normalise it as the old stem
+    answered R = G = B under ``colours``. Only what lies beyond the image's border is another grey: 0.5 where
+    it was their mean.
 
     Running statistics are left out where the model has none (GroupNorm), and counters may be missing.
 
@@ -57,7 +76,8 @@ def load_weights(
         place = name if released else f"encoder.{name}"
         if place not in own and place.endswith(STATISTICS):
             continue
-        incoming[place] = _fit_channels(tensor, own.get(place))
+        incoming[place] = tensor
+    _make_grey(incoming, own, colours)
     known = {_part(name) for name in incoming}
     absent = sorted({_part(name) for name in own} - known) if released else []
     wanted = [name for name in own if (released and _part(name) in known) or name.startswith("encoder.")]
@@ -73,12 +93,34 @@ def _part(name: str) -> str:
     return f"{first}.{rest[0]}" if first == "scales" else first
 
 
-def _fit_channels(tensor: Tensor, own: Tensor | None) -> Tensor:
-    """Sum an RGB stem (C, 3, k, k) to (C, 1, k, k) where the model's stem is one channel."""
-    is_stem = own is not None and own.ndim == 4 and own.shape[1] == 1 and tensor.ndim == 4
-    if is_stem and tensor.shape[1] == 3:
-        return tensor.float().sum(dim=1, keepdim=True)
-    return tensor
+def _make_grey(incoming: dict[str, Tensor], own: Mapping[str, Tensor], colours: Colours) -> None:
+    """Turn an RGB stem (C, 3, k, k) into (C, 1, k, k), where the model's stem has one channel.
+
+    Our value u of a pixel is theirs in channel c as (u / 2 + 1/2 − mean_c) / std_c. The factor goes into the
+    kernels; what is added goes into the stem's bias, or else into the running mean of the norm that follows.
+    """
+    for stem, wanted in own.items():
+        kernels = incoming.get(stem)
+        if kernels is None or not (wanted.ndim == kernels.ndim == 4):
+            continue
+        if (wanted.shape[1], kernels.shape[1]) != (1, 3):
+            continue
+        std = torch.tensor(colours.std)
+        added = (0.5 - torch.tensor(colours.mean)) / std
+        incoming[stem] = (kernels.float() / (2.0 * std)[:, None, None]).sum(dim=1, keepdim=True)
+        shift = (kernels.float().sum(dim=(2, 3)) * added).sum(dim=1)
+        if (bias := stem.removesuffix("weight") + "bias") in incoming:
+            incoming[bias] = incoming[bias].float() + shift
+        elif (mean := _next_mean(stem, own)) in incoming:
+            incoming[mean] = incoming[mean].float() - shift
+        return
+
+
+def _next_mean(stem: str, own: Mapping[str, Tensor]) -> str:
+    """The running mean of the first norm after the stem; empty where norms have no statistics."""
+    names = list(own)  # in the order of the modules, which a file's is not
+    later = names[names.index(stem) :]
+    return next((name for name in later if name.endswith("running_mean")), "")
 
 
 def _check(own: Mapping[str, Tensor], wanted: list[str], incoming: Mapping[str, Tensor], source: str) -> None:

@@ -52,6 +52,44 @@ def test_a_grey_image_meets_the_response_that_rgb_met(imagenet_like: Path) -> No
         torch.testing.assert_close(ours.trace(grey).embedding, expected, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("densenet121", "features.norm0"),
+        ("resnet18", "bn1"),
+        ("efficientnet_b0", "bn1"),
+        ("vgg11_bn", "features.1"),
+        ("vgg11", "features.0"),
+        ("vit_tiny_patch16_224", "patch_embed"),
+    ],
+)
+def test_each_encoder_sees_a_grey_image_as_its_checkpoint_was_trained_to(
+    tmp_path: Path, name: str, first: str
+) -> None:
+    """After the stem and its norm, but at the rim: theirs pads with its mean, ours with 0.5."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        published = timm.create_model(name, pretrained=False).eval()
+    for module in published.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.2, 0.2)  # type: ignore[operator]
+    save_file(published.state_dict(), tmp_path / "weights.safetensors")
+    settings = Model(name="plain", encoder=name, pretrained=str(tmp_path / "weights.safetensors"))
+    ours = create_model(settings, seed=1).encoder.eval()
+    grey = torch.rand(2, 1, 224, 224, generator=torch.Generator().manual_seed(0))
+    mean, std = (torch.tensor(published.pretrained_cfg[key])[:, None, None] for key in ("mean", "std"))
+    seen = []
+    for network, images in ((published, (grey - mean) / std), (ours, grey * 2 - 1)):
+        network.get_submodule(first).register_forward_hook(lambda _, __, out: seen.append(out))
+        with torch.no_grad():
+            network.forward_features(images)
+    if name.startswith("vit"):  # patches, which nothing pads
+        torch.testing.assert_close(seen[1].flatten(1, 2), seen[0], rtol=1e-3, atol=1e-4)
+        return
+    theirs, own = (each[..., 2:-2, 2:-2] for each in seen)
+    torch.testing.assert_close(own, theirs, rtol=1e-3, atol=1e-4)
+
+
 def test_heads_start_at_random_beside_a_pretrained_encoder(imagenet_like: Path) -> None:
     settings = Model(pretrained=str(imagenet_like))
     first, second = create_model(settings, seed=1), create_model(settings, seed=2)
@@ -128,8 +166,10 @@ def test_hub_weights_go_into_the_encoder(monkeypatch: pytest.MonkeyPatch) -> Non
     state = torch.get_rng_state()
     model = create_model(Model(pretrained="timm"), seed=0)
     assert torch.equal(torch.get_rng_state(), state)
-    assert asked == {"num_classes": 0, "in_chans": 1}
-    assert all((parameter == 1).all() for parameter in model.encoder.parameters())
+    assert asked == {"num_classes": 0, "in_chans": 3}
+    assert (model.encoder.conv1.weight == 3).all()  # three channels of ones
+    rest = [p for n, p in model.encoder.named_parameters() if n != "conv1.weight"]
+    assert all((parameter == 1).all() for parameter in rest)
 
 
 def test_a_model_without_a_hub_says_so() -> None:
