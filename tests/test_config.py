@@ -40,6 +40,7 @@ def test_any_changed_key_changes_the_digest(tmp_path: Path) -> None:
         ("training.batch_size", r"write key\.path=value"),
         ("name.x=1", r"name is a value, not a section"),
         ("training.min_learning_rate=1", r"min_learning_rate is above"),
+        ("training.reconstruction_weight=0.5", r"for models that reconstruct .*'dual_stream'"),
         ("training.learning_rate=inf", r"training\.learning_rate = inf"),
     ],
 )

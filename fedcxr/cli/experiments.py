@@ -4,16 +4,17 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fedcxr.cli.app import app
+from fedcxr.report.manifest import TablePlan, read_manifest
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,18 +25,6 @@ if TYPE_CHECKING:
     from fedcxr.store.run_directory import RunDirectory
 
 _MEASURED = ("training.device", "training.precision", "training.memory_format")
-
-
-@dataclass(frozen=True)
-class TablePlan:
-    """One table of a manifest: its name, title, files, seeds, and what all of them set."""
-
-    name: str
-    title: str
-    files: tuple[Path, ...]
-    seeds: tuple[int, ...]
-    overrides: tuple[str, ...] = ()
-    explain: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,6 +77,12 @@ def experiments(
     discard: Annotated[
         bool, typer.Option("--discard", help="Remove a run once its result is kept: a run is gigabytes.")
     ] = False,
+    speed: Annotated[
+        bool,
+        typer.Option(
+            "--speed", help="Run nothing; measure images a second of each, in turn, when the machine is idle."
+        ),
+    ] = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Also score where each model looks, as fedcxr explain does.")
     ] = False,
@@ -110,7 +105,7 @@ def experiments(
     if bool(files) == bool(manifest):
         raise typer.BadParameter("give TOML files, or --manifest with the list of them.")
     if manifest is not None:
-        plans = _read_manifest(manifest)
+        plans = read_manifest(manifest)
         if unknown := set(only or ()) - {plan.name for plan in plans}:
             raise ConfigError(
                 f"--table {', '.join(sorted(unknown))}: {manifest} has {', '.join(p.name for p in plans)}."
@@ -125,8 +120,11 @@ def experiments(
     tasks = {plan.name: [_tasks(path, plan, out, results) for path in plan.files] for plan in plans}
     everything = [task for rows in tasks.values() for row in rows for task in row]
     once = list({task.result.folder: task for task in everything}.values())  # a run may be in two tables
+    if speed:
+        _measure(tasks)
     with ThreadPoolExecutor(jobs) as pool:
-        told = pool.map(lambda task: _carry(task, console, quiet=jobs > 1, discard=discard), once)
+        carry = _await if speed else partial(_carry, console=console, quiet=jobs > 1, discard=discard)
+        told = pool.map(carry, once)
         failures = {task.result.folder: why for task, why in zip(once, told, strict=True) if why}
     for plan in plans:
         made = []
@@ -151,6 +149,26 @@ def experiments(
         raise FederationError("some runs failed: the tables name them, the same command tries them again.")
 
 
+def _await(task: _Task) -> str:
+    """Why a run has no result, or nothing."""
+    return "" if task.result.exists else "it was not run yet"
+
+
+def _measure(tasks: "Mapping[str, Sequence[Sequence[_Task]]]") -> None:
+    """The speed of every experiment that has a result, table by table."""
+    from fedcxr.cli.progress import bar
+    from fedcxr.training.speeds import measure_speeds
+
+    for name, rows in tasks.items():
+        finished = [[task for task in row if task.result.exists] for row in rows]
+        measured = [row for row in finished if row]
+        with bar(name, "turns") as progress:
+            speeds = measure_speeds([row[0].result.config for row in measured], progress=progress)
+        for row, speed in zip(measured, speeds, strict=True):
+            for task in row:
+                task.result.keep_speed(speed)
+
+
 def _command(plan: TablePlan, manifest: Path | None, bootstrap: int) -> str:
     """What makes a table again."""
     if manifest is not None:
@@ -166,32 +184,10 @@ def _command(plan: TablePlan, manifest: Path | None, bootstrap: int) -> str:
 def _simulation(path: Path, plan: TablePlan, task: _Task, out: Path) -> str:
     """What makes one run again, with SEED in the seed's place."""
     shown = shlex.join(x for override in (*plan.overrides, "seed=SEED") for x in ("--set", override))
+    if task.config.data.phantom is not None:
+        base = task.config.data.root.removesuffix(f"-seed-{task.config.seed}")
+        shown += f" --set {shlex.quote(f'data.root={base}-seed-SEED')}"
     return f"fedcxr simulate {path} --out {out / task.config.name}/seed-SEED {shown}"
-
-
-def _read_manifest(path: Path) -> list[TablePlan]:
-    """Raises ConfigError where it is not TOML or lacks something."""
-    from fedcxr.errors import ConfigError
-
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-        return [
-            TablePlan(
-                name=str(table["name"]),
-                title=str(table.get("title", table["name"])),
-                files=tuple(path.parent / str(name) for name in table["files"]),
-                seeds=tuple(int(seed) for seed in table.get("seeds", (0,))),
-                overrides=tuple(map(str, table.get("set", ()))),
-                explain=bool(table.get("explain", False)),
-            )
-            for table in tree["table"]
-        ]
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{path}: each [[table]] wants name and files; may have seeds: {error}") from None
 
 
 def _tasks(path: Path, plan: TablePlan, out: Path, results: Path) -> list[_Task]:

@@ -112,6 +112,11 @@ class Model(Section):
         "shared"  # normalisation statistics, see models.norm
     )
 
+    @property
+    def reconstructs(self) -> bool:
+        """Whether it has an autoencoder."""
+        return self.name == "dual_stream" and self.streams != "transfer"
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.encoder != "legacy_xception" and self.name in ("semssxl", "compact"):

@@ -44,6 +44,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         self._check_objective()
+        self._check_terms()
         if self.federation.calibrate and self.model.norm != "shared":
             raise ValueError("federation.calibrate wants model.norm = 'shared': others share no statistics")
         if self.validation.policy == "committee":
@@ -87,8 +88,6 @@ class Config(Section):
             )
         if training.hierarchy == "whole" and self.model.labels == "flat":
             raise ValueError("training.hierarchy = 'whole' is for model.labels = 'conditional'")
-        if training.label_loss == "auc_margin":
-            self._check_auc_margin()
         policies = {self.data.uncertain, *self.data.uncertain_per_label.values()}
         if training.consistency_weight and (
             self.data.labelled == 1.0 and "ignore" not in {*policies, self.data.blank}
@@ -107,6 +106,20 @@ class Config(Section):
                 "validation.policy = 'committee' judges a whole model, and with model.norm = 'local' none "
                 "travels: choose another norm, or policy 'none'"
             )
+
+    def _check_terms(self) -> None:
+        training = self.training
+        if training.reconstruction_weight and not self.model.reconstructs:
+            raise ValueError(
+                "training.reconstruction_weight is for models that reconstruct their input: set it to 0, or "
+                "choose model.name = 'dual_stream' with streams = 'both' or 'autoencoder'"
+            )
+        if training.positives != "views" and not training.contrast:
+            raise ValueError(
+                f"training.positives = {training.positives!r} is for a self-supervised term: there is none"
+            )
+        if training.label_loss == "auc_margin":
+            self._check_auc_margin()
 
     def _check_auc_margin(self) -> None:
         if self.model.labels == "conditional":

@@ -20,7 +20,7 @@ from fedcxr.evaluation.explanation import Explanation
 from fedcxr.evaluation.metrics import ALL, COMPETITION
 from fedcxr.evaluation.pairing import pair
 from fedcxr.evaluation.sheets import read_scores, read_truth
-from fedcxr.report.results import Facts, Result
+from fedcxr.report.results import Facts, KeptSpeed, Result
 from fedcxr.report.tables import Table, figure
 from fedcxr.seeds import derive_seed
 
@@ -49,6 +49,7 @@ class _Scored:
     areas: Resampled
     studies: tuple[str, ...]
     facts: Facts
+    speed: KeptSpeed | None
 
 
 def experiment_table(experiments: Sequence[Experiment], *, title: str, resamples: int = 1000) -> Table:
@@ -91,15 +92,14 @@ def experiment_table(experiments: Sequence[Experiment], *, title: str, resamples
             "parameters",
             "image passes",
             "images/s",
-            "minutes",
         ),
         rows=tuple(rows),
         notes=(
             "Mean AUROC over all defined labels of the validation studies, mean over seeds; [95 %]: "
             f"percentile bootstrap over patients, {resamples:,} resamples; differences are paired by study "
             "and seed. "
-            "Over seeds: lowest and highest mean AUROC. Images a second: passes, of the median hospital and "
-            "round.",
+            "Over seeds: lowest and highest mean AUROC. Images a second: passes of one hospital's training, "
+            "all rows measured in turn on a machine that did nothing else (--speed).",
             "Machine: "
             + "; ".join(sorted({run.facts.machine for runs in scored.values() for run in runs.values()}))
             + ".",
@@ -114,7 +114,7 @@ def _row(
     name: str, own: Mapping[int, _Scored], first: Mapping[int, _Scored], *, reference: bool
 ) -> tuple[str, ...]:
     if not own:
-        return (name, "0", "failed", *[""] * 8)
+        return (name, "0", "failed", *[""] * 7)
     together = Resampled.mean([run.areas for run in own.values()], [1.0] * len(own))
     common = [seed for seed in own if seed in first]
     gains = []
@@ -126,6 +126,7 @@ def _row(
             )
         gains.append(own[seed].areas - first[seed].areas)
     gain = Resampled.mean(gains, [1.0] * len(gains)) if gains and not reference else None
+    speeds = [run.speed for run in own.values() if run.speed is not None]
     means = [run.areas.estimate(ALL).value for run in own.values()]
     defined = [value for value in means if value is not None]
     spread = f"{min(defined):.3f} to {max(defined):.3f}" if len(defined) > 1 else "–"
@@ -137,10 +138,9 @@ def _row(
         figure(together.estimate(COMPETITION)),
         figure(gain.estimate(COMPETITION), signed=True) if gain else "",
         spread,
-        f"{max(run.facts.parameters for run in own.values()):,}",
+        f"{speeds[0].parameters:,}" if speeds else "–",
         f"{round(np.mean([run.facts.passes for run in own.values()])):,}",
-        f"{np.median([run.facts.images_per_second for run in own.values()]):,.0f}",
-        f"{np.mean([run.facts.seconds for run in own.values()]) / 60:.1f}",
+        f"{np.median([speed.images_per_second for speed in speeds]):,.1f}" if speeds else "–",
     )
 
 
@@ -196,4 +196,4 @@ def _score(result: Result, resamples: int) -> _Scored:
     paired = pair(read_scores(result.predictions), truth, LABELS)
     # Not the run's own seed: every experiment of a table meets the same resamples.
     drawn = areas(paired, resamples, derive_seed(0, "experiments"))
-    return _Scored(areas=drawn, studies=truth.studies, facts=result.facts)
+    return _Scored(areas=drawn, studies=truth.studies, facts=result.facts, speed=result.speed)

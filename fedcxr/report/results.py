@@ -6,7 +6,8 @@
       config.toml        the configuration as resolved
       predictions.csv    of the validation studies, all 14 labels, four significant digits
       result.json        what the run was, cost, and was made by
-      explain.json       where the model looks, scored; only where that was asked for
+      speed.json         images a second, measured beside its table's others; only where asked for
+      explain.json       where the model looks, scored; likewise
 
 A table needs these and the truth, which stays where the data are; a run with its images, updates and models
 is a thousand times as large.
@@ -32,9 +33,10 @@ from fedcxr.evaluation.sheets import read_scores
 from fedcxr.report.rounds import read_rounds
 from fedcxr.report.run_report import FOLDER
 from fedcxr.store.run_directory import RunDirectory
+from fedcxr.training.speeds import Speed
 
 PREDICTIONS, EXPLANATION = "predictions.csv", "explain.json"
-_FACTS, _CONFIG = "result.json", "config.toml"
+_FACTS, _CONFIG, _SPEED = "result.json", "config.toml", "speed.json"
 
 
 class Facts(BaseModel):
@@ -45,8 +47,8 @@ class Facts(BaseModel):
         rounds: on the ledger.
         parameters: values that travel.
         passes: images put through the network, all hospitals and rounds.
-        images_per_second: passes, of the median hospital and round.
-        seconds: of all rounds; those of a round that a crash cut in two are not in it.
+        images_per_second: passes, of the median hospital and round, whatever else the machine did.
+        seconds: of all rounds, likewise; those of a round that a crash cut in two are not in it.
         bytes_up: what hospitals sent.
         machine: processor, cores and torch.
     """
@@ -60,6 +62,17 @@ class Facts(BaseModel):
     images_per_second: float
     seconds: float
     bytes_up: int
+    machine: str
+
+
+class KeptSpeed(BaseModel):
+    """``speed.json``: as :class:`fedcxr.training.speeds.Speed`, and the machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images_per_second: float
+    parameters: int
+    turns: int
     machine: str
 
 
@@ -100,6 +113,27 @@ class Result:
             raise StoreError(f"{self.facts_path}: {explain(error)}") from None
         except OSError as error:
             raise StoreError(f"{self.facts_path}: cannot be read: {error.strerror}.") from None
+
+    @property
+    def speed(self) -> KeptSpeed | None:
+        """None where it was not measured; raises StoreError where the file is none."""
+        path = self.folder / _SPEED
+        try:
+            return KeptSpeed.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            raise StoreError(f"{path}: {explain(error)}") from None
+
+    def keep_speed(self, speed: Speed) -> None:
+        """Take a measurement on this machine, in place of one that is there."""
+        kept = KeptSpeed(
+            images_per_second=round(speed.images_per_second, 1),
+            parameters=speed.parameters,
+            turns=speed.turns,
+            machine=machine(),
+        )
+        files.write(self.folder / _SPEED, kept.model_dump_json(indent=1) + "\n")
 
     @property
     def truth(self) -> Path:

@@ -32,8 +32,8 @@ class Batch(NamedTuple):
 
 
 def batch_count(examples: int, batch_size: int) -> int:
-    """Batches an epoch."""
-    return -(-examples // batch_size)
+    """Batches an epoch; each has two images at least, for a statistic of one is none."""
+    return max(1, min(-(-examples // batch_size), examples // 2))
 
 
 def epoch_batches(
@@ -49,7 +49,8 @@ def epoch_batches(
 
     Args:
         count: of the examples.
-        batch_size: the largest batch; with groups, one that a group lies across may be longer.
+        batch_size: the largest batch, or one less where an image would be left alone; with groups, one that a
+            group lies across may be longer.
         generator: of the order; on the CPU.
         groups: int64, shape (count,): images of one group come in one batch. The batches then end at a
             group's end, the nearest one, unless that would make a batch longer or shorter by over a quarter.

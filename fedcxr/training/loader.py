@@ -7,6 +7,7 @@ order of the batches, so what comes out does not depend on who waited for whom.
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +26,8 @@ from fedcxr.models.runtime import Runtime
 from fedcxr.seeds import derive_seed
 from fedcxr.training.batches import Batch, Positives, epoch_batches, grouping, in_disk_order, read_batch
 from fedcxr.training.objectives.hierarchy import implied_parents, possible
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,14 @@ class Loader:
         self._conditional = config.model.labels == "conditional"
         self._whole = training.hierarchy == "whole"
         self._groups = grouping(examples, positives)
+        if self._groups is not None and len(np.unique(self._groups)) == len(examples):
+            logger.warning(
+                "%s: training.positives = '%s', and no %s has two images here: an image's positives are its "
+                "own views",
+                where[1],
+                positives,
+                positives,
+            )
         self._order = torch.Generator().manual_seed(derive_seed(config.seed, *where, "order"))
         self._augmentation = torch.Generator().manual_seed(derive_seed(config.seed, *where, "augment"))
         self.waited = 0.0

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from fedcxr.config import Config
 from fedcxr.data.examples import Examples
-from fedcxr.errors import ConfigError
 from fedcxr.models.runtime import Runtime
 from fedcxr.training.kept import Kept
 from fedcxr.training.label_loss import PREFIX as LABEL_PREFIX
@@ -146,7 +145,7 @@ class Objective:
         if "consistency" in wanted:
             terms["consistency"] = self._pseudo_labels(output.logits, taught.logits, part)
         if "reconstruction" in wanted:
-            terms["reconstruction"] = reconstruction_error(self._reconstruction(output), part.views)
+            terms["reconstruction"] = reconstruction_error(output.reconstruction, part.views)
         return terms
 
     def _ask_teacher(self, part: Ready) -> Any:
@@ -155,12 +154,3 @@ class Objective:
         images = part.views if part.clean is None else part.clean
         with self._runtime.autocast():
             return self.teacher(images, project=self._keys)
-
-    def _reconstruction(self, output: Any) -> Tensor:
-        if output.reconstruction is None:
-            raise ConfigError(
-                f"training.reconstruction_weight is above 0, but the model ({type(self.model).__name__}) "
-                "reconstructs nothing: set it to 0, or choose model.name = 'dual_stream' with an autoencoder."
-            )
-        found: Tensor = output.reconstruction
-        return found

@@ -93,8 +93,7 @@ def train(
         on_step: called after every step.
 
     Raises:
-        ConfigError: the configuration is not resolved, asks for a device that is not here, or for a term
-            that this model has no output for.
+        ConfigError: the configuration is not resolved, or asks for a device that is not here.
         DataError: too few images; no label at all and nothing to contrast; positives of studies or patients
             where the examples do not say whose images are whose.
         NonFiniteError: NaN or infinity in loss, gradient, weights or statistics, with the tensor's name.

@@ -71,6 +71,17 @@ def test_a_table_is_made_from_the_runs_files_and_nothing_is_run_twice(
     assert not (folder / "runs").exists()
     assert (folder / "tables" / "epochs.md").read_text() == table
 
+    measured = call(folder, *files, "--seed", 4, "--name", "epochs", "--speed")
+    assert measured.exit_code == 0, measured.exception
+    assert not (folder / "runs").exists()
+    speeds = [json.loads((folder / f"results/{n}/seed-4/speed.json").read_text()) for n in ("short", "long")]
+    network = build_model(small_config.model)
+    assert {speed["parameters"] for speed in speeds} == {sum(p.numel() for p in network.parameters())}
+    rows = (folder / "tables" / "epochs.md").read_text().splitlines()
+    for speed, name in zip(speeds, ("short", "long"), strict=True):
+        (row,) = (row for row in rows if row.startswith(f"| {name} |"))
+        assert row.endswith(f"| {speed['images_per_second']:,.1f} |")
+
     other = call(folder, *files, "--seed", 4, "--set", "training.batch_size=4")
     assert isinstance(other.exception, ConfigError)
     assert "training.batch_size is 8 there and 4 here" in str(other.exception)
@@ -104,6 +115,7 @@ def test_runs_go_side_by_side_are_explained_and_leave_only_their_results(folder:
         assert not (folder / "runs" / "short" / f"seed-{seed}").exists()
         assert "round 1/1" in (folder / "runs" / "short" / f"seed-{seed}.log").read_text()
     table = (folder / "tables" / "looks.md").read_text()
+    assert "--set data.root=" not in table  # as the runs', whose images are no phantoms to them
     assert "| short | 7, 8 | 0." in table
     assert "| short: grad-cam | 8 |" in table
 

@@ -20,12 +20,12 @@ def test_an_epoch_sees_every_image_once_in_batches_of_nearly_one_size(
     sizes = {len(batch) for batch in batches}
     assert sorted(np.concatenate(batches)) == list(range(count))
     assert len(batches) == batch_count(count, batch_size)
-    assert max(sizes) <= batch_size
+    assert max(sizes) <= batch_size + (batch_size == 2)
     assert max(sizes) - min(sizes) <= 1
 
 
 @settings(deadline=None)
-@given(st.integers(2, 300), st.integers(3, 70))
+@given(st.integers(2, 300), st.integers(2, 70))
 def test_no_batch_is_a_single_image(count: int, batch_size: int) -> None:
     generator = torch.Generator().manual_seed(0)
     assert min(len(batch) for batch in epoch_batches(count, batch_size, generator)) >= 2
