@@ -17,7 +17,7 @@ import numpy as np
 from flwr.serverapp import Grid
 
 from fedcxr.aggregation.weighted_sum import WeightedSum
-from fedcxr.errors import ContractRejectedError, FederationError, QuorumError
+from fedcxr.errors import ContractRejectedError, QuorumError
 from fedcxr.evaluation.scores import Evaluation
 from fedcxr.ledger.protocol import Ledger, RoundView
 from fedcxr.messages import RegisterRequest
@@ -31,6 +31,7 @@ from server.events import FederationStarted, Observer, RoundFinalized, RoundOpen
 from server.opening import auditor_identity, coordinator_identity, federation_id
 from server.records import all_stored_metrics, round_line, write_line
 from server.registration import Member, register_hospitals
+from server.releases import Releases
 from server.round import Round
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Coordinator:
         self.observer = observer
         self.evaluate = evaluate
         self.store = run.blob_store()
+        self.releases = Releases(run, ledger, layout)
         self._gas_recorded: Counter[str] = Counter()
 
     def run(self) -> None:
@@ -101,12 +103,12 @@ class Coordinator:
         if first > 1:
             self.ledger.settle()  # a coordinator before this one may have died before it
         self._complete_records(first - 1, members)
-        base = self._finalized_model(first - 1)
-        previous = self._finalized_model(first - 2) if first > 1 else None
+        base = self.releases.read(first - 1)
+        previous = self.releases.read(first - 2) if first > 1 else None
         for number in range(first, config.federation.total_rounds + 1):
             model = self._run_round(number, base, previous, members)
             base, previous = model, base
-            self._prune_models(number)
+            self.releases.prune(number)
 
     def _run_round(
         self, number: int, base: Vector, previous: Vector | None, members: dict[str, Member]
@@ -139,7 +141,7 @@ class Coordinator:
             # In the store before it is final: anyone may hold a chunk of it to the sum of the updates'.
             self.store.put(current.total.total.astype("<u4", copy=False).view(np.uint8), root)
         # On the disk before it is final: what the contract calls the next base can always be sent.
-        self._write_model(number, model)
+        self.releases.write(number, model)
         started = time.perf_counter()
         self.ledger.finalize(
             number,
@@ -252,7 +254,7 @@ class Coordinator:
             view = with_submissions(self.ledger.round(number), self.store, self.ledger.domain)
             evaluation = None
             if self.evaluate and self.run_directory.model(number).exists():
-                evaluation = self.evaluate(self._finalized_model(number), self.layout)
+                evaluation = self.evaluate(self.releases.read(number), self.layout)
             line = round_line(
                 number,
                 view.model_digest,
@@ -267,32 +269,6 @@ class Coordinator:
             )
             write_line(self.run_directory, line)
             logger.info("round %d was finalized, but not on record: its line is written now", number)
-
-    def _finalized_model(self, number: int) -> Vector:
-        """The model of a finalized round, held against the ledger.
-
-        Raises:
-            FederationError: the file is another model than the ledger's.
-        """
-        vector = model_file.read(self.run_directory.model(number), self.layout)
-        expected = self.ledger.genesis_digest if number == 0 else self.ledger.round(number).model_digest
-        if (found := model_file.vector_digest(vector)) != expected:
-            raise FederationError(
-                f"{self.run_directory.model(number)} has digest {found.hex()}, but the ledger holds "
-                f"{expected.hex()}: restore it from a copy; the run cannot go on from another model."
-            )
-        return vector
-
-    def _write_model(self, number: int, vector: Vector) -> None:
-        path = self.run_directory.model(number)
-        federation = federation_id(self.config)
-        model_file.write(path, vector, self.layout, federation=federation, round_number=number)
-
-    def _prune_models(self, last: int) -> None:
-        """Keep the last k models, and always where it started: an audit recomputes all others from there."""
-        if keep := self.config.store.keep_models:
-            for number in range(1, last - keep + 1):
-                self.run_directory.model(number).unlink(missing_ok=True)
 
     @cached_property
     def _identity(self) -> Identity:
