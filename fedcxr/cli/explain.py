@@ -30,9 +30,10 @@ def explain(
 ) -> None:
     """Grad-CAM and the model's own attention over validation images, written as pictures and scored.
 
-    On phantoms by their masks: pointing-game hit rate, coverage of the lesion, the map's share in it, each
-    beside chance. On any images by deletion and insertion curves, beside random order. Without --label: every
-    label with a mask on phantoms, else the competition's five. Writes overlays.png, explain.md and
+    On phantoms by their masks: pointing-game hit rate, coverage of the lesion, the map's share in it. On any
+    images by deletion and insertion curves. Each beside the same method's maps of other patients, which is
+    what can be known without a look at the image, and on phantoms beside the usual place. Without --label:
+    every label with a mask on phantoms, else the competition's five. Writes overlays.png, explain.md and
     explain.json.
     """
     from rich.console import Console

@@ -3,8 +3,10 @@
 Petsiuk, Das and Saenko, "RISE: Randomized input sampling for explanation of black-box models" (BMVC 2018),
 https://arxiv.org/abs/1806.07421. Deletion takes the map's highest places out of the image, a share at a time,
 and follows the label's probability down; insertion puts them into a blurred image, and follows it up. The
-area under each curve is the figure: low is good for deletion, high for insertion. Beside it the same with
-places in random order, which asks for no map: what counts is the difference, image by image.
+area under each curve is the figure: low is good for deletion, high for insertion. Beside it the same by maps
+of other patients of the label: as smooth, about as usual a place, and made without a look at the image.
+Places in random order would be no such reference: taking out scattered pixels and taking out one patch do
+different things to a network, whatever is under them. What counts is the difference, image by image.
 
 Deviations: what is deleted becomes the image's mean grey, not black, which on a radiograph is air.
 """
@@ -21,8 +23,8 @@ from torch.nn import functional
 from fedcxr.config import Config
 from fedcxr.evaluation.auroc import Floats
 from fedcxr.evaluation.inference import predict
+from fedcxr.evaluation.places import ranked
 from fedcxr.models.network import Network
-from fedcxr.seeds import derive_seed
 
 STEPS = 16  # shares taken, from none to all
 _BLUR = 8  # the blurred image keeps 1/8 of the pixels a side
@@ -60,12 +62,12 @@ def follow(
     Args:
         model: of the registry.
         images: uint8, shape (n, S, S).
-        maps: float32, shape (n, S, S): places are taken from the highest down.
+        maps: float32, shape (n, S, S): places are taken from the highest down; ties from ``config.seed``.
         labels: int64, shape (n,): the column of each image's label.
         config: resolved.
     """
     count, side = len(images), images.shape[-1]
-    order = np.argsort(-maps.reshape(count, -1), axis=1, kind="stable")
+    order = ranked(maps, config.seed)
     rank = np.empty_like(order)
     np.put_along_axis(rank, order, np.arange(side * side)[None], axis=1)
     rank = rank.reshape(maps.shape)
@@ -80,12 +82,6 @@ def follow(
             mixed = np.where(taken, top, base)
             curve.append(predict(model, mixed, rows, config)[rows, labels].astype(np.float64))
     return Curves(np.stack(deleted, axis=1), np.stack(inserted, axis=1))
-
-
-def random_maps(images: NDArray[np.uint8], seed: int) -> NDArray[np.float32]:
-    """Maps that know nothing: places in random order, float32 as ``images``."""
-    generator = np.random.default_rng(derive_seed(seed, "random map"))
-    return generator.random(images.shape, dtype=np.float32)
 
 
 def _blur(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -16,10 +16,9 @@ from fedcxr.data.chexpert import ChexpertTable
 from fedcxr.data.labels import LABELS
 from fedcxr.data.phantom import mask_path, read_mask
 from fedcxr.errors import DataError
-from fedcxr.evaluation.auroc import Floats
-from fedcxr.evaluation.bootstrap import Resampled
-from fedcxr.evaluation.deletion import follow, random_maps
-from fedcxr.evaluation.localisation import Localisation, localise, summarise
+from fedcxr.evaluation.deletion import follow
+from fedcxr.evaluation.localisation import Localisation, compare_places, means
+from fedcxr.evaluation.places import stand_ins
 from fedcxr.evaluation.saliency import Maps, Method, saliency
 from fedcxr.evaluation.scores import Estimate
 from fedcxr.evaluation.validation_set import bootstrap_seed
@@ -50,11 +49,16 @@ class Faithfulness:
     """Deletion and insertion, means over cases, with intervals over patients.
 
     Attributes:
+        cases: with a map that is not empty; the others are left out.
+        empty: those others.
         deletion, insertion: areas under the curves.
-        deletion_gain: random order minus the map, paired: above 0 the map finds what the model uses.
-        insertion_gain: the map minus random order, paired: above 0 likewise.
+        deletion_gain: by maps of other patients minus by the image's own, paired: above 0 the map finds what
+            the model uses in this image.
+        insertion_gain: by its own minus by others', paired: above 0 likewise.
     """
 
+    cases: int
+    empty: int
     deletion: Estimate
     insertion: Estimate
     deletion_gain: Estimate
@@ -148,11 +152,9 @@ def explain(
     """
     resamples, seed = config.evaluation.bootstrap, bootstrap_seed(config)
     maps = saliency(model, images, cases.labels.tolist(), config)
-    unknowing = follow(model, images, random_maps(images, config.seed), cases.labels, config).areas
     methods = {}
     for method, own in maps.items():
-        areas = follow(model, images, own, cases.labels, config).areas
-        faithful = _faithfulness(areas, unknowing, cases.patients, resamples, seed)
+        faithful = _faithfulness(model, images, own, cases, config)
         whole: Localisation | None = None
         by_label: dict[str, Localisation] = {}
         if masks is not None and masks.any():
@@ -162,17 +164,22 @@ def explain(
 
 
 def _faithfulness(
-    areas: Floats, unknowing: Floats, patients: NDArray[np.int64], resamples: int, seed: int
+    model: Network, images: NDArray[np.uint8], maps: Maps, cases: Cases, config: Config
 ) -> Faithfulness:
-    gains = (unknowing - areas) * (1, -1)
-    values = np.concatenate([areas, gains], axis=1)
-
-    def measure(weights: NDArray[np.int32]) -> Floats:
-        means: Floats = (weights.T.astype(np.float64) @ values) / weights.sum(axis=0)[:, None]
-        return means
-
-    found = Resampled.measure(patients, measure, resamples, seed)
-    return Faithfulness(*(found.estimate([k]) for k in range(4)))
+    some = np.flatnonzero(maps.any(axis=(1, 2)))
+    empty = len(cases) - len(some)
+    if not len(some):
+        return Faithfulness(0, empty, *[Estimate()] * 4)
+    images, maps, labels, patients = images[some], maps[some], cases.labels[some], cases.patients[some]
+    own = follow(model, images, maps, labels, config).areas
+    others = stand_ins(labels, patients, config.seed)
+    unseeing = np.full(own.shape, np.nan)
+    told = np.flatnonzero(others >= 0)
+    if len(told):
+        unseeing[told] = follow(model, images[told], maps[others[told]], labels[told], config).areas
+    values = np.concatenate([own, (unseeing - own) * (1, -1)], axis=1)
+    found = means(values, patients, config.evaluation.bootstrap, bootstrap_seed(config))
+    return Faithfulness(len(some), empty, *(found.estimate([k]) for k in range(4)))
 
 
 def _localisation(
@@ -182,13 +189,12 @@ def _localisation(
     wide = functional.interpolate(
         torch.from_numpy(maps[lesions])[:, None], size=masks.shape[1:], mode="bilinear", align_corners=False
     )
-    figures = localise(wide[:, 0].numpy(), masks[lesions])
-    patients, columns = cases.patients[lesions], cases.labels[lesions]
-    whole = summarise(figures, patients, resamples=resamples, seed=seed)
-    by_label = {
-        LABELS[column]: summarise(
-            figures[columns == column], patients[columns == column], resamples=resamples, seed=seed
-        )
-        for column in np.unique(columns).tolist()
-    }
-    return whole, by_label
+    whole, by_label = compare_places(
+        wide[:, 0].numpy(),
+        masks[lesions],
+        cases.labels[lesions],
+        cases.patients[lesions],
+        resamples=resamples,
+        seed=seed,
+    )
+    return whole, {LABELS[column]: own for column, own in by_label.items()}

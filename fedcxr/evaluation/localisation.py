@@ -6,8 +6,10 @@
 - **coverage**: the share of the lesion that is among as many of the map's highest places as it has pixels.
 - **energy**: the share of the map that is in the mask (Wang et al., "Score-CAM", CVPR workshops 2020).
 
-A map that knows nothing comes to the mask's share of the image in each of the three: ``chance``, beside which
-they are to be read. A map that is empty, as Grad-CAM's can be, scores nothing.
+Pixels at random come to the mask's share of the image, ``area``. That is little to be above: hearts are where
+hearts are, and whoever has seen the label's other lesions does better without a look at the image. So each
+figure stands beside that of the same maps, handed to other patients of the same label, and beside that of the
+mean of those patients' masks. A map that is empty, as Grad-CAM's can be, scores nothing.
 """
 
 from __future__ import annotations
@@ -19,9 +21,8 @@ from numpy.typing import NDArray
 
 from fedcxr.evaluation.auroc import Floats
 from fedcxr.evaluation.bootstrap import Resampled
+from fedcxr.evaluation.places import ranked, stand_ins
 from fedcxr.evaluation.scores import Estimate
-
-FIGURES = ("hit", "coverage", "energy", "chance")
 
 
 @dataclass(frozen=True)
@@ -31,28 +32,38 @@ class Localisation:
     Attributes:
         lesions: images and labels scored.
         hit, coverage, energy: in [0, 1].
-        chance: what a map that knows nothing would come to.
-        gain: coverage above chance, paired.
+        area: the mask's share of the image, to which pixels at random come in all three.
+        hit_elsewhere, coverage_elsewhere: of the same maps, each handed to another patient of the label.
+        hit_usual, coverage_usual: of the mean mask of the label's other patients.
+        hit_gain, coverage_gain: the map's own minus that of maps handed on, paired.
     """
 
     lesions: int
     hit: Estimate
     coverage: Estimate
     energy: Estimate
-    chance: Estimate
-    gain: Estimate
+    area: Estimate
+    hit_elsewhere: Estimate
+    coverage_elsewhere: Estimate
+    hit_usual: Estimate
+    coverage_usual: Estimate
+    hit_gain: Estimate
+    coverage_gain: Estimate
 
 
-def localise(maps: NDArray[np.float32], masks: NDArray[np.bool_]) -> Floats:
-    """The four figures of n maps, float32 (n, S, S), not negative, against masks, bool (n, S, S): (n, 4).
+def localise(maps: NDArray[np.float32], masks: NDArray[np.bool_], seed: int) -> Floats:
+    """Hit, coverage, energy and area of n maps, float64 (n, 4).
 
-    Every mask has a pixel. Ties among a map's places are broken by position, from the top left.
+    Args:
+        maps: float32 (n, S, S), not negative.
+        masks: bool (n, S, S), each with a pixel.
+        seed: by which ties among a map's places are broken.
     """
     values, inside = maps.reshape(len(maps), -1), masks.reshape(len(masks), -1)
     area = inside.sum(axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    ranked = np.take_along_axis(inside, order, axis=1).cumsum(axis=1)
-    covered = np.take_along_axis(ranked, area[:, None] - 1, axis=1)[:, 0] / area
+    order = ranked(maps, seed)
+    found = np.take_along_axis(inside, order, axis=1).cumsum(axis=1)
+    covered = np.take_along_axis(found, area[:, None] - 1, axis=1)[:, 0] / area
     total = values.sum(axis=1, dtype=np.float64)
     some = total > 0
     energy = (values * inside).sum(axis=1, dtype=np.float64) / np.where(some, total, 1)
@@ -60,14 +71,66 @@ def localise(maps: NDArray[np.float32], masks: NDArray[np.bool_]) -> Floats:
     return np.stack([hit * some, covered * some, energy, area / inside.shape[1]], axis=1).astype(np.float64)
 
 
-def summarise(figures: Floats, patients: NDArray[np.int64], *, resamples: int, seed: int) -> Localisation:
-    """The means of n lesions' figures, float64 (n, 4), n > 0, whose patients are int64 (n,)."""
-    gained = np.concatenate([figures, (figures[:, 1] - figures[:, 3])[:, None]], axis=1)
+def usual_places(
+    masks: NDArray[np.bool_], labels: NDArray[np.int64], patients: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """For each of n cases the mean mask of its label's cases of other patients, float32 (n, S, S).
+
+    Empty where there are none.
+    """
+    usual = np.zeros(masks.shape, dtype=np.float32)
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        whole = masks[own].sum(axis=0, dtype=np.float32)
+        for patient in np.unique(patients[own]):
+            mine = own[patients[own] == patient]
+            others = len(own) - len(mine)
+            usual[mine] = (whole - masks[mine].sum(axis=0, dtype=np.float32)) / max(others, 1)
+    return usual
+
+
+def compare_places(
+    maps: NDArray[np.float32],
+    masks: NDArray[np.bool_],
+    labels: NDArray[np.int64],
+    patients: NDArray[np.int64],
+    *,
+    resamples: int,
+    seed: int,
+) -> tuple[Localisation, dict[int, Localisation]]:
+    """Score n maps as :func:`localise`, beside what needs no look at the image: all, and label by label.
+
+    Args:
+        maps, masks: as there.
+        labels, patients: int64 (n,), n > 0.
+        resamples: of patients.
+        seed: of these, of ties and of who stands in for whom.
+    """
+    others = stand_ins(labels, patients, seed)
+    own, elsewhere = localise(maps, masks, seed), localise(maps[others], masks, seed)
+    elsewhere[others < 0] = np.nan
+    known = usual_places(masks, labels, patients)
+    usual = localise(known, masks, seed)
+    usual[~known.any(axis=(1, 2))] = np.nan
+    figures = np.concatenate([own, elsewhere[:, :2], usual[:, :2], own[:, :2] - elsewhere[:, :2]], axis=1)
+
+    def summarise(rows: NDArray[np.int64]) -> Localisation:
+        found = means(figures[rows], patients[rows], resamples, seed)
+        return Localisation(len(rows), *(found.estimate([k]) for k in range(figures.shape[1])))
+
+    by_label = {label: summarise(np.flatnonzero(labels == label)) for label in np.unique(labels).tolist()}
+    return summarise(np.arange(len(maps))), by_label
+
+
+def means(values: Floats, patients: NDArray[np.int64], resamples: int, seed: int) -> Resampled:
+    """The means of the columns of float64 (n, k), each over the cases where it is not NaN."""
+    known = ~np.isnan(values)
+    filled = np.where(known, values, 0.0)
 
     def measure(weights: NDArray[np.int32]) -> Floats:
-        means: Floats = (weights.T.astype(np.float64) @ gained) / weights.sum(axis=0)[:, None]
-        return means
+        drawn = weights.T.astype(np.float64)
+        count = drawn @ known.astype(np.float64)
+        found: Floats = (drawn @ filled) / np.where(count > 0, count, np.nan)
+        return found
 
-    found = Resampled.measure(patients, measure, resamples, seed)
-    hit, coverage, energy, chance, gain = (found.estimate([k]) for k in range(5))
-    return Localisation(len(figures), hit, coverage, energy, chance, gain)
+    return Resampled.measure(patients, measure, resamples, seed)

@@ -86,14 +86,14 @@ class LabelAttention(nn.Module):
 
 
 def enlarge(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Maps (B, C, h, w) bilinearly at (B, C, H, W), with nothing beyond the border.
+    """Maps (B, C, h, w) bilinearly at (B, C, H, W); beyond the middle of a cell at the rim it stays as high.
 
-    Repeating the border would make a plateau of every cell at the rim, whose highest place is the image's
-    corner; so its peak is in its middle, as everywhere else.
+    So a map that says the same everywhere does so when it is large. A plateau has no highest place: whoever
+    looks for one draws lots.
     """
     still = torch.eye(2, 3, dtype=maps.dtype, device=maps.device).expand(len(maps), 2, 3)
     grid = functional.affine_grid(still, [len(maps), maps.shape[1], *size], align_corners=False)
-    return functional.grid_sample(maps, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return functional.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def _enlarged(maps: Tensor, size: Sequence[int]) -> Tensor:

@@ -156,18 +156,21 @@ def explanation_table(experiments: Sequence[Experiment], *, title: str) -> Table
             "seed",
             "findings",
             "hit",
-            "chance",
+            "− another's",
             "coverage",
-            "coverage − chance",
-            "random − deletion",
-            "insertion − random",
+            "− another's",
+            "usual place",
+            "area",
+            "another's − deletion",
+            "insertion − another's",
         ),
         rows=rows,
         notes=(
             "Hit: the map's highest place is in the lesion's mask (pointing game, no tolerance); coverage: "
-            "the lesion's share that is among as many highest places; chance: what a map that knows nothing "
-            "comes to. Deletion and insertion: areas under the probability's curve, against random order. "
-            "[95 %]: bootstrap over patients.",
+            "the lesion's share that is among as many highest places; usual place: coverage of the mean mask "
+            "of the label's other patients; area: the mask's share of the image. Deletion and insertion: "
+            "areas under the probability's curve. Another's: by the same method's map for another patient of "
+            "the label, paired. [95 %]: bootstrap over patients.",
         ),
         essential=6,
     )
@@ -181,9 +184,16 @@ def _explained(experiment: Experiment) -> Iterator[tuple[str, ...]]:
         for method, score in found.methods.items():
             own, faithful = score.localisation, score.faithfulness
             located = (
-                (figure(own.hit), figure(own.chance), figure(own.coverage), figure(own.gain, signed=True))
+                (
+                    figure(own.hit),
+                    figure(own.hit_gain, signed=True),
+                    figure(own.coverage),
+                    figure(own.coverage_gain, signed=True),
+                    figure(own.coverage_usual),
+                    figure(own.area),
+                )
                 if own
-                else ("–",) * 4
+                else ("–",) * 6
             )
             gains = (figure(gain, signed=True) for gain in (faithful.deletion_gain, faithful.insertion_gain))
             lesions = own.lesions if own else found.cases

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedcxr.evaluation.explanation import Explanation
+from fedcxr.evaluation.explanation import Explanation, Faithfulness
 from fedcxr.evaluation.localisation import Localisation
 from fedcxr.report.tables import Table, figure
 
@@ -18,12 +18,24 @@ def localisation_table(found: Explanation) -> Table | None:
         return None
     return Table(
         title="Do maps point at the lesion?",
-        header=("method: label", "lesions", "hit", "coverage", "chance", "coverage − chance", "energy"),
+        header=(
+            "method: label",
+            "lesions",
+            "hit",
+            "− another's",
+            "coverage",
+            "− another's",
+            "usual place",
+            "energy",
+            "area",
+        ),
         rows=tuple(rows),
         notes=(
             "Hit: the highest place is in the mask (pointing game, no tolerance). Coverage: the lesion's "
-            "share that is among as many highest places. Energy: the map's share in the mask. Chance: the "
-            "mask's share of the image, to which all three come by luck. [95 %]: bootstrap over patients, "
+            "share that is among as many highest places. Another's: the same map for another patient of the "
+            "label, which is what can be known without a look at the image; paired. Usual place: coverage of "
+            "the mean mask of the label's other patients. Energy: the map's share in the mask. Area: the "
+            "mask's share of the image, to which pixels at random come. [95 %]: bootstrap over patients, "
             f"{found.bootstrap:,} resamples.",
         ),
         essential=5,
@@ -35,6 +47,7 @@ def faithfulness_table(found: Explanation) -> Table:
     rows = [
         (
             name,
+            _cases(score.faithfulness),
             figure(score.faithfulness.deletion),
             figure(score.faithfulness.deletion_gain, signed=True),
             figure(score.faithfulness.insertion),
@@ -44,15 +57,27 @@ def faithfulness_table(found: Explanation) -> Table:
     ]
     return Table(
         title=f"Do maps name what the model uses? {found.cases:,} findings",
-        header=("method", "deletion (low)", "random − it", "insertion (high)", "it − random"),
+        header=("method", "cases", "deletion (low)", "another's − it", "insertion (high)", "it − another's"),
         rows=tuple(rows),
         notes=(
             "Areas under the label's probability as the map's highest places are deleted, or inserted into a "
-            "blurred image (RISE); paired with random order: above 0 the map knows something.",
+            "blurred image (RISE); paired with the map of another patient of the label: above 0 it knows "
+            "what the model uses in this image. Empty maps are left out.",
         ),
     )
 
 
+def _cases(own: Faithfulness) -> str:
+    return f"{own.cases:,} ({own.empty:,} empty)" if own.empty else f"{own.cases:,}"
+
+
 def _row(name: str, own: Localisation) -> tuple[str, ...]:
-    figures = map(figure, (own.hit, own.coverage, own.chance))
-    return (name, f"{own.lesions:,}", *figures, figure(own.gain, signed=True), figure(own.energy))
+    return (
+        name,
+        f"{own.lesions:,}",
+        figure(own.hit),
+        figure(own.hit_gain, signed=True),
+        figure(own.coverage),
+        figure(own.coverage_gain, signed=True),
+        *map(figure, (own.coverage_usual, own.energy, own.area)),
+    )

@@ -10,10 +10,14 @@ from torch import Tensor
 from fedcxr.data.labels import BLANK, LABELS
 from fedcxr.data.transforms import normalise, to_float
 from fedcxr.errors import ModelError
-from fedcxr.evaluation.deletion import STEPS, follow, random_maps
+from fedcxr.evaluation import explanation
+from fedcxr.evaluation.deletion import STEPS, follow
 from fedcxr.evaluation.explanation import Cases, explain
-from fedcxr.evaluation.localisation import localise, summarise
+from fedcxr.evaluation.localisation import compare_places, localise, usual_places
+from fedcxr.evaluation.places import ranked, stand_ins
 from fedcxr.evaluation.saliency import Method, saliency
+from fedcxr.evaluation.validation_set import bootstrap_seed
+from fedcxr.models.attention import enlarge
 from fedcxr.models.network import Attended, Network
 from fedcxr.models.registry import create_model
 from fedcxr.training.trainer import train
@@ -105,7 +109,7 @@ def test_scores_are_those_counted_place_by_place() -> None:
     generator = np.random.default_rng(0)
     maps = generator.random((20, 8, 8)).astype(np.float32)
     masks = generator.random((20, 8, 8)) < 0.3
-    found = localise(maps, masks)
+    found = localise(maps, masks, 0)
     for own, mask, (hit, coverage, energy, chance) in zip(maps, masks, found, strict=True):
         best = np.unravel_index(own.argmax(), own.shape)
         assert hit == mask[best]
@@ -113,31 +117,93 @@ def test_scores_are_those_counted_place_by_place() -> None:
         assert coverage == pytest.approx((own[mask] >= bar).mean())
         assert energy == pytest.approx(own[mask].sum() / own.sum(), rel=1e-5)
         assert chance == mask.mean()
-    nothing = localise(np.zeros((1, 8, 8), dtype=np.float32), masks[:1])
+    nothing = localise(np.zeros((1, 8, 8), dtype=np.float32), masks[:1], 0)
     assert nothing[0, :3].tolist() == [0, 0, 0]
-    perfect = localise(masks.astype(np.float32), masks)
+    perfect = localise(masks.astype(np.float32), masks, 0)
     assert (perfect[:, :3] == 1).all()
 
 
-def test_maps_that_know_nothing_score_the_masks_share() -> None:
-    _, masks = discs(200, seed=1)
-    maps = np.random.default_rng(0).random(masks.shape, dtype=np.float32)
-    found = summarise(localise(maps, masks), np.arange(200), resamples=200, seed=0)
-    for figure in (found.hit, found.coverage, found.energy):
-        assert figure.low is not None
-        assert figure.high is not None
-        assert found.chance.value is not None
-        assert figure.low - 0.01 < found.chance.value < figure.high + 0.01
-    assert found.gain.low is not None
-    assert found.gain.high is not None
-    assert found.gain.low < 0 < found.gain.high
+def test_places_that_are_alike_come_in_random_order() -> None:
+    order = ranked(np.ones((4000, 4, 4), dtype=np.float32), 0)
+    first = np.bincount(order[:, 0], minlength=16) / 4000
+    assert np.abs(first - 1 / 16).max() < 0.02
+    assert (np.sort(order, axis=1) == np.arange(16)).all()
+    np.testing.assert_array_equal(order, ranked(np.ones((4000, 4, 4), dtype=np.float32), 0))
+    steps = np.arange(16, dtype=np.float32).reshape(1, 4, 4) // 2
+    assert (steps.reshape(-1)[ranked(steps, 1)[0]] == np.repeat(np.arange(7, -1, -1), 2)).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_stand_in_is_of_the_label_and_of_another_patient(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    labels, patients = generator.integers(0, 4, 60), generator.integers(0, 25, 60)
+    found = stand_ins(labels, patients, seed)
+    told = found >= 0
+    assert told.all()
+    assert (labels[found] == labels).all()
+    assert (patients[found] != patients).all()
+    assert len(np.unique(found)) == 60
+    alone = stand_ins(np.array([0, 0, 0, 1]), np.array([7, 7, 8, 9]), seed)
+    assert (alone[:3] >= 0).sum() == 2  # one of the two of a patient has nobody left
+    assert alone[3] == -1
+
+
+def test_the_usual_place_is_that_of_other_patients() -> None:
+    masks = np.random.default_rng(0).random((9, 4, 4)) < 0.4
+    labels, patients = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2]), np.array([0, 0, 1, 2, 0, 1, 2, 5, 5])
+    found = usual_places(masks, labels, patients)
+    for case in range(9):
+        others = [k for k in range(9) if labels[k] == labels[case] and patients[k] != patients[case]]
+        expected = masks[others].mean(axis=0) if others else np.zeros((4, 4))
+        np.testing.assert_allclose(found[case], expected, atol=1e-6)
+
+
+def centred(count: int, seed: int) -> NDArray[np.bool_]:
+    """Lesions that are in one half of the image, as hearts are."""
+    generator = np.random.default_rng(seed)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    row, column = generator.uniform(10, 22, (2, count, 1, 1))
+    found: NDArray[np.bool_] = (y - row) ** 2 + (x - column) ** 2 < 30
+    return found
+
+
+def test_a_map_of_the_usual_place_is_above_the_area_and_gains_nothing() -> None:
+    """Whoever knows where such lesions are, and does not look, must not seem to have looked."""
+    masks = centred(200, seed=1)
+    labels, patients = np.zeros(200, dtype=np.int64), np.arange(200)
+    unseeing = usual_places(masks, labels, patients)
+    found, by_label = compare_places(unseeing, masks, labels, patients, resamples=200, seed=0)
+    assert by_label == {0: found}
+    assert found.coverage.value is not None
+    assert found.area.value is not None
+    assert found.coverage.value > found.area.value + 0.1
+    for gain in (found.hit_gain, found.coverage_gain):
+        assert gain.low is not None
+        assert gain.high is not None
+        assert gain.low < 0.02
+        assert gain.high > -0.02
+    assert found.coverage_usual == found.coverage
+    seeing, _ = compare_places(masks.astype(np.float32), masks, labels, patients, resamples=200, seed=0)
+    assert seeing.coverage.value == 1.0
+    assert seeing.coverage_gain.low is not None
+    assert seeing.coverage_gain.low > 0.3
+
+
+@pytest.mark.parametrize("side", [1, 2, 8])
+def test_a_map_that_says_nothing_comes_to_the_area_however_coarse(side: int) -> None:
+    masks = centred(300, seed=2)
+    flat = enlarge(torch.ones(300, 1, side, side), (SIZE, SIZE))[:, 0].numpy()
+    labels, patients = np.zeros(300, dtype=np.int64), np.arange(300)
+    found, _ = compare_places(flat, masks, labels, patients, resamples=200, seed=0)
+    for own in (found.hit, found.coverage, found.energy):
+        assert own.value == pytest.approx(found.area.value, abs=0.03)
 
 
 def test_the_true_place_is_what_a_trained_model_uses(trained: Network) -> None:
     images, masks = discs(30, seed=2)
     labels = np.full(30, EDEMA)
     known = follow(trained, images, masks.astype(np.float32), labels, CONFIG)
-    unknown = follow(trained, images, random_maps(images, 0), labels, CONFIG)
+    unknown = follow(trained, images, masks[::-1].astype(np.float32), labels, CONFIG)
     assert known.deletion.shape == (30, STEPS + 1)
     assert (known.deletion[:, 0] == known.insertion[:, -1]).all()  # nothing deleted is all inserted
     np.testing.assert_array_equal(known.deletion[:, 0], unknown.deletion[:, 0])
@@ -154,10 +220,13 @@ def test_a_trained_models_maps_are_scored_together(trained: Network) -> None:
     assert score.localisation is not None
     assert score.localisation.lesions == 24
     assert score.by_label["Edema"] == score.localisation
-    own = localise(maps[Method.GRAD_CAM], masks)
+    own = localise(maps[Method.GRAD_CAM], masks, bootstrap_seed(CONFIG))
     assert score.localisation.coverage.value == pytest.approx(own[:, 1].mean())
-    assert score.localisation.gain.value is not None
-    assert score.localisation.gain.value > 0.05  # the model looks at the disc
+    others = stand_ins(cases.labels, cases.patients, bootstrap_seed(CONFIG))
+    unseeing = localise(maps[Method.GRAD_CAM][others], masks, bootstrap_seed(CONFIG))
+    assert score.localisation.coverage_gain.value == pytest.approx((own - unseeing)[:, 1].mean())
+    assert score.localisation.hit_elsewhere.value == pytest.approx(unseeing[:, 0].mean())
+    assert score.faithfulness.cases + score.faithfulness.empty == 24
     again, _ = explain(trained, images, cases, masks, CONFIG)
     assert again == found
     blind, _ = explain(trained, images, cases, None, CONFIG)
@@ -165,3 +234,22 @@ def test_a_trained_models_maps_are_scored_together(trained: Network) -> None:
     assert blind.methods["grad-cam"].faithfulness == score.faithfulness
     assert BLANK not in cases.labels
     assert LABELS[EDEMA] in found.to_json()
+
+
+def test_empty_maps_are_left_out_and_counted(trained: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, masks = discs(12, seed=4)
+    cases = Cases(np.arange(12), np.full(12, EDEMA), np.arange(12))
+    maps = masks.astype(np.float32)
+    maps[:5] = 0.0
+    monkeypatch.setattr(explanation, "saliency", lambda *_: {Method.GRAD_CAM: maps})
+    found, _ = explain(trained, images, cases, masks, CONFIG)
+    own = found.methods["grad-cam"].faithfulness
+    assert (own.cases, own.empty) == (7, 5)
+    expected = follow(trained, images[5:], maps[5:], cases.labels[5:], CONFIG).areas.mean(axis=0)
+    assert (own.deletion.value, own.insertion.value) == pytest.approx(tuple(expected))
+    assert own.deletion_gain.value is not None
+    assert own.deletion_gain.value > 0.03  # the disc is in another place in another's map
+    maps[:] = 0.0
+    nothing, _ = explain(trained, images, cases, masks, CONFIG)
+    assert nothing.methods["grad-cam"].faithfulness.cases == 0
+    assert nothing.methods["grad-cam"].faithfulness.deletion.value is None
