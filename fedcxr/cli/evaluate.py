@@ -91,7 +91,10 @@ def evaluate(
         panel, source = _panel(scored, labels, shared, calibration, target_sensitivity, bootstrap, seed)
     other = None
     if compare is not None:
-        second = pair(_with_all(read_scores(compare, shared), shared), labels, shared)
+        others = _with_all(read_scores(compare, shared), shared)
+        second = pair(others, labels, shared)
+        if extra := len(others) - len(labels):
+            warnings.append(f"{extra:,} studies of {compare} are not in {truth}: left out.")
         other = difference(scored, second, measured, shared, name=str(compare), seed=seed)
     found = Assessment(
         predictions=str(predictions),
@@ -150,6 +153,12 @@ def _shared(scores: "Sheet", truth: "Sheet", wanted: tuple[str, ...]) -> tuple[t
             warnings.append(f"{sheet.csv}: columns passed over: {', '.join(sheet.ignored)}.")
     if extra := len(scores) - len(truth):
         warnings.append(f"{extra:,} predicted studies are not in {truth.csv}: left out.")
+    if anonymous := truth.anonymous:
+        warnings.append(
+            f"{truth.csv}: {len(anonymous):,} of {len(truth):,} studies do not say whose they are, such as "
+            f"{anonymous[0]} (the form is …/patient00001/study1/…): each counts as a patient of its own, so "
+            "intervals are too narrow where patients have several."
+        )
     return shared, warnings
 
 

@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 from fedcxr.data.labels import LABELS
 from fedcxr.evaluation.auroc import Floats, weighted_auroc
 from fedcxr.evaluation.bootstrap import Resampled
-from fedcxr.evaluation.calibration import BINS, equal_mass_bins
+from fedcxr.evaluation.calibration import BINS, WIDE_BINS, equal_mass_bins, equal_width_bins
 from fedcxr.evaluation.precision import weighted_average_precision
 from fedcxr.evaluation.scores import Estimate
 from fedcxr.evaluation.studies import StudyScores
 
-METRICS = ("auroc", "auprc", "accuracy", "f1", "sensitivity", "specificity", "brier", "ece")
+ECE = ("ece_equal_mass", "ece_equal_width")
+METRICS = ("auroc", "auprc", "accuracy", "f1", "sensitivity", "specificity", "brier", *ECE)
 MULTILABEL = ("subset_accuracy", "hamming_accuracy")
 
 
@@ -96,7 +97,7 @@ class _Table:
         )
 
     def measure(self, weights: NDArray[np.int32]) -> Floats:
-        """Figures of labels, then micro, then of several labels at once: float64 (R, 8 (L + 1) + 2)."""
+        """Figures of labels, then micro, then of several labels at once: float64 (R, 9 (L + 1) + 2)."""
         ranked = [self._ranked(weights, column) for column in range(self.known.shape[1])]
         ranked.append(self._pooled(weights))
         areas = np.stack(ranked, axis=1)  # (R, L + 1, 2)
@@ -137,30 +138,29 @@ class _Table:
         return np.concatenate([counts, counts.sum(axis=1, keepdims=True)], axis=1)
 
     def _meant(self, weights: NDArray[np.int32]) -> Floats:
-        """Brier score and calibration error, float64 (R, L + 1, 2); the last row pools."""
+        """Brier score and both calibration errors, float64 (R, L + 1, 3); the last row pools."""
         labels = self.known.shape[1]
         if not self.probabilities:
-            return np.full((weights.shape[1], labels + 1, 2), np.nan)
+            return np.full((weights.shape[1], labels + 1, 1 + len(ECE)), np.nan)
         residual = np.where(self.known, self.positive - self.scores, 0.0)
         total, squared = _weigh(weights, self.known), _weigh(weights, residual**2)
         total = np.concatenate([total, total.sum(axis=1, keepdims=True)], axis=1)
         squared = np.concatenate([squared, squared.sum(axis=1, keepdims=True)], axis=1)
-        binned = np.stack(
-            [self._gaps(weights, residual, [column]) for column in range(labels)]
-            + [self._gaps(weights, residual, list(range(labels)))],
-            axis=1,
-        )
+        pools = [*([column] for column in range(labels)), list(range(labels))]
+        binned = np.stack([self._gaps(weights, residual, pool) for pool in pools], axis=1)
         with np.errstate(invalid="ignore"):
-            return np.stack([squared / total, binned / total], axis=2)
+            return np.concatenate([(squared / total)[..., None], binned / total[..., None]], axis=2)
 
     def _gaps(self, weights: NDArray[np.int32], residual: Floats, columns: Sequence[int]) -> Floats:
-        """The bins' absolute sums of residuals, added: float64 (R,). The bins are those of these labels."""
+        """The bins' absolute sums of residuals, added, float64 (R, 2): of equal mass, and of equal width."""
         rows, chosen = np.nonzero(self.known[:, columns])
         which = np.asarray(columns)[chosen]
-        spread = np.zeros((len(self.known), BINS))
-        np.add.at(spread, (rows, equal_mass_bins(self.scores[rows, which])), residual[rows, which])
-        gaps: Floats = np.abs(_weigh(weights, spread)).sum(axis=1)
-        return gaps
+        gaps = []
+        for bins in (equal_mass_bins, equal_width_bins):
+            spread = np.zeros((len(self.known), max(BINS, WIDE_BINS)))
+            np.add.at(spread, (rows, bins(self.scores[rows, which])), residual[rows, which])
+            gaps.append(np.abs(_weigh(weights, spread)).sum(axis=1))
+        return np.stack(gaps, axis=1)
 
     def _together(self, weights: NDArray[np.int32]) -> Floats:
         """Subset and Hamming accuracy, float64 (R, 2), over studies with a label that can be decided."""

@@ -70,6 +70,12 @@ class Sheet:
     def __len__(self) -> int:
         return len(self.studies)
 
+    @property
+    def anonymous(self) -> tuple[str, ...]:
+        """The studies of which nothing says whose they are."""
+        pairs = zip(self.studies, self.patients, strict=True)
+        return tuple(study for study, patient in pairs if study == patient)
+
 
 @dataclass(frozen=True, eq=False)
 class _Rows:

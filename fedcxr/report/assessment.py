@@ -10,7 +10,8 @@ from fedcxr.evaluation.panel import METRICS, Panel
 from fedcxr.evaluation.scores import Estimate
 from fedcxr.report.tables import UNDEFINED, Table, figure
 
-_NAMES = {"auroc": "AUROC", "auprc": "AUPRC", "f1": "F1", "brier": "Brier", "ece": "ECE"}
+_NAMES = {"auroc": "AUROC", "auprc": "AUPRC", "f1": "F1", "brier": "Brier"}
+_NAMES |= {"ece_equal_mass": "ECE, equal mass", "ece_equal_width": "ECE, equal width"}
 
 
 def assessment_table(found: Assessment) -> Table:
@@ -76,7 +77,8 @@ def panel_table(panel: Panel, thresholds_from: str) -> Table:
     notes = [
         f"All known labels of a study right: {subset}; known labels right: {hamming}.",
         f"Thresholds: {thresholds_from}. Intervals hold them fixed.",
-        "ECE: ten bins of equal mass; biased upwards in small sets.",
+        "ECE: ten bins of equal mass; fifteen of equal width, most of them empty where a finding is rare. "
+        "Both are biased upwards in small sets.",
     ]
     if not panel.probabilities:
         notes.append("Scores leave [0, 1], so they are no probabilities: no Brier score, no ECE.")

@@ -1,15 +1,13 @@
 """The embedding as a map: where findings lie apart, and where only hospitals do.
 
 t-SNE (van der Maaten and Hinton, JMLR 9, 2008) by scikit-learn, started from the principal components so that
-the same features give the same map; UMAP beside it where umap-learn is installed. A map shows neighbours:
-distances between its clusters, and their sizes, mean nothing.
+the same features give the same map. A map shows neighbours: distances between its clusters, and their sizes,
+mean nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,35 +56,30 @@ def draw_embedding(
     """
     from matplotlib.figure import Figure
 
-    maps = _maps(features, seed)
-    figure = Figure(figsize=(13, 0.6 + 5.4 * len(maps)), layout="constrained")
-    grid = figure.subplots(len(maps), 2, squeeze=False)
-    for (name, places), (by_label, by_hospital) in zip(maps.items(), grid, strict=True):
-        _scatter(by_label, places, _findings(labels), f"{name}, by finding")
-        _scatter(by_hospital, places, _owners(len(labels), hospitals), f"{name}, by hospital")
+    places = _places(features, seed)
+    figure = Figure(figsize=(13, 6.0), layout="constrained")
+    by_label, by_hospital = figure.subplots(1, 2)
+    _scatter(by_label, places, _findings(labels), "t-SNE, by finding")
+    _scatter(by_hospital, places, _owners(len(labels), hospitals), "t-SNE, by hospital")
     figure.suptitle(f"{title}: the embedding of {len(labels):,} images", fontsize=13, x=0.01, ha="left")
     kind = path.suffix.removeprefix(".")
     files.write_with(path, lambda file: figure.savefig(file, format=kind, dpi=150, facecolor="white"))
 
 
-def _maps(features: NDArray[np.float32], seed: int) -> dict[str, NDArray[np.float32]]:
-    """Places of n images by each method, float32 (n, 2)."""
+def _places(features: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """Places of n images on the map, float32 (n, 2)."""
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    state = derive_seed(seed, "embedding") % 2**32
     spread = features - features.mean(axis=0)
     spread /= np.maximum(spread.std(axis=0), 1e-6)  # a feature's unit is arbitrary
     perplexity = min(30.0, (len(features) - 1) / 3)
+    tsne: Any = TSNE(perplexity=perplexity, init="pca", random_state=derive_seed(seed, "embedding") % 2**32)
     with threadpool_limits(
         1
     ):  # threads split sums, so they decide bits; and on a busy machine they only wait
-        tsne: Any = TSNE(perplexity=perplexity, init="pca", random_state=state)
-        maps = {"t-SNE": tsne.fit_transform(spread)}
-        if find_spec("umap") is not None:
-            umap = import_module("umap").UMAP(random_state=state)
-            maps["UMAP"] = umap.fit_transform(spread)
-    return maps
+        places: NDArray[np.float32] = tsne.fit_transform(spread)
+    return places
 
 
 def _findings(labels: NDArray[np.int8]) -> dict[str, NDArray[np.bool_]]:

@@ -131,6 +131,16 @@ def test_a_study_has_one_truth_and_one_prediction(
     refused(call(tmp_path, predictions, again), "row 82, column 'Path'", "stands in row 2 already")
 
 
+def test_studies_that_do_not_say_whose_they_are_are_pointed_out(
+    tmp_path: Path, predictions: pd.DataFrame, truth: pd.DataFrame
+) -> None:
+    own = [f"p{number // 2:05d}/s{number % 2}" for number in range(COUNT)]
+    found = answer(tmp_path, predictions.assign(Study=own), truth.assign(Study=own))
+    assert found["patients"] == COUNT
+    (warning,) = found["warnings"]
+    assert "80 of 80 studies do not say whose they are, such as p00000/s0" in warning
+
+
 def test_missing_studies_are_an_error_and_extra_ones_are_left_out(
     tmp_path: Path, predictions: pd.DataFrame, truth: pd.DataFrame
 ) -> None:
@@ -230,6 +240,8 @@ def test_two_models_are_compared_on_the_same_resamples(
     predictions.to_csv(tmp_path / "P2.csv", index=False)
     same = answer(tmp_path, predictions, truth, "--compare", tmp_path / "P2.csv")["comparison"]
     assert (same["difference"], same["low"], same["high"]) == (0, 0, 0)
+    fewer = answer(tmp_path, predictions, truth[3:], "--compare", tmp_path / "P2.csv")
+    assert any("3 studies of" in warning and "P2.csv" in warning for warning in fewer["warnings"])
     assert all(task["delong"]["p"] == 1 for task in same["tasks"].values())
     other.drop(columns="Edema").to_csv(tmp_path / "P2.csv", index=False)
     refused(call(tmp_path, predictions, truth, "--compare", tmp_path / "P2.csv"), "no column 'Edema'")

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from sklearn import metrics as sk
+from torchmetrics.functional.classification import binary_calibration_error
 
 from fedcxr.data.labels import BLANK, LABELS
 from fedcxr.evaluation.calibration import reliability
@@ -20,9 +22,20 @@ def studies(count: int, seed: int = 0, unknown: float = 0.0) -> StudyScores:
     """Two studies a patient; probabilities in steps, so that there are ties."""
     generator = np.random.default_rng(seed)
     labels = (generator.random((count, 14)) < 0.3).astype(np.int8)
-    scores = np.clip(0.25 * labels + 0.75 * generator.random((count, 14)), 0, 1).round(2)
+    scores = np.clip(0.25 * labels + 0.75 * generator.random((count, 14)), 0, 0.994).round(2)
     labels[generator.random(labels.shape) < unknown] = BLANK
     return StudyScores(count, scores, labels, np.arange(count) // 2)
+
+
+def by_hand(truth: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
+    """Ten bins that each begin at a decile of the scores, case by case; equals are in one bin."""
+    ordered = sorted(scores.tolist())
+    starts = sorted({ordered[k * len(ordered) // 10] for k in range(1, 10)})
+    bins: dict[int, list[int]] = {}
+    for case, score in enumerate(scores.tolist()):
+        bins.setdefault(sum(start <= score for start in starts), []).append(case)
+    gaps = [abs(sum(scores[case] - truth[case] for case in cases)) for cases in bins.values()]
+    return float(sum(gaps)) / len(scores)
 
 
 def by_sklearn(
@@ -36,7 +49,10 @@ def by_sklearn(
         "sensitivity": sk.recall_score(truth, said),
         "specificity": sk.recall_score(truth, said, pos_label=False),
         "brier": sk.brier_score_loss(truth, scores),
-        "ece": reliability(scores, truth).error,
+        "ece_equal_mass": by_hand(truth, scores),
+        "ece_equal_width": float(
+            binary_calibration_error(torch.from_numpy(scores), torch.from_numpy(truth).int(), n_bins=15)
+        ),
     }
 
 
@@ -72,13 +88,14 @@ def test_an_interval_is_that_of_patients_drawn_one_by_one() -> None:
     thresholds = np.full(14, 0.4)
     found = measure_panel(scored, THREE, thresholds, resamples=300, seed=9)
     generator = np.random.default_rng(9)
+    fixed = [name for name in METRICS if name != "ece_equal_mass"]  # whose bins are those of the whole
     drawn = []
     for chosen in generator.integers(0, 60, (300, 60)):
         rows = np.concatenate([np.flatnonzero(scored.patients == patient) for patient in chosen])
         truth, scores = scored.labels[rows, COLUMNS[0]] == 1, scored.scores[rows, COLUMNS[0]]
         own = by_sklearn(truth, scores, scores >= 0.4)
-        drawn.append([own[name] for name in METRICS[:-1]])  # the bins of a resample are those of the whole
-    for name, values in zip(METRICS, np.array(drawn).T, strict=False):
+        drawn.append([own[name] for name in fixed])
+    for name, values in zip(fixed, np.array(drawn).T, strict=True):
         estimate = found.labels["Edema"][name]
         assert (estimate.low, estimate.high) == pytest.approx(np.quantile(values, (0.025, 0.975)), abs=1e-12)
 
@@ -88,7 +105,7 @@ def test_scores_that_are_no_probabilities_have_neither_brier_nor_calibration() -
     logits = StudyScores(80, 20 * scored.scores - 10, scored.labels, scored.patients)
     found = measure_panel(logits, THREE, fit_thresholds(logits), resamples=0, seed=0)
     assert not found.probabilities
-    assert (found.macro["brier"].value, found.micro["ece"].value) == (None, None)
+    assert (found.macro["brier"].value, found.micro["ece_equal_mass"].value) == (None, None)
     ranked = measure_panel(scored, THREE, fit_thresholds(scored), resamples=0, seed=0)
     for name in METRICS[:6]:
         assert found.macro[name].value == pytest.approx(ranked.macro[name].value)
