@@ -2,8 +2,9 @@
 
 Grad-CAM: Selvaraju et al., "Grad-CAM: Visual explanations from deep networks via gradient-based
 localization", ICCV 2017, https://arxiv.org/abs/1610.02391. The last map's channels are weighted by the mean
-gradient of the label's logit, added, and cut at zero. It is as coarse as that map: at 64 px a side and a
-stride of 32, four places.
+gradient of the label's logit, added, and cut at zero; with conditional labels of the log-probability, in
+which the parent has its part. It is as coarse as that map: at 64 px a side and a stride of 32, four places.
+Of a dual stream it shows the transfer stream; what the autoencoder adds has no map here.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from fedcxr.config import Config
 from fedcxr.data.transforms import normalise, to_float
 from fedcxr.errors import ModelError
 from fedcxr.models.attention import enlarge
+from fedcxr.models.hierarchy import log_probabilities
 from fedcxr.models.network import Network
 from fedcxr.models.runtime import Runtime
 
@@ -89,7 +91,9 @@ def grad_cam(model: Network, images: Tensor, labels: Tensor) -> Tensor:
                 f"{type(model).__name__} has no map of {_SIDE} x {_SIDE} positions for images of "
                 f"{images.shape[-1]} px: larger images (data.size) would have one."
             )
-        chosen = traced.output.logits.gather(1, labels[:, None]).sum()  # images do not meet in eval mode
+        logits = traced.output.logits
+        said = log_probabilities(logits) if model.labels == "conditional" else logits
+        chosen = said.gather(1, labels[:, None]).sum()  # images do not meet in eval mode
         (gradients,) = torch.autograd.grad(chosen, traced.features)
     weights = gradients.mean(dim=(2, 3), keepdim=True)
     cam = functional.relu((weights * traced.features.detach()).sum(dim=1, keepdim=True))

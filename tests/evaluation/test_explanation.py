@@ -18,6 +18,7 @@ from fedcxr.evaluation.places import ranked, stand_ins
 from fedcxr.evaluation.saliency import Method, saliency
 from fedcxr.evaluation.validation_set import bootstrap_seed
 from fedcxr.models.attention import enlarge
+from fedcxr.models.hierarchy import PARENTS
 from fedcxr.models.network import Attended, Network
 from fedcxr.models.registry import create_model
 from fedcxr.training.trainer import train
@@ -59,6 +60,25 @@ def test_grad_cam_of_a_pooled_linear_network_is_its_class_map() -> None:
     some = expected.max(axis=(1, 2)) > 0
     assert some.any()
     assert (cells.reshape(4, -1).argmax(axis=1)[some] == highest[some]).all()
+
+
+def test_with_conditional_labels_a_parents_part_is_explained_too() -> None:
+    """What is deleted afterwards lowers the product, so the product is what the map must be of."""
+    config = CONFIG.with_changes({"model.labels": "conditional"})
+    model = create_model(config.model, seed=0)
+    images, _ = disc_images(6, seed=0)
+    before = saliency(model, images, [EDEMA] * 6, config)[Method.GRAD_CAM]
+    with torch.no_grad():
+        model.classifier.weight[PARENTS[EDEMA]] += 3 * torch.randn(
+            128, generator=torch.Generator().manual_seed(0)
+        )
+    after = saliency(model, images, [EDEMA] * 6, config)[Method.GRAD_CAM]
+    assert np.abs(after - before).max() > 0.05
+    flat = create_model(CONFIG.model, seed=0)
+    own = saliency(flat, images, [EDEMA] * 6, CONFIG)[Method.GRAD_CAM]
+    with torch.no_grad():
+        flat.classifier.weight[PARENTS[EDEMA]] += 3
+    np.testing.assert_array_equal(saliency(flat, images, [EDEMA] * 6, CONFIG)[Method.GRAD_CAM], own)
 
 
 def test_an_image_alone_has_the_map_that_it_has_among_others_and_the_model_is_left_alone() -> None:
