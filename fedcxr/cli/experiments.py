@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fedcxr.report.tables import Table
     from fedcxr.store.run_directory import RunDirectory
 
+_EXPLAINED = 25  # findings a label: curves are two times seventeen predictions each
 _MEASURED = ("training.device", "training.precision", "training.memory_format")
 
 
@@ -230,7 +231,7 @@ def _carry(task: _Task, console: "Console", *, quiet: bool, discard: bool) -> st
         return why
     if not predictions_of(run).is_file() and (why := _call(["report", str(run.root)], log)):
         return why
-    if task.explain and (why := _call(["explain", str(run.root)], log)):
+    if task.explain and (why := _call(["explain", str(run.root), "--images", str(_EXPLAINED)], log)):
         return why
     try:
         result.keep(run)
