@@ -7,14 +7,19 @@ from numpy.typing import NDArray
 
 from fedcxr.seeds import derive_seed
 
+_STEPS = 1 << 16  # levels between nothing and a map's highest place; what differs by less is rounding
+
 
 def ranked(maps: NDArray[np.float32], seed: int) -> NDArray[np.int64]:
     """The places of n maps, (n, S, S), each from its highest down: int64 (n, S·S), of the flattened maps.
 
     Places that are alike come in random order, from ``seed``: coarse maps have plateaus, and an order from
-    the top left would take sides.
+    the top left would take sides. So would the pattern that float32's rounding leaves on an enlarged plateau:
+    places are alike when they round to the same 65,536th of the map's highest.
     """
     values = maps.reshape(len(maps), -1)
+    highest = np.maximum(values.max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    values = np.round(values / highest * _STEPS)
     lots = np.random.default_rng(derive_seed(seed, "places")).random(values.shape, dtype=np.float32)
     order: NDArray[np.int64] = np.lexsort((lots, -values), axis=-1)
     return order

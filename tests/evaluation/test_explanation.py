@@ -219,6 +219,13 @@ def test_a_map_that_says_nothing_comes_to_the_area_however_coarse(side: int) -> 
         assert own.value == pytest.approx(found.area.value, abs=0.03)
 
 
+@pytest.mark.parametrize("side", [3, 5, 7])
+def test_what_rounding_leaves_on_a_plateau_decides_no_order(side: int) -> None:
+    flat = enlarge(torch.full((2, 1, side, side), 1 / side**2), (SIZE, SIZE))[:, 0].numpy()
+    assert flat.min() < flat.max()
+    np.testing.assert_array_equal(ranked(flat, 0), ranked(np.ones_like(flat), 0))
+
+
 def test_the_true_place_is_what_a_trained_model_uses(trained: Network) -> None:
     images, masks = discs(30, seed=2)
     labels = np.full(30, EDEMA)
