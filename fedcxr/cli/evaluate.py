@@ -117,6 +117,8 @@ def evaluate(
         warnings=tuple(warnings),
     )
     if as_json:
+        for warning in found.warnings:
+            typer.echo(f"warning: {warning}", err=True)  # a table has them as its notes
         typer.echo(found.to_json())
         return
     from rich.console import Console

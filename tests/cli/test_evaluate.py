@@ -139,6 +139,9 @@ def test_studies_that_do_not_say_whose_they_are_are_pointed_out(
     assert found["patients"] == COUNT
     (warning,) = found["warnings"]
     assert "80 of 80 studies do not say whose they are, such as p00000/s0" in warning
+    unsaid = predictions.assign(Study=own), truth.assign(Study=own)
+    assert warning in call(tmp_path, *unsaid, "--json").stderr
+    assert not call(tmp_path, predictions, truth, "--json").stderr
 
 
 def test_missing_studies_are_an_error_and_extra_ones_are_left_out(
