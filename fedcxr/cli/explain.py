@@ -32,9 +32,9 @@ def explain(
 
     On phantoms by their masks: pointing-game hit rate, coverage of the lesion, the map's share in it. On any
     images by deletion and insertion curves. Each beside the same method's maps of other patients, which is
-    what can be known without a look at the image, and on phantoms beside the usual place. Without --label:
-    every label with a mask on phantoms, else the competition's five. Writes overlays.png, explain.md and
-    explain.json.
+    what can be known without a look at the image, and on phantoms beside the usual place. Of a dual stream
+    only the encoder's is looked at. Without --label: every label with a mask on phantoms, else the
+    competition's five. Writes overlays.png, explain.md and explain.json.
     """
     from rich.console import Console
 

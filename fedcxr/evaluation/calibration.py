@@ -65,7 +65,10 @@ def equal_mass_bins(probabilities: NDArray[np.floating]) -> NDArray[np.int64]:
 
 
 def equal_width_bins(probabilities: NDArray[np.floating]) -> NDArray[np.int64]:
-    """The bin of each of m probabilities, int64 (m,), of :data:`WIDE_BINS`; a bin begins with its bound."""
+    """The bin of each of m probabilities, int64 (m,), of :data:`WIDE_BINS`; a bin begins with its bound.
+
+    As in torchmetrics, but for a probability of 1, which has a bin of its own there and is in the last here.
+    """
     bounds = np.linspace(0.0, 1.0, WIDE_BINS + 1)[1:-1]
     bins: NDArray[np.int64] = np.searchsorted(bounds, probabilities, side="right").astype(np.int64)
     return bins

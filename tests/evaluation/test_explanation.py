@@ -81,6 +81,24 @@ def test_with_conditional_labels_a_parents_part_is_explained_too() -> None:
     np.testing.assert_array_equal(saliency(flat, images, [EDEMA] * 6, CONFIG)[Method.GRAD_CAM], own)
 
 
+def test_grad_cam_of_a_child_is_that_of_both_logits_each_by_its_doubt() -> None:
+    """The gradient of log P(child) = log σ(child) + log σ(parent), in closed form."""
+    config = CONFIG.with_changes({"model.labels": "conditional"})
+    model = create_model(config.model, seed=0)
+    with torch.no_grad():  # so that doubts differ
+        model.classifier.weight.mul_(20)
+    images, _ = disc_images(4, seed=0)
+    traced = model.eval().trace(normalise(to_float(images)))
+    doubt = 1 - torch.sigmoid(traced.output.logits)
+    weights = sum(doubt[:, [label]] * model.classifier.weight[label] for label in (EDEMA, PARENTS[EDEMA]))
+    expected = torch.relu((weights[..., None, None] * traced.features).sum(dim=1, keepdim=True)).detach()
+    large = enlarge(expected, images.shape[1:])[:, 0]
+    unit = large / large.amax(dim=(1, 2), keepdim=True).clamp_min(1e-30)
+    assert unit.any()
+    found = saliency(model, images, [EDEMA] * 4, config)[Method.GRAD_CAM]
+    np.testing.assert_allclose(found, unit.numpy(), atol=1e-4)
+
+
 def test_an_image_alone_has_the_map_that_it_has_among_others_and_the_model_is_left_alone() -> None:
     model = create_model(CONFIG.model, seed=0).train()
     images, _ = disc_images(5, seed=0)
