@@ -21,7 +21,7 @@ from fedcxr.evaluation.panel import Panel
 from fedcxr.evaluation.scores import Estimate
 from fedcxr.evaluation.studies import StudyScores
 
-SCHEMA = 1  # of the JSON; a key keeps its meaning, new ones may appear
+SCHEMA = 2  # of the JSON; a key keeps its meaning, new ones may appear
 
 TASKS: Mapping[str, tuple[str, ...]] = {"competition": COMPETITION_LABELS, "all": LABELS}
 

@@ -79,7 +79,7 @@ def test_the_official_figures(tmp_path: Path, predictions: pd.DataFrame, truth: 
         assert task["low"] < task["auroc"] < task["high"]
         assert task["delong"]["value"] == pytest.approx(task["auroc"])
         assert task["positives"] + task["negatives"] == COUNT
-    assert (found["schema"], found["task_set"], found["studies"]) == (1, "competition", COUNT)
+    assert (found["schema"], found["task_set"], found["studies"]) == (2, "competition", COUNT)
     assert found["warnings"] == []
 
 
