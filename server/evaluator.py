@@ -43,10 +43,9 @@ class Evaluator:
         Where each hospital has its own normalisation there is no one model: then a hospital's validation
         patients are seen with what it kept of its last round, as they would be at that hospital.
         """
-        created = create_model(self.config.model, seed=self.config.seed)
-        first = keep_own(created, self.config)
-        if not first:
+        if self.config.model.norm != "local":
             return self.valid
+        first = keep_own(create_model(self.config.model, seed=self.config.seed), self.config)
 
         def normalise_as(model: Network, hospital: str) -> None:
             take_own(model, {**first, **HospitalState.of_disk(self.disks[hospital]).last()})

@@ -20,6 +20,19 @@ MakeShard = Callable[..., Examples]
 MakeConfig = Callable[..., Config]
 
 
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[torch.optim.Optimizer]:
+    """The optimisers that the trainer makes, as it makes them."""
+    kept: list[torch.optim.Optimizer] = []
+
+    def noted(*arguments: object) -> torch.optim.Optimizer:
+        kept.append(make_optimizer(*arguments))  # type: ignore[arg-type]
+        return kept[-1]
+
+    monkeypatch.setattr(trainer, "make_optimizer", noted)
+    return kept
+
+
 def moved(config: Config, examples: Examples, round_index: int = 1) -> set[str]:
     model = create_model(config.model, seed=0)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -76,16 +89,9 @@ def test_a_probe_of_semssxl_moves_what_makes_logits_and_not_the_features(make_co
 
 
 def test_pretraining_has_one_rate_for_all(
-    shard: MakeShard, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+    shard: MakeShard, make_config: MakeConfig, made: list[torch.optim.Optimizer]
 ) -> None:
     """Auto-RGN is a way to fine-tune."""
-    made = []
-
-    def noted(*arguments: object) -> torch.optim.Optimizer:
-        made.append(make_optimizer(*arguments))  # type: ignore[arg-type]
-        return made[-1]
-
-    monkeypatch.setattr(trainer, "make_optimizer", noted)
     config = make_config(strategy="auto_rgn", pretrain=1)
     model = create_model(config.model, seed=0)
     for number in (1, 2):
@@ -143,15 +149,8 @@ def test_relative_gradient_norms_are_each_units_over_the_largest() -> None:
 
 
 def test_auto_rgn_scales_the_schedules_rate_for_each_unit(
-    shard: MakeShard, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+    shard: MakeShard, make_config: MakeConfig, made: list[torch.optim.Optimizer]
 ) -> None:
-    made = []
-
-    def noted(*arguments: object) -> torch.optim.Optimizer:
-        made.append(make_optimizer(*arguments))  # type: ignore[arg-type]
-        return made[-1]
-
-    monkeypatch.setattr(trainer, "make_optimizer", noted)
     config = make_config(strategy="auto_rgn")
     model = create_model(config.model, seed=0)
     report = train(model, shard(40), config=config, round_index=1, hospital="north")

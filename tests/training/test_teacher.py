@@ -90,6 +90,21 @@ def several(make: MakeShard, count: int) -> Examples:
     return replace(make(count), targets=targets, mask=mask, patients=np.arange(count, dtype=np.int64) // 2)
 
 
+def first_batch(examples: Examples, config: Config, runtime: Runtime, *, clean: bool) -> list[Ready]:
+    """Two views of the first images of a round."""
+    loader = Loader(
+        examples,
+        config=config,
+        runtime=runtime,
+        where=(1, "north"),
+        epochs=1,
+        views=2,
+        clean=clean,
+        positives=config.training.positives,
+    )
+    return next(iter(loader))
+
+
 def cross_entropy(logit: Tensor, target: float) -> Tensor:
     p = logit.double().sigmoid()
     return -(target * p.log() + (1 - target) * (1 - p).log())
@@ -161,17 +176,7 @@ def test_the_joint_objective_is_the_definitions_and_so_is_its_gradient(
             if tensor.is_floating_point():
                 tensor.copy_(kept[f"teacher.{name}"])
     runtime, phase = Runtime.from_config(config.training), Phase.of(config, 2)
-    loader = Loader(
-        examples,
-        config=config,
-        runtime=runtime,
-        where=(2, "north"),
-        epochs=1,
-        views=2,
-        clean=False,
-        positives="patient",
-    )
-    parts = next(iter(loader))
+    parts = first_batch(examples, config, runtime, clean=False)
     expected = by_hand(twin, teacher, kept, parts[0], examples)
     objective = Objective(model, examples, config=config, phase=phase, runtime=runtime, kept=dict(kept))
     found = objective.backward(parts, progress=1.0)
@@ -205,15 +210,10 @@ def test_a_teacher_that_knows_only_how_frequent_a_finding_is_labels_nothing(
         frequency = (torch.from_numpy(targets) * known).sum(0) / known.sum(0)
         model.classifier.bias.copy_(torch.logit(frequency))
     runtime, phase = Runtime.from_config(config.training), Phase.of(config, 1)
-    loader = Loader(
-        examples,
-        config=config,
-        runtime=runtime,
-        where=(1, "north"),
-        epochs=1,
-        views=2,
-        clean=True,
-        positives="views",
-    )
     objective = Objective(model.train(), examples, config=config, phase=phase, runtime=runtime, kept={})
-    assert objective.backward(next(iter(loader)), progress=1.0)["consistency"].item() == 0.0
+    assert (
+        objective.backward(first_batch(examples, config, runtime, clean=True), progress=1.0)[
+            "consistency"
+        ].item()
+        == 0.0
+    )
