@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from fedcxr.config import Config
+from fedcxr.data.chexpert import ChexpertTable
 from fedcxr.evaluation.scores import Evaluation
 from fedcxr.evaluation.validation_set import ValidationSet
 from fedcxr.models.network import Network
@@ -23,11 +24,13 @@ class Evaluator:
 
     Attributes:
         config: the run's.
-        valid: the validation set.
+        table: the validation set's rows.
+        valid: the same, decoded.
         disks: of the simulated hospitals, by name.
     """
 
     config: Config
+    table: ChexpertTable
     valid: ValidationSet
     disks: Mapping[str, Path] = field(default_factory=dict)
 

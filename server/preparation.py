@@ -159,10 +159,13 @@ def make_evaluator(run: RunDirectory) -> Evaluator | None:
         logger.warning("no validation set at %s: released models are not evaluated", root)
         return None
     table = read_table(root / config.data.valid_csv, root)
-    cache = prepare(table, config.data.size, _cache(run, "valid"))
+    images = prepare(table, config.data.size, _cache(run, "valid")).images
     hospitals, disks = {}, {}
     if run.partition_path.exists():
         partition = Partition.read(run.partition_path)
+        if partition.unseen:
+            held = partition.held(table)
+            table, images = table.take(held), images[held]
         hospitals = {name: partition.rows(table, name) for name in partition.names}
         disks = {name: run.hospital(index) for index, name in enumerate(partition.names)}
     elif config.model.norm == "local":
@@ -171,8 +174,8 @@ def make_evaluator(run: RunDirectory) -> Evaluator | None:
             "not here: they are not evaluated (fedcxr predict --hospital, at a hospital)"
         )
         return None
-    valid = ValidationSet(cache.images, table.labels, table.study_codes, table.patient_codes, hospitals)
-    return Evaluator(config, valid, disks)
+    valid = ValidationSet(images, table.labels, table.study_codes, table.patient_codes, hospitals)
+    return Evaluator(config, table, valid, disks)
 
 
 def _cache(run: RunDirectory, split: str) -> Path:

@@ -186,13 +186,13 @@ def _shard_table(dealt: Partition) -> Table:
     for split in ("train", "valid"):
         for name in ("patients", "studies", "images"):
             shown.add_column(f"{split}\n{name}", justify="right")
-    for shard in dealt.shards:
+    for shard in dealt.shards + dealt.unseen:
         held = [
             f"{count:,}"
             for part in (shard.train, shard.valid)
             for count in (part.patients, part.studies, part.images)
         ]
-        shown.add_row(shard.name, *held)
+        shown.add_row(shard.name if shard in dealt.shards else f"{shard.name}, left out", *held)
     return shown
 
 

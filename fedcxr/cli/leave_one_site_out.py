@@ -12,7 +12,6 @@ from fedcxr.cli.simulate import GridName
 if TYPE_CHECKING:
     from fedcxr.cli.released import Released
     from fedcxr.config import Config
-    from fedcxr.data.unseen_site import SiteTables
     from fedcxr.evaluation.scores import Evaluation
     from fedcxr.report.sites import SiteResult
 
@@ -38,10 +37,10 @@ def leave_one_site_out(
 ) -> None:
     """For each site: train by all others, and test on the one that none of them holds.
 
-    One run a site, under OUT/NUMBER-SITE/run, by the same code as `fedcxr simulate`; the same command goes
-    on where it was cut off and skips what is finished. All patients of the site are tested on, those of train
-    and of valid. Writes OUT/sites.md, and each site's predictions.csv and unseen.json. Wants
-    partition.scheme = "natural".
+    One run a site, under OUT/NUMBER-SITE/run, by the same code as `fedcxr simulate --set
+    partition.leave_out=["SITE"]`; the same command goes on where it was cut off and skips what is finished.
+    All patients of the site are tested on, those of train and of valid: OUT/NUMBER-SITE/unseen.csv has them.
+    Writes OUT/sites.md, and each site's predictions.csv and unseen.json. Wants partition.scheme = "natural".
     """
     from rich.console import Console
 
@@ -49,7 +48,7 @@ def leave_one_site_out(
     from fedcxr import files
     from fedcxr.data.dataset import read_dataset
     from fedcxr.data.partition import make_partition
-    from fedcxr.data.unseen_site import leave_out
+    from fedcxr.data.unseen_site import write_unseen
     from fedcxr.errors import ConfigError
     from fedcxr.report.sites import site_table
 
@@ -64,6 +63,10 @@ def leave_one_site_out(
             "model.norm = 'local': a site that was not in the federation has no normalisation of its own; "
             "allowed here: 'shared', 'frozen', 'group'."
         )
+    if config.partition.leave_out:
+        raise ConfigError("partition.leave_out: each site is left out in turn; --site says which.")
+    if not config.data.cache:  # decoded once for all of them
+        config = config.with_changes({"data.cache": str(out / "cache")})
     train, valid = read_dataset(config.data, config.seed)
     partition = make_partition(train, valid, config.partition, config.seed, config.data.root_path)
     for site in sites or ():
@@ -74,8 +77,10 @@ def leave_one_site_out(
         if sites and site not in sites:
             continue
         folder = out / f"{number:02d}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', site)}"
-        tables = leave_out(site, partition, train, valid, folder)
-        results[site] = _carry(_without(config, tables), folder, tables, grid, report=report)
+        files.make_folder(folder)
+        write_unseen(site, partition, train, valid, folder / "unseen.csv")
+        without = config.with_changes({"partition.leave_out": [site]})
+        results[site] = _carry(without, folder, grid, report=report)
         console.print(f"{site}: left out, {folder}")
     synthetic = "SYNTHETIC X-rays: " if config.data.phantom else ""
     title = f"{synthetic}{config.name}, {config.model.name}: each site left out in turn, seed {config.seed}"
@@ -84,20 +89,7 @@ def leave_one_site_out(
     console.print(table.rich())
 
 
-def _without(config: "Config", tables: "SiteTables") -> "Config":
-    """The experiment on the tables without a site; its cache is its own, as its tables are."""
-    return config.with_changes(
-        {
-            "data.train_csv": str(tables.train.absolute()),
-            "data.valid_csv": str(tables.valid.absolute()),
-            "data.cache": "",
-        }
-    )
-
-
-def _carry(
-    config: "Config", folder: Path, tables: "SiteTables", grid: GridName, *, report: bool
-) -> "SiteResult":
+def _carry(config: "Config", folder: Path, grid: GridName, *, report: bool) -> "SiteResult":
     """One site's run, begun, continued or found finished, and its model on the site."""
     from fedcxr.cli.released import Released
     from fedcxr.cli.simulate import run_simulation
@@ -117,12 +109,12 @@ def _carry(
         return read_result(path)
     released = Released.open(run.root)
     seen = released.valid.evaluate(released.valid.predict(released.model, run.config), run.config)
-    result = SiteResult(_score(released, tables.unseen, folder), seen, str(run.read_metrics()[-1]["model"]))
+    result = SiteResult(_score(released, folder), seen, str(run.read_metrics()[-1]["model"]))
     write_result(result, path)
     return result
 
 
-def _score(released: "Released", csv: Path, folder: Path) -> "Evaluation":
+def _score(released: "Released", folder: Path) -> "Evaluation":
     """The model on the site that it never saw; its predictions are kept for `fedcxr evaluate`."""
     from fedcxr.data.cache import prepare
     from fedcxr.data.chexpert import read_table
@@ -131,8 +123,8 @@ def _score(released: "Released", csv: Path, folder: Path) -> "Evaluation":
     from fedcxr.evaluation.validation_set import ValidationSet
 
     config = released.run.config
-    table = read_table(csv, config.data.root_path)
-    images = prepare(table, config.data.size, released.run.cache / f"{config.data.size}px" / "unseen").images
+    table = read_table(folder / "unseen.csv", config.data.root_path)
+    images = prepare(table, config.data.size, folder / "cache" / f"{config.data.size}px").images
     unseen = ValidationSet(images, table.labels, table.study_codes, table.patient_codes, {})
     probabilities = unseen.predict(released.model, config)
     StudyPredictions.of(table, probabilities).write(folder / "predictions.csv", LABELS)

@@ -39,7 +39,6 @@ class Released:
             StoreError: there is no run, or no such model, or its file is another.
             ConfigError: the run has no validation set here, or no longer that round's normalisation.
         """
-        from fedcxr.data.chexpert import read_table
         from fedcxr.errors import ConfigError, StoreError
         from fedcxr.models.registry import build_model
         from fedcxr.store.run_directory import RunDirectory
@@ -66,8 +65,7 @@ class Released:
         model = build_model(config.model)
         layout = load_released(path, model, config, frozen=run.frozen_path)
         check_record(run, number, layout.flatten(model.state_dict()), layout)
-        table = read_table(config.data.root_path / config.data.valid_csv, config.data.root_path)
-        return cls(run, number, model, table, evaluator.released)
+        return cls(run, number, model, evaluator.table, evaluator.released)
 
 
 def check_record(run: "RunDirectory", number: int, vector: "Vector", layout: "Layout") -> None:

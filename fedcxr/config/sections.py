@@ -91,8 +91,18 @@ class Partition(Section):
     scheme: Literal["natural", "dirichlet", "quantity", "device", "iid"] = "natural"
     hospitals: Annotated[int, Field(ge=1, le=MAX_HOSPITALS)] = 4  # ignored by natural: the sites decide
     sites: str = "hospitals.csv"  # natural: CSV with columns patient and site, relative to data.root
+    leave_out: tuple[str, ...] = ()  # natural: sites that are no hospital, unseen in train and in valid
     alpha: Positive = 0.5  # dirichlet, quantity: smaller is more skewed
     min_patients: Count = 2  # a hospital with fewer is an error, not an empty shard
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.leave_out and self.scheme != "natural":
+            raise ValueError(
+                f"scheme = {self.scheme!r} deals hospitals out, so that none is a site to leave_out; "
+                "allowed there: 'natural'"
+            )
+        return self
 
 
 class Model(Section):

@@ -74,6 +74,21 @@ class ChexpertTable:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def take(self, rows: NDArray[np.int64]) -> ChexpertTable:
+        """Some of its rows, in this order; the file and its digest are still those of all."""
+        return replace(
+            self,
+            lines=self.lines[rows],
+            paths=self.paths[rows],
+            patients=self.patients[rows],
+            studies=self.studies[rows],
+            sex=self.sex[rows],
+            age=self.age[rows],
+            view=self.view[rows],
+            projection=self.projection[rows],
+            labels=self.labels[rows],
+        )
+
     @cached_property
     def _patients(self) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
         return np.unique(self.patients, return_inverse=True)

@@ -63,6 +63,7 @@ class Partition:
         shards: in the order of the hospitals' numbers; no patient is in two.
         sources: the CSVs.
         alpha: the skew, of the schemes that have one.
+        unseen: sites that are no hospital: nobody trains on their patients, and none is in the validation.
         format: of the manifest.
 
     Raises:
@@ -76,13 +77,18 @@ class Partition:
     shards: tuple[Shard, ...]
     sources: Sources
     alpha: float | None = None
+    unseen: tuple[Shard, ...] = ()
     format: Literal["fedcxr-partition-1"] = "fedcxr-partition-1"
 
     def __post_init__(self) -> None:
-        if name := _twice(self.names):
+        if name := _twice([shard.name for shard in self._all]):
             raise PartitionError(f"two hospitals are named {name!r}.")
-        if patient := _twice([patient for shard in self.shards for patient in shard.patients]):
+        if patient := _twice([patient for shard in self._all for patient in shard.patients]):
             raise PartitionError(f"{patient} is in two shards, or twice in one.")
+
+    @property
+    def _all(self) -> tuple[Shard, ...]:
+        return self.shards + self.unseen
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -108,7 +114,16 @@ class Partition:
         """
         shard = self.shard(name)
         self._check_source(table)
-        return np.flatnonzero(np.isin(table.patient_names, shard.patients)[table.patient_codes])
+        return _rows(table, shard.patients)
+
+    def held(self, table: ChexpertTable) -> NDArray[np.int64]:
+        """The rows of ``table``, int64 (k,) and rising, that any hospital holds: all but unseen sites'.
+
+        Raises:
+            PartitionError: the table is neither of the two.
+        """
+        self._check_source(table)
+        return _rows(table, [patient for shard in self.shards for patient in shard.patients])
 
     def check(self, train: ChexpertTable, valid: ChexpertTable) -> None:
         """Check that the partition was made for these two tables.
@@ -125,7 +140,7 @@ class Partition:
                     f"the partition was made for another {role} table: {table.csv} has the SHA-256 "
                     f"{table.digest[:12]}..., {digest[:12]}... is wanted."
                 )
-        held = np.array([patient for shard in self.shards for patient in shard.patients])
+        held = np.array([patient for shard in self._all for patient in shard.patients])
         for table in (train, valid):
             left = np.setdiff1d(table.patient_names, held, assume_unique=True)
             if len(left):
@@ -178,6 +193,10 @@ class Partition:
             raise PartitionError(f"{path}: cannot be read: {error.strerror}.") from None
         except PartitionError as error:
             raise PartitionError(f"{path}: {error}") from None
+
+
+def _rows(table: ChexpertTable, patients: Sequence[str]) -> NDArray[np.int64]:
+    return np.flatnonzero(np.isin(table.patient_names, patients)[table.patient_codes])
 
 
 def _twice(names: Sequence[str]) -> str:

@@ -38,7 +38,7 @@ def make_partition(
 
     Raises:
         PartitionError: a patient is in both tables; a patient has no site (``natural``); a hospital has too
-            few patients.
+            few patients; ``settings.leave_out`` names no site, or all.
         TableError: the CSV of sites is faulty.
     """
     check_disjoint(train, valid)
@@ -96,17 +96,32 @@ def _natural(
     if left:
         raise PartitionError(f"{columns.csv} has no site for {some(left)}.")
     at = [np.array([sites[patient] for patient in table.patient_names.tolist()]) for table in (train, valid)]
-    names = np.unique(np.concatenate(at))
+    names = np.unique(np.concatenate(at)).tolist()
     in_train, in_valid = (np.searchsorted(names, where) for where in at)
-    sizes = np.bincount(in_train, minlength=len(names))
-    if sizes.min() < settings.min_patients:
-        site, size = str(names[sizes.argmin()]), int(sizes.min())
+    shards = _shards(names, (train, in_train), (valid, in_valid))
+    for site in settings.leave_out:
+        if site not in names:
+            raise PartitionError(
+                f"partition.leave_out: {columns.csv} has no site {site!r} (it has {some(names)})."
+            )
+    hospitals = tuple(shard for shard in shards if shard.name not in settings.leave_out)
+    if not hospitals:
         raise PartitionError(
-            f"the site {site!r} of {columns.csv} has {size} patient{'s'[: size != 1]} in {train.csv}; "
+            f"partition.leave_out names every site of {columns.csv}: nobody is left to train."
+        )
+    least = min(hospitals, key=lambda shard: shard.train.patients)
+    if (size := least.train.patients) < settings.min_patients:
+        raise PartitionError(
+            f"the site {least.name!r} of {columns.csv} has {size} patient{'s'[: size != 1]} in {train.csv}; "
             f"partition.min_patients is {settings.min_patients}."
         )
-    shards = _shards(tuple(names.tolist()), (train, in_train), (valid, in_valid))
-    return Partition("natural", seed, shards, Sources(train.digest, valid.digest, columns.digest))
+    return Partition(
+        "natural",
+        seed,
+        hospitals,
+        Sources(train.digest, valid.digest, columns.digest),
+        unseen=tuple(shard for shard in shards if shard.name in settings.leave_out),
+    )
 
 
 def _shards(names: Sequence[str], *dealt: tuple[ChexpertTable, NDArray[np.int64]]) -> tuple[Shard, ...]:

@@ -15,8 +15,8 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,19 @@ class Sheet:
 
     def __len__(self) -> int:
         return len(self.studies)
+
+    def among(self, studies: Collection[str]) -> Sheet:
+        """Those of its studies that are among others."""
+        rows = np.flatnonzero(np.isin(self.studies, list(studies)))
+        chosen = rows.tolist()
+        return replace(
+            self,
+            studies=tuple(self.studies[row] for row in chosen),
+            patients=tuple(self.patients[row] for row in chosen),
+            splits=tuple(self.splits[row] for row in chosen),
+            lines=self.lines[rows],
+            values=self.values[rows],
+        )
 
     @property
     def anonymous(self) -> tuple[str, ...]:

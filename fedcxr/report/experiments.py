@@ -202,8 +202,10 @@ def _explained(experiment: Experiment) -> Iterator[tuple[str, ...]]:
 
 def _score(result: Result, resamples: int) -> _Scored:
     """A run's kept predictions against its validation set."""
-    truth = read_truth(result.truth)
-    paired = pair(read_scores(result.predictions), truth, LABELS)
+    predictions, truth = read_scores(result.predictions), read_truth(result.truth)
+    if result.config.partition.leave_out:
+        truth = truth.among(predictions.studies)
+    paired = pair(predictions, truth, LABELS)
     # Not the run's own seed: every experiment of a table meets the same resamples.
     drawn = areas(paired, resamples, derive_seed(0, "experiments"))
     return _Scored(areas=drawn, studies=truth.studies, facts=result.facts, speed=result.speed)

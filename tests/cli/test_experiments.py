@@ -1,5 +1,6 @@
 """``experiments/run``: from TOML files to a table, and nothing done twice."""
 
+import csv
 import json
 import os
 import shutil
@@ -101,14 +102,25 @@ def test_what_fails_is_named_in_the_table_and_the_rest_goes_on(folder: Path) -> 
 
 
 @pytest.mark.slow
-def test_runs_go_side_by_side_are_explained_and_leave_only_their_results(folder: Path) -> None:
+def test_runs_go_side_by_side_are_explained_and_leave_only_their_results(
+    folder: Path, small_config: Config
+) -> None:
+    root = small_config.data.root_path
+    rows = (root / "hospitals.csv").read_text().splitlines()
+    sites = {row["patient"]: row["site"] for row in csv.DictReader(rows)}
+    site = min(sites.values())
     manifest = folder / "looks.toml"
-    manifest.write_text('[[table]]\nname = "looks"\nfiles = ["short.toml"]\nseeds = [7, 8]\nexplain = true\n')
+    manifest.write_text(
+        '[[table]]\nname = "looks"\nfiles = ["short.toml"]\nseeds = [7, 8]\nexplain = true\n'
+        f"set = ['partition.leave_out=[\"{site}\"]']\n"
+    )
     result = call(folder, "--manifest", manifest, "--jobs", 2, "--discard")
     assert result.exit_code == 0, result.exception
     for seed in (7, 8):
         kept = folder / "results" / "short" / f"seed-{seed}"
         facts = json.loads((kept / "result.json").read_text())
+        scored = {sites[patient] for patient in read_scores(kept / "predictions.csv").patients}
+        assert scored == set(sites.values()) - {site}
         assert facts["rounds"] == 1
         assert facts["passes"] > 0
         assert "torch" in facts["machine"]

@@ -8,10 +8,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from fedcxr.cli import app
-from fedcxr.config import Config
+from fedcxr.config import Config, load
 from fedcxr.data.chexpert import read_table
-from fedcxr.data.partition import make_partition
+from fedcxr.data.partition import Partition, make_partition
 from fedcxr.errors import ConfigError, PartitionError
+from fedcxr.evaluation.sheets import read_scores
 from fedcxr.store.run_directory import RunDirectory
 
 
@@ -35,21 +36,27 @@ def test_the_site_is_unseen_and_what_is_finished_is_kept(
     train, valid = read_table(root / "train.csv", root), read_table(root / "valid.csv", root)
     partition = make_partition(train, valid, small_config.partition, 3, root)
     site = partition.names[1]
-    result = call(experiment, tmp_path / "out", "--site", site)
+    result = call(experiment, tmp_path / "out", "--site", site, "--report")
     assert result.exit_code == 0, result.exception
     folder = tmp_path / "out" / f"01-{site}"
-    own = set(partition.shard(site).patients)
-    trained = read_table(folder / "train.csv", root)
-    assert not own & set(trained.patient_names.tolist())
-    assert len(trained) + len(partition.rows(train, site)) == len(train)
     unseen = read_table(folder / "unseen.csv", root)
-    assert set(unseen.patient_names.tolist()) == own
+    assert set(unseen.patient_names.tolist()) == set(partition.shard(site).patients)
+    both = [table.labels[partition.rows(table, site)] for table in (train, valid)]
+    np.testing.assert_array_equal(unseen.labels, np.concatenate(both))
     run = RunDirectory(folder / "run")
-    federation = json.loads(run.partition_path.read_text())
-    assert {shard["name"] for shard in federation["shards"]} == set(partition.names) - {site}
+    federation = Partition.read(run.partition_path)
+    assert set(federation.names) == set(partition.names) - {site}
+    assert federation.unseen == (partition.shard(site),)
     found = json.loads((folder / "unseen.json").read_text())
     assert found["unseen"]["studies"] == len(np.unique(unseen.study_codes))
     assert found["seen"] == run.read_metrics()[-1]["evaluation"]
+    others = np.setdiff1d(valid.studies, unseen.studies)
+    assert found["seen"]["studies"] == len(others) < len(np.unique(valid.studies))
+    assert read_scores(run.root / "report" / "predictions.csv").studies == tuple(others.tolist())
+    written = load(experiment).with_changes(
+        {"partition.leave_out": [site], "data.cache": str(tmp_path / "out" / "cache")}
+    )
+    assert run.config == written
     assert site in (tmp_path / "out" / "sites.md").read_text()
 
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
@@ -71,6 +78,9 @@ def test_hospitals_that_are_no_sites_are_refused(tmp_path: Path, experiment: Pat
     own = call(experiment, tmp_path / "out", "--set", "model.norm=local")
     assert isinstance(own.exception, ConfigError)
     assert "no normalisation of its own" in str(own.exception)
+    twice = call(experiment, tmp_path / "out", "--set", 'partition.leave_out=["a"]')
+    assert isinstance(twice.exception, ConfigError)
+    assert "--site says which" in str(twice.exception)
     unknown = call(experiment, tmp_path / "out", "--site", "nowhere")
     assert isinstance(unknown.exception, PartitionError)
     assert "no hospital 'nowhere'" in str(unknown.exception)

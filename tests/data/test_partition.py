@@ -230,6 +230,35 @@ def test_a_site_with_too_few_patients_is_named(tmp_path: Path) -> None:
         make_partition(train, valid, Settings(), 0, tmp_path)
 
 
+def test_a_site_left_out_is_no_hospital_and_stays_on_record(tmp_path: Path) -> None:
+    train, valid = cohort(30, 9)
+    sites_csv(tmp_path, *(f"patient{number:05d},{'abc'[number % 3]}" for number in range(39)))
+    whole = make_partition(train, valid, Settings(), 0, tmp_path)
+    partition = make_partition(train, valid, Settings(leave_out=("b",)), 0, tmp_path)
+    assert partition.names == ("a", "c")
+    assert partition.shards == (whole.shard("a"), whole.shard("c"))
+    assert partition.unseen == (whole.shard("b"),)
+    partition.check(train, valid)  # every patient is accounted for
+    for table in (train, valid):
+        own = whole.rows(table, "b")
+        assert len(own)
+        np.testing.assert_array_equal(partition.held(table), np.setdiff1d(np.arange(len(table)), own))
+        np.testing.assert_array_equal(whole.held(table), np.arange(len(table)))
+    assert Partition.from_json(partition.to_json()) == partition
+    with pytest.raises(PartitionError, match="no hospital 'b'"):
+        partition.rows(train, "b")
+
+
+def test_a_small_site_can_be_left_out_but_not_all_and_none_that_is_not_there(tmp_path: Path) -> None:
+    train, valid = cohort(10, 2)
+    sites_csv(tmp_path, "patient00000,small", *(f"patient{number:05d},large" for number in range(1, 12)))
+    assert make_partition(train, valid, Settings(leave_out=("small",)), 0, tmp_path).names == ("large",)
+    with pytest.raises(PartitionError, match=r"no site 'tiny' \(it has large, small\)"):
+        make_partition(train, valid, Settings(leave_out=("tiny",)), 0, tmp_path)
+    with pytest.raises(PartitionError, match="nobody is left to train"):
+        make_partition(train, valid, Settings(leave_out=("small", "large")), 0, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("second", "complaint"),
     [("patient00000,b", "'b' here and at 'a' before"), ("patient00001, ", "is not a name")],
