@@ -60,7 +60,8 @@ def trained_names(model: nn.Module, config: Config, round_index: int) -> frozens
     """Names of the state's tensors that a round trains, statistics with the layer that they belong to.
 
     Raises:
-        ConfigError: a pattern of ``training.train`` matches no tensor.
+        ConfigError: a pattern of ``training.train`` matches no tensor, or all of them together name nothing
+            that this round could train.
     """
     names = list(model.state_dict())
     phase, training = Phase.of(config, round_index), config.training
@@ -70,7 +71,13 @@ def trained_names(model: nn.Module, config: Config, round_index: int) -> frozens
         moving = (*LINEAR, "projection.") if phase.projects else LINEAR
         return frozenset(n for n in names if n.startswith(moving))
     if training.strategy == "selective":
-        return frozenset(_selected(names, training.train))
+        selected = frozenset(_selected(names, training.train))
+        if not any(name in selected and _learns(name, phase) for name, _ in model.named_parameters()):
+            raise ConfigError(
+                f"training.train = {list(training.train)}: no loss of round {round_index} reaches any of "
+                "these tensors: statistics are no parameters, and a projection is trained by contrast alone."
+            )
+        return selected
     order = units(model)
     count = math.ceil(len(order) * (round_index - phase.start) / phase.rounds)
     return frozenset(n for n in names if unit_of(n) in order[-count:])
@@ -101,6 +108,11 @@ def training_only(model: nn.Module, names: frozenset[str]) -> Iterator[None]:
     finally:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(before[name])
+
+
+def _learns(parameter: str, phase: Phase) -> bool:
+    """Whether a loss depends on it."""
+    return phase.projects or not parameter.startswith("projection.")
 
 
 def _selected(names: list[str], patterns: tuple[str, ...]) -> Iterator[str]:

@@ -62,6 +62,16 @@ def test_selected_patterns_name_tensors_or_modules(shard: MakeShard, make_config
         moved(unknown, shard(40))
 
 
+@pytest.mark.parametrize("train", [["projection"], ["projection", "*.running_mean"]])
+def test_selecting_what_no_loss_reaches_is_refused(make_config: MakeConfig, train: list[str]) -> None:
+    alone = make_config(strategy="selective", train=train, self_supervised="none")
+    model = create_model(alone.model, seed=0)
+    with pytest.raises(ConfigError, match="no loss of round 1 reaches any of these"):
+        trained_names(model, alone, 1)
+    contrasted = make_config(strategy="selective", train=train, self_supervised="ntxent")
+    assert any(name.startswith("projection.") for name in trained_names(model, contrasted, 1))
+
+
 def test_gradual_unfreezing_reaches_the_stem_in_the_last_round(make_config: MakeConfig) -> None:
     config = make_config(strategy="gradual", rounds=5, pretrain=1)
     model = create_model(config.model, seed=0)
