@@ -1,4 +1,4 @@
-"""Where a map is high and where a lesion is: naive counts, and maps that know nothing or only the usual place."""
+"""Where a map is high and where a lesion is: naive counts, and maps that know nothing, or the usual place."""
 
 import numpy as np
 import pytest
