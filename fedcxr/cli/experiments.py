@@ -124,7 +124,11 @@ def experiments(
     if speed:
         _measure(tasks)
     with ThreadPoolExecutor(jobs) as pool:
-        carry = _await if speed else partial(_carry, console=console, quiet=jobs > 1, discard=discard)
+        carry = (
+            _await
+            if speed
+            else partial(_carry, console=console, quiet=jobs > 1, discard=discard, bootstrap=bootstrap)
+        )
         told = pool.map(carry, once)
         failures = {task.result.folder: why for task, why in zip(once, told, strict=True) if why}
     for plan in plans:
@@ -210,7 +214,7 @@ def _tasks(path: Path, plan: TablePlan, out: Path, results: Path) -> list[_Task]
     return tasks
 
 
-def _carry(task: _Task, console: "Console", *, quiet: bool, discard: bool) -> str:
+def _carry(task: _Task, console: "Console", *, quiet: bool, discard: bool, bootstrap: int) -> str:
     """Bring one run to its end and keep its result; why it failed, or nothing.
 
     Raises:
@@ -231,7 +235,8 @@ def _carry(task: _Task, console: "Console", *, quiet: bool, discard: bool) -> st
         return why
     if not predictions_of(run).is_file() and (why := _call(["report", str(run.root)], log)):
         return why
-    if task.explain and (why := _call(["explain", str(run.root), "--images", str(_EXPLAINED)], log)):
+    looked = ["explain", str(run.root), "--images", str(_EXPLAINED), "--bootstrap", str(bootstrap)]
+    if task.explain and (why := _call(looked, log)):
         return why
     try:
         result.keep(run)

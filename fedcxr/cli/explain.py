@@ -23,6 +23,14 @@ def explain(
         typer.Option("--label", help="Explain this label; may be given many times.", show_default=False),
     ] = None,
     images: Annotated[int, typer.Option(min=1, help="Positive images a label, at most.")] = 50,
+    bootstrap: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Resamples of patients; evaluation.bootstrap of the run by default.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder to write; RUN/report by default.", show_default=False)
     ] = None,
@@ -48,6 +56,8 @@ def explain(
 
     released = Released.open(run, number)
     config = released.run.config
+    if bootstrap is not None:
+        config = config.with_changes({"evaluation.bootstrap": bootstrap})
     if config.model.norm == "local":
         raise ConfigError("model.norm = 'local': each hospital has a model of its own, and none is released.")
     everything = tuple(label for label in LABELS if label != "No Finding")

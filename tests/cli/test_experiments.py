@@ -124,6 +124,7 @@ def test_runs_go_side_by_side_are_explained_and_leave_only_their_results(
         assert facts["rounds"] == 1
         assert facts["passes"] > 0
         assert "torch" in facts["machine"]
+        assert json.loads((kept / "explain.json").read_text())["bootstrap"] == 60
         assert not (folder / "runs" / "short" / f"seed-{seed}").exists()
         assert "round 1/1" in (folder / "runs" / "short" / f"seed-{seed}.log").read_text()
     table = (folder / "tables" / "looks.md").read_text()
