@@ -56,7 +56,7 @@ def load_shard(disk: HospitalDisk, config: Config) -> Shard:
     targets, mask = LabelPolicy.from_config(data).targets(
         table.labels[rows], derive_seed(config.seed, "labels", name)
     )
-    mask &= labelled(table.patients[rows], data.labelled, config.seed)[:, None]
+    mask &= labelled(table.patients[rows], data.labelled, config.seed, np.any(mask, axis=1))[:, None]
     patients, studies = table.patient_codes[rows], table.study_codes[rows]
     return Shard(
         *(

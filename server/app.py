@@ -6,6 +6,7 @@ Its run configuration says what to run::
     experiment  a TOML file; when the run does not exist yet, it is made from this
     set         "key=value;key=value" overrides of it
     hospitals   how many hospital nodes to wait for; 0 simulates those of the partition on this machine
+    report      whether to write the run's report at the end, where the coordinator has a validation set
 
 Relative paths start at the working directory of the process that runs this app: under ``flwr run`` that is
 the SuperLink's. An experiment that is not there is looked for in the app as it was packaged.
@@ -35,6 +36,7 @@ from server.events import Event, Observer
 from server.logfile import log_event, log_to
 from server.opening import open_ledger, prepare_genesis
 from server.preparation import make_evaluator, open_or_create, prepare_simulation
+from server.released import report_last
 
 logger = logging.getLogger(__name__)
 app = ServerApp()
@@ -71,6 +73,10 @@ def main(grid: Grid, context: Context) -> None:
             logger.error("%s: %s; the same command continues the run", type(error).__name__, error)
             raise
     write_summary(run)
+    if values.get("report"):
+        with log_to(run.log_path):
+            page = report_last(run)
+            logger.info("report: %s", page or "none, no validation set has both classes")
 
 
 def _locate(experiment: Path) -> Path:

@@ -22,6 +22,7 @@ from fedcxr.models.registry import create_model
 from fedcxr.report.shards import draw
 from fedcxr.store.hospital_settings import HospitalData, HospitalSettings
 from fedcxr.store.run_directory import RunDirectory
+from fedcxr.training.calibration import batch_norms
 from fedcxr.training.measure import resolve
 from server.evaluator import Evaluator
 from server.logfile import log_to
@@ -87,7 +88,12 @@ def open_or_create(out: Path, config: Config, progress: Progress | None = None) 
             )
             raise ConfigError(f"{out} holds another run: {differing}. Choose another --out, or remove it.")
     LabelPolicy.from_config(config.data)
-    create_model(config.model, seed=config.seed)
+    model = create_model(config.model, seed=config.seed)
+    if config.federation.calibrate and not batch_norms(model):
+        raise ConfigError(
+            f"federation.calibrate moves running statistics, and {config.model.name} with the encoder "
+            f"{config.model.encoder} has none: set it to false."
+        )
     resolved, measurements = resolve(config, progress=progress)
     run.forget()
     run = RunDirectory.create(out, resolved)

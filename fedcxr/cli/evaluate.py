@@ -75,6 +75,8 @@ def evaluate(
 
     if (calibrate_on is None) != (calibrate_truth is None):
         raise typer.BadParameter("--calibrate-on and --calibrate-truth go together.")
+    if target_sensitivity and not metrics and calibrate_on is None:
+        raise typer.BadParameter("--target-sensitivity chooses thresholds: it wants --metrics.")
     wanted = TASKS[tasks.value]
     scores, labels = read_scores(predictions, wanted), read_truth(truth, wanted)
     shared, warnings = _shared(scores, labels, wanted)

@@ -4,9 +4,9 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from fedcxr.config import Config
     from fedcxr.report.results import Result
-    from fedcxr.report.tables import Table
     from fedcxr.store.run_directory import RunDirectory
 
 _EXPLAINED = 25  # findings a label: curves are two times seventeen predictions each
@@ -119,8 +118,7 @@ def experiments(
         ]
     console = Console(highlight=False, soft_wrap=True)
     tasks = {plan.name: [_tasks(path, plan, out, results) for path in plan.files] for plan in plans}
-    everything = [task for rows in tasks.values() for row in rows for task in row]
-    once = list({task.result.folder: task for task in everything}.values())  # a run may be in two tables
+    once = _once(task for rows in tasks.values() for row in rows for task in row)
     if speed:
         _measure(tasks)
     with ThreadPoolExecutor(jobs) as pool:
@@ -137,11 +135,9 @@ def experiments(
             failed = {t.config.seed: failures[t.result.folder] for t in row if t.result.folder in failures}
             kept = {t.config.seed: t.result for t in row if t.config.seed not in failed}
             made.append(Experiment(row[0].config.name, kept, failed, _simulation(path, plan, row[0], out)))
-        pages: list[Table | None] = [
-            experiment_table(made, title=plan.title, resamples=bootstrap),
-            explanation_table(made, title=f"{plan.title}: where the models look"),
-        ]
-        found = [table for table in pages if table is not None]
+        found = [experiment_table(made, title=plan.title, resamples=bootstrap)]
+        if plan.explain:
+            found.append(explanation_table(made, title=f"{plan.title}: where the models look"))
         path = tables / f"{plan.name}.md"
         writing.make_folder(tables)
         command = _command(plan, manifest, bootstrap)
@@ -152,6 +148,15 @@ def experiments(
         console.print(f"table: {path}")
     if failures:
         raise FederationError("some runs failed: the tables name them, the same command tries them again.")
+
+
+def _once(tasks: "Iterable[_Task]") -> "list[_Task]":
+    """Each run once, though it may be in two tables; explained where one of them wants that."""
+    found: dict[Path, _Task] = {}
+    for task in tasks:
+        first = found.setdefault(task.result.folder, task)
+        found[task.result.folder] = replace(first, explain=first.explain or task.explain)
+    return list(found.values())
 
 
 def _await(task: _Task) -> str:

@@ -47,12 +47,12 @@ def explain(
     from rich.console import Console
 
     from fedcxr import files
-    from fedcxr.cli.released import Released
     from fedcxr.data.labels import COMPETITION_LABELS, LABELS
     from fedcxr.errors import ConfigError, DataError
     from fedcxr.evaluation import explanation
     from fedcxr.report.explanation import faithfulness_table, localisation_table
     from fedcxr.report.overlays import draw_overlays
+    from server.released import Released
 
     released = Released.open(run, number)
     config = released.run.config

@@ -10,10 +10,12 @@ from fedcxr.cli.app import app
 from fedcxr.cli.simulate import GridName
 
 if TYPE_CHECKING:
-    from fedcxr.cli.released import Released
     from fedcxr.config import Config
+    from fedcxr.data.manifest import Partition
     from fedcxr.evaluation.scores import Evaluation
     from fedcxr.report.sites import SiteResult
+    from fedcxr.store.run_directory import RunDirectory
+    from server.released import Released
 
 _RESULT = "unseen.json"
 
@@ -51,6 +53,7 @@ def leave_one_site_out(
     from fedcxr.data.unseen_site import write_unseen
     from fedcxr.errors import ConfigError
     from fedcxr.report.sites import site_table
+    from fedcxr.store.run_directory import RunDirectory
 
     config = configuration.load(experiment, overrides or ())
     if config.partition.scheme != "natural":
@@ -65,8 +68,6 @@ def leave_one_site_out(
         )
     if config.partition.leave_out:
         raise ConfigError("partition.leave_out: each site is left out in turn; --site says which.")
-    if not config.data.cache:  # decoded once for all of them
-        config = config.with_changes({"data.cache": str(out / "cache")})
     train, valid = read_dataset(config.data, config.seed)
     partition = make_partition(train, valid, config.partition, config.seed, config.data.root_path)
     for site in sites or ():
@@ -80,6 +81,8 @@ def leave_one_site_out(
         files.make_folder(folder)
         write_unseen(site, partition, train, valid, folder / "unseen.csv")
         without = config.with_changes({"partition.leave_out": [site]})
+        wanted = make_partition(train, valid, without.partition, config.seed, config.data.root_path)
+        _prepare(RunDirectory(folder / "run"), wanted)
         results[site] = _carry(without, folder, grid, report=report)
         console.print(f"{site}: left out, {folder}")
     synthetic = "SYNTHETIC X-rays: " if config.data.phantom else ""
@@ -89,13 +92,35 @@ def leave_one_site_out(
     console.print(table.rich())
 
 
+def _prepare(run: "RunDirectory", wanted: "Partition") -> None:
+    """One cache for all runs, and no run of other tables.
+
+    Raises:
+        PartitionError: the run has another partition than today's tables give.
+    """
+    from fedcxr import files
+    from fedcxr.data.manifest import Partition
+    from fedcxr.errors import PartitionError
+
+    if run.partition_path.is_file() and Partition.read(run.partition_path) != wanted:
+        raise PartitionError(
+            f"{run.partition_path} was made of other tables than those of today: remove {run.root.parent} to "
+            "train anew, or choose another --out."
+        )
+    shared = run.root.parent.parent / "cache"
+    files.make_folder(shared)
+    files.make_folder(run.root)
+    if not run.cache.exists():
+        run.cache.symlink_to(Path("..", "..", shared.name))
+
+
 def _carry(config: "Config", folder: Path, grid: GridName, *, report: bool) -> "SiteResult":
     """One site's run, begun, continued or found finished, and its model on the site."""
-    from fedcxr.cli.released import Released
     from fedcxr.cli.simulate import run_simulation
     from fedcxr.report.sites import SiteResult, read_result, write_result
     from fedcxr.store.run_directory import RunDirectory
     from server.preparation import open_or_create
+    from server.released import Released
 
     run = RunDirectory(folder / "run")
     path = folder / _RESULT

@@ -56,7 +56,6 @@ def predict(
 
     from fedcxr import config as configuration
     from fedcxr.cli.progress import bar
-    from fedcxr.cli.released import check_record
     from fedcxr.data.cache import prepare
     from fedcxr.data.chexpert import read_paths
     from fedcxr.data.labels import COMPETITION_LABELS, LABELS
@@ -66,6 +65,7 @@ def predict(
     from fedcxr.models.registry import build_model
     from fedcxr.store.run_directory import RunDirectory
     from fedcxr.training.travelling import load_released
+    from server.released import check_record
 
     directory = RunDirectory.open(run)
     config = configuration.load(directory.config_path, overrides or ())

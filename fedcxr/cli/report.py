@@ -26,8 +26,8 @@ def report(
     """
     from rich.console import Console
 
-    from fedcxr.cli.released import Released
     from fedcxr.report.run_report import write_report
+    from server.released import Released
 
     found = Released.open(run, number)
     page = write_report(found.run, found.model, found.table, found.valid, round_number=found.round)

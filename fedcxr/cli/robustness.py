@@ -36,10 +36,10 @@ def robustness(
 
     from fedcxr import files
     from fedcxr.cli.progress import bar
-    from fedcxr.cli.released import Released
     from fedcxr.evaluation.corruptions import CORRUPTIONS
     from fedcxr.evaluation.robustness import measure_robustness
     from fedcxr.report.robustness import draw_robustness, robustness_table
+    from server.released import Released
 
     released = Released.open(run, number)
     config = released.run.config

@@ -10,7 +10,6 @@ from fedcxr.cli.app import app
 
 if TYPE_CHECKING:
     from fedcxr.config import Config
-    from fedcxr.store.run_directory import RunDirectory
 
 
 class GridName(StrEnum):
@@ -91,6 +90,7 @@ def run_simulation(
     from fedcxr.store.run_directory import RunDirectory
     from server import console, simulation
     from server.comparison import compare
+    from server.released import report_last
 
     try:
         run = simulation.simulate(config, out, simulation.CARRIERS[grid.value])
@@ -111,20 +111,7 @@ def run_simulation(
     screen.print(f"summary: {write_summary(run)}", soft_wrap=True)
     if report:
         with screen.status("report"):
-            page = _write_report(run)
+            page = report_last(run)
         screen.print(
             f"report: {page}" if page else "report: none, no validation set has both classes", soft_wrap=True
         )
-
-
-def _write_report(run: "RunDirectory") -> "Path | None":
-    """The report of the last released model; None where there is nothing to score it on."""
-    from fedcxr.cli.released import Released
-    from fedcxr.errors import ConfigError, DataError
-    from fedcxr.report.run_report import write_report
-
-    try:
-        found = Released.open(run.root)
-        return write_report(run, found.model, found.table, found.valid, round_number=found.round)
-    except (ConfigError, DataError):  # no validation set, or one that shows nothing: the run is whole without
-        return None

@@ -161,7 +161,7 @@ class Training(Section):
     prototypes: Annotated[int, Field(ge=2)] = 64  # of swav
     supervised_weight: Weight = 0.0  # of the supervised contrastive term
     consistency_weight: Weight = 0.0  # of pseudo labels for the labels that are masked
-    consistency_threshold: Annotated[float, Field(ge=0.5, le=1.0)] = 0.8  # how sure the teacher must be
+    consistency_threshold: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.8  # how sure the teacher must be
     consistency_rampup: Annotated[float, Field(ge=0.0)] = 1.0  # rounds until it has its full weight
     reconstruction_weight: Weight = 0.0  # for models that reconstruct their input
     teacher_momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99  # a step; teacher, moco and byol

@@ -14,7 +14,9 @@ from fedcxr.data.manifest import Partition
 def write_unseen(
     site: str, partition: Partition, train: ChexpertTable, valid: ChexpertTable, path: Path
 ) -> None:
-    """Write a site's rows as a CSV with train's columns, each as it stands; its images are the data set's.
+    """Write a site's rows as a CSV, each as it stands; its images are the data set's.
+
+    It has the columns that both tables have.
 
     Args:
         site: a hospital of the partition.
@@ -26,16 +28,15 @@ def write_unseen(
         PartitionError: no such site.
         StoreError: it cannot be written.
     """
-    header, trained = _read(train.csv)
-    valid_header, validated = _read(valid.csv)
-    order = [valid_header.index(name) for name in header]
+    first, second = _read(train.csv), _read(valid.csv)
+    header = [name for name in first[0] if name in second[0]]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(trained[row] for row in partition.rows(train, site).tolist())
-    writer.writerows(
-        [validated[row][column] for column in order] for row in partition.rows(valid, site).tolist()
-    )
+    for table, (names, rows) in ((train, first), (valid, second)):
+        columns = [names.index(name) for name in header]
+        for row in partition.rows(table, site).tolist():
+            writer.writerow([rows[row][column] for column in columns])
     if not path.is_file() or path.read_text(encoding="utf-8") != text.getvalue():
         files.write(path, text.getvalue())
 

@@ -91,7 +91,8 @@ def make_scores(scored: StudyScores, measured: Resampled) -> Scores:
 
 
 def _label_score(scored: StudyScores, measured: Resampled, column: int) -> LabelScore:
-    _, positive = scored.known(column)
+    rows, positive = scored.known(column)
+    owners = scored.patients[rows]
     estimate = measured.estimate([column])
     return LabelScore(
         value=estimate.value,
@@ -101,6 +102,8 @@ def _label_score(scored: StudyScores, measured: Resampled, column: int) -> Label
         label=LABELS[column],
         positives=int(positive.sum()),
         negatives=int((~positive).sum()),
+        positive_patients=len(np.unique(owners[positive])),
+        negative_patients=len(np.unique(owners[~positive])),
     )
 
 

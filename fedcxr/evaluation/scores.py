@@ -36,11 +36,19 @@ class LabelScore(Estimate):
     Attributes:
         label: its name.
         positives, negatives: studies; uncertain and blank ones are in neither.
+        positive_patients, negative_patients: whose studies these are; who has both is in both.
     """
 
     label: str
     positives: int
     negatives: int
+    positive_patients: int
+    negative_patients: int
+
+    @property
+    def fewest(self) -> int:
+        """Patients of the class that has fewer: what resampling them can say no more than."""
+        return min(self.positive_patients, self.negative_patients)
 
     @property
     def undefined(self) -> str:

@@ -17,10 +17,11 @@ from fedcxr.data.labels import LABELS
 from fedcxr.errors import DataError
 from fedcxr.evaluation.bootstrap import Resampled, areas
 from fedcxr.evaluation.explanation import Explanation
-from fedcxr.evaluation.metrics import ALL, COMPETITION
+from fedcxr.evaluation.metrics import ALL, COMPETITION, make_scores
 from fedcxr.evaluation.pairing import pair
 from fedcxr.evaluation.sheets import read_scores, read_truth
 from fedcxr.report.results import Facts, KeptSpeed, Result
+from fedcxr.report.scores import FEW
 from fedcxr.report.tables import Table, figure
 from fedcxr.seeds import derive_seed
 
@@ -47,6 +48,7 @@ class _Scored:
     """One finished run."""
 
     areas: Resampled
+    few: tuple[str, ...]  # labels, and of how many patients
     studies: tuple[str, ...]
     facts: Facts
     speed: KeptSpeed | None
@@ -103,10 +105,22 @@ def experiment_table(experiments: Sequence[Experiment], *, title: str, resamples
             "Machine: "
             + "; ".join(sorted({run.facts.machine for runs in scored.values() for run in runs.values()}))
             + ".",
+            *_few_note(scored[first]),
             *commands,
             *failures,
         ),
         essential=4,
+    )
+
+
+def _few_note(reference: Mapping[int, _Scored]) -> tuple[str, ...]:
+    """Labels whose part in a mean rests on few patients; the same in every row, for the studies are."""
+    few = next((run.few for run in reference.values() if run.few), ())
+    if not few:
+        return ()
+    return (
+        f"Fewer than {FEW} patients with, or without, the finding, so that its part in a mean's interval is "
+        f"narrower than the doubt: {', '.join(few)}.",
     )
 
 
@@ -144,11 +158,8 @@ def _row(
     )
 
 
-def explanation_table(experiments: Sequence[Experiment], *, title: str) -> Table | None:
-    """Where the models look: a row an experiment, seed and method; None where that was asked of none."""
-    rows = tuple(row for experiment in experiments for row in _explained(experiment))
-    if not rows:
-        return None
+def explanation_table(experiments: Sequence[Experiment], *, title: str) -> Table:
+    """Where the models look: a row an experiment, seed and method, of those that were asked."""
     return Table(
         title=title,
         header=(
@@ -164,7 +175,7 @@ def explanation_table(experiments: Sequence[Experiment], *, title: str) -> Table
             "another's − deletion",
             "insertion − another's",
         ),
-        rows=rows,
+        rows=tuple(row for experiment in experiments for row in _explained(experiment)),
         notes=(
             "Hit: the map's highest place is in the lesion's mask (pointing game, no tolerance); coverage: "
             "the lesion's share that is among as many highest places; usual place: coverage of the mean mask "
@@ -208,4 +219,9 @@ def _score(result: Result, resamples: int) -> _Scored:
     paired = pair(predictions, truth, LABELS)
     # Not the run's own seed: every experiment of a table meets the same resamples.
     drawn = areas(paired, resamples, derive_seed(0, "experiments"))
-    return _Scored(areas=drawn, studies=truth.studies, facts=result.facts, speed=result.speed)
+    few = tuple(
+        f"{score.label} ({score.fewest})"
+        for score in make_scores(paired, drawn).labels
+        if score.value is not None and score.fewest < FEW
+    )
+    return _Scored(areas=drawn, few=few, studies=truth.studies, facts=result.facts, speed=result.speed)

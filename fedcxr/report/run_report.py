@@ -94,6 +94,14 @@ def _draw_embedding(model: Network, valid: ValidationSet, config: Config, path: 
     draw_embedding(features, valid.labels[rows], owners, path, title=title, seed=config.seed)
 
 
+def _again(config: Config) -> str:
+    """How to have the figures a second time."""
+    command = "`fedcxr evaluate --predictions predictions.csv --truth VALID.csv` gives the same AUROCs"
+    if not (sites := config.partition.leave_out):
+        return f"{command}."
+    return f"Without the patients of {', '.join(sites)}; where VALID.csv is without them, too, {command}."
+
+
 def _page(title: str, panel: Panel, config: Config, pictures: list[str]) -> str:
     target = config.evaluation.target_sensitivity
     how = f"sensitivity of at least {target:g}" if target else "Youden's index"
@@ -102,7 +110,7 @@ def _page(title: str, panel: Panel, config: Config, pictures: list[str]) -> str:
     parts.append(
         f"[95 %]: percentile bootstrap over patients, {config.evaluation.bootstrap:,} resamples. "
         "Per study: the highest probability of its views; uncertain and blank labels are left out. "
-        "`fedcxr evaluate --predictions predictions.csv --truth VALID.csv` gives the same AUROCs.\n"
+        f"{_again(config)}\n"
     )
     parts += [f"![{Path(name).stem}]({name})\n" for name in pictures]
     return "\n".join(parts)

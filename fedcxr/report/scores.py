@@ -8,7 +8,7 @@ from fedcxr.data.labels import COMPETITION_LABELS
 from fedcxr.evaluation.scores import Estimate, Evaluation, LabelScore, MeanScore, Scores
 from fedcxr.report.tables import UNDEFINED, Table, figure
 
-FEW = 10  # studies of a class below which resampling them says little of other studies
+FEW = 10  # patients of a class below which resampling them says little of other patients
 
 METHOD = (
     "AUROC per study: the highest probability of its views, against labels of 1 and 0; uncertain and blank "
@@ -70,13 +70,16 @@ def _cell(score: LabelScore) -> str:
 
 
 def _is_few(score: LabelScore) -> bool:
-    return score.low is not None and min(score.positives, score.negatives) < FEW
+    return score.low is not None and score.fewest < FEW
 
 
 def _few_note(parts: Iterable[Scores]) -> tuple[str, ...]:
     if not any(_is_few(score) for part in parts for score in part.labels):
         return ()
-    return (f"† Fewer than {FEW} positive or negative studies: the interval is narrower than the doubt.",)
+    return (
+        f"† Fewer than {FEW} patients with positive, or with negative, studies: the interval is narrower "
+        "than the doubt.",
+    )
 
 
 def mean_name(score: MeanScore, what: str) -> str:

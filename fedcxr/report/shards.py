@@ -49,7 +49,7 @@ class ShardFigures:
         cls, partition: Partition, train: ChexpertTable, blank: Literal["negative", "ignore"]
     ) -> ShardFigures:
         """Count a partition's train table."""
-        hospitals = [partition.rows(train, name) for name in partition.names]
+        held, hospitals = partition.held(train), [partition.rows(train, name) for name in partition.names]
         positive = train.labels == 1
         known = positive | (train.labels == 0)
         if blank == "negative":
@@ -59,7 +59,7 @@ class ShardFigures:
         views = np.stack([pa, ap, frontal & ~pa & ~ap, ~frontal], axis=1)
         return cls(
             np.stack([_share(positive[rows], known[rows]) for rows in hospitals]),
-            _share(positive, known),
+            _share(positive[held], known[held]),
             np.stack([views[rows].mean(axis=0) for rows in hospitals]),
         )
 

@@ -31,6 +31,11 @@ from fedcxr.training.trainer import TrainingReport
 IMAGES = 768  # a hospital's sample; the statistics of one channel settle within a few hundred images
 
 
+def batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """The layers of a model that have running statistics."""
+    return [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+
 @torch.no_grad()
 def calibrate(
     model: nn.Module, examples: Examples, *, config: Config, round_index: int, hospital: str
@@ -53,8 +58,7 @@ def calibrate(
     seen, steps, loss = 0, 0, 0.0
     with runtime.settings(), runtime.hosting(model):
         model.train()
-        batch_norms = (m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
-        layers = [layer for layer in batch_norms if layer.training]  # frozen ones keep what they have
+        layers = [layer for layer in batch_norms(model) if layer.training]  # frozen ones keep what they have
         momenta = [layer.momentum for layer in layers]
         for layer in layers:
             layer.reset_running_stats()
@@ -63,7 +67,7 @@ def calibrate(
             batch = Batch(*(runtime.to_device(tensor) for tensor in read_batch(examples, indices)))
             images = normalise(batch.images).contiguous(memory_format=runtime.memory_format)
             with runtime.autocast():
-                output = model(images, project=False)
+                output = model(images, project=False, reconstruct=config.model.reconstructs)
             loss += float(label_loss(output.logits, batch.targets, batch.mask, config.model.labels))
             seen, steps = seen + len(indices), steps + 1
             if seen >= IMAGES:

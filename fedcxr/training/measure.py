@@ -122,7 +122,7 @@ def _candidates(training: Training) -> Iterator[_Candidate]:
 def speed(config: Config, batch_size: int, *, steps: int) -> float:
     """Image passes a second over ``steps`` steps, after one that warms up."""
     parts = min(config.training.accumulate, batch_size // 2)
-    changes = {"batch_size": batch_size, "local_epochs": 1, "accumulate": parts}
+    changes = {"batch_size": batch_size, "local_epochs": 1, "pretrain_epochs": 0, "accumulate": parts}
     config = config.with_changes({f"training.{key}": value for key, value in changes.items()})
     model = build_model(config.model)
     train(model, noise_examples(config, batch_size), config=config, round_index=1, hospital="measurement")

@@ -25,6 +25,9 @@ class PseudoLabels:
         if self._conditional:
             targets, mask = implied_parents(targets, mask)
         self._frequency = frequencies(targets, mask).to(device)
+        under = mask.clone()
+        under[:, list(CHILDREN)] &= above(mask & (targets > PRESENT))
+        self._under_parent = frequencies(targets, under).to(device)
         self._threshold = config.training.consistency_threshold
 
     def __call__(self, logits: Tensor, taught: Tensor, part: Ready) -> Tensor:
@@ -53,8 +56,9 @@ class PseudoLabels:
 
     def _expected(self, present: Tensor) -> Tensor:
         """How frequent each finding is among images like these, (B, 14)."""
-        expected = self._frequency.expand(present.shape).clone()
-        if self._conditional:
-            given = torch.where(above(present), above(expected), torch.ones_like(above(expected)))
-            expected[:, list(CHILDREN)] /= given
-        return expected.clamp(max=1.0)
+        expected = self._frequency.expand(present.shape)
+        if not self._conditional:
+            return expected
+        below = torch.zeros_like(present)
+        below[:, list(CHILDREN)] = above(present)
+        return torch.where(below, self._under_parent, expected)

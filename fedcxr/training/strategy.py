@@ -33,6 +33,8 @@ HEAD = "heads"
 """The unit of everything that is not the encoder's."""
 LINEAR = ("classifier.", "scales.evidence.")
 """The layers whose outputs are added to be the logits."""
+DECODER = tuple(f"{stream}.{part}." for stream in ("encoder", "autoencoder") for part in ("up", "draw"))
+"""What an autoencoder has for its reconstruction alone."""
 
 
 def unit_of(name: str) -> str:
@@ -75,7 +77,8 @@ def trained_names(model: nn.Module, config: Config, round_index: int) -> frozens
         if not any(name in selected and _learns(name, phase) for name, _ in model.named_parameters()):
             raise ConfigError(
                 f"training.train = {list(training.train)}: no loss of round {round_index} reaches any of "
-                "these tensors: statistics are no parameters, and a projection is trained by contrast alone."
+                "these tensors: statistics are no parameters, a projection is trained by contrast alone, and "
+                "a decoder by training.reconstruction_weight."
             )
         return selected
     order = units(model)
@@ -112,7 +115,9 @@ def training_only(model: nn.Module, names: frozenset[str]) -> Iterator[None]:
 
 def _learns(parameter: str, phase: Phase) -> bool:
     """Whether a loss depends on it."""
-    return phase.projects or not parameter.startswith("projection.")
+    if parameter.startswith("projection."):
+        return phase.projects
+    return "reconstruction" in phase.weights or not parameter.startswith(DECODER)
 
 
 def _selected(names: list[str], patterns: tuple[str, ...]) -> Iterator[str]:

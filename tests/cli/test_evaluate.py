@@ -282,6 +282,9 @@ def test_metrics_at_thresholds_of_other_patients(
     own = ("--calibrate-on", tmp_path / "P.csv", "--calibrate-truth", tmp_path / "T.csv")
     refused(call(tmp_path, predictions, truth, *own), "80 of its patients are in", kind=DataError)
     assert call(tmp_path, predictions, truth, *own[:2]).exit_code == 2
+    idle = call(tmp_path, predictions, truth, "--target-sensitivity", 0.9)
+    assert idle.exit_code == 2
+    assert "it wants --metrics" in idle.output
 
 
 def test_logits_rank_as_well_and_say_what_they_lack(

@@ -113,6 +113,8 @@ def test_runs_go_side_by_side_are_explained_and_leave_only_their_results(
     manifest.write_text(
         '[[table]]\nname = "looks"\nfiles = ["short.toml"]\nseeds = [7, 8]\nexplain = true\n'
         f"set = ['partition.leave_out=[\"{site}\"]']\n"
+        '[[table]]\nname = "again"\nfiles = ["short.toml"]\nseeds = [7]\n'  # which wants no explanation
+        f"set = ['partition.leave_out=[\"{site}\"]']\n"
     )
     result = call(folder, "--manifest", manifest, "--jobs", 2, "--discard")
     assert result.exit_code == 0, result.exception
@@ -130,7 +132,10 @@ def test_runs_go_side_by_side_are_explained_and_leave_only_their_results(
     table = (folder / "tables" / "looks.md").read_text()
     assert "--set data.root=" not in table  # as the runs', whose images are no phantoms to them
     assert "| short | 7, 8 | 0." in table
-    assert "| short: grad-cam | 8 |" in table
+    for seed in (7, 8):
+        assert f"| short: grad-cam | {seed} |" in table
+    assert "patients with, or without, the finding" in table
+    assert "grad-cam" not in (folder / "tables" / "again.md").read_text()
 
 
 def test_a_faulty_manifest_is_named(folder: Path) -> None:

@@ -53,10 +53,9 @@ def test_the_site_is_unseen_and_what_is_finished_is_kept(
     others = np.setdiff1d(valid.studies, unseen.studies)
     assert found["seen"]["studies"] == len(others) < len(np.unique(valid.studies))
     assert read_scores(run.root / "report" / "predictions.csv").studies == tuple(others.tolist())
-    written = load(experiment).with_changes(
-        {"partition.leave_out": [site], "data.cache": str(tmp_path / "out" / "cache")}
-    )
-    assert run.config == written
+    assert run.config == load(experiment).with_changes({"partition.leave_out": [site]})
+    assert run.cache.resolve() == tmp_path / "out" / "cache"
+    assert f"Without the patients of {site}" in (run.root / "report" / "report.md").read_text()
     assert site in (tmp_path / "out" / "sites.md").read_text()
 
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
@@ -69,6 +68,28 @@ def test_the_site_is_unseen_and_what_is_finished_is_kept(
     other = call(experiment, tmp_path / "out", "--site", site, "--set", "training.batch_size=4")
     assert isinstance(other.exception, ConfigError)
     assert "training.batch_size is 8 there and 4 here" in str(other.exception)
+
+
+def test_a_run_of_other_tables_is_not_taken_for_todays(tmp_path: Path, small_config: Config) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    for source in small_config.data.root_path.iterdir():
+        if source.suffix == ".csv":
+            (root / source.name).write_bytes(source.read_bytes())
+        else:
+            (root / source.name).symlink_to(source)
+    rows = (root / "train.csv").read_text().splitlines()  # a column that valid.csv has not
+    (root / "train.csv").write_text("\n".join([f"{rows[0]},Fold", *(f"{row},1" for row in rows[1:])]) + "\n")
+    experiment = tmp_path / "small.toml"
+    changes = {"federation.rounds": 1, "data.root": str(root)}
+    experiment.write_text(small_config.with_changes(changes).to_toml())
+    site = sorted(line.split(",")[2] for line in (root / "hospitals.csv").read_text().splitlines()[1:])[0]
+    assert call(experiment, tmp_path / "out", "--site", site).exit_code == 0
+    assert "Fold" not in (tmp_path / "out" / f"00-{site}" / "unseen.csv").read_text()
+    (root / "train.csv").write_text("\n".join(rows[:-1]) + "\n")
+    other = call(experiment, tmp_path / "out", "--site", site)
+    assert isinstance(other.exception, PartitionError)
+    assert "made of other tables than those of today" in str(other.exception)
 
 
 def test_hospitals_that_are_no_sites_are_refused(tmp_path: Path, experiment: Path) -> None:

@@ -41,6 +41,14 @@ def test_prevalence_counts_blank_as_the_policy_says_and_uncertain_never(tmp_path
     assert ignored.overall[0] == pytest.approx(2 / 3)
 
 
+def test_a_site_left_out_is_not_in_the_overall_prevalence(tmp_path: Path) -> None:
+    _, train, valid = two_hospitals(tmp_path)
+    alone = make_partition(train, valid, Settings(min_patients=1, leave_out=("south",)), 0, tmp_path)
+    figures = ShardFigures.of(alone, train, "negative")
+    np.testing.assert_allclose(figures.prevalence[:, 0], [1 / 3])
+    assert figures.overall[0] == pytest.approx(1 / 3)
+
+
 def test_views_are_shares_of_a_hospital_s_train_images(tmp_path: Path) -> None:
     partition, train, _ = two_hospitals(tmp_path)
     views = ShardFigures.of(partition, train, "negative").views

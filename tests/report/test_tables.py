@@ -89,6 +89,18 @@ def test_figures_from_a_handful_of_positives_are_marked(evaluation: Evaluation) 
     assert any(note.startswith("† Fewer than 10") for note in table.notes)
 
 
+def test_a_handful_of_patients_is_one_however_many_studies_they_have() -> None:
+    generator = np.random.default_rng(0)
+    labels, patients = np.zeros((112, 14), dtype=np.int8), np.arange(112)
+    labels[:12] = 1
+    patients[:12] = 0
+    probabilities = generator.random((112, 14)).astype(np.float32)
+    found = evaluate(probabilities, labels, np.arange(112), patients, bootstrap=100, seed=0)
+    score = found.label("Edema")
+    assert (score.positives, score.positive_patients, score.negative_patients) == (12, 1, 100)
+    assert cells(label_table(found), "Edema *")[1].endswith("] †")
+
+
 def test_hospitals_have_their_own_studies_and_an_empty_one_has_no_figure(evaluation: Evaluation) -> None:
     table = hospital_table(evaluation)
     assert [row[:2] for row in table.rows] == [("north", "60"), ("south", "30"), ("west", "0"), ("all", "90")]

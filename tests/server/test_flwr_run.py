@@ -83,7 +83,9 @@ def test_flwr_run_simulates_with_the_models_of_the_local_grid(two_hospitals: Con
         for pid in superlinks(port):  # flwr leaves it running
             end_family(pid)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert digests(RunDirectory.open(tmp_path / "run")) == expected
+    run = RunDirectory.open(tmp_path / "run")
+    assert digests(run) == expected
+    assert (run.root / "report" / "roc.png").is_file()
 
 
 def superlinks(port: str) -> list[int]:

@@ -59,6 +59,10 @@ def test_a_configuration_can_be_corrected_until_the_federation_is_founded(
     [
         ({"model.name": "nosuch"}, "the registry has"),
         ({"model.pretrained": "none.safetensors"}, "none.safetensors"),
+        (
+            {"model.name": "plain", "model.encoder": "vit_small_patch16_224", "federation.calibrate": True},
+            "with the encoder vit_small_patch16_224 has none",
+        ),
         ({"data.uncertain_per_label": {"Edma": "ones"}}, "unknown label"),
     ],
     ids=str,

@@ -57,6 +57,17 @@ def test_the_same_hospital_gives_the_same_bits_and_sees_a_bounded_sample(config:
     assert all(torch.equal(a, b) for a, b in zip(*(s.values() for s in states), strict=True))
 
 
+def test_a_decoders_statistics_are_gathered_too(config: Config) -> None:
+    dual = config.with_changes({"model.name": "dual_stream", "model.streams": "autoencoder"})
+    model = create_model(dual.model, seed=0)
+    calibrate(model, examples(64), config=dual, round_index=4, hospital="north")
+    seen = {name: norm for name, norm in model.named_modules() if isinstance(norm, nn.BatchNorm2d)}
+    assert any(name.startswith("encoder.up.") for name in seen)
+    for name, norm in seen.items():
+        assert norm.num_batches_tracked == 1, name
+        assert not norm.running_var.allclose(torch.ones(())), name
+
+
 def test_a_single_image_is_refused(config: Config) -> None:
     with pytest.raises(DataError, match="hospital north, round 4: 1 images"):
         calibrate(

@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,9 +14,10 @@ import fedcxr.cli  # noqa: F401  registers the commands
 from fedcxr.cli.app import app
 from fedcxr.config import Config
 from fedcxr.models.registry import build_model
-from fedcxr.training import alternatives, bench, loader, trainer
+from fedcxr.training import alternatives, bench, loader, measure, trainer
 from fedcxr.training.bench import bench_trainer
 from fedcxr.training.measure import noise_examples, resolve
+from fedcxr.training.trainer import TrainingReport
 
 MakeConfig = Callable[..., Config]
 
@@ -40,6 +42,22 @@ def test_only_what_is_auto_changes(make_config: MakeConfig) -> None:
     resolved, measurements = resolve(config)
     assert {m.precision for m in measurements} == {"bfloat16"}
     assert config.with_changes({"training.memory_format": resolved.training.memory_format}) == resolved
+
+
+def test_pretraining_epochs_do_not_make_it_longer(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[int] = []
+
+    def counted(*arguments: Any, **named: Any) -> TrainingReport:
+        report = trainer.train(*arguments, **named)
+        passes.append(report.passes)
+        return report
+
+    monkeypatch.setattr(measure, "train", counted)
+    for epochs in (0, 10):
+        measure.speed(make_config(pretrain=1, pretrain_epochs=epochs), 8, steps=2)
+    assert passes == [16, 32, 16, 32]
 
 
 def test_a_resolved_configuration_is_not_measured_again(make_config: MakeConfig) -> None:

@@ -135,10 +135,14 @@ def test_nt_xent_with_groups_is_the_mean_over_each_rows_positives(count: int, se
 
 
 def test_groups_of_one_image_are_the_views_alone_and_leave_a_finite_gradient() -> None:
-    first, second = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    both = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    first, second = both
     alone = nt_xent(first, second, 0.1)
     torch.testing.assert_close(nt_xent(first, second, 0.1, torch.arange(6)), alone)
     nt_xent(first, second, 0.1, torch.zeros(6, dtype=torch.int64)).backward()
+    assert both.grad is not None
+    assert both.grad.isfinite().all()
+    assert both.grad.abs().sum() > 0
 
 
 @settings(deadline=None, max_examples=20)

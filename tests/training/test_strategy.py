@@ -72,6 +72,19 @@ def test_selecting_what_no_loss_reaches_is_refused(make_config: MakeConfig, trai
     assert any(name.startswith("projection.") for name in trained_names(model, contrasted, 1))
 
 
+def test_a_decoder_learns_by_reconstruction_alone(make_config: MakeConfig) -> None:
+    chosen = {
+        "strategy": "selective",
+        "train": ["autoencoder.up", "autoencoder.draw"],
+        "model": "dual_stream",
+    }
+    drawing, idle = (make_config(**chosen, reconstruction_weight=weight) for weight in (0.5, 0.0))
+    model = create_model(drawing.model, seed=0)
+    assert trained_names(model, drawing, 1)
+    with pytest.raises(ConfigError, match=r"a decoder by training\.reconstruction_weight"):
+        trained_names(model, idle, 1)
+
+
 def test_gradual_unfreezing_reaches_the_stem_in_the_last_round(make_config: MakeConfig) -> None:
     config = make_config(strategy="gradual", rounds=5, pretrain=1)
     model = create_model(config.model, seed=0)

@@ -49,15 +49,15 @@ def pseudo_label_bce(
         teacher: the same of the momentum network; no gradient flows into it.
         openly: bool, shape (N, L): where the teacher is asked.
         frequency: float32, in (0, 1), to be broadcast to (N, L): of each finding; others count as unsure.
-        threshold: 0.5 to 1: what max(q, 1 − q) must reach, q being the teacher's probability as it would be
-            if the finding were as frequent as its absence. 0.5 takes every open label.
+        threshold: 0.5 to below 1: what max(q, 1 − q) must reach, q being the teacher's probability as it
+            would be if the finding were as frequent as its absence. 0.5 takes every open label.
 
     Returns:
         A scalar, float32; 0, with gradient 0, where no label is open.
     """
     teacher = teacher.detach()
     gained = teacher - log_of_rest(teacher) - torch.logit(frequency)
-    wanted = math.log(threshold) - math.log1p(-threshold) if threshold < 1.0 else math.inf
+    wanted = math.log(threshold) - math.log1p(-threshold)
     sure = openly & (gained.abs() >= wanted) & gained.isfinite()
     mean = masked_bce_of_logs(student, teacher.exp(), sure)
     return mean * sure.sum().clamp(min=1) / openly.sum().clamp(min=1)

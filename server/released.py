@@ -1,15 +1,21 @@
-"""A run's released model with the validation set that it is scored on, for the commands that look at it."""
+"""A run's released model with the validation set that it is scored on, for whoever looks at it."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from fedcxr.data.chexpert import ChexpertTable
-    from fedcxr.evaluation.validation_set import ValidationSet
-    from fedcxr.models.network import Network
-    from fedcxr.store.run_directory import RunDirectory
-    from fedcxr.update.layout import Layout, Vector
+from fedcxr.data.chexpert import ChexpertTable
+from fedcxr.errors import ConfigError, DataError, StoreError
+from fedcxr.evaluation.validation_set import ValidationSet
+from fedcxr.models.network import Network
+from fedcxr.models.registry import build_model
+from fedcxr.report.run_report import write_report
+from fedcxr.store.run_directory import RunDirectory
+from fedcxr.training.travelling import load_released
+from fedcxr.update import model_file
+from fedcxr.update.layout import Layout, Vector
+from server.preparation import make_evaluator
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,26 +31,20 @@ class Released:
         valid: the same, decoded.
     """
 
-    run: "RunDirectory"
+    run: RunDirectory
     round: int
-    model: "Network"
-    table: "ChexpertTable"
-    valid: "ValidationSet"
+    model: Network
+    table: ChexpertTable
+    valid: ValidationSet
 
     @classmethod
-    def open(cls, root: Path, number: int | None = None) -> "Released":
+    def open(cls, root: Path, number: int | None = None) -> Released:
         """The last model of the run at ``root``, or that of a round.
 
         Raises:
             StoreError: there is no run, or no such model, or its file is another.
             ConfigError: the run has no validation set here, or no longer that round's normalisation.
         """
-        from fedcxr.errors import ConfigError, StoreError
-        from fedcxr.models.registry import build_model
-        from fedcxr.store.run_directory import RunDirectory
-        from fedcxr.training.travelling import load_released
-        from server.preparation import make_evaluator
-
         run = RunDirectory.open(root)
         config = run.config
         number = run.last_round if number is None else number
@@ -68,15 +68,12 @@ class Released:
         return cls(run, number, model, evaluator.table, evaluator.released)
 
 
-def check_record(run: "RunDirectory", number: int, vector: "Vector", layout: "Layout") -> None:
+def check_record(run: RunDirectory, number: int, vector: Vector, layout: Layout) -> None:
     """Hold a round's model against the digest on record, and what no round trains against the layout's.
 
     Raises:
         StoreError: the file is another model.
     """
-    from fedcxr.errors import StoreError
-    from fedcxr.update import model_file
-
     if layout.frozen and run.read_layout() != layout:
         raise StoreError(
             f"{run.frozen_path}: not the tensors that this run was founded on; restore the file."
@@ -88,3 +85,16 @@ def check_record(run: "RunDirectory", number: int, vector: "Vector", layout: "La
                 f"{run.model(number)} has digest {found}, but round {number} released {line['model']}: "
                 "`fedcxr audit` says more."
             )
+
+
+def report_last(run: RunDirectory) -> Path | None:
+    """The report of the last released model; None where there is nothing to score it on.
+
+    Raises:
+        StoreError: its file is another, or the report cannot be written.
+    """
+    try:
+        found = Released.open(run.root)
+        return write_report(run, found.model, found.table, found.valid, round_number=found.round)
+    except (ConfigError, DataError):  # no validation set, or one that shows nothing: the run is whole without
+        return None
