@@ -152,6 +152,10 @@ class FederationError(FedcxrError):
     help = "The round could not be completed; what was finalized before it stands."
 
 
+class ExperimentError(FederationError):
+    help = "What is finished is kept; each failed run's folder and log say more."
+
+
 class BaseMismatchError(FederationError):
     exit_code = 71
     help = "The server sent another model than the ledger holds; do not train on it."

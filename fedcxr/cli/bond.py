@@ -42,7 +42,7 @@ def show(run: Run = None, rpc: Rpc = None, contract: Contract = None, as_json: A
     screen = console()
     print_lines(screen, bond_lines(bond, head.time if head else 0))
     if bond.changes:
-        screen.print(bond_table(bond).rich())
+        screen.print(bond_table(bond))
 
 
 @bond_app.command()

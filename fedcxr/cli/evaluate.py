@@ -128,11 +128,11 @@ def evaluate(
     from fedcxr.report.assessment import assessment_table, difference_table, panel_table
 
     console = Console(highlight=False)
-    console.print(assessment_table(found).rich())
+    console.print(assessment_table(found))
     if found.metrics is not None:
-        console.print(panel_table(found.metrics, found.thresholds_from).rich())
+        console.print(panel_table(found.metrics, found.thresholds_from))
     if found.comparison is not None:
-        console.print(difference_table(found.comparison).rich())
+        console.print(difference_table(found.comparison))
 
 
 def _shared(scores: "Sheet", truth: "Sheet", wanted: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]]:

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from fedcxr.store.run_directory import RunDirectory
 
 _EXPLAINED = 25  # findings a label: curves are two times seventeen predictions each
+_PLACES = {
+    "--out": Path("runs/experiments"),
+    "--results": Path("experiments/results"),
+    "--tables": Path("experiments/tables"),
+}
 _MEASURED = ("training.device", "training.precision", "training.memory_format")
 
 
@@ -57,15 +62,11 @@ def experiments(
     seeds: Annotated[
         list[int] | None, typer.Option("--seed", help="May be given many times; 0 by default.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the runs: NAME/seed-N each.")] = Path(
-        "runs/experiments"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder of the runs: NAME/seed-N each.")] = _PLACES["--out"],
     results: Annotated[
         Path, typer.Option(help="Folder of what is kept of finished runs: NAME/seed-N each.")
-    ] = Path("experiments/results"),
-    tables: Annotated[Path, typer.Option(help="Folder of the tables, NAME.md each.")] = Path(
-        "experiments/tables"
-    ),
+    ] = _PLACES["--results"],
+    tables: Annotated[Path, typer.Option(help="Folder of the tables, NAME.md each.")] = _PLACES["--tables"],
     name: Annotated[str, typer.Option(help="Of the table of the files given.")] = "experiments",
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="key.path=value for all; may be given many times.")
@@ -93,13 +94,13 @@ def experiments(
     failed is named in the table; the exit code is 70 then. A table has each experiment's command, seeds and
     intervals, and paired differences from the first.
 
-    A manifest is TOML: for each table [[table]] with name, title, files (beside the manifest), seeds, set and
-    explain.
+    A manifest is TOML: an array of tables named table, each with name, title, files (beside the manifest),
+    seeds, set and explain.
     """
     from rich.console import Console
 
     from fedcxr import files as writing
-    from fedcxr.errors import ConfigError, FederationError
+    from fedcxr.errors import ConfigError, ExperimentError
     from fedcxr.report.experiments import Experiment, experiment_table, explanation_table
 
     if bool(files) == bool(manifest):
@@ -140,21 +141,34 @@ def experiments(
             found.append(explanation_table(made, title=f"{plan.title}: where the models look"))
         path = tables / f"{plan.name}.md"
         writing.make_folder(tables)
-        command = _command(plan, manifest, bootstrap)
+        command = _command(
+            plan, manifest, bootstrap, {"--out": out, "--results": results, "--tables": tables}
+        )
         text = "\n".join(table.markdown() for table in found)
         writing.write(path, f"{text}\nThe whole table: `{command}`\n")
         for table in found:
-            console.print(table.rich())
+            console.print(table)
         console.print(f"table: {path}")
     if failures:
-        raise FederationError("some runs failed: the tables name them, the same command tries them again.")
+        raise ExperimentError("some runs failed: the tables name them, the same command tries them again.")
 
 
 def _once(tasks: "Iterable[_Task]") -> "list[_Task]":
-    """Each run once, though it may be in two tables; explained where one of them wants that."""
+    """Each run once, though it may be in two tables; explained where one of them wants that.
+
+    Raises:
+        ConfigError: two configurations have one name.
+    """
+    from fedcxr.errors import ConfigError
+
     found: dict[Path, _Task] = {}
     for task in tasks:
         first = found.setdefault(task.result.folder, task)
+        if first.config != task.config:
+            raise ConfigError(
+                f"{first.path} and {task.path} are two configurations of one name, {task.config.name!r}, and "
+                "so of one folder of results: give each a name of its own."
+            )
         found[task.result.folder] = replace(first, explain=first.explain or task.explain)
     return list(found.values())
 
@@ -179,8 +193,8 @@ def _measure(tasks: "Mapping[str, Sequence[Sequence[_Task]]]") -> None:
                 task.result.keep_speed(speed)
 
 
-def _command(plan: TablePlan, manifest: Path | None, bootstrap: int) -> str:
-    """What makes a table again."""
+def _command(plan: TablePlan, manifest: Path | None, bootstrap: int, places: Mapping[str, Path]) -> str:
+    """What makes a table again; folders that are the default ones need not be said."""
     if manifest is not None:
         parts = ["--manifest", str(manifest), "--table", plan.name]
     else:
@@ -188,6 +202,7 @@ def _command(plan: TablePlan, manifest: Path | None, bootstrap: int) -> str:
         parts += [x for seed in plan.seeds for x in ("--seed", str(seed))]
         parts += [x for override in plan.overrides for x in ("--set", override)]
         parts += ["--explain"] if plan.explain else []
+    parts += [x for name, place in places.items() if place != _PLACES[name] for x in (name, str(place))]
     return f"experiments/run {shlex.join(parts)} --bootstrap {bootstrap}"
 
 

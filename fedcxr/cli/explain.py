@@ -50,7 +50,8 @@ def explain(
     from fedcxr.data.labels import COMPETITION_LABELS, LABELS
     from fedcxr.errors import ConfigError, DataError
     from fedcxr.evaluation import explanation
-    from fedcxr.report.explanation import faithfulness_table, localisation_table
+    from fedcxr.evaluation.saliency import positions
+    from fedcxr.report.explanation import faithfulness_table, grid_note, localisation_table
     from fedcxr.report.overlays import draw_overlays
     from server.released import Released
 
@@ -74,7 +75,9 @@ def explain(
     synthetic = "SYNTHETIC X-rays: " if config.data.phantom else ""
     title = f"{synthetic}{config.name}, round {released.round}: where the model looks"
     draw_overlays(own, cases, maps, masks, folder / "overlays.png", title=title)
-    tables = [table for table in (localisation_table(found), faithfulness_table(found)) if table is not None]
+    note = grid_note(*positions(released.model, config.data.size))
+    both = localisation_table(found, note), faithfulness_table(found, note)
+    tables = [table for table in both if table is not None]
     page = "\n".join(table.markdown() for table in tables)
     files.write(folder / "explain.md", f"# {title}\n\n{page}\n![overlays](overlays.png)\n")
     files.write(folder / "explain.json", found.to_json() + "\n")
@@ -83,5 +86,5 @@ def explain(
         return
     console = Console(highlight=False)
     for table in tables:
-        console.print(table.rich())
+        console.print(table)
     console.print(f"{folder / 'overlays.png'}: {len(cases):,} findings", soft_wrap=True)

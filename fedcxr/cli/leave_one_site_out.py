@@ -52,7 +52,7 @@ def leave_one_site_out(
     from fedcxr.data.partition import make_partition
     from fedcxr.data.unseen_site import write_unseen
     from fedcxr.errors import ConfigError
-    from fedcxr.report.sites import site_table
+    from fedcxr.report.sites import read_result, site_table
     from fedcxr.store.run_directory import RunDirectory
 
     config = configuration.load(experiment, overrides or ())
@@ -75,9 +75,11 @@ def leave_one_site_out(
     console = Console(highlight=False, soft_wrap=True)
     results = {}
     for number, site in enumerate(partition.names):
-        if sites and site not in sites:
-            continue
         folder = out / f"{number:02d}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', site)}"
+        if sites and site not in sites:
+            if (folder / _RESULT).is_file():  # of an earlier call: it stays in the table
+                results[site] = read_result(folder / _RESULT)
+            continue
         files.make_folder(folder)
         write_unseen(site, partition, train, valid, folder / "unseen.csv")
         without = config.with_changes({"partition.leave_out": [site]})
@@ -89,7 +91,7 @@ def leave_one_site_out(
     title = f"{synthetic}{config.name}, {config.model.name}: each site left out in turn, seed {config.seed}"
     table = site_table(results, title=title)
     files.write(out / "sites.md", table.markdown())
-    console.print(table.rich())
+    console.print(table)
 
 
 def _prepare(run: "RunDirectory", wanted: "Partition") -> None:
@@ -120,13 +122,15 @@ def _carry(config: "Config", folder: Path, grid: GridName, *, report: bool) -> "
     from fedcxr.report.sites import SiteResult, read_result, write_result
     from fedcxr.store.run_directory import RunDirectory
     from server.preparation import open_or_create
-    from server.released import Released
+    from server.released import Released, report_last
 
     run = RunDirectory(folder / "run")
     path = folder / _RESULT
     complete = run.config_path.is_file() and run.last_round == run.config.federation.total_rounds
     if complete:
         open_or_create(run.root, config)  # the same configuration, or an error that says what differs
+        if report and not (run.root / "report" / "report.md").is_file():
+            report_last(run)
     else:
         path.unlink(missing_ok=True)
         run_simulation(config, run.root, grid, baselines=False, report=report)

@@ -60,7 +60,7 @@ def show(run: Run = None, rpc: Rpc = None, contract: Contract = None, as_json: A
         return
     screen = console()
     print_lines(screen, federation_lines(overview, place.contract, chain_id))
-    screen.print(member_table(overview.members, names).rich())
+    screen.print(member_table(overview.members, names))
 
 
 @commands.command()
@@ -87,7 +87,7 @@ def rounds(
     if as_json:
         typer.echo(as_json_text(records))
         return
-    console().print(round_table(records, names, earlier_rounds(hidden)).rich())
+    console().print(round_table(records, names, earlier_rounds(hidden)))
 
 
 @commands.command()
@@ -130,8 +130,8 @@ def hospital(
         ),
     ]
     print_lines(screen, lines)
-    screen.print(membership_table(member).rich())
-    screen.print(part_table(parts, names, earlier_rounds(hidden)).rich())
+    screen.print(membership_table(member))
+    screen.print(part_table(parts, names, earlier_rounds(hidden)))
 
 
 @commands.command()
@@ -165,7 +165,7 @@ def update(
     for each, blob in zip(updates, blobs, strict=True):
         print_lines(screen, [*update_lines(each, names), ("blob", blob["text"])])
         if each.attestations:
-            screen.print(attestation_table(each, names).rich())
+            screen.print(attestation_table(each, names))
 
 
 @commands.command()
@@ -200,7 +200,7 @@ def rewards(
         screen = console()
         asked = parse_rounds(numbers)
         shown = None if asked is None else range(asked[0], asked[1] + 1)
-        screen.print(reward_table(given, members, names, shown).rich())
+        screen.print(reward_table(given, members, names, shown))
         for good, sentence in reward_verdicts(given):
             screen.print(f"[green]✓[/] {sentence}" if good else f"[red]✗[/] {sentence}")
         if given.unsettled:

@@ -62,4 +62,4 @@ def robustness(
     if as_json:
         typer.echo(found.to_json())
     else:
-        Console(highlight=False).print(table.rich())
+        Console(highlight=False).print(table)

@@ -97,7 +97,7 @@ def run_simulation(
         if baselines:
             with console.Console() as shown:
                 comparison = compare(run, shown.progress)
-            Console().print(comparison_table(comparison).rich())
+            Console().print(comparison_table(comparison))
     except KeyboardInterrupt:
         done = RunDirectory(out).last_round
         said = f"interrupted: {done} of {config.federation.total_rounds} rounds are finalized"

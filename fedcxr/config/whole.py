@@ -189,6 +189,7 @@ def _explain(loc: tuple[int | str, ...], kind: str, message: str, value: object)
         return f"{key}: unknown key (allowed: {', '.join(_known_keys(loc[:-1]))})"
     if kind == "missing":
         return f"{key}: required"
+    message = message.removeprefix("Value error, ").replace("a valid tuple", 'a list, such as ["…"]')
     return f"{key} = {value!r}: {message}" if not isinstance(value, dict | BaseModel) else f"{key}: {message}"
 
 

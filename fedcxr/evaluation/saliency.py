@@ -100,6 +100,16 @@ def grad_cam(model: Network, images: Tensor, labels: Tensor) -> Tensor:
     return enlarge(cam.float(), images.shape[-2:])[:, 0]
 
 
+def positions(model: Network, size: int) -> tuple[int, int]:
+    """How many positions Grad-CAM's map has, down and across, for images of ``size`` px a side."""
+    was = model.training
+    with torch.no_grad():
+        features = model.eval().trace(torch.zeros(1, 1, size, size), project=False).features
+    model.train(was)
+    down, across = features.shape[2:]
+    return down, across
+
+
 def _to_unit(maps: Tensor) -> Maps:
     highest = maps.amax(dim=(1, 2), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
     unit: Maps = (maps / highest).float().cpu().numpy()

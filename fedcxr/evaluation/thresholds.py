@@ -63,7 +63,8 @@ def fit_thresholds(scored: StudyScores, target: float = 0.0) -> Floats:
 def cross_fit(scored: StudyScores, seed: int, target: float = 0.0) -> Floats:
     """A threshold for each study and label, fitted on the other folds' patients: float64 (m, 14).
 
-    The deal follows from the number of patients and ``seed``. NaN where the other folds lack a class, and
+    The deal follows from the number of patients and ``seed``. A label of which some folds lack a class has
+    no threshold, NaN, for any study: figures over the rest would be of other studies, perhaps of no case. So
     with fewer than two patients.
     """
     codes = np.unique(scored.patients, return_inverse=True)[1]
@@ -79,4 +80,5 @@ def cross_fit(scored: StudyScores, seed: int, target: float = 0.0) -> Floats:
             0, scored.scores[~inside], scored.labels[~inside], scored.patients[~inside]
         )  # images are not counted here
         found[inside] = fit_thresholds(others, target)
+    found[:, np.isnan(found).any(axis=0)] = np.nan
     return found

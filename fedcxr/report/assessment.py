@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fedcxr.evaluation.assessment import Assessment, Difference
+from fedcxr.evaluation.bootstrap import FEWEST
 from fedcxr.evaluation.delong import DeLong
 from fedcxr.evaluation.panel import METRICS, Panel
 from fedcxr.evaluation.scores import Estimate
@@ -19,9 +20,7 @@ def assessment_table(found: Assessment) -> Table:
     rows = [
         (
             label,
-            figure(Estimate(value=task.auroc, low=task.low, high=task.high))
-            if task.auroc is not None
-            else f"{UNDEFINED}: {task.undefined}",
+            figure(Estimate(value=task.auroc, low=task.low, high=task.high)),
             _delong(task.delong),
             f"{task.positives:,}",
             f"{task.negatives:,}",
@@ -32,7 +31,8 @@ def assessment_table(found: Assessment) -> Table:
     rows.append((f"Mean of {len(found.mean_over)} of {len(found.tasks)} tasks", figure(mean), "", "", ""))
     intervals = (
         f"[95 %]: percentile bootstrap over patients, {found.bootstrap:,} resamples, seed {found.seed}. "
-        "DeLong: no patient twice; else –."
+        f"None where fewer than {FEWEST} of them have both classes. "
+        "DeLong's interval: –, where a patient has two studies."
         if found.bootstrap
         else "No bootstrap was asked for."
     )
@@ -78,7 +78,7 @@ def panel_table(panel: Panel, thresholds_from: str) -> Table:
         f"All known labels of a study right: {subset}; known labels right: {hamming}.",
         f"Thresholds: {thresholds_from}. Intervals hold them fixed.",
         "ECE: ten bins of equal mass; fifteen of equal width, most of them empty where a finding is rare. "
-        "Both are biased upwards in small sets.",
+        "Both are biased upwards in small sets, and more so in resamples: their intervals are upper ones.",
     ]
     if not panel.probabilities:
         notes.append("Scores leave [0, 1], so they are no probabilities: no Brier score, no ECE.")
@@ -87,7 +87,6 @@ def panel_table(panel: Panel, thresholds_from: str) -> Table:
         header=("label", *(_NAMES.get(name, name) for name in METRICS), "threshold"),
         rows=tuple(rows),
         notes=tuple(notes),
-        essential=7,
     )
 
 

@@ -43,7 +43,6 @@ def comparison_table(comparison: Comparison) -> Table:
             interval_note(first) + " Differences are paired.",
             *_failures(comparison),
         ),
-        essential=6,
     )
 
 

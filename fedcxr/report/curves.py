@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fedcxr import files
 from fedcxr.errors import DataError
 from fedcxr.evaluation.scores import Estimate, Evaluation
+from fedcxr.report.colours import hospital_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,9 +105,7 @@ def _draw_whole(
 
 
 def _draw_hospitals(axes: Axes, rounds: NDArray[np.int64], history: Mapping[int, Evaluation]) -> None:
-    from matplotlib import colormaps
-
-    names = list(dict.fromkeys(name for evaluation in history.values() for name in evaluation.hospitals))
+    names = sorted({name for evaluation in history.values() for name in evaluation.hospitals})
     lines = {}
     for name in names:
         estimates = {r: e.hospitals[name].macro for r, e in history.items() if name in e.hospitals}
@@ -125,12 +124,13 @@ def _draw_hospitals(axes: Axes, rounds: NDArray[np.int64], history: Mapping[int,
             rounds, median, color=_ALL, marker="o", markersize=4, label=f"median of {len(lines)} hospitals"
         )
     else:
-        for index, (name, values) in enumerate(lines.items()):
+        colours = hospital_colours(names)
+        for name, values in lines.items():
             studies = last.hospitals[name].studies if name in last.hospitals else 0
             axes.plot(
                 rounds,
                 values,
-                color=colormaps["tab10"]((index + 2) % 10),  # the first two are the left panel's
+                color=colours[name],
                 marker="o",
                 markersize=3.5,
                 linewidth=1.4,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fedcxr import files
 from fedcxr.data.labels import COMPETITION_LABELS, LABELS
+from fedcxr.report.colours import hospital_colours
 from fedcxr.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 MOST = 1500  # images on a map; more take minutes, and hide each other
 FEWEST = 10  # below which there is no neighbourhood to draw
 
-_MANY = 10  # hospitals with a colour of their own
+_MANY = 8  # hospitals with a colour of their own
+_PLAIN = {"No Finding": "#b5b5b5", "other or unknown": "#dddddd", "others": "#dddddd"}
+_FINDINGS = dict(
+    zip((*COMPETITION_LABELS, "several of the five"), (f"C{index}" for index in range(6)), strict=True)
+)
 
 
 def choose(images: int, seed: int) -> NDArray[np.int64]:
@@ -59,8 +64,9 @@ def draw_embedding(
     places = _places(features, seed)
     figure = Figure(figsize=(13, 6.0), layout="constrained")
     by_label, by_hospital = figure.subplots(1, 2)
-    _scatter(by_label, places, _findings(labels), "t-SNE, by finding")
-    _scatter(by_hospital, places, _owners(len(labels), hospitals), "t-SNE, by hospital")
+    _scatter(by_label, places, _findings(labels), _FINDINGS, "t-SNE, by finding")
+    owners = _owners(len(labels), hospitals)
+    _scatter(by_hospital, places, owners, hospital_colours(hospitals), "t-SNE, by hospital")
     figure.suptitle(f"{title}: the embedding of {len(labels):,} images", fontsize=13, x=0.01, ha="left")
     kind = path.suffix.removeprefix(".")
     files.write_with(path, lambda file: figure.savefig(file, format=kind, dpi=150, facecolor="white"))
@@ -106,18 +112,18 @@ def _owners(images: int, hospitals: Mapping[str, NDArray[np.int64]]) -> dict[str
 
 
 def _scatter(
-    axes: Axes, places: NDArray[np.float32], groups: Mapping[str, NDArray[np.bool_]], title: str
+    axes: Axes,
+    places: NDArray[np.float32],
+    groups: Mapping[str, NDArray[np.bool_]],
+    colours: Mapping[str, str | tuple[float, ...]],
+    title: str,
 ) -> None:
-    from matplotlib import colormaps
-
     area = float(np.clip(4000 / len(places), 7, 30))  # square points
-    for index, (name, chosen) in enumerate(groups.items()):
+    for name, chosen in groups.items():
         if not chosen.any():
             continue
-        plain = name in ("No Finding", "other or unknown", "others")
-        colour = {"No Finding": "#b5b5b5", "other or unknown": "#dddddd", "others": "#dddddd"}.get(
-            name, colormaps["tab10"]((index - 2) % 10 if "No Finding" in groups else index % 10)
-        )
+        plain = name in _PLAIN
+        colour = _PLAIN[name] if plain else colours[name]
         axes.scatter(
             places[chosen, 0],
             places[chosen, 1],

@@ -19,7 +19,10 @@ from fedcxr.evaluation.bootstrap import Resampled, areas
 from fedcxr.evaluation.explanation import Explanation
 from fedcxr.evaluation.metrics import ALL, COMPETITION, make_scores
 from fedcxr.evaluation.pairing import pair
+from fedcxr.evaluation.saliency import positions
 from fedcxr.evaluation.sheets import read_scores, read_truth
+from fedcxr.models.registry import build_model
+from fedcxr.report.explanation import grid_note
 from fedcxr.report.results import Facts, KeptSpeed, Result
 from fedcxr.report.scores import FEW
 from fedcxr.report.tables import Table, figure
@@ -109,7 +112,6 @@ def experiment_table(experiments: Sequence[Experiment], *, title: str, resamples
             *commands,
             *failures,
         ),
-        essential=4,
     )
 
 
@@ -182,9 +184,22 @@ def explanation_table(experiments: Sequence[Experiment], *, title: str) -> Table
             "of the label's other patients; area: the mask's share of the image. Deletion and insertion: "
             "areas under the probability's curve. Another's: by the same method's map for another patient of "
             "the label, paired. [95 %]: bootstrap over patients.",
+            *_grid_notes(experiments),
         ),
-        essential=6,
     )
+
+
+def _grid_notes(experiments: Sequence[Experiment]) -> Iterator[str]:
+    """How coarse Grad-CAM's maps are: once, where it is the same for all."""
+    grids = {}
+    for experiment in experiments:
+        for result in experiment.results.values():
+            config = result.config
+            grids[experiment.name] = grid_note(*positions(build_model(config.model), config.data.size))
+    if len(set(grids.values())) == 1:
+        yield next(iter(grids.values()))
+    else:
+        yield from (f"{name}: {note}" for name, note in grids.items())
 
 
 def _explained(experiment: Experiment) -> Iterator[tuple[str, ...]]:

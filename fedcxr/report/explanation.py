@@ -6,8 +6,20 @@ from fedcxr.evaluation.explanation import Explanation, Faithfulness
 from fedcxr.evaluation.localisation import Localisation
 from fedcxr.report.tables import Table, figure
 
+COARSE = 4  # positions a side below which a map's highest place is nearly anybody's
 
-def localisation_table(found: Explanation) -> Table | None:
+
+def grid_note(down: int, across: int) -> str:
+    """What the size of Grad-CAM's map has to do with its scores."""
+    said = f"Grad-CAM's map has {down} × {across} positions, enlarged"
+    if min(down, across) >= COARSE:
+        return f"{said}."
+    return (
+        f"{said}: too few for its highest place, a position's centre, to name a lesion. Larger images help."
+    )
+
+
+def localisation_table(found: Explanation, *notes: str) -> Table | None:
     """Each method on lesions with masks, all and label by label; None without masks."""
     rows = []
     for name, score in found.methods.items():
@@ -37,12 +49,12 @@ def localisation_table(found: Explanation) -> Table | None:
             "the mean mask of the label's other patients. Energy: the map's share in the mask. Area: the "
             "mask's share of the image, to which pixels at random come. [95 %]: bootstrap over patients, "
             f"{found.bootstrap:,} resamples.",
+            *notes,
         ),
-        essential=5,
     )
 
 
-def faithfulness_table(found: Explanation) -> Table:
+def faithfulness_table(found: Explanation, *notes: str) -> Table:
     """Each method's deletion and insertion."""
     rows = [
         (
@@ -63,6 +75,7 @@ def faithfulness_table(found: Explanation) -> Table:
             "Areas under the label's probability as the map's highest places are deleted, or inserted into a "
             "blurred image (RISE); paired with the map of another patient of the label: above 0 it knows "
             "what the model uses in this image. Empty maps are left out.",
+            *notes,
         ),
     )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fedcxr import files
+from fedcxr.report.colours import hospital_colours
 from fedcxr.report.rounds import RoundRecord
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def draw_learning(records: Sequence[RoundRecord], path: Path, *, title: str) -> 
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    names = list(dict.fromkeys(name for record in records for name in record.hospitals))
+    names = sorted({name for record in records for name in record.hospitals})
     rounds = [record.round for record in records]
     losses = {name: [_loss(record, name) for record in records] for name in names}
     areas = {name: [_area(record, name) for record in records] for name in names}
@@ -67,14 +68,12 @@ def _area(record: RoundRecord, name: str) -> float:
 
 
 def _lines(axes: Axes, rounds: Sequence[int], lines: dict[str, list[float]]) -> None:
-    from matplotlib import colormaps
-
-    many = len(lines) > _MANY
-    for index, (name, values) in enumerate(lines.items()):
+    many, colours = len(lines) > _MANY, hospital_colours(lines)
+    for name, values in lines.items():
         axes.plot(
             rounds,
             values,
-            color=_GREY if many else colormaps["tab10"](index % 10),
+            color=_GREY if many else colours[name],
             alpha=0.5 if many else 1.0,
             linewidth=0.7 if many else 1.5,
             marker="o",

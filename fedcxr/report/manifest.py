@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fedcxr.errors import ConfigError
+
+_WANTED = ("name", "files")
+_OPTIONAL = ("title", "seeds", "set", "explain")
 
 
 @dataclass(frozen=True)
@@ -29,20 +34,33 @@ def read_manifest(path: Path) -> list[TablePlan]:
     """
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
-        return [
-            TablePlan(
-                name=str(table["name"]),
-                title=str(table.get("title", table["name"])),
-                files=tuple(path.parent / str(name) for name in table["files"]),
-                seeds=tuple(int(seed) for seed in table.get("seeds", (0,))),
-                overrides=tuple(map(str, table.get("set", ()))),
-                explain=bool(table.get("explain", False)),
-            )
-            for table in tree["table"]
-        ]
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{path}: each [[table]] wants name and files; may have seeds: {error}") from None
+    if set(tree) != {"table"} or not isinstance(tree["table"], list):
+        raise ConfigError(
+            f"{path}: it has {', '.join(tree) or 'nothing'}; a manifest is a list of [[table]]."
+        )
+    return [_plan(path, number, table) for number, table in enumerate(tree["table"], start=1)]
+
+
+def _plan(path: Path, number: int, table: Mapping[str, Any]) -> TablePlan:
+    where = f"{path}: [[table]] {number}"
+    if missing := [key for key in _WANTED if key not in table]:
+        raise ConfigError(f"{where} has no {' and no '.join(missing)}.")
+    if unknown := sorted(set(table) - {*_WANTED, *_OPTIONAL}):
+        raise ConfigError(
+            f"{where}: unknown key {', '.join(unknown)} (allowed: {', '.join((*_WANTED, *_OPTIONAL))})."
+        )
+    try:
+        return TablePlan(
+            name=str(table["name"]),
+            title=str(table.get("title", table["name"])),
+            files=tuple(path.parent / str(name) for name in table["files"]),
+            seeds=tuple(int(seed) for seed in table.get("seeds", (0,))),
+            overrides=tuple(map(str, table.get("set", ()))),
+            explain=bool(table.get("explain", False)),
+        )
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: {error}; files, seeds and set are lists.") from None

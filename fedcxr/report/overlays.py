@@ -16,7 +16,7 @@ from fedcxr.evaluation.saliency import Maps, Method
 from fedcxr.report.contact_sheet import outline
 
 _CELL = 192  # pixels a side of each image as shown
-_INK = (255, 196, 0)  # of outlines
+_INK = (0, 229, 255)  # of outlines: in no map's colours
 
 
 def draw_overlays(
@@ -61,10 +61,10 @@ def draw_overlays(
             for offset, (method, own) in enumerate(maps.items(), start=1):
                 axes = grid[line, place * shown + offset]
                 axes.imshow(_picture(images[case], own[case], mask))
-                if line == 0:
-                    axes.set_title(method.value, fontsize=8, pad=3, loc="right")
-    outlined = "; outlined: the lesion" if masks is not None else ""
-    figure.suptitle(f"{title}{outlined}", fontsize=12, x=0.01, ha="left")
+                empty = "" if own[case].any() else ": empty"
+                axes.set_title(f"{method.value}{empty}", fontsize=8, pad=3, loc="right")
+    key = "yellow: the map's highest" + ("; outlined: the lesion" if masks is not None else "")
+    figure.suptitle(f"{title}; {key}", fontsize=12, x=0.01, ha="left")
     kind = path.suffix.removeprefix(".")
     files.write_with(path, lambda file: figure.savefig(file, format=kind, dpi=130, facecolor="white"))
 

@@ -96,7 +96,11 @@ def _draw_embedding(model: Network, valid: ValidationSet, config: Config, path: 
 
 def _again(config: Config) -> str:
     """How to have the figures a second time."""
-    command = "`fedcxr evaluate --predictions predictions.csv --truth VALID.csv` gives the same AUROCs"
+    words = ["fedcxr evaluate --predictions predictions.csv --truth VALID.csv --tasks all --metrics"]
+    words.append(f"--seed {config.seed}")
+    if config.evaluation.target_sensitivity:
+        words.append(f"--target-sensitivity {config.evaluation.target_sensitivity:g}")
+    command = f"`{' '.join(words)}` gives the same figures, their intervals by other resamples"
     if not (sites := config.partition.leave_out):
         return f"{command}."
     return f"Without the patients of {', '.join(sites)}; where VALID.csv is without them, too, {command}."

@@ -61,7 +61,6 @@ def hospital_table(evaluation: Evaluation) -> Table:
             "both classes, so their means are not means of the same thing.",
             *_few_note([scores for _, scores in parts]),
         ),
-        essential=4,
     )
 
 

@@ -79,7 +79,6 @@ def site_table(results: Mapping[str, SiteResult], *, title: str) -> Table:
         ),
         rows=tuple(rows),
         notes=tuple(notes),
-        essential=5,
     )
 
 

@@ -23,6 +23,7 @@ from fedcxr.evaluation.sheets import read_scores, read_truth
 from fedcxr.models.registry import build_model
 
 ROOT = Path(__file__).resolve().parents[2]
+PLACES = {"out": "runs", "results": "results", "tables": "tables"}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, small_config: Config) -> Pa
 
 
 def call(folder: Path, *arguments: object) -> Result:
-    places = ["--out", folder / "runs", "--tables", folder / "tables", "--results", folder / "results"]
+    places = [x for name, place in PLACES.items() for x in (f"--{name}", folder / place)]
     places += ["--bootstrap", 60]
     return CliRunner().invoke(app.app, ["experiments", *map(str, [*arguments, *places])])
 
@@ -65,7 +66,8 @@ def test_a_table_is_made_from_the_runs_files_and_nothing_is_run_twice(
     assert None not in means
     assert f"{means[1] - means[0]:+.3f} [" in table
     assert f"fedcxr simulate {files[1]} --out {folder}/runs/long/seed-SEED --set seed=SEED" in table
-    assert f"experiments/run {files[0]} {files[1]} --name epochs --seed 4 --bootstrap 60" in table
+    own = " ".join(f"--{name} {folder / place}" for name, place in PLACES.items())
+    assert f"experiments/run {files[0]} {files[1]} --name epochs --seed 4 {own} --bootstrap 60" in table
 
     shutil.rmtree(folder / "runs")  # what is kept is enough
     assert call(folder, *files, "--seed", 4, "--name", "epochs").exit_code == 0
@@ -141,11 +143,29 @@ def test_runs_go_side_by_side_are_explained_and_leave_only_their_results(
 def test_a_faulty_manifest_is_named(folder: Path) -> None:
     manifest = folder / "faulty.toml"
     assert "cannot be read" in str(call(folder, "--manifest", manifest).exception)
-    manifest.write_text("[[table]]\nfiles = []\n")
-    assert "wants name and files" in str(call(folder, "--manifest", manifest).exception)
+    for text, said in {
+        "[[table]]\nfiles = []\n": "[[table]] 1 has no name.",
+        "[[table]]\nname = 'a'\nfile = []\n": "[[table]] 1 has no files.",
+        "[[table]]\nname = 'a'\nfiles = []\nseed = [7]\n": "unknown key seed (allowed: name, files, title",
+        "[[table]]\nname = 'a'\nfiles = 3\n": "files, seeds and set are lists",
+        "[[tables]]\nname = 'a'\n": "it has tables; a manifest is a list of [[table]]",
+    }.items():
+        manifest.write_text(text)
+        assert said in str(call(folder, "--manifest", manifest).exception)
     manifest.write_text('[[table]]\nname = "a"\nfiles = []\n')
     assert "--table b" in str(call(folder, "--manifest", manifest, "--table", "b").exception)
     assert call(folder).exit_code == 2
+
+
+def test_two_configurations_of_one_name_are_refused_before_anything_is_run(folder: Path) -> None:
+    copy = folder / "copy.toml"
+    copy.write_text((folder / "short.toml").read_text().replace("batch_size = 8", "batch_size = 4"))
+    result = call(folder, folder / "short.toml", copy, "--seed", 11)
+    assert isinstance(result.exception, ConfigError)
+    assert f"{folder / 'short.toml'} and {copy} are two configurations of one name, 'short'" in str(
+        result.exception
+    )
+    assert not (folder / "runs" / "short" / "seed-11").exists()
 
 
 CONFIGURATIONS = sorted(
@@ -184,9 +204,8 @@ def test_the_tables_are_those_of_the_kept_results(
     result = CliRunner().invoke(app.app, ["experiments", *arguments])
     assert result.exit_code == 0, result.exception
     assert "begins" not in result.output
-    assert (tmp_path / f"{table}.md").read_text() == (
-        ROOT / "experiments" / "tables" / f"{table}.md"
-    ).read_text()
+    made = (tmp_path / f"{table}.md").read_text().replace(f" --tables {tmp_path}", "")
+    assert made == (ROOT / "experiments" / "tables" / f"{table}.md").read_text()
 
 
 def test_the_script_is_the_command() -> None:

@@ -36,7 +36,10 @@ def test_the_site_is_unseen_and_what_is_finished_is_kept(
     train, valid = read_table(root / "train.csv", root), read_table(root / "valid.csv", root)
     partition = make_partition(train, valid, small_config.partition, 3, root)
     site = partition.names[1]
-    result = call(experiment, tmp_path / "out", "--site", site, "--report")
+    result = call(experiment, tmp_path / "out", "--site", site)
+    assert result.exit_code == 0, result.exception
+    assert not (tmp_path / "out" / f"01-{site}" / "run" / "report").exists()
+    result = call(experiment, tmp_path / "out", "--site", site, "--report")  # of a finished run, too
     assert result.exit_code == 0, result.exception
     folder = tmp_path / "out" / f"01-{site}"
     unseen = read_table(folder / "unseen.csv", root)
@@ -64,6 +67,11 @@ def test_the_site_is_unseen_and_what_is_finished_is_kept(
     assert call(experiment, tmp_path / "out", "--site", site).exit_code == 0
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")} == before
     assert (tmp_path / "out" / "sites.md").read_text() == table
+
+    second = partition.names[2]
+    assert call(experiment, tmp_path / "out", "--site", second).exit_code == 0
+    both = (tmp_path / "out" / "sites.md").read_text()
+    assert f"| {site} |" in both and f"| {second} |" in both  # what is finished stays in the table
 
     other = call(experiment, tmp_path / "out", "--site", site, "--set", "training.batch_size=4")
     assert isinstance(other.exception, ConfigError)

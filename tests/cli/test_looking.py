@@ -82,9 +82,10 @@ def test_explain_points_at_masks_of_phantoms(run: RunDirectory, tmp_path: Path) 
     assert list(score["by_label"]) == ["Cardiomegaly"]
     assert 0 <= score["faithfulness"]["deletion"]["value"] <= 1
     assert json.loads((tmp_path / "explain.json").read_text()) == found
+    assert "Grad-CAM's map has 2 × 2 positions, enlarged: too few" in (tmp_path / "explain.md").read_text()
     assert call(*arguments).stdout == result.stdout
     with Image.open(tmp_path / "overlays.png") as picture:
-        assert any(pixel == (255, 196, 0) for _, pixel in picture.convert("RGB").getcolors(1 << 24) or ())
+        assert any(pixel == (0, 229, 255) for _, pixel in picture.convert("RGB").getcolors(1 << 24) or ())
     assert isinstance(call("explain", run.root, "--label", "Fracture").exception, DataError)  # never drawn
     assert isinstance(call("explain", run.root, "--label", "Gout").exception, DataError)
 

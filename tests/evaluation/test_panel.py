@@ -179,3 +179,21 @@ def test_bins_have_equal_mass_and_equals_share_one() -> None:
     assert (even.cases == 100).all()
     assert even.error == pytest.approx(0.25, abs=0.01)
     assert np.isnan(reliability(probabilities[:0], np.zeros(0, dtype=bool)).error)
+
+
+def test_a_label_that_some_folds_lack_a_class_of_has_no_threshold_figures() -> None:
+    """Two positives of one patient: its fold could not be decided, and the rest holds no case."""
+    generator = np.random.default_rng(0)
+    scores, labels = generator.random((30, 14)), np.zeros((30, 14), dtype=np.int8)
+    labels[:2, 0] = 1
+    labels[:10, 1] = 1
+    patients = np.maximum(np.arange(30), 1)
+    scored = StudyScores(30, scores, labels, patients)
+    thresholds = cross_fit(scored, seed=0)
+    assert np.isnan(thresholds[:, 0]).all()
+    assert not np.isnan(thresholds[:, 1]).any()
+    found = measure_panel(scored, [LABELS[0], LABELS[1]], thresholds, resamples=50, seed=0)
+    for metric in ("accuracy", "f1", "sensitivity", "specificity"):
+        assert found.labels[LABELS[0]][metric].value is None
+        assert found.macro[metric].value == found.labels[LABELS[1]][metric].value
+    assert found.labels[LABELS[0]]["auroc"].value is not None
