@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedcxr import files
 from fedcxr.data.labels import COMPETITION_LABELS, LABELS
@@ -43,22 +44,36 @@ def draw_reliability(scored: StudyScores, path: Path, *, title: str) -> None:
         _draw(axes, name, diagram)
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
-    figure.suptitle(f"{title}: reliability, bins of equal mass", fontsize=13, x=0.01, ha="left")
+    figure.suptitle(
+        f"{title}: reliability, bins of equal mass with their 95 % intervals (Wilson)",
+        fontsize=13,
+        x=0.01,
+        ha="left",
+    )
     kind = path.suffix.removeprefix(".")
     files.write_with(path, lambda file: figure.savefig(file, format=kind, dpi=150, facecolor="white"))
 
 
+def _reach(shares: NDArray[np.float64]) -> float:
+    """Where an axis ends."""
+    return min(1.0, max(0.05, 1.1 * float(shares.max(initial=0.0))))
+
+
 def _draw(axes: Axes, name: str, diagram: Reliability) -> None:
-    top = 1.0
-    if len(diagram.cases):
-        reach = max(float(diagram.predicted.max()), float(diagram.observed.max()))
-        top = min(1.0, max(0.05, 1.15 * reach))  # rare findings live in a corner
-    axes.plot((0, top), (0, top), color=_GREY, linewidth=0.8, linestyle=(0, (2, 3)))
-    axes.vlines(diagram.predicted, diagram.predicted, diagram.observed, color=_BLUE, alpha=0.35, linewidth=3)
-    axes.plot(diagram.predicted, diagram.observed, color=_BLUE, marker="o", markersize=5, linewidth=1.2)
-    axes.set_xlim(0, top)
-    axes.set_ylim(0, top)
-    axes.set_aspect("equal")
+    from scipy.stats import binomtest  # type: ignore[attr-defined]
+
+    positive = (diagram.observed * diagram.cases).round().astype(int)
+    doubts = [
+        binomtest(int(k), int(n)).proportion_ci(method="wilson")
+        for k, n in zip(positive, diagram.cases, strict=True)
+    ]
+    low, high = (np.array([getattr(doubt, end) for doubt in doubts]) for end in ("low", "high"))
+    across = _reach(diagram.predicted)  # rare findings live in a corner
+    axes.plot((0, 1), (0, 1), color=_GREY, linewidth=0.8, linestyle=(0, (2, 3)))
+    axes.vlines(diagram.predicted, low, high, color=_BLUE, alpha=0.35, linewidth=2)
+    axes.plot(diagram.predicted, diagram.observed, "o", color=_BLUE, markersize=5)
+    axes.set_xlim(0, across)
+    axes.set_ylim(0, max(across, _reach(high)))
     axes.set_xlabel("mean probability of the bin", fontsize=9)
     axes.set_ylabel("share that is positive", fontsize=9)
     axes.tick_params(labelsize=8)

@@ -75,7 +75,7 @@ def draw_roc(scored: StudyScores, path: Path, *, title: str) -> tuple[str, ...]:
             color=colour,
             linewidth=width,
             linestyle=style,
-            label=f"{label}  {average:.3f}  ({positive.mean():.2g})",
+            label=f"{label}  {average:.3f}  ({positive.mean():.3f})",
         )
     roc.plot((0, 1), (0, 1), color=_GREY, linewidth=0.8, linestyle=(0, (2, 3)))
     _dress(roc, "1 − specificity", "sensitivity", "ROC: area under each curve")
