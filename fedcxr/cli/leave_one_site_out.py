@@ -85,7 +85,12 @@ def leave_one_site_out(
         without = config.with_changes({"partition.leave_out": [site]})
         wanted = make_partition(train, valid, without.partition, config.seed, config.data.root_path)
         _prepare(RunDirectory(folder / "run"), wanted)
-        results[site] = _carry(without, folder, grid, report=report)
+        try:
+            results[site] = _carry(without, folder, grid, report=report)
+        except KeyboardInterrupt:
+            said = "the same leave-one-site-out command goes on from there, to all sites' table."
+            Console(stderr=True).print(f"[yellow]{said}[/]", soft_wrap=True)
+            raise
         console.print(f"{site}: left out, {folder}")
     synthetic = "SYNTHETIC X-rays: " if config.data.phantom else ""
     title = f"{synthetic}{config.name}, {config.model.name}: each site left out in turn, seed {config.seed}"

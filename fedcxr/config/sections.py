@@ -134,6 +134,10 @@ class Model(Section):
                 f"encoder = {self.encoder!r} is for name = 'plain' or 'dual_stream': "
                 f"{self.name!r} has one of its own"
             )
+        if self.name in ("plain", "compact") and not (self.attention and self.fusion):
+            raise ValueError(
+                f"attention and fusion are parts of 'semssxl': {self.name!r} has neither to take away"
+            )
         if self.name != "dual_stream" and (self.streams, self.stream_fusion) != ("both", "concat"):
             raise ValueError("streams and stream_fusion are for name = 'dual_stream'")
         return self

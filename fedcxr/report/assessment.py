@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fedcxr.evaluation.assessment import Assessment, Difference
-from fedcxr.evaluation.bootstrap import FEWEST
 from fedcxr.evaluation.delong import DeLong
 from fedcxr.evaluation.panel import METRICS, Panel
 from fedcxr.evaluation.scores import Estimate
-from fedcxr.report.tables import UNDEFINED, Table, figure
+from fedcxr.report.tables import UNDEFINED, Table, bootstrap_note, figure
 
 _NAMES = {"auroc": "AUROC", "auprc": "AUPRC", "f1": "F1", "brier": "Brier"}
 _NAMES |= {"ece_equal_mass": "ECE, equal mass", "ece_equal_width": "ECE, equal width"}
@@ -30,8 +29,7 @@ def assessment_table(found: Assessment) -> Table:
     mean = Estimate(value=found.mean_auroc, low=found.low, high=found.high)
     rows.append((f"Mean of {len(found.mean_over)} of {len(found.tasks)} tasks", figure(mean), "", "", ""))
     intervals = (
-        f"[95 %]: percentile bootstrap over patients, {found.bootstrap:,} resamples, seed {found.seed}. "
-        f"None where fewer than {FEWEST} of them have both classes. "
+        f"{bootstrap_note(found.bootstrap)} Seed {found.seed}. "
         "DeLong's interval: –, where a patient has two studies."
         if found.bootstrap
         else "No bootstrap was asked for."

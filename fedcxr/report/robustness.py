@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fedcxr import files
 from fedcxr.evaluation.robustness import Robustness
-from fedcxr.report.tables import Table, figure
+from fedcxr.report.tables import Table, bootstrap_note, figure
 
 
 def robustness_table(found: Robustness, name: str) -> Table:
@@ -29,8 +29,8 @@ def robustness_table(found: Robustness, name: str) -> Table:
         header=("corruption", "severity", "mean AUROC", "drop", "mean of five tasks"),
         rows=tuple(rows),
         notes=(
-            f"Drop: clean minus corrupted, {labels}, paired; [95 %]: percentile bootstrap over patients, "
-            f"{found.bootstrap:,} resamples. Severities after ImageNet-C.",
+            f"Drop: clean minus corrupted, {labels}, paired. Severities after ImageNet-C.",
+            bootstrap_note(found.bootstrap),
         ),
     )
 

@@ -35,6 +35,7 @@ from fedcxr.report.learning import draw_learning
 from fedcxr.report.reliability import draw_reliability
 from fedcxr.report.roc import draw_roc
 from fedcxr.report.rounds import read_rounds
+from fedcxr.report.tables import bootstrap_note
 from fedcxr.store.run_directory import RunDirectory
 
 FOLDER = "report"
@@ -112,7 +113,7 @@ def _page(title: str, panel: Panel, config: Config, pictures: list[str]) -> str:
     parts = [f"# {title}\n"]
     parts.append(panel_table(panel, f"{how}, cross-fitted over {FOLDS} folds of patients").markdown())
     parts.append(
-        f"[95 %]: percentile bootstrap over patients, {config.evaluation.bootstrap:,} resamples. "
+        f"{bootstrap_note(config.evaluation.bootstrap)} "
         "Per study: the highest probability of its views; uncertain and blank labels are left out. "
         f"{_again(config)}\n"
     )

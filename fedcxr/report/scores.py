@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from fedcxr.data.labels import COMPETITION_LABELS
 from fedcxr.evaluation.scores import Estimate, Evaluation, LabelScore, MeanScore, Scores
-from fedcxr.report.tables import UNDEFINED, Table, figure
+from fedcxr.report.tables import UNDEFINED, Table, bootstrap_note, figure
 
 FEW = 10  # patients of a class below which resampling them says little of other patients
 
@@ -91,7 +91,7 @@ def interval_note(evaluation: Evaluation) -> str:
     if not evaluation.bootstrap:
         return "No intervals: no bootstrap was asked for."
     drawn = evaluation.bootstrap
-    note = f"[95 %]: percentile bootstrap over patients, {drawn:,} resamples."
+    note = bootstrap_note(drawn)
     named: list[tuple[str, Estimate]] = [(score.label, score) for score in evaluation.labels]
     named += [("the mean of five", evaluation.competition), ("the mean", evaluation.macro)]
     return note + _short_counts(named, drawn)

@@ -118,7 +118,8 @@ def _title(partition: Partition, drawn: int) -> str:
     which = f"the {drawn} largest of {count} hospitals" if drawn < count else f"{count} hospitals"
     digest = partition.digest.hex()[:12]
     scheme = f"scheme {partition.scheme}{alpha}, seed {partition.seed}"
-    return f"Who holds what: {which}, {scheme}, manifest {digest}…"
+    unseen = "".join(f", {shard.name} left out" for shard in partition.unseen)
+    return f"Who holds what: {which}{unseen}, {scheme}, manifest {digest}…"
 
 
 def _draw_amounts(axes: Axes, images: NDArray[np.int64]) -> None:

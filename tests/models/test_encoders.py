@@ -143,3 +143,5 @@ def test_an_encoder_is_refused_where_the_model_has_its_own() -> None:
         validate({**tree, "model": {"encoder": "resnet50"}}, where="test")
     with pytest.raises(ConfigError, match="streams and stream_fusion are for"):
         validate({**tree, "model": {"streams": "transfer"}}, where="test")
+    with pytest.raises(ConfigError, match="'plain' has neither to take away"):
+        validate({**tree, "model": {"name": "plain", "attention": False}}, where="test")
