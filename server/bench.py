@@ -106,6 +106,8 @@ class _NoiseHospital(Hospital):
 
 
 def _config(work: Path, model: str, *, hospitals: int, rounds: int = 1, patients: int = 10) -> Config:
+    # The size of the figures on record.
+    bare = {"attention": False, "fusion": False} if model == "semssxl" else {}
     tree = {
         "name": "bench",
         "data": {
@@ -113,7 +115,7 @@ def _config(work: Path, model: str, *, hospitals: int, rounds: int = 1, patients
             "size": 64,
             "phantom": {"hospitals": hospitals, "patients": patients, "size": 64},
         },
-        "model": {"name": model, "attention": False, "fusion": False},  # the size of the figures on record
+        "model": {"name": model, **bare},
         "training": {"threads": 2},
         "federation": {"rounds": rounds},
         "evaluation": {"bootstrap": 0},

@@ -8,7 +8,8 @@ from fedcxr.evaluation.assessment import Assessment, Difference
 from fedcxr.evaluation.delong import DeLong
 from fedcxr.evaluation.panel import METRICS, Panel
 from fedcxr.evaluation.scores import Estimate
-from fedcxr.report.tables import UNDEFINED, Table, bootstrap_note, figure
+from fedcxr.report.scores import bootstrap_note
+from fedcxr.report.tables import UNDEFINED, Table, figure
 
 _NAMES = {"auroc": "AUROC", "auprc": "AUPRC", "f1": "F1", "brier": "Brier"}
 _NAMES |= {"ece_equal_mass": "ECE, equal mass", "ece_equal_width": "ECE, equal width"}

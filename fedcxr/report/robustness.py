@@ -6,7 +6,8 @@ from pathlib import Path
 
 from fedcxr import files
 from fedcxr.evaluation.robustness import Robustness
-from fedcxr.report.tables import Table, bootstrap_note, figure
+from fedcxr.report.scores import bootstrap_note
+from fedcxr.report.tables import Table, figure
 
 
 def robustness_table(found: Robustness, name: str) -> Table:

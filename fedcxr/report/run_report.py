@@ -35,7 +35,7 @@ from fedcxr.report.learning import draw_learning
 from fedcxr.report.reliability import draw_reliability
 from fedcxr.report.roc import draw_roc
 from fedcxr.report.rounds import read_rounds
-from fedcxr.report.tables import bootstrap_note
+from fedcxr.report.scores import bootstrap_note
 from fedcxr.store.run_directory import RunDirectory
 
 FOLDER = "report"

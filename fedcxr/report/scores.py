@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fedcxr.data.labels import COMPETITION_LABELS
+from fedcxr.evaluation.bootstrap import FEWEST
 from fedcxr.evaluation.scores import Estimate, Evaluation, LabelScore, MeanScore, Scores
-from fedcxr.report.tables import UNDEFINED, Table, bootstrap_note, figure
+from fedcxr.report.tables import UNDEFINED, Table, figure
 
 FEW = 10  # patients of a class below which resampling them says little of other patients
 
@@ -84,6 +85,14 @@ def _few_note(parts: Iterable[Scores]) -> tuple[str, ...]:
 def mean_name(score: MeanScore, what: str) -> str:
     """``Mean of 4 of 5 competition tasks``."""
     return f"Mean of {len(score.labels)} of {score.of} {what}"
+
+
+def bootstrap_note(drawn: int) -> str:
+    """What an interval is, and why a figure may have none."""
+    return (
+        f"[95 %]: percentile bootstrap over patients, {drawn:,} resamples; none where fewer than {FEWEST} of "
+        "them have both classes."
+    )
 
 
 def interval_note(evaluation: Evaluation) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fedcxr.evaluation.bootstrap import FEWEST
-
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
     from rich.table import Table as RichTable
@@ -121,14 +119,6 @@ def figure(estimate: Estimate, *, signed: bool = False) -> str:
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:{form}}"
     return f"{estimate.value:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"
-
-
-def bootstrap_note(drawn: int) -> str:
-    """What an interval is, and why a figure may have none."""
-    return (
-        f"[95 %]: percentile bootstrap over patients, {drawn:,} resamples; none where fewer than {FEWEST} of "
-        "them have both classes."
-    )
 
 
 def count(number: int, thing: str) -> str:
