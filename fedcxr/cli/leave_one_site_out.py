@@ -52,7 +52,7 @@ def leave_one_site_out(
     from fedcxr.data.partition import make_partition
     from fedcxr.data.unseen_site import write_unseen
     from fedcxr.errors import ConfigError
-    from fedcxr.report.sites import read_result, site_table
+    from fedcxr.report.sites import site_table
     from fedcxr.store.run_directory import RunDirectory
 
     config = configuration.load(experiment, overrides or ())
@@ -76,9 +76,8 @@ def leave_one_site_out(
     results = {}
     for number, site in enumerate(partition.names):
         folder = out / f"{number:02d}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', site)}"
-        if sites and site not in sites:
-            if (folder / _RESULT).is_file():  # of an earlier call: it stays in the table
-                results[site] = read_result(folder / _RESULT)
+        finished = (folder / _RESULT).is_file()  # of an earlier call: checked as any, and kept in the table
+        if sites and site not in sites and not finished:
             continue
         files.make_folder(folder)
         write_unseen(site, partition, train, valid, folder / "unseen.csv")

@@ -60,7 +60,7 @@ def _reach(shares: NDArray[np.float64]) -> float:
 
 
 def _draw(axes: Axes, name: str, diagram: Reliability) -> None:
-    from scipy.stats import binomtest  # type: ignore[attr-defined]
+    from scipy.stats import binomtest
 
     positive = (diagram.observed * diagram.cases).round().astype(int)
     doubts = [

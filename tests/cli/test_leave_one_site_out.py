@@ -98,6 +98,9 @@ def test_a_run_of_other_tables_is_not_taken_for_todays(tmp_path: Path, small_con
     other = call(experiment, tmp_path / "out", "--site", site)
     assert isinstance(other.exception, PartitionError)
     assert "made of other tables than those of today" in str(other.exception)
+    another = max(line.split(",")[2] for line in (root / "hospitals.csv").read_text().splitlines()[1:])
+    stale = call(experiment, tmp_path / "out", "--site", another)  # nor does it get into a table with today's
+    assert isinstance(stale.exception, PartitionError)
 
 
 def test_hospitals_that_are_no_sites_are_refused(tmp_path: Path, experiment: Path) -> None:
