@@ -30,6 +30,15 @@ def test_any_changed_key_changes_the_digest(tmp_path: Path) -> None:
     assert first.with_changes({"training.threads": 2}).digest() != first.digest()
 
 
+def test_what_was_founded_keeps_its_digest(tmp_path: Path) -> None:
+    """A key that is new since has its default, and its name among LATER_KEYS; nothing else may move this."""
+    first = config.load(write(tmp_path, MINIMAL))
+    assert first.digest().hex() == "49765da8bcc7af197049d8448b645a94a0c71d1fd22b4a291f1b429c23e32bc8"
+    used = first.with_changes({"partition.scheme": "natural", "partition.leave_out": ["a"]})
+    assert '"leave_out":["a"]' in used.canonical_json()
+    assert "leave_out" not in first.canonical_json()
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [

@@ -25,6 +25,11 @@ from fedcxr.config.sections import (
 from fedcxr.errors import ConfigError
 
 
+#: Keys that came after federations had been founded, each with the value under which a run is as it was
+#: before. The canonical form leaves them out there, so that an earlier run's digest stays the ledger's.
+LATER_KEYS: Mapping[str, object] = {"partition.leave_out": []}
+
+
 class Config(Section):
     """A run. See ``experiments/`` for examples; ``fedcxr simulate --help`` for how to set a key."""
 
@@ -140,8 +145,13 @@ class Config(Section):
         return "auto" not in (training.device, training.precision, training.memory_format)
 
     def canonical_json(self) -> str:
-        """The configuration as canonical JSON: sorted keys, no white space."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """The configuration as canonical JSON: sorted keys, no white space, :data:`LATER_KEYS` where used."""
+        tree = self.model_dump(mode="json")
+        for key, unused in LATER_KEYS.items():
+            section, name = key.split(".")
+            if tree[section][name] == unused:
+                del tree[section][name]
+        return json.dumps(tree, sort_keys=True, separators=(",", ":"))
 
     def digest(self) -> bytes:
         """SHA-256 of :meth:`canonical_json`, 32 bytes: what the ledger holds."""
