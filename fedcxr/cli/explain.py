@@ -22,7 +22,9 @@ def explain(
         list[str] | None,
         typer.Option("--label", help="Explain this label; may be given many times.", show_default=False),
     ] = None,
-    images: Annotated[int, typer.Option(min=1, help="Positive images a label, at most.")] = 50,
+    images: Annotated[
+        int, typer.Option(min=1, help="Positive images a label, at most; takes seconds each without a GPU.")
+    ] = 50,
     bootstrap: Annotated[
         int | None,
         typer.Option(

@@ -24,7 +24,6 @@ from fedcxr.config.sections import (
 )
 from fedcxr.errors import ConfigError
 
-
 #: Keys that came after federations had been founded, each with the value under which a run is as it was
 #: before. The canonical form leaves them out there, so that an earlier run's digest stays the ledger's.
 LATER_KEYS: Mapping[str, object] = {"partition.leave_out": []}

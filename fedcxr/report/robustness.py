@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fedcxr import files
 from fedcxr.evaluation.robustness import Robustness
-from fedcxr.report.scores import bootstrap_note
+from fedcxr.report.scores import NO_INTERVALS, bootstrap_note, short_counts
 from fedcxr.report.tables import Table, figure
 
 
@@ -31,9 +31,17 @@ def robustness_table(found: Robustness, name: str) -> Table:
         rows=tuple(rows),
         notes=(
             f"Drop: clean minus corrupted, {labels}, paired. Severities after ImageNet-C.",
-            bootstrap_note(found.bootstrap),
+            _interval_note(found),
         ),
     )
+
+
+def _interval_note(found: Robustness) -> str:
+    """Corrupting changes no label, so that the same resamples count in every row."""
+    if not found.bootstrap:
+        return NO_INTERVALS
+    named = [("a row's mean", found.clean), ("a row's mean of five", found.clean_competition)]
+    return bootstrap_note(found.bootstrap) + short_counts(named, found.bootstrap)
 
 
 def draw_robustness(found: Robustness, path: Path, *, title: str) -> None:

@@ -11,6 +11,7 @@ from fedcxr.report.tables import UNDEFINED, Table, figure
 
 FEW = 10  # patients of a class below which resampling them says little of other patients
 
+NO_INTERVALS = "No intervals: no bootstrap was asked for."
 METHOD = (
     "AUROC per study: the highest probability of its views, against labels of 1 and 0; uncertain and blank "
     "labels are left out."
@@ -98,15 +99,16 @@ def bootstrap_note(drawn: int) -> str:
 def interval_note(evaluation: Evaluation) -> str:
     """What the intervals are, and which rest on fewer resamples than were drawn."""
     if not evaluation.bootstrap:
-        return "No intervals: no bootstrap was asked for."
+        return NO_INTERVALS
     drawn = evaluation.bootstrap
     note = bootstrap_note(drawn)
     named: list[tuple[str, Estimate]] = [(score.label, score) for score in evaluation.labels]
     named += [("the mean of five", evaluation.competition), ("the mean", evaluation.macro)]
-    return note + _short_counts(named, drawn)
+    return note + short_counts(named, drawn)
 
 
-def _short_counts(named: Iterable[tuple[str, Estimate]], drawn: int) -> str:
+def short_counts(named: Iterable[tuple[str, Estimate]], drawn: int) -> str:
+    """A sentence on the figures for which not every resample counted, after a space; empty where all did."""
     short = [
         f"{name} {score.resamples:,}"
         for name, score in named

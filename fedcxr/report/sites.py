@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from fedcxr import files
 from fedcxr.errors import DataError
 from fedcxr.evaluation.scores import Evaluation, explain
-from fedcxr.report.scores import interval_note
+from fedcxr.report.scores import NO_INTERVALS, bootstrap_note, short_counts
 from fedcxr.report.tables import Table, figure
 
 
@@ -66,7 +66,7 @@ def site_table(results: Mapping[str, SiteResult], *, title: str) -> Table:
         "columns are not to be subtracted."
     ]
     if results:
-        notes.append(interval_note(next(iter(results.values())).unseen).partition(" A resample")[0])
+        notes.append(_interval_note(results))
     return Table(
         title=title,
         header=(
@@ -80,6 +80,22 @@ def site_table(results: Mapping[str, SiteResult], *, title: str) -> Table:
         rows=tuple(rows),
         notes=tuple(notes),
     )
+
+
+def _interval_note(results: Mapping[str, SiteResult]) -> str:
+    drawn = next(iter(results.values())).unseen.bootstrap
+    if not drawn:
+        return NO_INTERVALS
+    named = [
+        (f"{site}'s {what}", score)
+        for site, found in results.items()
+        for what, score in (
+            ("unseen mean", found.unseen.macro),
+            ("unseen five", found.unseen.competition),
+            ("seen mean", found.seen.macro),
+        )
+    ]
+    return bootstrap_note(drawn) + short_counts(named, drawn)
 
 
 _ADAPTER = TypeAdapter(SiteResult)

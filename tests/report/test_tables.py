@@ -1,6 +1,7 @@
 """Tables of evaluations and comparisons, for a terminal and for a file."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,12 @@ from rich.console import Console
 from fedcxr.data.labels import BLANK, LABELS
 from fedcxr.evaluation.comparison import Comparison, Contender, Kind, compare
 from fedcxr.evaluation.metrics import Evaluation, evaluate
+from fedcxr.evaluation.robustness import Robustness
 from fedcxr.evaluation.scores import Estimate
 from fedcxr.report.comparison import comparison_table, own_table
+from fedcxr.report.robustness import robustness_table
 from fedcxr.report.scores import hospital_table, label_table
+from fedcxr.report.sites import SiteResult, site_table
 from fedcxr.report.tables import Table, figure
 
 
@@ -164,3 +168,14 @@ def test_a_file_has_all_columns(comparison: Comparison) -> None:
     header = comparison_table(comparison).markdown().splitlines()[2]
     assert header.endswith("| Atelectasis | Cardiomegaly | Consolidation | Edema | Pleural Effusion |")
     assert "| image passes | mean of 1 labels |" in header
+
+
+def test_a_mean_over_sites_or_corruptions_says_how_many_resamples_counted(evaluation: Evaluation) -> None:
+    assert 0 < evaluation.macro.resamples < 100
+    counted = f"{evaluation.macro.resamples}"
+    note = site_table({"north": SiteResult(evaluation, evaluation, "0" * 64)}, title="t").notes[-1]
+    assert f"north's unseen mean {counted}," in note
+    assert f"north's seen mean {counted}." in note
+    found = Robustness(90, 90, 100, evaluation.macro, evaluation.competition, (), Estimate())
+    assert f"a row's mean {counted}" in robustness_table(found, "model").notes[-1]
+    assert robustness_table(replace(found, bootstrap=0), "model").notes[-1].startswith("No intervals")
