@@ -36,19 +36,25 @@ class LabelScore(Estimate):
     Attributes:
         label: its name.
         positives, negatives: studies; uncertain and blank ones are in neither.
-        positive_patients, negative_patients: whose studies these are; who has both is in both.
+        positive_patients, negative_patients: whose studies these are; who has both is in both. None in a
+            record that was made before they were counted.
     """
 
     label: str
     positives: int
     negatives: int
-    positive_patients: int
-    negative_patients: int
+    positive_patients: int | None = None
+    negative_patients: int | None = None
 
     @property
     def fewest(self) -> int:
-        """Patients of the class that has fewer: what resampling them can say no more than."""
-        return min(self.positive_patients, self.negative_patients)
+        """Patients of the class that has fewer: what resampling them can say no more than.
+
+        Studies, where patients were not counted: there are no more patients than these.
+        """
+        positive = self.positives if self.positive_patients is None else self.positive_patients
+        negative = self.negatives if self.negative_patients is None else self.negative_patients
+        return min(positive, negative)
 
     @property
     def undefined(self) -> str:

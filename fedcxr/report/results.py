@@ -4,7 +4,7 @@
 
     NAME/seed-N/
       config.toml        the configuration as resolved
-      predictions.csv    of the validation studies, all 14 labels, four significant digits
+      predictions.csv    of the validation studies, all 14 labels, as the run's report has them
       result.json        what the run was, cost, and was made by
       speed.json         images a second, measured beside its table's others; only where asked for
       explain.json       where the model looks, scored; likewise
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +24,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fedcxr import files
 from fedcxr.config import Config, load
-from fedcxr.data.labels import LABELS
 from fedcxr.data.phantom import generate
 from fedcxr.errors import StoreError
 from fedcxr.evaluation.scores import explain
-from fedcxr.evaluation.sheets import read_scores
 from fedcxr.report.rounds import read_rounds
 from fedcxr.report.run_report import FOLDER
 from fedcxr.store.run_directory import RunDirectory
@@ -170,7 +167,7 @@ class Result:
         files.make_folder(self.folder)
         self.facts_path.unlink(missing_ok=True)
         files.write(self.folder / _CONFIG, run.config.to_toml())
-        _shorten(predictions_of(run), self.predictions)
+        files.write(self.predictions, _predicted(predictions_of(run)))
         if (explained := run.root / FOLDER / EXPLANATION).is_file():
             files.write(self.explanation, explained.read_bytes())
         files.write(self.facts_path, facts.model_dump_json(indent=1) + "\n")
@@ -199,15 +196,8 @@ def _processor(information: Path = Path("/proc/cpuinfo")) -> str:
     return next(named, platform.machine())
 
 
-def _shorten(source: Path, path: Path) -> None:
-    """Write a CSV of predictions with four significant digits."""
-    if not source.is_file():
-        raise StoreError(f"{source}: missing; `fedcxr report {source.parent.parent}` writes it.")
-    sheet = read_scores(source)
-    form: Callable[[float], str] = "{:.4g}".format
-    lines = [",".join(("Study", *LABELS))]
-    lines += [
-        ",".join((study, *map(form, row)))
-        for study, row in zip(sheet.studies, sheet.values.tolist(), strict=True)
-    ]
-    files.write(path, "\n".join(lines) + "\n")
+def _predicted(path: Path) -> bytes:
+    """Every digit: of a network that is sure of itself, four would make hundreds of studies equal."""
+    if not path.is_file():
+        raise StoreError(f"{path}: missing; `fedcxr report {path.parent.parent}` writes it.")
+    return path.read_bytes()

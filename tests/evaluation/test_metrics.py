@@ -211,6 +211,20 @@ def test_json_reads_back_equal_and_has_no_nan(rows: list[list[int]], seed: int) 
     assert Evaluation.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False))) == found
 
 
+def test_a_record_from_before_patients_were_counted_is_read() -> None:
+    labels = np.zeros((40, 14), np.int8)
+    labels[:6] = 1
+    owners = np.arange(40) // 3
+    found = metrics.evaluate(
+        np.zeros((40, 14), np.float32), labels, np.arange(40), owners, bootstrap=0, seed=0
+    )
+    tree = found.to_dict()
+    for label in tree["labels"]:
+        assert (label.pop("positive_patients"), label.pop("negative_patients")) == (2, 12)
+    read = Evaluation.from_dict(tree)
+    assert [score.fewest for score in (*found.labels, *read.labels)] == [2] * 14 + [6] * 14
+
+
 def test_damaged_json_names_the_field() -> None:
     tree = evaluate(*drawn(20), bootstrap=0, seed=0).to_dict()
     tree["macro"]["value"] = "high"
