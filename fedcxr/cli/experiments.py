@@ -1,12 +1,8 @@
 """``fedcxr experiments``, which is ``experiments/run``: from TOML files to the tables, in one command."""
 
 import shlex
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,34 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedcxr.cli.app import app
+from fedcxr.cli.experiment_tasks import Task, carry, once, tasks_of
 from fedcxr.report.manifest import TablePlan, read_manifest
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fedcxr.config import Config
-    from fedcxr.report.results import Result
-    from fedcxr.store.run_directory import RunDirectory
-
-_EXPLAINED = 25  # findings a label: curves are two times seventeen predictions each
 _PLACES = {
     "--out": Path("runs/experiments"),
     "--results": Path("experiments/results"),
     "--tables": Path("experiments/tables"),
 }
-_MEASURED = ("training.device", "training.precision", "training.memory_format")
-
-
-@dataclass(frozen=True)
-class _Task:
-    """One run: of a file under a seed."""
-
-    path: Path
-    overrides: tuple[str, ...]
-    config: "Config"
-    run: "RunDirectory"
-    result: "Result"
-    explain: bool
 
 
 @app.command()
@@ -67,7 +46,10 @@ def experiments(
         Path, typer.Option(help="Folder of what is kept of finished runs: NAME/seed-N each.")
     ] = _PLACES["--results"],
     tables: Annotated[Path, typer.Option(help="Folder of the tables, NAME.md each.")] = _PLACES["--tables"],
-    name: Annotated[str, typer.Option(help="Of the table of the files given.")] = "experiments",
+    name: Annotated[
+        str | None,
+        typer.Option(help="Of the table of the files given; experiments by default.", show_default=False),
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="key.path=value for all; may be given many times.")
     ] = None,
@@ -81,7 +63,8 @@ def experiments(
     speed: Annotated[
         bool,
         typer.Option(
-            "--speed", help="Run nothing; measure images a second of each, in turn, when the machine is idle."
+            "--speed",
+            help="Run nothing; measure images a second in each table that is all run: for an idle machine.",
         ),
     ] = False,
     explain: Annotated[
@@ -100,43 +83,37 @@ def experiments(
     from rich.console import Console
 
     from fedcxr import files as writing
-    from fedcxr.errors import ConfigError, ExperimentError
+    from fedcxr.errors import ExperimentError
     from fedcxr.report.experiments import Experiment, experiment_table, explanation_table
 
-    if bool(files) == bool(manifest):
-        raise typer.BadParameter("give TOML files, or --manifest with the list of them.")
     if manifest is not None:
-        plans = read_manifest(manifest)
-        if unknown := set(only or ()) - {plan.name for plan in plans}:
-            raise ConfigError(
-                f"--table {', '.join(sorted(unknown))}: {manifest} has {', '.join(p.name for p in plans)}."
-            )
-        plans = [plan for plan in plans if not only or plan.name in only]
+        _refuse({"FILES": files, "--seed": seeds, "--set": overrides, "--name": name, "--explain": explain})
+        plans = _listed(manifest, only)
+    elif files:
+        _refuse({"--table": only})
+        shown = name or "experiments"
+        title = f"{shown}: AUROC on the same studies"
+        plans = [TablePlan(shown, title, tuple(files), tuple(seeds or (0,)), tuple(overrides or ()), explain)]
     else:
-        title = f"{name}: AUROC on the same studies"
-        plans = [
-            TablePlan(name, title, tuple(files or ()), tuple(seeds or (0,)), tuple(overrides or ()), explain)
-        ]
+        raise typer.BadParameter("give TOML files, or --manifest with the list of them.")
     console = Console(highlight=False, soft_wrap=True)
-    tasks = {plan.name: [_tasks(path, plan, out, results) for path in plan.files] for plan in plans}
-    once = _once(task for rows in tasks.values() for row in rows for task in row)
+    tasks = {plan.name: [tasks_of(path, plan, out, results) for path in plan.files] for plan in plans}
+    runs = once(task for rows in tasks.values() for row in rows for task in row)
+    failures: dict[Path, str] = {}
     if speed:
-        _measure(tasks)
-    with ThreadPoolExecutor(jobs) as pool:
-        carry = (
-            _await
-            if speed
-            else partial(_carry, console=console, quiet=jobs > 1, discard=discard, bootstrap=bootstrap)
-        )
-        told = pool.map(carry, once)
-        failures = {task.result.folder: why for task, why in zip(once, told, strict=True) if why}
+        plans = [plan for plan in plans if _measure(plan.name, tasks[plan.name], console)]
+    else:
+        run = partial(carry, console=console, quiet=jobs > 1, discard=discard, bootstrap=bootstrap)
+        with ThreadPoolExecutor(jobs) as pool:
+            told = pool.map(run, runs)
+            failures = {task.result.folder: why for task, why in zip(runs, told, strict=True) if why}
     for plan in plans:
         made = []
         for path, row in zip(plan.files, tasks[plan.name], strict=True):
             failed = {t.config.seed: failures[t.result.folder] for t in row if t.result.folder in failures}
             kept = {t.config.seed: t.result for t in row if t.config.seed not in failed}
             made.append(Experiment(row[0].config.name, kept, failed, _simulation(path, plan, row[0], out)))
-        found = [experiment_table(made, title=plan.title, resamples=bootstrap)]
+        found = [experiment_table(made, name=plan.name, title=plan.title, resamples=bootstrap)]
         if plan.explain:
             found.append(explanation_table(made, title=f"{plan.title}: where the models look"))
         path = tables / f"{plan.name}.md"
@@ -153,44 +130,40 @@ def experiments(
         raise ExperimentError("some runs failed: the tables name them, the same command tries them again.")
 
 
-def _once(tasks: "Iterable[_Task]") -> "list[_Task]":
-    """Each run once, though it may be in two tables; explained where one of them wants that.
+def _refuse(given: Mapping[str, object]) -> None:
+    """What the other way of naming experiments takes, and this one would pass over."""
+    if said := [name for name, value in given.items() if value]:
+        what = "a manifest says them for each table" if "FILES" in given else "it chooses from a --manifest"
+        raise typer.BadParameter(f"{', '.join(said)}: {what}.")
 
-    Raises:
-        ConfigError: two configurations have one name.
-    """
+
+def _listed(manifest: Path, only: Sequence[str] | None) -> list[TablePlan]:
+    """The tables of a manifest that are wanted."""
     from fedcxr.errors import ConfigError
 
-    found: dict[Path, _Task] = {}
-    for task in tasks:
-        first = found.setdefault(task.result.folder, task)
-        if first.config != task.config:
-            raise ConfigError(
-                f"{first.path} and {task.path} are two configurations of one name, {task.config.name!r}, and "
-                "so of one folder of results: give each a name of its own."
-            )
-        found[task.result.folder] = replace(first, explain=first.explain or task.explain)
-    return list(found.values())
+    plans = read_manifest(manifest)
+    if unknown := set(only or ()) - {plan.name for plan in plans}:
+        raise ConfigError(
+            f"--table {', '.join(sorted(unknown))}: {manifest} has {', '.join(p.name for p in plans)}."
+        )
+    return [plan for plan in plans if not only or plan.name in only]
 
 
-def _await(task: _Task) -> str:
-    """Why a run has no result, or nothing."""
-    return "" if task.result.exists else "it was not run yet"
-
-
-def _measure(tasks: "Mapping[str, Sequence[Sequence[_Task]]]") -> None:
-    """The speed of every experiment that has a result, table by table."""
+def _measure(table: str, rows: Sequence[Sequence[Task]], console: "Console") -> bool:
+    """Keep the speed of every experiment of a table, in turns; whether all its runs have a result."""
     from fedcxr.cli.progress import bar
     from fedcxr.training.speeds import measure_speeds
 
-    for name, rows in tasks.items():
-        finished = [[task for task in row if task.result.exists] for row in rows]
-        measured = [row for row in finished if row]
-        with bar(name, "turns") as progress:
-            speeds = measure_speeds([row[0].result.config for row in measured], progress=progress)
-        for row, speed in zip(measured, speeds, strict=True):
-            for task in row:
-                task.result.keep_speed(speed)
+    missing = [task.run.root for row in rows for task in row if not task.result.exists]
+    if missing:
+        console.print(f"{table}: not measured, for {len(missing)} of its runs have no result yet")
+        return False
+    with bar(table, "turns") as progress:
+        speeds = measure_speeds([row[0].result.config for row in rows], progress=progress)
+    for row, speed in zip(rows, speeds, strict=True):
+        for task in row:
+            task.result.keep_speed(table, speed)
+    return True
 
 
 def _command(plan: TablePlan, manifest: Path | None, bootstrap: int, places: Mapping[str, Path]) -> str:
@@ -206,109 +179,10 @@ def _command(plan: TablePlan, manifest: Path | None, bootstrap: int, places: Map
     return f"experiments/run {shlex.join(parts)} --bootstrap {bootstrap}"
 
 
-def _simulation(path: Path, plan: TablePlan, task: _Task, out: Path) -> str:
+def _simulation(path: Path, plan: TablePlan, task: Task, out: Path) -> str:
     """What makes one run again, with SEED in the seed's place."""
     shown = shlex.join(x for override in (*plan.overrides, "seed=SEED") for x in ("--set", override))
     if task.config.data.phantom is not None:
         base = task.config.data.root.removesuffix(f"-seed-{task.config.seed}")
         shown += f" --set {shlex.quote(f'data.root={base}-seed-SEED')}"
     return f"fedcxr simulate {path} --out {out / task.config.name}/seed-SEED {shown}"
-
-
-def _tasks(path: Path, plan: TablePlan, out: Path, results: Path) -> list[_Task]:
-    """One experiment's runs, seed by seed."""
-    from fedcxr import config as configuration
-    from fedcxr.report.results import Result
-    from fedcxr.store.run_directory import RunDirectory
-
-    base = configuration.load(path, plan.overrides)
-    tasks = []
-    for seed in plan.seeds:
-        own = [*plan.overrides, f"seed={seed}"]
-        if base.data.phantom is not None:  # phantoms are drawn from the seed, each set in a folder of its own
-            own.append(f"data.root={base.data.root}-seed-{seed}")
-        place = Path(base.name) / f"seed-{seed}"
-        config = configuration.load(path, own)
-        run, result = RunDirectory(out / place), Result(results / place)
-        tasks.append(_Task(path, tuple(own), config, run, result, plan.explain))
-    return tasks
-
-
-def _carry(task: _Task, console: "Console", *, quiet: bool, discard: bool, bootstrap: int) -> str:
-    """Bring one run to its end and keep its result; why it failed, or nothing.
-
-    Raises:
-        ConfigError: the folder holds a run, or the result, of another configuration.
-    """
-    from fedcxr.errors import FedcxrError
-    from fedcxr.report.results import predictions_of
-
-    shown = f"{task.config.name}, seed {task.config.seed}"
-    result, run = task.result, task.run
-    if result.exists and (result.explanation.is_file() or not task.explain):
-        _check_same(result.config, task.config, result.folder)
-        return ""
-    console.print(f"{shown}: begins")
-    log = run.root.with_suffix(".log") if quiet else None
-    if why := _simulate(task, log):
-        console.print(f"{shown}: {why}")
-        return why
-    if not predictions_of(run).is_file() and (why := _call(["report", str(run.root)], log)):
-        return why
-    looked = ["explain", str(run.root), "--images", str(_EXPLAINED), "--bootstrap", str(bootstrap)]
-    if task.explain and (why := _call(looked, log)):
-        return why
-    try:
-        result.keep(run)
-    except FedcxrError as error:
-        return str(error)
-    if discard:
-        shutil.rmtree(run.root)
-    console.print(f"{shown}: done, {result.facts.seconds / 60:.1f} min")
-    return ""
-
-
-def _check_same(held: "Config", wanted: "Config", folder: Path) -> None:
-    from fedcxr.errors import ConfigError
-
-    differing = {
-        key: pair
-        for key, pair in held.differences(wanted).items()
-        if not (key in _MEASURED and pair[1] == "auto")
-    }
-    if differing:
-        told = "; ".join(f"{key} is {old!r} there and {new!r} here" for key, (old, new) in differing.items())
-        raise ConfigError(
-            f"{folder} is of another configuration: {told}. Remove it, or choose another folder."
-        )
-
-
-def _simulate(task: _Task, log: Path | None) -> str:
-    """Begin, continue or leave alone; why it failed, or nothing."""
-    run = task.run
-    arguments = ["simulate", str(task.path), "--out", str(run.root)]
-    arguments += [x for override in task.overrides for x in ("--set", override)]
-    if run.config_path.is_file():
-        _check_same(run.config, task.config, run.root)
-        if run.last_round == task.config.federation.total_rounds:
-            return ""
-        if run.founded:
-            arguments = ["simulate", "--resume", str(run.root)]
-    return _call(arguments, log)
-
-
-def _call(arguments: Sequence[str], log: Path | None) -> str:
-    """Run fedcxr in a process of its own; why it failed, or nothing."""
-    from fedcxr import files
-
-    program = [sys.executable, "-m", "fedcxr", *arguments]
-    if log is None:
-        done = subprocess.run(program, stderr=subprocess.PIPE, text=True, check=False)
-    else:
-        files.make_folder(log.parent)
-        with log.open("ab") as file:
-            done = subprocess.run(program, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode == 0:
-        return ""
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    return f"exit code {done.returncode}: {' '.join(lines[-2:])}"

@@ -57,11 +57,14 @@ class _Scored:
     speed: KeptSpeed | None
 
 
-def experiment_table(experiments: Sequence[Experiment], *, title: str, resamples: int = 1000) -> Table:
+def experiment_table(
+    experiments: Sequence[Experiment], *, name: str, title: str, resamples: int = 1000
+) -> Table:
     """A row an experiment, the first of them the reference of the differences.
 
     Args:
         experiments: with their results.
+        name: of the table, under which speeds are kept.
         title: of the table.
         resamples: of patients.
 
@@ -70,7 +73,9 @@ def experiment_table(experiments: Sequence[Experiment], *, title: str, resamples
         DataError: an experiment's studies are not the first's.
     """
     scored = {
-        experiment.name: {seed: _score(result, resamples) for seed, result in experiment.results.items()}
+        experiment.name: {
+            seed: _score(result, name, resamples) for seed, result in experiment.results.items()
+        }
         for experiment in experiments
     }
     first = experiments[0].name
@@ -226,7 +231,7 @@ def _explained(experiment: Experiment) -> Iterator[tuple[str, ...]]:
             yield (f"{experiment.name}: {method}", str(seed), f"{lesions:,}", *located, *gains)
 
 
-def _score(result: Result, resamples: int) -> _Scored:
+def _score(result: Result, table: str, resamples: int) -> _Scored:
     """A run's kept predictions against its validation set."""
     predictions, truth = read_scores(result.predictions), read_truth(result.truth)
     if result.config.partition.leave_out:
@@ -239,4 +244,5 @@ def _score(result: Result, resamples: int) -> _Scored:
         for score in make_scores(paired, drawn).labels
         if score.value is not None and score.fewest < FEW
     )
-    return _Scored(areas=drawn, few=few, studies=truth.studies, facts=result.facts, speed=result.speed)
+    speed = result.speed(table)
+    return _Scored(areas=drawn, few=few, studies=truth.studies, facts=result.facts, speed=speed)

@@ -6,7 +6,7 @@
       config.toml        the configuration as resolved
       predictions.csv    of the validation studies, all 14 labels, as the run's report has them
       result.json        what the run was, cost, and was made by
-      speed.json         images a second, measured beside its table's others; only where asked for
+      speed.json         by table: images a second, measured beside that table's others; where asked for
       explain.json       where the model looks, scored; likewise
 
 A table needs these and the truth, which stays where the data are; a run with its images, updates and models
@@ -20,7 +20,7 @@ import platform
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from fedcxr import files
 from fedcxr.config import Config, load
@@ -63,7 +63,7 @@ class Facts(BaseModel):
 
 
 class KeptSpeed(BaseModel):
-    """``speed.json``: as :class:`fedcxr.training.speeds.Speed`, and the machine."""
+    """An entry of ``speed.json``: as :class:`fedcxr.training.speeds.Speed`, and the machine."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -71,6 +71,9 @@ class KeptSpeed(BaseModel):
     parameters: int
     turns: int
     machine: str
+
+
+_SPEEDS = TypeAdapter(dict[str, KeptSpeed])
 
 
 class Result:
@@ -111,26 +114,33 @@ class Result:
         except OSError as error:
             raise StoreError(f"{self.facts_path}: cannot be read: {error.strerror}.") from None
 
-    @property
-    def speed(self) -> KeptSpeed | None:
-        """None where it was not measured; raises StoreError where the file is none."""
-        path = self.folder / _SPEED
-        try:
-            return KeptSpeed.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            return None
-        except ValidationError as error:
-            raise StoreError(f"{path}: {explain(error)}") from None
+    def speed(self, table: str) -> KeptSpeed | None:
+        """As measured beside a table's others; None where it was not.
 
-    def keep_speed(self, speed: Speed) -> None:
-        """Take a measurement on this machine, in place of one that is there."""
+        Raises:
+            StoreError: the file is none.
+        """
+        return self._speeds().get(table)
+
+    def keep_speed(self, table: str, speed: Speed) -> None:
+        """Take a measurement beside a table's others on this machine, in place of one that is there."""
         kept = KeptSpeed(
             images_per_second=round(speed.images_per_second, 1),
             parameters=speed.parameters,
             turns=speed.turns,
             machine=machine(),
         )
-        files.write(self.folder / _SPEED, kept.model_dump_json(indent=1) + "\n")
+        speeds = self._speeds() | {table: kept}
+        files.write(self.folder / _SPEED, _SPEEDS.dump_json(speeds, indent=1).decode() + "\n")
+
+    def _speeds(self) -> dict[str, KeptSpeed]:
+        path = self.folder / _SPEED
+        try:
+            return _SPEEDS.validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except ValidationError as error:
+            raise StoreError(f"{path}: {explain(error)}") from None
 
     @property
     def truth(self) -> Path:

@@ -77,7 +77,11 @@ def test_a_table_is_made_from_the_runs_files_and_nothing_is_run_twice(
     measured = call(folder, *files, "--seed", 4, "--name", "epochs", "--speed")
     assert measured.exit_code == 0, measured.exception
     assert not (folder / "runs").exists()
-    speeds = [json.loads((folder / f"results/{n}/seed-4/speed.json").read_text()) for n in ("short", "long")]
+    kept_speeds = [
+        json.loads((folder / f"results/{n}/seed-4/speed.json").read_text()) for n in ("short", "long")
+    ]
+    assert [set(kept_speed) for kept_speed in kept_speeds] == [{"epochs"}] * 2
+    speeds = [kept_speed["epochs"] for kept_speed in kept_speeds]
     network = build_model(small_config.model)
     assert {speed["parameters"] for speed in speeds} == {sum(p.numel() for p in network.parameters())}
     rows = (folder / "tables" / "epochs.md").read_text().splitlines()
@@ -138,6 +142,36 @@ def test_runs_go_side_by_side_are_explained_and_leave_only_their_results(
         assert f"| short: grad-cam | {seed} |" in table
     assert "patients with, or without, the finding" in table
     assert "grad-cam" not in (folder / "tables" / "again.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        (("--seed", 1, "--set", "training.batch_size=4"), "--seed, --set: a manifest says them"),
+        (("--explain", "--name", "mine"), "--name, --explain: a manifest says them"),
+    ],
+)
+def test_what_a_manifest_would_pass_over_is_refused(
+    tmp_path: Path, extra: tuple[object, ...], said: str
+) -> None:
+    manifest = tmp_path / "tables.toml"
+    manifest.write_text('[[table]]\nname = "t"\nfiles = ["none.toml"]\n')
+    result = call(tmp_path, "--manifest", manifest, *extra)
+    assert result.exit_code == 2
+    assert said in " ".join(result.output.replace("│", " ").split())
+
+
+def test_a_table_is_chosen_from_a_manifest_only(tmp_path: Path) -> None:
+    result = call(tmp_path, tmp_path / "none.toml", "--table", "t")
+    assert result.exit_code == 2
+    assert "--table: it chooses from a --manifest" in " ".join(result.output.replace("│", " ").split())
+
+
+def test_the_speed_of_what_was_not_run_is_not_measured(folder: Path, tmp_path: Path) -> None:
+    result = call(tmp_path, folder / "short.toml", "--speed")
+    assert result.exit_code == 0, result.exception
+    assert "experiments: not measured, for 1 of its runs have no result yet" in result.output
+    assert not (tmp_path / "tables").exists()
 
 
 def test_a_faulty_manifest_is_named(folder: Path) -> None:
