@@ -70,7 +70,7 @@ def evaluate(
     multilabel, each figure with value, low, high; warnings.
     """
     from fedcxr.evaluation.assessment import TASKS, Assessment, difference, score_tasks
-    from fedcxr.evaluation.pairing import pair
+    from fedcxr.evaluation.pairing import fewer_views, pair
     from fedcxr.evaluation.sheets import read_scores, read_truth
 
     if (calibrate_on is None) != (calibrate_truth is None):
@@ -81,6 +81,11 @@ def evaluate(
     scores, labels = read_scores(predictions, wanted), read_truth(truth, wanted)
     shared, warnings = _shared(scores, labels, wanted)
     scored = pair(scores, labels, shared)
+    if fewer := fewer_views(scores, labels):
+        warnings.append(
+            f"{predictions}: of {len(fewer):,} studies it has fewer images than {truth}, such as {fewer[0]}: "
+            "their probability is the highest of those that are there."
+        )
     measured, scored_tasks, mean, over = score_tasks(scored, shared, bootstrap=bootstrap, seed=seed)
     warnings += [
         f"{label}: {task.undefined}; the mean leaves it out."

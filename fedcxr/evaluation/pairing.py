@@ -31,7 +31,17 @@ def pair(predictions: Sheet, truth: Sheet, labels: Sequence[str]) -> StudyScores
     scores = np.zeros(truth.values.shape)
     scores[:, columns] = predictions.values[rows][:, columns]
     _, patients = np.unique(np.array(truth.patients), return_inverse=True)
-    return StudyScores(predictions.images or len(truth), scores, codes, patients)
+    images = len(truth) if predictions.views is None else int(predictions.views[rows].sum())
+    return StudyScores(images, scores, codes, patients)
+
+
+def fewer_views(predictions: Sheet, truth: Sheet) -> tuple[str, ...]:
+    """Studies of which the predictions name fewer images than the truth; none where either names studies."""
+    if predictions.views is None or truth.views is None:
+        return ()
+    held = dict(zip(predictions.studies, predictions.views.tolist(), strict=True))
+    wanted = zip(truth.studies, truth.views.tolist(), strict=True)
+    return tuple(study for study, views in wanted if held.get(study, views) < views)
 
 
 def check_apart(calibration: Sheet, test: Sheet) -> None:

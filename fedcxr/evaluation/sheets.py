@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from fedcxr.data.columns import Columns, read_columns
 from fedcxr.data.labels import BLANK, LABELS
 from fedcxr.errors import TableError
-from fedcxr.evaluation.study_names import StudyName, parse
+from fedcxr.evaluation.study_names import StudyName, clean, parse
 
 _CODES = {"1": 1, "1.0": 1, "0": 0, "0.0": 0, "-1": -1, "-1.0": -1, "": BLANK}
 _TOLD = frozenset(
@@ -47,7 +47,7 @@ class Sheet:
 
     Attributes:
         csv: the file.
-        images: rows of the file, where a row is an image; else None.
+        views: images of each study, int64 (m,), where a row is an image; else None.
         studies: m names, sorted.
         patients: m names; a study's own name where nothing says whose it is.
         splits: m of train, valid, test or "".
@@ -58,7 +58,7 @@ class Sheet:
     """
 
     csv: Path
-    images: int | None
+    views: NDArray[np.int64] | None
     studies: tuple[str, ...]
     patients: tuple[str, ...]
     splits: tuple[str, ...]
@@ -79,6 +79,7 @@ class Sheet:
             studies=tuple(self.studies[row] for row in chosen),
             patients=tuple(self.patients[row] for row in chosen),
             splits=tuple(self.splits[row] for row in chosen),
+            views=None if self.views is None else self.views[rows],
             lines=self.lines[rows],
             values=self.values[rows],
         )
@@ -110,7 +111,7 @@ class _Rows:
         chosen = [self.parsed[row] for row in self.first.tolist()]
         return Sheet(
             csv=self.columns.csv,
-            images=len(self.columns) if self.images else None,
+            views=np.bincount(self.index, minlength=len(chosen)) if self.images else None,
             studies=tuple(name.study for name in chosen),
             patients=tuple(name.patient for name in chosen),
             splits=tuple(name.split for name in chosen),
@@ -201,20 +202,22 @@ def _sort_header(
         )
     found: dict[str, str] = {}
     ignored = []
+    like: dict[str, str] = {}
     for name in header:
         label = _BY_PLAIN.get(_plain(name))
         if label is None:
             if name.casefold() in keys or _plain(name) in known:
                 continue
-            if like := difflib.get_close_matches(_plain(name), _BY_PLAIN, 1, _LIKE):
-                raise TableError(
-                    f"{csv}, row 1, column {name!r}: no label of CheXpert; is it {_BY_PLAIN[like[0]]!r}?"
-                )
+            if close := difflib.get_close_matches(_plain(name), _BY_PLAIN, 1, _LIKE):
+                like[name] = _BY_PLAIN[close[0]]
             ignored.append(name)
         elif label in found:
             raise TableError(f"{csv}, row 1, column {name!r}: {label} stands twice.")
         else:
             found[label] = name
+    for name, label in like.items():
+        if label not in found:  # with a column of its own, the other is something else: "Edema_std"
+            raise TableError(f"{csv}, row 1, column {name!r}: no label of CheXpert; is it {label!r}?")
     wanted = {label: found[label] for label in labels if label in found}
     if not wanted:
         raise TableError(f"{csv}, row 1: no column of a label; wanted: any of {', '.join(labels)}.")
@@ -232,21 +235,26 @@ def _check_names(columns: Columns, key: str, parsed: Sequence[StudyName]) -> Non
             columns.fail(
                 row, key, f"{name.study} stands in {place!r} in row {columns.lines[first]} and here elsewhere"
             )
-    if key.casefold() == "path":
-        columns.distinct(key)
+    if key.casefold() != "path":
+        return
+    images: dict[str, int] = {}
+    for row, text in enumerate(columns[key]):
+        first = images.setdefault(clean(text), row)
+        if first != row:
+            columns.fail(row, key, f"image {text!r} stands in row {columns.lines[first]} already")
 
 
 def _numbers(columns: Columns, name: str) -> NDArray[np.float64]:
     """A column as float64 (n,); raises TableError at the first cell that is no finite number."""
     try:
-        values = np.array(list(map(float, columns[name])))
+        values = np.array(list(map(_number, columns[name])))
     except ValueError:
         values = np.array([])
     if len(values) and np.isfinite(values).all():
         return values
     for row, text in enumerate(columns[name]):
         try:
-            number = float(text)
+            number = _number(text)
         except ValueError:
             what = f"{text!r} is no number" if text.strip() else "the cell is blank"
             columns.fail(row, name, f"{what}; every study needs a probability")
@@ -255,12 +263,19 @@ def _numbers(columns: Columns, name: str) -> NDArray[np.float64]:
     raise AssertionError("some cell is at fault")
 
 
+def _number(text: str) -> float:
+    """Python's own float() takes 1_0 for 10."""
+    if "_" in text:
+        raise ValueError(text)
+    return float(text)
+
+
 def _code(text: str) -> int | None:
     text = text.strip()
     if text in _CODES:
         return _CODES[text]
     try:
-        return _CODES.get(f"{float(text):g}")
+        return _CODES.get(f"{_number(text):g}")
     except ValueError:
         return None
 

@@ -32,6 +32,11 @@ class StudyName(NamedTuple):
     split: str
 
 
+def clean(text: str) -> str:
+    """A name without what does not tell it from another: spaces around, ``./`` before and ``/`` behind."""
+    return text.strip().replace("\\", "/").removeprefix("./").rstrip("/")
+
+
 def parse(text: str, *, image: bool) -> StudyName:
     """Read one name.
 
@@ -40,7 +45,7 @@ def parse(text: str, *, image: bool) -> StudyName:
         image: whether the column names images (``Path``): then the last part of a name in another form is the
             image, and what is before it the study; a name of one part is a study by itself.
     """
-    cleaned = text.strip().replace("\\", "/").removeprefix("./").rstrip("/")
+    cleaned = clean(text)
     if match := _CHEXPERT.fullmatch(cleaned):
         place, above, study, patient = match.groups()
         split = above.rstrip("/").rpartition("/")[2] if above else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fedcxr.evaluation.assessment import Assessment, Difference
+from fedcxr.evaluation.assessment import TASKS, Assessment, Difference
 from fedcxr.evaluation.delong import DeLong
 from fedcxr.evaluation.panel import METRICS, Panel
 from fedcxr.evaluation.scores import Estimate
@@ -28,7 +28,8 @@ def assessment_table(found: Assessment) -> Table:
         for label, task in found.tasks.items()
     ]
     mean = Estimate(value=found.mean_auroc, low=found.low, high=found.high)
-    rows.append((f"Mean of {len(found.mean_over)} of {len(found.tasks)} tasks", figure(mean), "", "", ""))
+    asked = len(TASKS[found.task_set])
+    rows.append((f"Mean of {len(found.mean_over)} of {asked} tasks", figure(mean), "", "", ""))
     intervals = (
         f"{bootstrap_note(found.bootstrap)} Seed {found.seed}. "
         "DeLong's interval: –, where a patient has two studies."

@@ -10,11 +10,12 @@ from __future__ import annotations
 import multiprocessing
 import re
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedcxr.config import Config
+from fedcxr.errors import ConfigError
 
 IMAGES = 8  # a batch
 
@@ -55,12 +56,16 @@ def compare_alternatives(config: Config, say: Callable[[str], None]) -> list[Alt
     found = []
     for name, change in changes.items():
         say(f"training with {name}")
-        found.append(measure_apart(name, config.with_changes(change), IMAGES))
+        found.append(measure_apart(name, config, change, IMAGES))
     return found
 
 
-def measure_apart(name: str, config: Config, images: int) -> Alternative:
-    """Time steps of ``images`` images in a process of their own."""
+def measure_apart(name: str, config: Config, change: Mapping[str, object], images: int) -> Alternative:
+    """Time steps of ``images`` images, with keys changed, in a process of their own."""
+    try:
+        config = config.with_changes(change)
+    except ConfigError as error:  # two keys that do not go together
+        return Alternative(name, None, None, str(error))
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_measure, (name, config, images))
 

@@ -129,6 +129,20 @@ def test_a_study_has_one_truth_and_one_prediction(
     refused(call(tmp_path, predictions, views), f"row {COUNT + 9}, column 'Atelectasis'", "it has one truth")
     again = pd.concat([views.iloc[:COUNT], views.iloc[[0]]])
     refused(call(tmp_path, predictions, again), "row 82, column 'Path'", "stands in row 2 already")
+    spelt = again.assign(Path=[*again["Path"].iloc[:COUNT], "./" + again["Path"].iloc[0]])
+    refused(call(tmp_path, spelt, truth), "row 82, column 'Path'", "stands in row 2 already")
+
+
+def test_images_that_were_not_predicted_are_pointed_out(
+    tmp_path: Path, predictions: pd.DataFrame, truth: pd.DataFrame
+) -> None:
+    def views(frame: pd.DataFrame, k: int) -> pd.DataFrame:
+        return frame.rename(columns={"Study": "Path"}).assign(Path=frame["Study"] + f"/view{k}_frontal.jpg")
+
+    told = pd.concat([views(truth, 1), views(truth[:3], 2)])
+    (warning,) = answer(tmp_path, views(predictions, 1), told)["warnings"]
+    assert "of 3 studies it has fewer images than" in warning
+    assert answer(tmp_path, pd.concat([views(predictions, 1), views(predictions, 2)]), told)["warnings"] == []
 
 
 def test_studies_that_do_not_say_whose_they_are_are_pointed_out(
@@ -159,7 +173,13 @@ def test_missing_studies_are_an_error_and_extra_ones_are_left_out(
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("nan", "'nan' is not finite"), ("inf", "not finite"), ("", "the cell is blank"), ("high", "no number")],
+    [
+        ("nan", "'nan' is not finite"),
+        ("inf", "not finite"),
+        ("", "the cell is blank"),
+        ("high", "no number"),
+        ("1_0", "'1_0' is no number"),
+    ],
 )
 def test_every_prediction_is_a_finite_number(
     tmp_path: Path, predictions: pd.DataFrame, truth: pd.DataFrame, text: str, said: str
@@ -181,6 +201,8 @@ def test_uncertain_and_blank_truth_is_left_out(
     assert found["tasks"]["Edema"]["unknown"] == 20
     unsure.loc[0, "Edema"] = 0.5
     refused(call(tmp_path, predictions, unsure), "T.csv, row 2, column 'Edema'", "'0.5' is not a label")
+    text = truth.to_csv(index=False).replace(",1.0\n", ",0_1\n", 1).replace(",1\n", ",0_1\n", 1)
+    refused(call(tmp_path, predictions, text), "'0_1' is not a label")
 
 
 def test_a_task_of_one_class_is_undefined_and_named(
@@ -205,6 +227,9 @@ def test_columns(tmp_path: Path, predictions: pd.DataFrame, truth: pd.DataFrame)
     assert any("model" in w for w in answer(tmp_path, predictions.assign(model="a"), truth)["warnings"])
     misspelt = predictions.rename(columns={"Atelectasis": "Atelectasys"})
     refused(call(tmp_path, misspelt, truth), "column 'Atelectasys'", "is it 'Atelectasis'?")
+    beside = answer(tmp_path, predictions.assign(Edema_std=0.1), truth)
+    assert beside["mean_auroc"] == answer(tmp_path, predictions, truth)["mean_auroc"]
+    assert any(warning.endswith("columns passed over: Edema_std.") for warning in beside["warnings"])
     again = predictions.assign(**{"pleural_effusion": 0.5})
     refused(call(tmp_path, again, truth), "Pleural Effusion stands twice")
     refused(call(tmp_path, predictions.drop(columns="Study"), truth), "neither a column 'Study' nor 'Path'")

@@ -123,6 +123,10 @@ def test_an_alternative_has_its_speed_and_memory_or_says_why_not(
     absent = alternatives._measure("device = cuda", make_config(device="cuda"), 8)
     assert (absent.images_per_second, absent.peak_bytes) == (None, None)
     assert "no CUDA device" in absent.error
+    checkpointed = make_config().with_changes({"model.checkpointing": True})
+    refused = alternatives.measure_apart("compile = true", checkpointed, {"training.compile": True}, 8)
+    assert (refused.images_per_second, refused.peak_bytes) == (None, None)
+    assert "checkpointing" in refused.error
 
 
 def test_bench_train_prints_figures_for_machines(make_config: MakeConfig, tmp_path: Path) -> None:
