@@ -136,17 +136,26 @@ def phantom(
     patients: Annotated[int | None, typer.Option(min=10, help="Patients a hospital.")] = None,
     size: Annotated[int | None, typer.Option(min=32, max=1024, help="Pixels a side.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same images.")] = 0,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Also a PNG of six images a label, lesions outlined.", show_default=False),
+    ] = None,
 ) -> None:
     """Draw SYNTHETIC chest X-rays in the CheXpert layout, for machines that have no real ones."""
     from fedcxr.cli.progress import bar
     from fedcxr.config import Phantom
+    from fedcxr.data.chexpert import read_table
     from fedcxr.data.phantom import generate
+    from fedcxr.report.contact_sheet import contact_sheet, write_sheet
 
     given = {"hospitals": hospitals, "patients": patients, "size": size}
     settings = Phantom.model_validate({key: value for key, value in given.items() if value is not None})
     with bar("draw SYNTHETIC X-rays") as progress:
         generate(root, settings, seed, progress=progress)
     _console().print(f"{root}: SYNTHETIC chest X-rays of {settings.hospitals} hospitals, seed {seed}")
+    if sheet is not None:
+        write_sheet(contact_sheet(read_table(root / "train.csv", root)), sheet)
+        _console().print(f"what they look like: {sheet}")
 
 
 def _open(experiment: Path, overrides: list[str] | None) -> tuple[Config, ChexpertTable, ChexpertTable]:

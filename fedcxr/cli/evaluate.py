@@ -193,9 +193,9 @@ def _panel(
     from fedcxr.evaluation.pairing import check_apart, pair
     from fedcxr.evaluation.panel import measure_panel
     from fedcxr.evaluation.sheets import read_scores, read_truth
-    from fedcxr.evaluation.thresholds import FOLDS, cross_fit, fit_thresholds
+    from fedcxr.evaluation.thresholds import FOLDS, cross_fit, fit_thresholds, rule
 
-    how = f"sensitivity of at least {target:g}" if target else "Youden's index"
+    how = rule(target)
     if calibration is None:
         thresholds = cross_fit(scored, seed, target)
         source = f"{how}, cross-fitted over {FOLDS} folds of patients"

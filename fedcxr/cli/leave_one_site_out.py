@@ -77,8 +77,14 @@ def leave_one_site_out(
     for number, site in enumerate(partition.names):
         folder = out / f"{number:02d}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', site)}"
         finished = (folder / _RESULT).is_file()  # of an earlier call: checked as any, and kept in the table
-        if sites and site not in sites and not finished:
-            continue
+        if sites and site not in sites:
+            if not finished:
+                continue
+            if not _complete(RunDirectory(folder / "run")):
+                raise ConfigError(
+                    f"{folder / _RESULT}: its run is not there, so nothing says what it is of; remove it, or "
+                    f"train anew with --site {site}."
+                )
         files.make_folder(folder)
         write_unseen(site, partition, train, valid, folder / "unseen.csv")
         without = config.with_changes({"partition.leave_out": [site]})
@@ -120,6 +126,10 @@ def _prepare(run: "RunDirectory", wanted: "Partition") -> None:
         run.cache.symlink_to(Path("..", "..", shared.name))
 
 
+def _complete(run: "RunDirectory") -> bool:
+    return run.config_path.is_file() and run.last_round == run.config.federation.total_rounds
+
+
 def _carry(config: "Config", folder: Path, grid: GridName, *, report: bool) -> "SiteResult":
     """One site's run, begun, continued or found finished, and its model on the site."""
     from fedcxr.cli.simulate import run_simulation
@@ -130,8 +140,7 @@ def _carry(config: "Config", folder: Path, grid: GridName, *, report: bool) -> "
 
     run = RunDirectory(folder / "run")
     path = folder / _RESULT
-    complete = run.config_path.is_file() and run.last_round == run.config.federation.total_rounds
-    if complete:
+    if _complete(run):
         open_or_create(run.root, config)  # the same configuration, or an error that says what differs
         if report and not (run.root / "report" / "report.md").is_file():
             report_last(run)

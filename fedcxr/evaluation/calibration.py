@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from fedcxr.evaluation.auroc import Floats
 
 BINS = 10  # of equal mass
 WIDE_BINS = 15  # of equal width

@@ -17,7 +17,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from fedcxr.evaluation.auroc import Floats
 
 _NORMAL = NormalDist()
 _TWO_SIDED = _NORMAL.inv_cdf(0.975)

@@ -14,10 +14,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcxr.evaluation.auroc import Floats
 from fedcxr.evaluation.studies import StudyScores
 from fedcxr.seeds import derive_seed
-
-Floats = NDArray[np.float64]
 
 FOLDS = 5
 
@@ -58,6 +57,11 @@ def fit_thresholds(scored: StudyScores, target: float = 0.0) -> Floats:
         rows, positive = scored.known(column)
         found.append(fit_threshold(scored.scores[rows, column], positive, target))
     return np.array(found)
+
+
+def rule(target: float) -> str:
+    """What thresholds are chosen by, in words."""
+    return f"sensitivity of at least {target:g}" if target else "Youden's index"
 
 
 def cross_fit(scored: StudyScores, seed: int, target: float = 0.0) -> Floats:

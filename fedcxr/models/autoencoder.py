@@ -17,7 +17,7 @@ CODE = WIDTHS[-1]
 
 
 class Autoencoder(nn.Module):
-    """Encoder, code and decoder; 0.3 M parameters. Input from 16 px a side."""
+    """Encoder, code and decoder; 0.2 M parameters. Input from 16 px a side."""
 
     num_features = CODE
 

@@ -20,13 +20,15 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file, by name.
+    """The tensors of a .safetensors file, by name; of a run's model, with those that the run never trained.
 
     Raises:
         ModelError: no such file, or not a safetensors file.
     """
+    frozen = path.parent.parent / "frozen.safetensors"  # of RUN/models/round-0003.safetensors: RUN's
     try:
-        return load_file(path)
+        tensors = load_file(path)
+        return load_file(frozen) | tensors if path.parent.name == "models" and frozen.is_file() else tensors
     except FileNotFoundError:
         raise ModelError(f"model.pretrained = {str(path)!r}: no such file.") from None
     except (SafetensorError, OSError) as error:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcxr import files
 from fedcxr.errors import DataError
 from fedcxr.evaluation.scores import Estimate, Evaluation
 from fedcxr.report.colours import hospital_colours
+from fedcxr.report.pictures import write_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,8 +63,7 @@ def draw_curves(
         axes.spines[["top", "right"]].set_visible(False)
     whole.set_ylabel("mean AUROC over labels (0.5: chance)")
     figure.suptitle(title, fontsize=13, x=0.01, ha="left")
-    kind = path.suffix.removeprefix(".")
-    files.write_with(path, lambda file: figure.savefig(file, format=kind, dpi=150, facecolor="white"))
+    write_picture(figure, path)
 
 
 def _draw_whole(

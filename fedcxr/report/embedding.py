@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcxr import files
 from fedcxr.data.labels import COMPETITION_LABELS, LABELS
 from fedcxr.report.colours import hospital_colours
+from fedcxr.report.pictures import write_picture
 from fedcxr.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ def draw_embedding(
     owners = _owners(len(labels), hospitals)
     _scatter(by_hospital, places, owners, hospital_colours(hospitals), "t-SNE, by hospital")
     figure.suptitle(f"{title}: the embedding of {len(labels):,} images", fontsize=13, x=0.01, ha="left")
-    kind = path.suffix.removeprefix(".")
-    files.write_with(path, lambda file: figure.savefig(file, format=kind, dpi=150, facecolor="white"))
+    write_picture(figure, path)
 
 
 def _places(features: NDArray[np.float32], seed: int) -> NDArray[np.float32]:

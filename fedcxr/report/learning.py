@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedcxr import files
 from fedcxr.report.colours import hospital_colours
+from fedcxr.report.pictures import write_picture
 from fedcxr.report.rounds import RoundRecord
 
 if TYPE_CHECKING:
@@ -51,8 +51,7 @@ def draw_learning(records: Sequence[RoundRecord], path: Path, *, title: str) -> 
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=5, frameon=False, fontsize=8)
     figure.suptitle(f"{title}: learning, hospital by hospital", fontsize=13, x=0.01, ha="left")
-    kind = path.suffix.removeprefix(".")
-    files.write_with(path, lambda file: figure.savefig(file, format=kind, dpi=150, facecolor="white"))
+    write_picture(figure, path)
 
 
 def _loss(record: RoundRecord, name: str) -> float:

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fedcxr import files
 from fedcxr.data.labels import LABELS
 from fedcxr.evaluation.explanation import Cases
 from fedcxr.evaluation.saliency import Maps, Method
 from fedcxr.report.contact_sheet import outline
+from fedcxr.report.pictures import write_picture
 
 _CELL = 192  # pixels a side of each image as shown
 _INK = (0, 229, 255)  # of outlines: in no map's colours
@@ -65,8 +65,7 @@ def draw_overlays(
                 axes.set_title(f"{method.value}{empty}", fontsize=8, pad=3, loc="right")
     key = "yellow: the map's highest" + ("; outlined: the lesion" if masks is not None else "")
     figure.suptitle(f"{title}; {key}", fontsize=12, x=0.01, ha="left")
-    kind = path.suffix.removeprefix(".")
-    files.write_with(path, lambda file: figure.savefig(file, format=kind, dpi=130, facecolor="white"))
+    write_picture(figure, path, dpi=130)
 
 
 def _picture(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcxr import files
 from fedcxr.data.labels import COMPETITION_LABELS, LABELS
 from fedcxr.evaluation.calibration import Reliability, reliability
 from fedcxr.evaluation.studies import StudyScores
+from fedcxr.report.pictures import write_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,8 +50,7 @@ def draw_reliability(scored: StudyScores, path: Path, *, title: str) -> None:
         x=0.01,
         ha="left",
     )
-    kind = path.suffix.removeprefix(".")
-    files.write_with(path, lambda file: figure.savefig(file, format=kind, dpi=150, facecolor="white"))
+    write_picture(figure, path)
 
 
 def _reach(shares: NDArray[np.float64]) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fedcxr import files
 from fedcxr.evaluation.robustness import Robustness
+from fedcxr.report.pictures import write_picture
 from fedcxr.report.scores import NO_INTERVALS, bootstrap_note, short_counts
 from fedcxr.report.tables import Table, figure
 
@@ -73,5 +73,4 @@ def draw_robustness(found: Robustness, path: Path, *, title: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     picture.suptitle(title, fontsize=12, x=0.01, ha="left")
-    kind = path.suffix.removeprefix(".")
-    files.write_with(path, lambda file: picture.savefig(file, format=kind, dpi=150, facecolor="white"))
+    write_picture(picture, path)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcxr import files
 from fedcxr.data.labels import COMPETITION_LABELS, LABELS
 from fedcxr.evaluation.auroc import Floats
 from fedcxr.evaluation.studies import StudyScores
+from fedcxr.report.pictures import write_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +47,7 @@ def draw_roc(scored: StudyScores, path: Path, *, title: str) -> tuple[str, ...]:
     labels = _defined(scored)
     figure = Figure(figsize=(12.4, 7.8), layout="constrained")
     roc, precision = figure.subplots(1, 2)
-    others = iter(colormaps["Set2"](np.linspace(0, 1, 9)))
+    others = iter(colormaps["Paired"](np.arange(len(LABELS) - len(COMPETITION_LABELS))))
     for label in labels:
         column = LABELS.index(label)
         rows, positive = scored.known(column)
@@ -86,8 +86,7 @@ def draw_roc(scored: StudyScores, path: Path, *, title: str) -> tuple[str, ...]:
         "Precision-recall: average precision (share of positives)",
     )
     figure.suptitle(f"{title}, {len(scored):,} studies", fontsize=13, x=0.01, ha="left")
-    kind = path.suffix.removeprefix(".")
-    files.write_with(path, lambda file: figure.savefig(file, format=kind, dpi=150, facecolor="white"))
+    write_picture(figure, path)
     return labels
 
 

@@ -26,7 +26,7 @@ from fedcxr.data.labels import LABELS
 from fedcxr.errors import DataError
 from fedcxr.evaluation.competition import StudyPredictions
 from fedcxr.evaluation.panel import Panel, measure_panel
-from fedcxr.evaluation.thresholds import FOLDS, cross_fit
+from fedcxr.evaluation.thresholds import FOLDS, cross_fit, rule
 from fedcxr.evaluation.validation_set import ValidationSet, bootstrap_seed
 from fedcxr.models.network import Network
 from fedcxr.report.assessment import panel_table
@@ -108,8 +108,7 @@ def _again(config: Config) -> str:
 
 
 def _page(title: str, panel: Panel, config: Config, pictures: list[str]) -> str:
-    target = config.evaluation.target_sensitivity
-    how = f"sensitivity of at least {target:g}" if target else "Youden's index"
+    how = rule(config.evaluation.target_sensitivity)
     parts = [f"# {title}\n"]
     parts.append(panel_table(panel, f"{how}, cross-fitted over {FOLDS} folds of patients").markdown())
     parts.append(

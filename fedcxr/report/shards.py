@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcxr import files
 from fedcxr.data.chexpert import ChexpertTable
 from fedcxr.data.labels import BLANK, LABELS
 from fedcxr.data.partition import Partition
+from fedcxr.report.pictures import write_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,8 +108,7 @@ def draw(
         axes.spines[:].set_visible(False)
     title = ("SYNTHETIC chest X-rays: " if synthetic else "") + _title(partition, len(order))
     figure.suptitle(title, fontsize=13, x=0.01, ha="left")
-    kind = path.suffix.removeprefix(".")
-    files.write_with(path, lambda file: figure.savefig(file, format=kind, dpi=150, facecolor="white"))
+    write_picture(figure, path)
 
 
 def _title(partition: Partition, drawn: int) -> str:

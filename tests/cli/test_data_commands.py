@@ -103,9 +103,14 @@ def test_partition_writes_the_manifest_and_the_picture(experiment: Path, tmp_pat
 def test_phantom_draws_a_data_set_that_check_accepts(tmp_path: Path) -> None:
     pytest.importorskip("fedcxr.data.phantom")
     root = tmp_path / "phantom"
-    result = run("phantom", root, "--hospitals", 2, "--patients", 10, "--size", 32, "--seed", 5)
+    sheet = tmp_path / "sheet.png"
+    small = ("--hospitals", 2, "--patients", 10, "--size", 32, "--seed", 5)
+    result = run("phantom", root, *small, "--sheet", sheet)
     assert result.exit_code == 0, result.exception
     assert "SYNTHETIC" in result.output
+    with Image.open(sheet) as picture:
+        assert picture.width == 6 * 128
+        assert picture.height % (128 + 15) == 0
     file = tmp_path / "phantom.toml"
     file.write_text(f'name = "phantom"\n[data]\nroot = "{root}"\n')
     assert run("check", file, "--decode").exit_code == 0

@@ -1,6 +1,7 @@
 """``fedcxr leave-one-site-out``: no patient of the site is trained on, all of them are tested on."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,13 @@ def test_the_site_is_unseen_and_what_is_finished_is_kept(
     both = (tmp_path / "out" / "sites.md").read_text()
     assert f"| {site} |" in both and f"| {second} |" in both  # what is finished stays in the table
 
-    other = call(experiment, tmp_path / "out", "--site", site, "--set", "training.batch_size=4")
+    shutil.rmtree(folder / "run")  # its result alone says nothing of what it is of, and is not lost
+    bare = call(experiment, tmp_path / "out", "--site", second)
+    assert isinstance(bare.exception, ConfigError)
+    assert f"train anew with --site {site}" in str(bare.exception)
+    (folder / "unseen.json").unlink()
+
+    other = call(experiment, tmp_path / "out", "--site", second, "--set", "training.batch_size=4")
     assert isinstance(other.exception, ConfigError)
     assert "training.batch_size is 8 there and 4 here" in str(other.exception)
 

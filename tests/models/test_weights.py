@@ -8,10 +8,12 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from fedcxr.config import Model
+from fedcxr.config import Model, validate
 from fedcxr.errors import ConfigError, ModelError
 from fedcxr.models import encoders
 from fedcxr.models.registry import create_model
+from fedcxr.training.travelling import federation_layout, write_frozen
+from fedcxr.update import model_file
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +114,26 @@ def test_a_released_model_comes_back_whole_without_its_counters(tmp_path: Path) 
     assert all(torch.equal(again.state_dict()[name], tensor) for name, tensor in tensors.items())
 
 
+def test_a_run_that_trained_its_heads_only_is_a_start_for_another(tmp_path: Path) -> None:
+    tree = {"name": "t", "data": {"root": "."}, "model": {"name": "plain"}, "training": {"strategy": "probe"}}
+    config = validate(tree, where="test")
+    model = create_model(config.model, seed=3)
+    layout = federation_layout(model, config)
+    released = tmp_path / "models" / "round-0001.safetensors"
+    released.parent.mkdir()
+    write_frozen(model, config, layout, tmp_path / "frozen.safetensors")
+    vector = layout.flatten(model.state_dict())
+    model_file.write(released, vector, layout, federation=bytes(32), round_number=1)
+    assert len(vector) < sum(p.numel() for p in model.parameters()) / 20
+    again = create_model(Model(name="plain", pretrained=str(released)), seed=4)
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(again.state_dict()[name], tensor, rtol=0, atol=0, msg=name)
+    (tmp_path / "frozen.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"encoder\.\S+ is missing"):
+        create_model(Model(name="plain", pretrained=str(released)), seed=4)
+
+
 def test_misfits_are_named_tensor_by_tensor(imagenet_like: Path, tmp_path: Path) -> None:
     path = edited(
         imagenet_like,
@@ -150,7 +172,7 @@ def test_a_hub_out_of_reach_is_a_model_error(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_hub_weights_go_into_the_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """timm is asked for one channel and no classifier, and what it fills is what the model gets."""
+    """timm is asked for three channels and no classifier, and what it fills is what the model gets."""
     asked: dict[str, object] = {}
     create = timm.create_model
 
