@@ -34,7 +34,7 @@ def assessment_table(found: Assessment) -> Table:
         f"{bootstrap_note(found.bootstrap)} Seed {found.seed}. "
         "DeLong's interval: –, where a patient has two studies."
         if found.bootstrap
-        else "No bootstrap was asked for."
+        else bootstrap_note(0)
     )
     return Table(
         title=f"AUROC on {found.studies:,} studies of {found.patients:,} patients",

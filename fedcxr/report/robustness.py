@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fedcxr.evaluation.robustness import Robustness
 from fedcxr.report.pictures import write_picture
-from fedcxr.report.scores import NO_INTERVALS, bootstrap_note, short_counts
+from fedcxr.report.scores import bootstrap_note
 from fedcxr.report.tables import Table, figure
 
 
@@ -38,10 +38,8 @@ def robustness_table(found: Robustness, name: str) -> Table:
 
 def _interval_note(found: Robustness) -> str:
     """Corrupting changes no label, so that the same resamples count in every row."""
-    if not found.bootstrap:
-        return NO_INTERVALS
     named = [("a row's mean", found.clean), ("a row's mean of five", found.clean_competition)]
-    return bootstrap_note(found.bootstrap) + short_counts(named, found.bootstrap)
+    return bootstrap_note(found.bootstrap, named)
 
 
 def draw_robustness(found: Robustness, path: Path, *, title: str) -> None:

@@ -11,7 +11,6 @@ from fedcxr.report.tables import UNDEFINED, Table, figure
 
 FEW = 10  # patients of a class below which resampling them says little of other patients
 
-NO_INTERVALS = "No intervals: no bootstrap was asked for."
 METHOD = (
     "AUROC per study: the highest probability of its views, against labels of 1 and 0; uncertain and blank "
     "labels are left out."
@@ -88,32 +87,26 @@ def mean_name(score: MeanScore, what: str) -> str:
     return f"Mean of {len(score.labels)} of {score.of} {what}"
 
 
-def bootstrap_note(drawn: int) -> str:
-    """What an interval is, and why a figure may have none."""
-    return (
+def bootstrap_note(drawn: int, named: Iterable[tuple[str, Estimate]] = ()) -> str:
+    """What an interval is, why a figure may have none, and which of ``named`` rest on fewer resamples."""
+    if not drawn:
+        return "No intervals: no bootstrap was asked for."
+    note = (
         f"[95 %]: percentile bootstrap over patients, {drawn:,} resamples; none where fewer than {FEWEST} of "
         "them have both classes."
     )
-
-
-def interval_note(evaluation: Evaluation) -> str:
-    """What the intervals are, and which rest on fewer resamples than were drawn."""
-    if not evaluation.bootstrap:
-        return NO_INTERVALS
-    drawn = evaluation.bootstrap
-    note = bootstrap_note(drawn)
-    named: list[tuple[str, Estimate]] = [(score.label, score) for score in evaluation.labels]
-    named += [("the mean of five", evaluation.competition), ("the mean", evaluation.macro)]
-    return note + short_counts(named, drawn)
-
-
-def short_counts(named: Iterable[tuple[str, Estimate]], drawn: int) -> str:
-    """A sentence on the figures for which not every resample counted, after a space; empty where all did."""
     short = [
         f"{name} {score.resamples:,}"
         for name, score in named
         if score.value is not None and score.resamples < drawn
     ]
     if not short:
-        return ""
-    return f" A resample with one class only does not count; those that did: {', '.join(short)}."
+        return note
+    return f"{note} A resample with one class only does not count; those that did: {', '.join(short)}."
+
+
+def interval_note(evaluation: Evaluation) -> str:
+    """:func:`bootstrap_note` of an evaluation's labels and means."""
+    named: list[tuple[str, Estimate]] = [(score.label, score) for score in evaluation.labels]
+    named += [("the mean of five", evaluation.competition), ("the mean", evaluation.macro)]
+    return bootstrap_note(evaluation.bootstrap, named)

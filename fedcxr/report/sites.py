@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from fedcxr import files
 from fedcxr.errors import DataError
 from fedcxr.evaluation.scores import Evaluation, explain
-from fedcxr.report.scores import NO_INTERVALS, bootstrap_note, short_counts
+from fedcxr.report.scores import bootstrap_note
 from fedcxr.report.tables import Table, figure
 
 
@@ -83,9 +83,6 @@ def site_table(results: Mapping[str, SiteResult], *, title: str) -> Table:
 
 
 def _interval_note(results: Mapping[str, SiteResult]) -> str:
-    drawn = next(iter(results.values())).unseen.bootstrap
-    if not drawn:
-        return NO_INTERVALS
     named = [
         (f"{site}'s {what}", score)
         for site, found in results.items()
@@ -95,7 +92,7 @@ def _interval_note(results: Mapping[str, SiteResult]) -> str:
             ("seen mean", found.seen.macro),
         )
     ]
-    return bootstrap_note(drawn) + short_counts(named, drawn)
+    return bootstrap_note(next(iter(results.values())).unseen.bootstrap, named)
 
 
 _ADAPTER = TypeAdapter(SiteResult)
