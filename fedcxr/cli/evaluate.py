@@ -70,7 +70,7 @@ def evaluate(
     multilabel, each figure with value, low, high; warnings.
     """
     from fedcxr.evaluation.assessment import TASKS, Assessment, difference, score_tasks
-    from fedcxr.evaluation.pairing import fewer_views, pair
+    from fedcxr.evaluation.pairing import pair
     from fedcxr.evaluation.sheets import read_scores, read_truth
 
     if (calibrate_on is None) != (calibrate_truth is None):
@@ -81,11 +81,6 @@ def evaluate(
     scores, labels = read_scores(predictions, wanted), read_truth(truth, wanted)
     shared, warnings = _shared(scores, labels, wanted)
     scored = pair(scores, labels, shared)
-    if fewer := fewer_views(scores, labels):
-        warnings.append(
-            f"{predictions}: of {len(fewer):,} studies it has fewer images than {truth}, such as {fewer[0]}: "
-            "their probability is the highest of those that are there."
-        )
     measured, scored_tasks, mean, over = score_tasks(scored, shared, bootstrap=bootstrap, seed=seed)
     warnings += [
         f"{label}: {task.undefined}; the mean leaves it out."
@@ -100,8 +95,7 @@ def evaluate(
     if compare is not None:
         others = _with_all(read_scores(compare, shared), shared)
         second = pair(others, labels, shared)
-        if extra := len(others) - len(labels):
-            warnings.append(f"{extra:,} studies of {compare} are not in {truth}: left out.")
+        warnings += _of_predictions(others, labels)
         other = difference(scored, second, measured, shared, name=str(compare), seed=seed)
     found = Assessment(
         predictions=str(predictions),
@@ -158,10 +152,7 @@ def _shared(scores: "Sheet", truth: "Sheet", wanted: tuple[str, ...]) -> tuple[t
     for sheet in (scores, truth):
         if missing := [label for label in wanted if label not in sheet.labels]:
             warnings.append(f"{sheet.csv} has no {', '.join(missing)}: not scored.")
-        if sheet.ignored:
-            warnings.append(f"{sheet.csv}: columns passed over: {', '.join(sheet.ignored)}.")
-    if extra := len(scores) - len(truth):
-        warnings.append(f"{extra:,} predicted studies are not in {truth.csv}: left out.")
+    warnings += _passed_over(truth) + _of_predictions(scores, truth)
     if anonymous := truth.anonymous:
         warnings.append(
             f"{truth.csv}: {len(anonymous):,} of {len(truth):,} studies do not say whose they are, such as "
@@ -169,6 +160,25 @@ def _shared(scores: "Sheet", truth: "Sheet", wanted: tuple[str, ...]) -> tuple[t
             "intervals are too narrow where patients have several."
         )
     return shared, warnings
+
+
+def _of_predictions(scores: "Sheet", truth: "Sheet") -> list[str]:
+    """What of a file of predictions is left out, or scored by less than there is."""
+    from fedcxr.evaluation.pairing import fewer_views
+
+    warnings = _passed_over(scores)
+    if extra := len(scores) - len(truth):
+        warnings.append(f"{extra:,} studies of {scores.csv} are not in {truth.csv}: left out.")
+    if fewer := fewer_views(scores, truth):
+        warnings.append(
+            f"{scores.csv}: of {len(fewer):,} studies it has fewer images than {truth.csv}, such as "
+            f"{fewer[0]}: their probability is the highest of those that are there."
+        )
+    return warnings
+
+
+def _passed_over(sheet: "Sheet") -> list[str]:
+    return [f"{sheet.csv}: columns passed over: {', '.join(sheet.ignored)}."] if sheet.ignored else []
 
 
 def _with_all(sheet: "Sheet", labels: tuple[str, ...]) -> "Sheet":

@@ -142,7 +142,11 @@ def test_images_that_were_not_predicted_are_pointed_out(
     told = pd.concat([views(truth, 1), views(truth[:3], 2)])
     (warning,) = answer(tmp_path, views(predictions, 1), told)["warnings"]
     assert "of 3 studies it has fewer images than" in warning
-    assert answer(tmp_path, pd.concat([views(predictions, 1), views(predictions, 2)]), told)["warnings"] == []
+    views(predictions, 1).to_csv(tmp_path / "P2.csv", index=False)
+    every = pd.concat([views(predictions, 1), views(predictions, 2)])
+    (warning,) = answer(tmp_path, every, told, "--compare", tmp_path / "P2.csv")["warnings"]
+    assert "P2.csv: of 3 studies it has fewer images than" in warning
+    assert answer(tmp_path, every, told)["warnings"] == []
 
 
 def test_studies_that_do_not_say_whose_they_are_are_pointed_out(
@@ -166,7 +170,7 @@ def test_missing_studies_are_an_error_and_extra_ones_are_left_out(
     expected = official(predictions, truth.drop(index=[5, 6]))
     assert {label: task["auroc"] for label, task in found["tasks"].items()} == pytest.approx(expected)
     assert found["extra_studies"] == 2
-    assert any("2 predicted studies are not in" in warning for warning in found["warnings"])
+    assert any("2 studies of" in warning and "are not in" in warning for warning in found["warnings"])
     elsewhere = truth.assign(Study=truth["Study"].str.replace("/test/", "/valid/"))
     refused(call(tmp_path, predictions, elsewhere), "is of split 'test' here, and of 'valid' in")
 
