@@ -84,7 +84,8 @@ def experiments(
 
     from fedcxr import files as writing
     from fedcxr.errors import ExperimentError
-    from fedcxr.report.experiments import Experiment, experiment_table, explanation_table
+    from fedcxr.report.experiments import Experiment, experiment_table
+    from fedcxr.report.looks import explanation_table
 
     if manifest is not None:
         _refuse({"FILES": files, "--seed": seeds, "--set": overrides, "--name": name, "--explain": explain})
@@ -115,7 +116,9 @@ def experiments(
             made.append(Experiment(row[0].config.name, kept, failed, _simulation(path, plan, row[0], out)))
         found = [experiment_table(made, name=plan.name, title=plan.title, resamples=bootstrap)]
         if plan.explain:
-            found.append(explanation_table(made, title=f"{plan.title}: where the models look"))
+            found.append(
+                explanation_table(made, title=f"{plan.title}: where the models look", resamples=bootstrap)
+            )
         path = tables / f"{plan.name}.md"
         writing.make_folder(tables)
         command = _command(

@@ -44,15 +44,19 @@ def explain(
     images by deletion and insertion curves. Each beside the same method's maps of other patients, which is
     what can be known without a look at the image, and on phantoms beside the usual place. Of a dual stream
     only the encoder's is looked at. Without --label: every label with a mask on phantoms, else the
-    competition's five. Writes overlays.png, explain.md and explain.json.
+    competition's five. Writes overlays.png, deletion.png, explain.md, explain.json, and finding by finding
+    explain.csv.
     """
+    import numpy as np
     from rich.console import Console
 
     from fedcxr import files
     from fedcxr.data.labels import COMPETITION_LABELS, LABELS
     from fedcxr.errors import ConfigError, DataError
     from fedcxr.evaluation import explanation
+    from fedcxr.evaluation.case_scores import CaseScores
     from fedcxr.evaluation.saliency import positions
+    from fedcxr.report.deletion import draw_deletion
     from fedcxr.report.explanation import faithfulness_table, grid_note, localisation_table
     from fedcxr.report.overlays import draw_overlays
     from server.released import Released
@@ -71,18 +75,23 @@ def explain(
     cases = explanation.choose_cases(released.table, wanted, images, config.seed)
     masks = explanation.read_masks(released.table, cases)
     own = released.valid.images[cases.rows]
-    found, maps = explanation.explain(released.model, own, cases, masks, config)
+    found, maps, by_case = explanation.explain(released.model, own, cases, masks, config)
     folder = out or released.run.root / "report"
     files.make_folder(folder)
     synthetic = "SYNTHETIC X-rays: " if config.data.phantom else ""
     title = f"{synthetic}{config.name}, round {released.round}: where the model looks"
     draw_overlays(own, cases, maps, masks, folder / "overlays.png", title=title)
+    draw_deletion(found, folder / "deletion.png", title=title)
     note = grid_note(*positions(released.model, config.data.size))
     both = localisation_table(found, note), faithfulness_table(found, note)
     tables = [table for table in both if table is not None]
     page = "\n".join(table.markdown() for table in tables)
-    files.write(folder / "explain.md", f"# {title}\n\n{page}\n![overlays](overlays.png)\n")
+    pictures = "![curves](deletion.png)\n\n![overlays](overlays.png)"
+    files.write(folder / "explain.md", f"# {title}\n\n{page}\n{pictures}\n")
     files.write(folder / "explain.json", found.to_json() + "\n")
+    named = np.array(LABELS)[cases.labels]
+    each = CaseScores.of(released.table.paths[cases.rows], named, cases.patients, by_case)
+    files.write(folder / "explain.csv", each.to_csv())
     if as_json:
         typer.echo(found.to_json())
         return

@@ -8,7 +8,9 @@ of other patients of the label: as smooth, about as usual a place, and made with
 Places in random order would be no such reference: taking out scattered pixels and taking out one patch do
 different things to a network, whatever is under them. What counts is the difference, image by image.
 
-Deviations: what is deleted becomes the image's mean grey, not black, which on a radiograph is air.
+Deviations: what is deleted becomes the image's mean grey, not black, which on a radiograph is air; the image
+that insertion begins with is averaged over squares of 8 pixels and enlarged, not blurred by a Gaussian; and
+places are taken in 16 shares.
 """
 
 from __future__ import annotations

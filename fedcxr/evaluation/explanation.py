@@ -16,7 +16,9 @@ from fedcxr.data.chexpert import ChexpertTable
 from fedcxr.data.labels import LABELS
 from fedcxr.data.phantom import mask_path, read_mask
 from fedcxr.errors import DataError
-from fedcxr.evaluation.deletion import follow
+from fedcxr.evaluation.auroc import Floats
+from fedcxr.evaluation.case_scores import COLUMNS
+from fedcxr.evaluation.deletion import Curves, follow
 from fedcxr.evaluation.localisation import Localisation, compare_places, means
 from fedcxr.evaluation.places import stand_ins
 from fedcxr.evaluation.saliency import Maps, Method, saliency
@@ -45,12 +47,28 @@ class Cases:
 
 
 @dataclass(frozen=True)
+class MeanCurves:
+    """The label's probability, mean over cases, from none of the places to all, in equal shares.
+
+    Attributes:
+        deletion, insertion: by the image's own map.
+        deletion_elsewhere, insertion_elsewhere: by another patient's; empty where nobody's is there.
+    """
+
+    deletion: tuple[float, ...] = ()
+    insertion: tuple[float, ...] = ()
+    deletion_elsewhere: tuple[float, ...] = ()
+    insertion_elsewhere: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Faithfulness:
     """Deletion and insertion, means over cases, with intervals over patients.
 
     Attributes:
         cases: with a map that is not empty; the others are left out.
         empty: those others.
+        curves: means of both.
         deletion, insertion: areas under the curves.
         deletion_gain: by maps of other patients minus by the image's own, paired: above 0 the map finds what
             the model uses in this image.
@@ -59,6 +77,7 @@ class Faithfulness:
 
     cases: int
     empty: int
+    curves: MeanCurves
     deletion: Estimate
     insertion: Estimate
     deletion_gain: Estimate
@@ -137,7 +156,7 @@ def explain(
     cases: Cases,
     masks: NDArray[np.bool_] | None,
     config: Config,
-) -> tuple[Explanation, dict[Method, Maps]]:
+) -> tuple[Explanation, dict[Method, Maps], dict[Method, Floats]]:
     """Make every method's maps of n cases, and score them.
 
     Args:
@@ -148,48 +167,62 @@ def explain(
         config: resolved.
 
     Returns:
-        The scores; each method's maps, float32 (n, S, S).
+        The scores; each method's maps, float32 (n, S, S); and case by case its
+        :data:`~fedcxr.evaluation.case_scores.COLUMNS`, float64 (n, 6), NaN where there is none.
     """
     resamples, seed = config.evaluation.bootstrap, bootstrap_seed(config)
     maps = saliency(model, images, cases.labels.tolist(), config)
-    methods = {}
+    methods, by_case = {}, {}
     for method, own in maps.items():
-        faithful = _faithfulness(model, images, own, cases, config)
+        each = np.full((len(cases), len(COLUMNS)), np.nan)
+        faithful, each[:, 4:] = _faithfulness(model, images, own, cases, config)
         whole: Localisation | None = None
         by_label: dict[str, Localisation] = {}
         if masks is not None and masks.any():
-            whole, by_label = _localisation(own, masks, cases, resamples, seed)
-        methods[method.value] = MethodScore(faithful, whole, by_label)
-    return Explanation(len(cases), resamples, methods), maps
+            whole, by_label, each[:, :4] = _localisation(own, masks, cases, resamples, seed)
+        methods[method.value], by_case[method] = MethodScore(faithful, whole, by_label), each
+    return Explanation(len(cases), resamples, methods), maps, by_case
 
 
 def _faithfulness(
     model: Network, images: NDArray[np.uint8], maps: Maps, cases: Cases, config: Config
-) -> Faithfulness:
+) -> tuple[Faithfulness, Floats]:
+    """The scores, and each case's two areas, float64 (n, 2)."""
+    each = np.full((len(cases), 2), np.nan)
     some = np.flatnonzero(maps.any(axis=(1, 2)))
     empty = len(cases) - len(some)
     if not len(some):
-        return Faithfulness(0, empty, *[Estimate()] * 4)
+        return Faithfulness(0, empty, MeanCurves(), *[Estimate()] * 4), each
     images, maps, labels, patients = images[some], maps[some], cases.labels[some], cases.patients[some]
-    own = follow(model, images, maps, labels, config).areas
+    own = follow(model, images, maps, labels, config)
     others = stand_ins(labels, patients, config.seed)
-    unseeing = np.full(own.shape, np.nan)
-    told = np.flatnonzero(others >= 0)
+    unseeing = np.full(own.areas.shape, np.nan)
+    told, elsewhere = np.flatnonzero(others >= 0), None
     if len(told):
-        unseeing[told] = follow(model, images[told], maps[others[told]], labels[told], config).areas
-    values = np.concatenate([own, (unseeing - own) * (1, -1)], axis=1)
+        elsewhere = follow(model, images[told], maps[others[told]], labels[told], config)
+        unseeing[told] = elsewhere.areas
+    each[some] = own.areas
+    values = np.concatenate([own.areas, (unseeing - own.areas) * (1, -1)], axis=1)
     found = means(values, patients, config.evaluation.bootstrap, bootstrap_seed(config))
-    return Faithfulness(len(some), empty, *(found.estimate([k]) for k in range(4)))
+    estimates = (found.estimate([k]) for k in range(4))
+    return Faithfulness(len(some), empty, _mean_curves(own, elsewhere), *estimates), each
+
+
+def _mean_curves(own: Curves, elsewhere: Curves | None) -> MeanCurves:
+    shown = [curve for curves in (own, elsewhere) if curves for curve in (curves.deletion, curves.insertion)]
+    return MeanCurves(*(tuple(curve.mean(axis=0).tolist()) for curve in shown))
 
 
 def _localisation(
     maps: Maps, masks: NDArray[np.bool_], cases: Cases, resamples: int, seed: int
-) -> tuple[Localisation, dict[str, Localisation]]:
+) -> tuple[Localisation, dict[str, Localisation], Floats]:
+    """The scores, and each case's own, float64 (n, 4)."""
+    each = np.full((len(cases), 4), np.nan)
     lesions = np.flatnonzero(masks.any(axis=(1, 2)))
     wide = functional.interpolate(
         torch.from_numpy(maps[lesions])[:, None], size=masks.shape[1:], mode="bilinear", align_corners=False
     )
-    whole, by_label = compare_places(
+    whole, by_label, each[lesions] = compare_places(
         wide[:, 0].numpy(),
         masks[lesions],
         cases.labels[lesions],
@@ -197,4 +230,4 @@ def _localisation(
         resamples=resamples,
         seed=seed,
     )
-    return whole, {LABELS[column]: own for column, own in by_label.items()}
+    return whole, {LABELS[column]: own for column, own in by_label.items()}, each

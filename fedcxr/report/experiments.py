@@ -2,31 +2,30 @@
 
 An experiment is a configuration, run under one or several seeds. Its AUROC is the mean over its seeds,
 resample by resample, so that the interval says how it varies with patients; the spread over seeds stands
-beside it. A difference from the first experiment is paired: the same seeds, studies and resamples.
+beside it. A difference from the first experiment is paired: the same seeds, studies and resamples. So is one
+between two others, which a table of few rows has too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
-from pydantic import TypeAdapter
 
 from fedcxr.data.labels import LABELS
 from fedcxr.errors import DataError
 from fedcxr.evaluation.bootstrap import Resampled, areas
-from fedcxr.evaluation.explanation import Explanation
 from fedcxr.evaluation.metrics import ALL, COMPETITION, make_scores
 from fedcxr.evaluation.pairing import pair
-from fedcxr.evaluation.saliency import positions
 from fedcxr.evaluation.sheets import read_scores, read_truth
-from fedcxr.models.registry import build_model
-from fedcxr.report.explanation import grid_note
 from fedcxr.report.results import Facts, KeptSpeed, Result
 from fedcxr.report.scores import FEW
 from fedcxr.report.tables import Table, figure
 from fedcxr.seeds import derive_seed
+
+_EVERY_PAIR = 4  # rows up to which every two are compared; of thirteen there would be 78 differences
 
 
 @dataclass(frozen=True)
@@ -114,6 +113,7 @@ def experiment_table(
             + "; ".join(sorted({run.facts.machine for runs in scored.values() for run in runs.values()}))
             + ".",
             *_few_note(scored[first]),
+            *_pair_notes(scored),
             *commands,
             *failures,
         ),
@@ -131,22 +131,44 @@ def _few_note(reference: Mapping[int, _Scored]) -> tuple[str, ...]:
     )
 
 
+def _pair_notes(scored: Mapping[str, Mapping[int, _Scored]]) -> Iterator[str]:
+    """The differences that no column has, between experiments that are not the first."""
+    if len(scored) > _EVERY_PAIR:
+        return
+    for before, name in combinations(list(scored)[1:], 2):
+        gain = _gain(name, scored[name], scored[before])
+        if gain is not None:
+            yield (
+                f"{name} minus {before}: {figure(gain.estimate(ALL), signed=True)}; "
+                f"five tasks {figure(gain.estimate(COMPETITION), signed=True)}."
+            )
+
+
+def _gain(name: str, own: Mapping[int, _Scored], first: Mapping[int, _Scored]) -> Resampled | None:
+    """By how much an experiment is above another, mean over the seeds that both have; None without one.
+
+    Raises:
+        DataError: their studies are not the same.
+    """
+    gains = []
+    for seed in sorted(own.keys() & first.keys()):
+        if own[seed].studies != first[seed].studies:
+            raise DataError(
+                f"{name}, seed {seed}: its validation studies are not those of the experiment that it is "
+                "compared with, so that no difference is paired; give both the same data.root and "
+                "data.valid_csv."
+            )
+        gains.append(own[seed].areas - first[seed].areas)
+    return Resampled.mean(gains, [1.0] * len(gains)) if gains else None
+
+
 def _row(
     name: str, own: Mapping[int, _Scored], first: Mapping[int, _Scored], *, reference: bool
 ) -> tuple[str, ...]:
     if not own:
         return (name, "0", "failed", *[""] * 7)
     together = Resampled.mean([run.areas for run in own.values()], [1.0] * len(own))
-    common = [seed for seed in own if seed in first]
-    gains = []
-    for seed in common:
-        if own[seed].studies != first[seed].studies:
-            raise DataError(
-                f"{name}, seed {seed}: its validation studies are not those of the first experiment, so that "
-                "no difference is paired; give both the same data.root and data.valid_csv."
-            )
-        gains.append(own[seed].areas - first[seed].areas)
-    gain = Resampled.mean(gains, [1.0] * len(gains)) if gains and not reference else None
+    gain = None if reference else _gain(name, own, first)
     speeds = [run.speed for run in own.values() if run.speed is not None]
     means = [run.areas.estimate(ALL).value for run in own.values()]
     defined = [value for value in means if value is not None]
@@ -163,72 +185,6 @@ def _row(
         f"{round(np.mean([run.facts.passes for run in own.values()])):,}",
         f"{np.median([speed.images_per_second for speed in speeds]):,.1f}" if speeds else "–",
     )
-
-
-def explanation_table(experiments: Sequence[Experiment], *, title: str) -> Table:
-    """Where the models look: a row an experiment, seed and method, of those that were asked."""
-    return Table(
-        title=title,
-        header=(
-            "experiment: method",
-            "seed",
-            "findings",
-            "hit",
-            "− another's",
-            "coverage",
-            "− another's",
-            "usual place",
-            "area",
-            "another's − deletion",
-            "insertion − another's",
-        ),
-        rows=tuple(row for experiment in experiments for row in _explained(experiment)),
-        notes=(
-            "Hit: the map's highest place is in the lesion's mask (pointing game, no tolerance); coverage: "
-            "the lesion's share that is among as many highest places; usual place: coverage of the mean mask "
-            "of the label's other patients; area: the mask's share of the image. Deletion and insertion: "
-            "areas under the probability's curve. Another's: by the same method's map for another patient of "
-            "the label, paired. [95 %]: bootstrap over patients.",
-            *_grid_notes(experiments),
-        ),
-    )
-
-
-def _grid_notes(experiments: Sequence[Experiment]) -> Iterator[str]:
-    """How coarse Grad-CAM's maps are: once, where it is the same for all."""
-    grids = {}
-    for experiment in experiments:
-        for result in experiment.results.values():
-            config = result.config
-            grids[experiment.name] = grid_note(*positions(build_model(config.model), config.data.size))
-    if len(set(grids.values())) == 1:
-        yield next(iter(grids.values()))
-    else:
-        yield from (f"{name}: {note}" for name, note in grids.items())
-
-
-def _explained(experiment: Experiment) -> Iterator[tuple[str, ...]]:
-    for seed, result in experiment.results.items():
-        if not result.explanation.is_file():
-            continue
-        found = TypeAdapter(Explanation).validate_json(result.explanation.read_bytes())
-        for method, score in found.methods.items():
-            own, faithful = score.localisation, score.faithfulness
-            located = (
-                (
-                    figure(own.hit),
-                    figure(own.hit_gain, signed=True),
-                    figure(own.coverage),
-                    figure(own.coverage_gain, signed=True),
-                    figure(own.coverage_usual),
-                    figure(own.area),
-                )
-                if own
-                else ("–",) * 6
-            )
-            gains = (figure(gain, signed=True) for gain in (faithful.deletion_gain, faithful.insertion_gain))
-            lesions = own.lesions if own else found.cases
-            yield (f"{experiment.name}: {method}", str(seed), f"{lesions:,}", *located, *gains)
 
 
 def _score(result: Result, table: str, resamples: int) -> _Scored:

@@ -8,6 +8,7 @@
       result.json        what the run was, cost, and was made by
       speed.json         by table: images a second, measured beside that table's others; where asked for
       explain.json       where the model looks, scored; likewise
+      explain.csv        the same finding by finding
 
 A table needs these and the truth, which stays where the data are; a run with its images, updates and models
 is a thousand times as large.
@@ -32,7 +33,7 @@ from fedcxr.report.run_report import FOLDER
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.speeds import Speed
 
-PREDICTIONS, EXPLANATION = "predictions.csv", "explain.json"
+PREDICTIONS, EXPLANATION, CASES = "predictions.csv", "explain.json", "explain.csv"
 _FACTS, _CONFIG, _SPEED = "result.json", "config.toml", "speed.json"
 
 
@@ -98,6 +99,10 @@ class Result:
     @property
     def explanation(self) -> Path:
         return self.folder / EXPLANATION
+
+    @property
+    def cases(self) -> Path:
+        return self.folder / CASES
 
     @property
     def config(self) -> Config:
@@ -178,8 +183,9 @@ class Result:
         self.facts_path.unlink(missing_ok=True)
         files.write(self.folder / _CONFIG, run.config.to_toml())
         files.write(self.predictions, _predicted(predictions_of(run)))
-        if (explained := run.root / FOLDER / EXPLANATION).is_file():
-            files.write(self.explanation, explained.read_bytes())
+        for name in (EXPLANATION, CASES):
+            if (explained := run.root / FOLDER / name).is_file():
+                files.write(self.folder / name, explained.read_bytes())
         files.write(self.facts_path, facts.model_dump_json(indent=1) + "\n")
 
 

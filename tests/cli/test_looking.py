@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from fedcxr.cli import app
 from fedcxr.config import Config
 from fedcxr.errors import ConfigError, DataError, StoreError
+from fedcxr.evaluation.case_scores import COLUMNS, CaseScores
 from fedcxr.models.registry import create_model
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import model_file
@@ -84,6 +85,13 @@ def test_explain_points_at_masks_of_phantoms(run: RunDirectory, tmp_path: Path) 
     assert json.loads((tmp_path / "explain.json").read_text()) == found
     assert "Grad-CAM's map has 2 × 2 positions, enlarged: too few" in (tmp_path / "explain.md").read_text()
     assert call(*arguments).stdout == result.stdout
+    each = CaseScores.read(tmp_path / "explain.csv")
+    assert list(each.cases["label"]) == ["Cardiomegaly"] * found["cases"]
+    means = dict(zip(COLUMNS, each.methods["grad-cam"].mean(axis=0), strict=True))
+    for name in ("hit", "coverage", "energy", "area"):
+        assert means[name] == pytest.approx(score["localisation"][name]["value"], abs=1e-5), name
+    with Image.open(tmp_path / "deletion.png") as picture:
+        assert min(picture.size) > 400
     with Image.open(tmp_path / "overlays.png") as picture:
         assert any(pixel == (0, 229, 255) for _, pixel in picture.convert("RGB").getcolors(1 << 24) or ())
     assert isinstance(call("explain", run.root, "--label", "Fracture").exception, DataError)  # never drawn

@@ -160,21 +160,34 @@ def test_the_true_place_is_what_a_trained_model_uses(trained: Network) -> None:
 def test_a_trained_models_maps_are_scored_together(trained: Network) -> None:
     images, masks = discs(24, seed=3)
     cases = Cases(np.arange(24), np.full(24, EDEMA), np.arange(24) // 2)
-    found, maps = explain(trained, images, cases, masks, CONFIG)
+    found, maps, by_case = explain(trained, images, cases, masks, CONFIG)
     score = found.methods["grad-cam"]
     assert score.localisation is not None
     assert score.localisation.lesions == 24
     assert score.by_label["Edema"] == score.localisation
     own = localise(maps[Method.GRAD_CAM], masks, bootstrap_seed(CONFIG))
     assert score.localisation.coverage.value == pytest.approx(own[:, 1].mean())
+    known = follow(trained, images, maps[Method.GRAD_CAM], cases.labels, CONFIG)
     others = stand_ins(cases.labels, cases.patients, bootstrap_seed(CONFIG))
     unseeing = localise(maps[Method.GRAD_CAM][others], masks, bootstrap_seed(CONFIG))
     assert score.localisation.coverage_gain.value == pytest.approx((own - unseeing)[:, 1].mean())
     assert score.localisation.hit_elsewhere.value == pytest.approx(unseeing[:, 0].mean())
     assert score.faithfulness.cases + score.faithfulness.empty == 24
-    again, _ = explain(trained, images, cases, masks, CONFIG)
+    each = by_case[Method.GRAD_CAM]
+    np.testing.assert_array_equal(each[:, :4], own)
+    np.testing.assert_allclose(each[:, 4:], known.areas)
+    curves = score.faithfulness.curves
+    np.testing.assert_allclose(curves.deletion, known.deletion.mean(axis=0))
+    np.testing.assert_allclose(curves.insertion, known.insertion.mean(axis=0))
+    assert np.trapezoid(curves.deletion_elsewhere, dx=1 / STEPS) == pytest.approx(
+        (score.faithfulness.deletion.value or 0) + (score.faithfulness.deletion_gain.value or 0)
+    )
+    assert curves.insertion_elsewhere != curves.insertion
+    again, _, _ = explain(trained, images, cases, masks, CONFIG)
     assert again == found
-    blind, _ = explain(trained, images, cases, None, CONFIG)
+    blind, _, unmasked = explain(trained, images, cases, None, CONFIG)
+    assert np.isnan(unmasked[Method.GRAD_CAM][:, :4]).all()
+    np.testing.assert_array_equal(unmasked[Method.GRAD_CAM][:, 4:], each[:, 4:])
     assert blind.methods["grad-cam"].localisation is None
     assert blind.methods["grad-cam"].faithfulness == score.faithfulness
     assert LABELS[EDEMA] in found.to_json()
@@ -187,14 +200,16 @@ def test_empty_maps_are_left_out_and_counted(trained: Network) -> None:
         model.classifier.weight[speechless] = -1.0
     images, masks = discs(12, seed=4)
     cases = Cases(np.arange(12), np.array([speechless] * 5 + [EDEMA] * 7), np.arange(12))
-    found, maps = explain(model, images, cases, masks, CONFIG)
+    found, maps, by_case = explain(model, images, cases, masks, CONFIG)
     own, shown = found.methods["grad-cam"].faithfulness, maps[Method.GRAD_CAM]
     assert not shown[:5].any()
     assert shown[5:].any(axis=(1, 2)).all()
     assert (own.cases, own.empty) == (7, 5)
-    expected = follow(model, images[5:], shown[5:], cases.labels[5:], CONFIG).areas.mean(axis=0)
+    areas = follow(model, images[5:], shown[5:], cases.labels[5:], CONFIG).areas
+    np.testing.assert_array_equal(by_case[Method.GRAD_CAM][:, 4:], np.r_[np.full((5, 2), np.nan), areas])
+    expected = areas.mean(axis=0)
     assert (own.deletion.value, own.insertion.value) == pytest.approx(tuple(expected))
     silent = Cases(cases.rows[:5], cases.labels[:5], cases.patients[:5])
-    nothing, _ = explain(model, images[:5], silent, masks[:5], CONFIG)
+    nothing, _, _ = explain(model, images[:5], silent, masks[:5], CONFIG)
     assert nothing.methods["grad-cam"].faithfulness.cases == 0
     assert nothing.methods["grad-cam"].faithfulness.deletion.value is None

@@ -78,7 +78,8 @@ def test_a_map_of_the_usual_place_is_above_the_area_and_gains_nothing() -> None:
     masks = centred(200, seed=1)
     labels, patients = np.zeros(200, dtype=np.int64), np.arange(200)
     unseeing = usual_places(masks, labels, patients)
-    found, by_label = compare_places(unseeing, masks, labels, patients, resamples=200, seed=0)
+    found, by_label, own = compare_places(unseeing, masks, labels, patients, resamples=200, seed=0)
+    np.testing.assert_array_equal(own, localise(unseeing, masks, 0))
     assert by_label == {0: found}
     assert found.coverage.value is not None
     assert found.area.value is not None
@@ -89,7 +90,7 @@ def test_a_map_of_the_usual_place_is_above_the_area_and_gains_nothing() -> None:
         assert gain.low < 0.02
         assert gain.high > -0.02
     assert found.coverage_usual == found.coverage
-    seeing, _ = compare_places(masks.astype(np.float32), masks, labels, patients, resamples=200, seed=0)
+    seeing, _, _ = compare_places(masks.astype(np.float32), masks, labels, patients, resamples=200, seed=0)
     assert seeing.coverage.value == 1.0
     assert seeing.coverage_gain.low is not None
     assert seeing.coverage_gain.low > 0.3
@@ -100,7 +101,7 @@ def test_a_map_that_says_nothing_comes_to_the_area_however_coarse(side: int) -> 
     masks = centred(300, seed=2)
     flat = enlarge(torch.ones(300, 1, side, side), (SIZE, SIZE))[:, 0].numpy()
     labels, patients = np.zeros(300, dtype=np.int64), np.arange(300)
-    found, _ = compare_places(flat, masks, labels, patients, resamples=200, seed=0)
+    found, _, _ = compare_places(flat, masks, labels, patients, resamples=200, seed=0)
     for own in (found.hit, found.coverage, found.energy):
         assert own.value == pytest.approx(found.area.value, abs=0.03)
 
