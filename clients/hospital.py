@@ -156,7 +156,8 @@ class Hospital:
             size=blob.nbytes,
             metrics=merkle.root(metrics),
         )
-        return UpdateReply.of(submission, member.sign(submission), metrics, blob.tobytes())
+        signature = member.sign(submission)
+        return UpdateReply.of(submission, signature, metrics, blob.tobytes(), waited=report.waited)
 
     def validate(self, request: ValidateRequest) -> AttestationReply:
         """Judge another hospital's update on this hospital's held-back images, and sign the verdict.

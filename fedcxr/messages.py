@@ -136,11 +136,14 @@ class UpdateReply(Record):
     metrics_root: bytes
     signature: bytes  # EIP-712 over Submission
     metrics: bytes  # JSON of HospitalMetrics
+    waited: float  # seconds of the training in which the network stood still for the loader; not signed
     bulk: bytes  # the sealed update
 
     @classmethod
-    def of(cls, submission: Submission, signature: bytes, metrics: bytes, blob: bytes) -> Self:
-        """A submission with what it commits to."""
+    def of(
+        cls, submission: Submission, signature: bytes, metrics: bytes, blob: bytes, *, waited: float
+    ) -> Self:
+        """A submission with what it commits to, and ``waited``, which nobody is held to."""
         return cls(
             round=submission.round,
             attempt=submission.attempt,
@@ -152,6 +155,7 @@ class UpdateReply(Record):
             metrics_root=submission.metrics,
             signature=signature,
             metrics=metrics,
+            waited=waited,
             bulk=blob,
         )
 

@@ -20,6 +20,9 @@ from server.events import (
     RoundOpened,
 )
 
+WAITED_SHARE = 0.02  # of a hospital's training: a loader that takes more is too slow
+WAITED_SECONDS = 1.0  # less may be the first batch alone, for which every training waits
+
 
 class Console:
     """An observer that draws progress bars and prints one line for each hospital and round."""
@@ -92,7 +95,8 @@ class Console:
             speed = metrics.images / metrics.seconds if metrics.seconds else 0.0
             said = f"{metrics.images:,} images, {speed:.0f} images/s, loss {metrics.loss:.3f}"
             saturated = f", [yellow]{metrics.saturated:,} saturated[/]" if metrics.saturated else ""
-            self._console.print(f"  [green]✓[/] {name}: accepted; {said}{saturated}")
+            waited = _waited(event.waited or 0.0, metrics.seconds)
+            self._console.print(f"  [green]✓[/] {name}: accepted; {said}{waited}{saturated}", soft_wrap=True)
         else:
             self._console.print(f"  [green]✓[/] {name}: accepted; its metrics are not at hand")
 
@@ -104,6 +108,14 @@ class Console:
             f"{event.seconds:.1f} s, model {event.model_digest.hex()[:16]}…{_auroc(event.evaluation)}",
             soft_wrap=True,
         )
+
+
+def _waited(waited: float, seconds: float) -> str:
+    """What share of its training a hospital's network waited for the loader, where that is worth a word."""
+    share = waited / seconds if seconds else 0.0
+    if waited < WAITED_SECONDS or share < WAITED_SHARE:
+        return ""
+    return f", [yellow]{100 * share:.0f} % of the time waiting for the loader[/]"
 
 
 def _auroc(evaluation: Evaluation | None) -> str:

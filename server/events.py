@@ -37,12 +37,17 @@ class RoundOpened:
 
 @dataclass(frozen=True)
 class HospitalAnswered:
-    """One hospital's outcome in a round; ``reason`` is empty when its update was accepted."""
+    """One hospital's outcome in a round; ``reason`` is empty when its update was accepted.
+
+    ``waited`` is for how many seconds of its training the network stood still for the loader; None where the
+    update came before a restart, or not from the node that was asked.
+    """
 
     round: int
     hospital: str
     reason: str
     metrics: HospitalMetrics | None
+    waited: float | None
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,8 @@ def log_event(event: Event) -> None:
         case HospitalAnswered() if event.reason:
             logger.warning("round %d: %s is left out: %s", event.round, event.hospital, event.reason)
         case HospitalAnswered():
-            logger.info("round %d: %s is in; %s", event.round, event.hospital, event.metrics)
+            waited = "" if event.waited is None else f"; waited {event.waited:.2f} s for its loader"
+            logger.info("round %d: %s is in; %s%s", event.round, event.hospital, event.metrics, waited)
         case RoundFinalized():
             mean = event.evaluation and event.evaluation.macro.value
             auroc = "" if mean is None else f"; mean AUROC {mean:.4f}"

@@ -69,6 +69,7 @@ class Round:
         judged: whether a committee decides what counts.
         deferred: whether updates are added only when the round is closed: where a committee judges, and where
             one root records all, for until then a hospital may bring the contract another one itself.
+        waited: seconds for which a hospital's network waited for its loader, by its update's root.
     """
 
     view: RoundView
@@ -85,6 +86,7 @@ class Round:
     included: list[str] = field(default_factory=list)
     excluded: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, HospitalMetrics] = field(default_factory=dict)
+    waited: dict[bytes, float] = field(default_factory=dict)
     cost: RoundCost = field(default_factory=RoundCost)
     _answered_for: set[str] = field(default_factory=set)  # hospitals whose accepted update was taken
 
@@ -246,6 +248,8 @@ class Round:
             raise FederationError("its bytes do not have the roots that it signed")
         if blob.nbytes != reply.size:
             raise FederationError(f"it signed {reply.size} bytes and sent {blob.nbytes}")
+        if not 0 <= reply.waited <= metrics.seconds:
+            raise FederationError(f"it waited for {reply.waited} s of {metrics.seconds} s of training")
         if self.judged:
             self._try_open(blob, address)
         # Stored before it is submitted: what the contract accepts is on the disk, whatever happens next.
@@ -254,6 +258,7 @@ class Round:
         self.cost.verify += time.perf_counter() - started
         self.cost.bytes_up += blob.nbytes
         self.metrics[address] = metrics
+        self.waited[reply.root] = reply.waited
         return SignedSubmission(submission, reply.signature)
 
     def _put_refusal(self, reply: RefusalReply, address: str) -> None:
@@ -295,4 +300,6 @@ class Round:
 
     def _answered(self, address: str, reason: str) -> None:
         said = " ".join(reason.split())  # a hospital's words cannot begin a line of the log
-        self.observer(HospitalAnswered(self.view.number, address, said, self.metrics.get(address)))
+        update = self.view.accepted.get(address)
+        waited = None if update is None else self.waited.get(update.root)
+        self.observer(HospitalAnswered(self.view.number, address, said, self.metrics.get(address), waited))

@@ -12,9 +12,12 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+
+from fedcxr.files import TEMPORARY
 
 LEDGER = "fedcxr.ledger.contract:FederationLedger."
 OPEN_ROUND = LEDGER + "open_round"
@@ -28,7 +31,10 @@ SIGN = "clients.member:Member.sign"
 PUT = "fedcxr.store.blobs:BlobStore.put"
 ADD = "fedcxr.aggregation.weighted_sum:WeightedSum.add_blob"
 RENAME = "pathlib:Path.replace"
+UNLINK = "pathlib:Path.unlink"
 APPEND = "fedcxr.files:append_line"
+WRITE = "fedcxr.files:write"
+KEEP = "fedcxr.store.hospital_state:HospitalState.write"
 
 
 @dataclass(frozen=True)
@@ -38,13 +44,15 @@ class CrashPoint:
     Attributes:
         name: in words.
         target: the function at which it lies, ``module:attribute.attribute``.
-        moment: before the call, after it, or half way through what it writes (its second argument, a line).
+        moment: before the call, after it, or half way through what it writes: its second argument, a
+            line or a file's content.
         call: which of the calls that count, from 1.
         path: only calls count whose arguments have this in them.
         round: calls count once this round is being opened; 0: from the start.
         since: and once these functions have been called after that, one after the other.
         victim: whose process is killed: the run's own, that of its chain, or both.
-        modes: of the run in which this point lies: its chain, or how it records and judges updates.
+        modes: of the run in which this point lies: its chain, how it records and judges updates, or that its
+            hospitals keep something between rounds.
     """
 
     name: str
@@ -160,6 +168,14 @@ COMMITTEE = (
     CrashPoint("after verdicts are counted", LEDGER + "validate", "after", round=2),
 )
 
+MEMORY = (
+    CrashPoint("before a hospital writes what it keeps", KEEP, "before", 2, round=2),
+    CrashPoint("half way through what a hospital keeps", WRITE, "half", path="/state/0002", round=2),
+    CrashPoint("after a hospital wrote what it keeps, before its update leaves", KEEP, "after", round=2),
+    CrashPoint("after finalize, before the next round trains on what was kept", FINALIZE, "after", round=2),
+    CrashPoint("before what is kept of the first round goes", UNLINK, "before", path="/state/0001", round=2),
+)
+
 POINTS = (
     *FOUNDING,
     *ROUND,
@@ -167,6 +183,7 @@ POINTS = (
     *(replace(point, modes=("anvil",)) for point in CHAIN),
     *(replace(point, modes=("root",)) for point in ROOT),
     *(replace(point, modes=("committee",)) for point in COMMITTEE),
+    *(replace(point, modes=("memory",)) for point in MEMORY),
 )
 
 
@@ -226,14 +243,19 @@ class Trap:
         if due and self.point.moment == "before":
             self._spring()
         if due and self.point.moment == "half":
-            path, line = arguments
-            with path.open("ab") as file:
-                file.write(line.encode()[: len(line) // 2])
+            self._write_half(*arguments)
             self._spring()
         result = function(*arguments, **named)
         if due and self.point.moment == "after":
             self._spring()
         return result
+
+    def _write_half(self, path: Path, content: str | bytes) -> None:
+        """A line begins in its file; what replaces a file begins under a temporary name."""
+        data = content.encode() if isinstance(content, str) else content
+        begun = path if self.point.target == APPEND else path.with_name(path.name + TEMPORARY)
+        with begun.open("ab") as file:
+            file.write(data[: len(data) // 2])
 
 
 def wrap(target: str, watch: Callable[..., Any]) -> None:

@@ -20,6 +20,18 @@ from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 
 KILLED = -9
+REMEMBERING = {
+    "federation.pretrain_rounds": 1,
+    "training.self_supervised": "moco",
+    "training.queue": 12,
+    "training.positives": "patient",
+    "training.consistency_weight": 0.5,
+    "training.consistency_threshold": 0.5,
+    "data.blank": "ignore",
+    "model.norm": "local",
+}
+"""Everything that a hospital can keep between rounds: a teacher, a queue, a normalisation of its own."""
+
 NO_REPORT = "--no-report"  # it takes longer than the rounds, and comes after them
 
 
@@ -51,6 +63,8 @@ class Lives:
     def _changes(self, mode: str) -> dict[str, object]:
         if mode == "root":
             return {"ledger.recording": "root"}
+        if mode == "memory":
+            return REMEMBERING
         if mode == "committee":
             return {
                 "data.root": str(self._root / "phantom-4"),
@@ -114,11 +128,12 @@ class Lives:
         self.assert_ended_like_whole(mode, run, ", then ".join(point.name for point in points))
 
     def assert_ended_like_whole(self, mode: str, run: RunDirectory, where: str) -> None:
-        """Every model, byte for byte; every line, but for what clock and salt decide; and a clean audit."""
+        """Every model and all that hospitals keep, byte for byte; lines but for clock and salt; an audit."""
         whole = self.whole(mode)
         assert models(run) == models(whole), where
         for path in whole.models.glob("*.safetensors"):
             assert (run.models / path.name).read_bytes() == path.read_bytes(), f"{where}: {path.name}"
+        assert memories(run) == memories(whole), where
         for ours, theirs in zip(run.read_metrics(), whole.read_metrics(), strict=True):
             for key in ("round", "model", "excluded", "evaluation"):
                 assert ours[key] == theirs[key], f"{where}: round {theirs['round']}, {key}"
@@ -135,6 +150,12 @@ def audited(run: RunDirectory) -> AuditReport:
     request = Request(keys, sorted(run.hospitals.glob("*/0x*/journal.jsonl")), workers=1)
     source = RunLedger(run) if run.chain_path.exists() else JournalLedger(run)
     return conduct_audit(source, RunSources(run), request)
+
+
+def memories(run: RunDirectory) -> dict[tuple[str, str], bytes]:
+    """What hospitals keep between rounds, by the hospital's folder and the file's name."""
+    paths = run.hospitals.glob("*/0x*/state/*")
+    return {(path.relative_to(run.hospitals).parts[0], path.name): path.read_bytes() for path in paths}
 
 
 def models(run: RunDirectory) -> list[str]:

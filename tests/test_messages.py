@@ -19,6 +19,7 @@ UPDATE = UpdateReply(
     metrics_root=b"m" * 32,
     signature=b"s" * 65,
     metrics=b"{}",
+    waited=0.5,
     bulk=b"\x00\x01\xff\n\r\x80",
 )
 

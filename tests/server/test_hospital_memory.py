@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from federation import digests, run_federation
-from lives import audited
+from lives import REMEMBERING, audited
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -35,18 +35,6 @@ from fedcxr.training.travelling import federation_layout, load_released
 from fedcxr.update.layout import Vector
 from server.resumption import reading_ledger
 
-REMEMBERING = {
-    "federation.rounds": 3,
-    "federation.pretrain_rounds": 1,
-    "training.self_supervised": "moco",
-    "training.queue": 12,
-    "training.positives": "patient",
-    "training.consistency_weight": 0.5,
-    "training.consistency_threshold": 0.5,
-    "data.blank": "ignore",
-    "model.norm": "local",
-}
-
 
 class KilledError(BaseException):
     """Stands for a process that ends: nothing catches it."""
@@ -54,8 +42,8 @@ class KilledError(BaseException):
 
 @pytest.fixture(scope="module")
 def config(small_config: Config) -> Config:
-    """Everything that a hospital can keep: a teacher, a queue, a normalisation of its own."""
-    return small_config.with_changes(REMEMBERING)
+    """Three rounds, and everything that a hospital can keep."""
+    return small_config.with_changes({"federation.rounds": 3, **REMEMBERING})
 
 
 @pytest.fixture(scope="module")

@@ -143,6 +143,9 @@ def flipped(reply: UpdateReply) -> UpdateReply:
         (lambda r: replace(r, base=b"short"), "is not a bytes32"),
         (lambda r: replace(r, attempt=2**64), "is not a uint64"),
         (lambda r: replace(r, signature=bytes(1_000_000)), "a signature of 1000000 bytes"),
+        (lambda r: replace(r, waited=-0.1), "waited for -0.1 s of"),
+        (lambda r: replace(r, waited=1e9), "waited for 1000000000.0 s of"),
+        (lambda r: replace(r, waited=float("nan")), "waited for nan s of"),
     ],
 )
 def test_a_tampered_reply_is_left_out_by_name(
@@ -192,6 +195,21 @@ def test_a_round_without_enough_updates_is_aborted_and_the_run_can_go_on(
     assert len(digests(run)) == 2
     assert len(expected) == 2
     assert_clean(run)
+
+
+def test_an_update_comes_with_how_long_its_network_waited_for_the_loader(
+    small_config: Config, tmp_path: Path
+) -> None:
+    recorder, sent = Recorder(), []
+
+    def tamper(name: str, reply: UpdateReply) -> UpdateReply:
+        sent.append(reply.waited)
+        return reply
+
+    run_federation(small_config, tmp_path / "run", tamper=tamper, observer=recorder)
+    said = [(e.waited, e.metrics) for e in recorder.of(HospitalAnswered)]
+    assert [waited for waited, _ in said] == sent
+    assert all(metrics is not None and 0 < waited < metrics.seconds for waited, metrics in said)
 
 
 class Killed(BaseException):

@@ -6,13 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 from typer.testing import CliRunner
 
 import fedcxr.cli  # noqa: F401  registers the commands
 from fedcxr.cli.app import app
 from fedcxr.config import Config
+from fedcxr.data.cache import ImageCache
+from fedcxr.data.examples import Examples
 from fedcxr.models.registry import build_model
 from fedcxr.training import alternatives, bench, loader, measure, trainer
 from fedcxr.training.bench import bench_trainer
@@ -92,6 +96,29 @@ def test_the_benchmark_times_all_three_loops(make_config: MakeConfig) -> None:
     assert min(result.trainer_over_bare, result.trainer_over_default) > 0
     assert 0 < result.waiting < 1
     assert (result.turns, result.steps, result.batch_size, result.default_batch) == (2, 2, 16, 4)
+
+
+def test_the_benchmark_trains_from_a_cache_on_the_disk_and_removes_it(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders: set[Path] = set()
+
+    def watched(model: nn.Module, examples: Examples, **named: Any) -> TrainingReport:
+        assert isinstance(examples.images, np.memmap)
+        assert examples.images.filename is not None
+        folders.add(Path(examples.images.filename).parent)
+        assert ImageCache.open(min(folders)).source.images == len(examples) == 32
+        return trainer.train(model, examples, **named)
+
+    monkeypatch.setattr(bench, "train", watched)
+    bench_trainer(make_config(), turns=1, steps=2)
+    assert len(folders) == 1
+    assert not min(folders).exists()
+
+
+def test_both_loops_of_the_benchmark_see_the_same_images(make_config: MakeConfig, tmp_path: Path) -> None:
+    examples = noise_examples(make_config(), 8)
+    assert np.array_equal(bench.cached(examples, tmp_path).images, examples.images)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.2], ids=["labels alone", "joint"])

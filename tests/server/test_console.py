@@ -1,0 +1,51 @@
+"""What a person sees of a hospital's round, and what the log keeps of it."""
+
+from __future__ import annotations
+
+import io
+import logging
+
+import pytest
+from rich.console import Console as RichConsole
+
+from fedcxr.update.metrics import HospitalMetrics
+from server.console import Console
+from server.events import HospitalAnswered
+from server.logfile import log_event
+
+
+def answered(seconds: float, waited: float | None) -> HospitalAnswered:
+    metrics = HospitalMetrics("ab" * 16, 6810, 13620, 213, seconds, 0.1, 0.342, {"bce": 0.3}, 0)
+    return HospitalAnswered(2, "0x11", "", metrics, waited)
+
+
+def shown(event: HospitalAnswered) -> str:
+    console = Console(RichConsole(file=io.StringIO(), width=80, highlight=False))
+    console(event)
+    assert isinstance(console._console.file, io.StringIO)
+    return console._console.file.getvalue().strip()
+
+
+LINE = "✓ 0x11: accepted; 6,810 images, 12 images/s, loss 0.342"
+
+
+@pytest.mark.parametrize("waited", [None, 0.0, 11.0])
+def test_a_loader_that_keeps_up_has_no_word_in_a_hospitals_line(waited: float | None) -> None:
+    assert shown(answered(567.5, waited)) == LINE
+
+
+def test_a_loader_that_keeps_the_network_waiting_is_said_in_a_hospitals_line() -> None:
+    assert shown(answered(567.5, 68.1)) == f"{LINE}, 12 % of the time waiting for the loader"
+
+
+def test_the_first_batch_of_a_short_training_is_no_news() -> None:
+    assert "waiting" not in shown(answered(1.5, 0.9))
+
+
+def test_the_log_has_each_hospitals_wait(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "server"):
+        log_event(answered(567.5, 1.234))
+        log_event(answered(567.5, None))
+    known, unknown = caplog.messages
+    assert known.endswith("; waited 1.23 s for its loader")
+    assert "waited" not in unknown
