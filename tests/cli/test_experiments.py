@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from federation import run_federation
 from typer.testing import CliRunner, Result
 
 from fedcxr.cli import app
@@ -21,6 +22,9 @@ from fedcxr.evaluation.assessment import score_tasks
 from fedcxr.evaluation.pairing import pair
 from fedcxr.evaluation.sheets import read_scores, read_truth
 from fedcxr.models.registry import build_model
+from fedcxr.report.results import predictions_of
+from fedcxr.store.run_directory import RunDirectory
+from server.events import RoundOpened
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = {"out": "runs", "results": "results", "tables": "tables"}
@@ -92,6 +96,49 @@ def test_a_table_is_made_from_the_runs_files_and_nothing_is_run_twice(
     other = call(folder, *files, "--seed", 4, "--set", "training.batch_size=4")
     assert isinstance(other.exception, ConfigError)
     assert "training.batch_size is 8 there and 4 here" in str(other.exception)
+
+
+class Killed(BaseException):
+    """Stands for the process's end: nothing catches it."""
+
+
+@pytest.mark.slow
+def test_a_run_that_was_cut_off_goes_on_after_its_last_finished_round(
+    tmp_path: Path, small_config: Config
+) -> None:
+    file = tmp_path / "cut.toml"
+    file.write_text(small_config.with_changes({"name": "cut"}).to_toml())
+    config = load(file, ["seed=4"])
+
+    def die(event: object) -> None:
+        if isinstance(event, RoundOpened) and event.round == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run_federation(config, tmp_path / "begun", observer=die)
+    run = RunDirectory(shutil.copytree(tmp_path / "begun", tmp_path / "runs" / "cut" / "seed-4"))
+    (line,) = run.metrics_path.read_text().splitlines()
+    made = run.model(1).stat().st_mtime_ns
+    result = call(tmp_path, file, "--seed", 4, "--jobs", 2)  # which keep what a run says
+    assert result.exit_code == 0, result.exception
+    said = run.root.with_suffix(".log").read_text()
+    assert "1 of 2 rounds are finalized" in said
+    assert "continuing after round 1" in said
+    assert "round 2/2" in said
+    assert "round 1/2" not in said
+    assert run.metrics_path.read_text().splitlines()[0] == line
+    assert run.model(1).stat().st_mtime_ns == made
+
+    whole = run_federation(config, tmp_path / "whole", evaluated=True)
+    assert CliRunner().invoke(app.app, ["report", str(whole.root)]).exit_code == 0
+    for number in (1, 2):
+        assert run.model(number).read_bytes() == whole.model(number).read_bytes()
+    kept = tmp_path / "results" / "cut" / "seed-4"
+    assert (kept / "predictions.csv").read_bytes() == predictions_of(whole).read_bytes()
+    facts, expected = json.loads((kept / "result.json").read_text()), whole.read_metrics()
+    assert facts["model"] == expected[-1]["model"]
+    assert facts["rounds"] == 2
+    assert facts["passes"] == sum(h["passes"] for row in expected for h in row["hospitals"].values())
 
 
 @pytest.mark.slow

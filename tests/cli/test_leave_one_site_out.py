@@ -85,6 +85,39 @@ def test_the_site_is_unseen_and_what_is_finished_is_kept(
     assert "training.batch_size is 8 there and 4 here" in str(other.exception)
 
 
+def test_without_a_choice_each_site_is_left_out_in_turn(
+    tmp_path: Path, experiment: Path, small_config: Config
+) -> None:
+    rows = (small_config.data.root_path / "hospitals.csv").read_text().splitlines()
+    sites = sorted({row.split(",")[2] for row in rows[1:]})
+    out = tmp_path / "out"
+    result = call(experiment, out)
+    assert result.exit_code == 0, result.exception
+    folders = [out / f"{number:02d}-{site}" for number, site in enumerate(sites)]
+    assert sorted(path for path in out.iterdir() if path.is_dir()) == [*folders, out / "cache"]
+    models = []
+    for folder, site in zip(folders, sites, strict=True):
+        federation = Partition.read(RunDirectory(folder / "run").partition_path)
+        assert federation.names == tuple(other for other in sites if other != site)
+        (line,) = RunDirectory(folder / "run").read_metrics()
+        found = json.loads((folder / "unseen.json").read_text())
+        assert found["model"] == line["model"]
+        models.append(line["model"])
+    assert len(set(models)) == len(sites)
+    table = (out / "sites.md").read_text()
+    header, _, *shown = (line for line in table.splitlines() if line.startswith("| "))
+    assert header.startswith("| site left out |")
+    for line, site, model in zip(shown, sites, models, strict=True):
+        assert line.startswith(f"| {site} |")
+        assert line.endswith(f" {model[:12]} |")
+
+    kept = [*out.rglob("*.safetensors"), *out.rglob("unseen.json")]
+    before = [path.stat().st_mtime_ns for path in kept]
+    assert call(experiment, out).exit_code == 0  # all of it is finished
+    assert [path.stat().st_mtime_ns for path in kept] == before
+    assert (out / "sites.md").read_text() == table
+
+
 def test_a_run_of_other_tables_is_not_taken_for_todays(tmp_path: Path, small_config: Config) -> None:
     root = tmp_path / "data"
     root.mkdir()

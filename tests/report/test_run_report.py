@@ -7,17 +7,16 @@ import numpy as np
 import pytest
 from chexpert_tables import line, write_csv
 from discs import EDEMA, disc_config, disc_valid
+from matplotlib.figure import Figure
 from PIL import Image
 
 from fedcxr.data.chexpert import ChexpertTable, read_table
-from fedcxr.data.labels import LABELS
 from fedcxr.errors import DataError
 from fedcxr.evaluation.inference import embed
 from fedcxr.evaluation.metrics import evaluate
 from fedcxr.evaluation.sheets import read_scores
 from fedcxr.evaluation.validation_set import ValidationSet
 from fedcxr.models.registry import create_model
-from fedcxr.report.embedding import MOST, choose, draw_embedding
 from fedcxr.report.reliability import draw_reliability
 from fedcxr.report.roc import curve, draw_roc
 from fedcxr.report.run_report import write_report
@@ -39,7 +38,7 @@ def table(tmp_path: Path) -> ChexpertTable:
 
 
 def test_the_folder_holds_figures_predictions_and_pictures(
-    tmp_path: Path, valid: ValidationSet, table: ChexpertTable
+    tmp_path: Path, valid: ValidationSet, table: ChexpertTable, figures: list[Figure]
 ) -> None:
     run = RunDirectory.create(tmp_path / "run", CONFIG)
     model = create_model(CONFIG.model, seed=0)
@@ -64,6 +63,9 @@ def test_the_folder_holds_figures_predictions_and_pictures(
             assert len(picture.convert("RGB").getcolors(1 << 20) or ()) > 20
         assert f"]({name})" in page.read_text()
     assert not (folder / "learning.png").exists()  # no round is on record
+    (embedding,) = (figure for figure in figures if "embedding" in str(figure.get_suptitle()))
+    shown = [{str(drawn.get_label()) for drawn in axes.collections} for axes in embedding.axes]
+    assert shown == [{"Edema (20)", "other or unknown (20)"}, {"north (20)", "south (20)"}]
 
 
 def test_a_set_of_one_class_has_no_report(tmp_path: Path, table: ChexpertTable) -> None:
@@ -96,14 +98,3 @@ def test_an_embedding_is_the_encoders_output(valid: ValidationSet) -> None:
     logits = found @ model.classifier.weight.detach().numpy().T + model.classifier.bias.detach().numpy()
     expected = valid.predict(model, CONFIG)[rows]
     np.testing.assert_allclose(1 / (1 + np.exp(-logits)), expected, atol=1e-5)
-
-
-def test_the_map_is_the_same_for_the_same_features(tmp_path: Path) -> None:
-    features = np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32)
-    labels = np.zeros((30, len(LABELS)), dtype=np.int8)
-    hospitals = {f"h{k}": np.arange(2 * k, 2 * k + 2) for k in range(15)}
-    for name in ("a.png", "b.png"):
-        draw_embedding(features, labels, hospitals, tmp_path / name, title="t", seed=4)
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert len(choose(MOST + 1, 0)) == MOST
-    assert (choose(5, 0) == np.arange(5)).all()
