@@ -162,6 +162,11 @@ def test_a_target_is_reached_at_the_highest_threshold_that_does() -> None:
     assert np.isnan(fit_threshold(scores, np.zeros(200, dtype=bool)))
 
 
+def test_a_threshold_is_between_scores_however_large() -> None:
+    scores, positive = np.array([1.6e308, 1.7e308]), np.array([False, True])
+    assert 1.6e308 < fit_threshold(scores, positive) < 1.7e308
+
+
 def test_a_patients_own_labels_decide_nothing_of_its_thresholds() -> None:
     scored = studies(100)
     first = cross_fit(scored, seed=3)
