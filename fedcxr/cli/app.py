@@ -1,6 +1,8 @@
 """The ``fedcxr`` command: its groups, and how errors become exit codes."""
 
+import contextlib
 import errno
+import io
 import sys
 from typing import Annotated
 
@@ -14,6 +16,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+_REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # a disk that takes no more
 
 
 def _tell_version(asked: bool) -> None:
@@ -36,17 +41,25 @@ def options(
 def main() -> None:
     """Run the command line; a :class:`FedcxrError` ends it with its own exit code and its help.
 
-    So does a file that the system refuses: a full disk, a missing permission.
+    So does a file that the system refuses: a full disk, a missing permission. Text that the terminal's
+    encoding lacks is shown escaped.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None where it was closed
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except FedcxrError as error:
         _end(error)
     except OSError as error:
-        if error.filename is None:
+        refused = error.errno in _REFUSED
+        if error.filename is None and not refused:
             raise
-        refused = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-        _end((UnwritableError if refused else StoreError)(f"{error.filename}: {error.strerror}."))
+        if error.filename is None:  # of a file that was open already, as standard output is
+            with contextlib.suppress(OSError):
+                sys.stdout.close()  # else Python tries once more as it ends, and complains
+        where = error.filename or "standard output, or another open file"
+        _end((UnwritableError if refused else StoreError)(f"{where}: {error.strerror}."))
 
 
 def _end(error: FedcxrError) -> None:

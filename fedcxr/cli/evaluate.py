@@ -9,7 +9,7 @@ import typer
 from fedcxr.cli.app import app
 
 if TYPE_CHECKING:
-    from fedcxr.evaluation.panel import Panel
+    from fedcxr.evaluation.auroc import Floats
     from fedcxr.evaluation.sheets import Sheet
     from fedcxr.evaluation.studies import StudyScores
 
@@ -77,6 +77,8 @@ def evaluate(
         raise typer.BadParameter("--calibrate-on and --calibrate-truth go together.")
     if target_sensitivity and not metrics and calibrate_on is None:
         raise typer.BadParameter("--target-sensitivity chooses thresholds: it wants --metrics.")
+    if not 0 <= target_sensitivity <= 1:  # min and max let NaN pass
+        raise typer.BadParameter(f"--target-sensitivity is in [0, 1], not {target_sensitivity}.")
     wanted = TASKS[tasks.value]
     scores, labels = read_scores(predictions, wanted), read_truth(truth, wanted)
     shared, warnings = _shared(scores, labels, wanted)
@@ -89,8 +91,12 @@ def evaluate(
     ]
     panel, source = None, ""
     if metrics or calibrate_on is not None:
+        from fedcxr.evaluation.panel import measure_panel
+
         calibration = (calibrate_on, calibrate_truth) if calibrate_on and calibrate_truth else None
-        panel, source = _panel(scored, labels, shared, calibration, target_sensitivity, bootstrap, seed)
+        thresholds, source, said = _thresholds(scored, labels, shared, calibration, target_sensitivity, seed)
+        panel = measure_panel(scored, shared, thresholds, resamples=bootstrap, seed=seed)
+        warnings += said
     other = None
     if compare is not None:
         others = _with_all(read_scores(compare, shared), shared)
@@ -182,38 +188,38 @@ def _passed_over(sheet: "Sheet") -> list[str]:
 
 
 def _with_all(sheet: "Sheet", labels: tuple[str, ...]) -> "Sheet":
-    """Raises TableError where a sheet lacks a label that it is compared by."""
+    """Raises TableError where a sheet lacks one of the labels."""
     from fedcxr.errors import TableError
 
     if missing := [label for label in labels if label not in sheet.labels]:
-        raise TableError(f"{sheet.csv}, row 1: no column {missing[0]!r}, which the other predictions have.")
+        raise TableError(f"{sheet.csv}, row 1: no column {missing[0]!r}, a label that is scored.")
     return sheet
 
 
-def _panel(
+def _thresholds(
     scored: "StudyScores",
     truth: "Sheet",
     labels: tuple[str, ...],
     calibration: tuple[Path, Path] | None,
     target: float,
-    bootstrap: int,
     seed: int,
-) -> "tuple[Panel, str]":
-    """Every figure, and where its thresholds come from."""
+) -> "tuple[Floats, str, list[str]]":
+    """Where a probability becomes a yes, where these thresholds come from, and what to say of them."""
     from fedcxr.evaluation.pairing import check_apart, pair
-    from fedcxr.evaluation.panel import measure_panel
     from fedcxr.evaluation.sheets import read_scores, read_truth
-    from fedcxr.evaluation.thresholds import FOLDS, cross_fit, fit_thresholds, rule
+    from fedcxr.evaluation.thresholds import FOLDS, cross_fit, fit_thresholds, rule, unfitted
 
     how = rule(target)
     if calibration is None:
         thresholds = cross_fit(scored, seed, target)
         source = f"{how}, cross-fitted over {FOLDS} folds of patients"
-    else:
-        scores, known = read_scores(calibration[0], labels), read_truth(calibration[1], labels)
-        check_apart(known, truth)
-        for sheet in (scores, known):
-            _with_all(sheet, labels)
-        thresholds = fit_thresholds(pair(scores, known, labels), target)
-        source = f"{how}, on {len(known):,} studies of {calibration[1]}"
-    return measure_panel(scored, labels, thresholds, resamples=bootstrap, seed=seed), source
+        return thresholds, source, unfitted(thresholds, labels, None)
+    scores, known = read_scores(calibration[0], labels), read_truth(calibration[1], labels)
+    check_apart(known, truth)
+    for sheet in (scores, known):
+        _with_all(sheet, labels)
+    fitted_on = pair(scores, known, labels)
+    thresholds = fit_thresholds(fitted_on, target)
+    source = f"{how}, on {len(known):,} studies of {calibration[1]}"
+    warnings = _passed_over(known) + _of_predictions(scores, known)
+    return thresholds, source, warnings + unfitted(thresholds, labels, fitted_on)

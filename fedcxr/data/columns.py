@@ -96,8 +96,8 @@ def read_columns(csv: Path, names: Sequence[str] | Callable[[Sequence[str]], Seq
         names: the columns, or what chooses them from the header.
 
     Raises:
-        TableError: the file is missing, empty, not UTF-8 or not CSV; a column is missing or stands twice; a
-            row is shorter or longer than the header; there is no row.
+        TableError: the file is missing, empty, not UTF-8 or not CSV; its first row is blank; a column is
+            missing or stands twice; a row is shorter or longer than the header; there is no row.
     """
     try:
         content = csv.read_bytes()
@@ -112,8 +112,9 @@ def read_columns(csv: Path, names: Sequence[str] | Callable[[Sequence[str]], Seq
     lines: list[int] = []
     try:
         header = [name.strip() for name in next(reader, [])]
-        if not header:
-            raise TableError(f"{csv}: the file is empty.")
+        if not any(header):
+            fault = ", row 1: blank; the columns' names stand there" if text else ": the file is empty"
+            raise TableError(f"{csv}{fault}.")
         if callable(names):
             names = names(header)
         wanted = _positions(csv, header, names)

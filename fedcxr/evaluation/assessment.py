@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
-from pydantic import TypeAdapter
+from pydantic import PlainSerializer, TypeAdapter
 
 from fedcxr.data.labels import COMPETITION_LABELS, LABELS
 from fedcxr.errors import DataError
@@ -22,6 +23,9 @@ from fedcxr.evaluation.scores import Estimate
 from fedcxr.evaluation.studies import StudyScores
 
 SCHEMA = 2  # of the JSON; a key keeps its meaning, new ones may appear
+
+Words = Annotated[str, PlainSerializer(lambda text: text.encode("utf-8", "backslashreplace").decode())]
+"""Text that may hold the name of a file, which need not be UTF-8."""
 
 TASKS: Mapping[str, tuple[str, ...]] = {"competition": COMPETITION_LABELS, "all": LABELS}
 
@@ -71,7 +75,7 @@ class Difference:
         tasks: by label.
     """
 
-    predictions: str
+    predictions: Words
     mean_auroc: float | None
     difference: float | None
     low: float | None
@@ -99,8 +103,8 @@ class Assessment:
     """
 
     schema: int = SCHEMA
-    predictions: str
-    truth: str
+    predictions: Words
+    truth: Words
     task_set: str
     studies: int
     patients: int
@@ -114,9 +118,9 @@ class Assessment:
     seed: int
     tasks: Mapping[str, TaskScore]
     metrics: Panel | None = None
-    thresholds_from: str = ""
+    thresholds_from: Words = ""
     comparison: Difference | None = None
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[Words, ...] = field(default=())
 
     def to_json(self) -> str:
         """JSON, indented; what is undefined is null."""

@@ -55,12 +55,14 @@ class Ranking:
         positives, negatives: rows of the weights, by rising score.
         below: int64, one a positive: how many of the negatives are below it.
         up_to: int64: and how many are below it or tie with it.
+        first: int64, one a positive: how many of the positives are below it.
     """
 
     positives: NDArray[np.int64]
     negatives: NDArray[np.int64]
     below: NDArray[np.int64]
     up_to: NDArray[np.int64]
+    first: NDArray[np.int64]
 
     @classmethod
     def of(
@@ -80,13 +82,14 @@ class Ranking:
             negatives=negatives if rows is None else rows[negatives],
             below=np.searchsorted(ordered, wanted, side="left"),
             up_to=np.searchsorted(ordered, wanted, side="right"),
+            first=np.searchsorted(wanted, wanted, side="left"),
         )
 
     def auroc(self, weights: NDArray[np.int32]) -> Floats:
         """Under each of R weightings, int32 (rows, R): float64 (R,); NaN where a class has no weight."""
         if not len(self.positives) or not len(self.negatives):
             return np.full(weights.shape[1], np.nan)
-        if len(weights) > LARGE:
+        if max(len(weights), len(self.positives) + len(self.negatives)) > LARGE:
             counts = [self._count(row) for row in np.ascontiguousarray(weights.T)]
             doubled, pairs = np.array(counts, dtype=np.int64).reshape(-1, 2).T
         else:

@@ -31,17 +31,15 @@ def pair(predictions: Sheet, truth: Sheet, labels: Sequence[str]) -> StudyScores
     scores = np.zeros(truth.values.shape)
     scores[:, columns] = predictions.values[rows][:, columns]
     _, patients = np.unique(np.array(truth.patients), return_inverse=True)
-    images = len(truth) if predictions.views is None else int(predictions.views[rows].sum())
+    images = int(np.maximum(predictions.views[rows], 1).sum())
     return StudyScores(images, scores, codes, patients)
 
 
 def fewer_views(predictions: Sheet, truth: Sheet) -> tuple[str, ...]:
-    """Studies of which the predictions name fewer images than the truth; none where either names studies."""
-    if predictions.views is None or truth.views is None:
-        return ()
+    """Studies of which the predictions name fewer images than the truth, and both name images."""
     held = dict(zip(predictions.studies, predictions.views.tolist(), strict=True))
     wanted = zip(truth.studies, truth.views.tolist(), strict=True)
-    return tuple(study for study, views in wanted if held.get(study, views) < views)
+    return tuple(study for study, views in wanted if 0 < held.get(study, views) < views)
 
 
 def check_apart(calibration: Sheet, test: Sheet) -> None:
@@ -62,9 +60,10 @@ def _check(predictions: Sheet, truth: Sheet, rows: np.ndarray) -> None:
     missing = np.flatnonzero(rows < 0).tolist()
     if missing:
         named = _some([truth.studies[row] for row in missing])
+        own = f"; its own are such as {predictions.studies[0]}" if len(missing) == len(truth) else ""
         raise TableError(
             f"{predictions.csv}: no prediction for {len(missing):,} of the {len(truth):,} studies of "
-            f"{truth.csv}, such as {named} (row {truth.lines[missing[0]]} there)."
+            f"{truth.csv}, such as {named} (row {truth.lines[missing[0]]} there){own}."
         )
     for row, (mine, split) in enumerate(zip(rows.tolist(), truth.splits, strict=True)):
         other = predictions.splits[mine]

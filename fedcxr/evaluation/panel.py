@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcxr.data.labels import LABELS
-from fedcxr.evaluation.auroc import Floats, weighted_auroc
+from fedcxr.evaluation.auroc import Floats, Ranking
 from fedcxr.evaluation.bootstrap import Resampled
 from fedcxr.evaluation.calibration import BINS, WIDE_BINS, equal_mass_bins, equal_width_bins
-from fedcxr.evaluation.precision import weighted_average_precision
+from fedcxr.evaluation.precision import average_precision
 from fedcxr.evaluation.scores import Estimate
 from fedcxr.evaluation.studies import StudyScores
 
@@ -81,40 +81,36 @@ class _Table:
     known: NDArray[np.bool_]
     thresholds: Floats  # (m, L)
     probabilities: bool
+    rankings: tuple[Ranking, ...]  # of each label, then of all (study, label) pairs: sorted once
 
     @classmethod
     def of(cls, scored: StudyScores, columns: Sequence[int], thresholds: Floats) -> _Table:
-        codes = scored.labels[:, columns]
+        codes, pooled = scored.labels[:, columns], range(len(columns))
         scores = scored.scores[:, columns].astype(np.float64)
         known = codes >= 0
         inside = scores[known]
+        rankings = []
+        for chosen in (*([column] for column in pooled), list(pooled)):
+            rows, which = np.nonzero(known[:, chosen])
+            case = scores[:, chosen][rows, which], codes[:, chosen][rows, which] == 1
+            rankings.append(Ranking.of(*case, rows))
         return cls(
             scores=scores,
             positive=codes == 1,
             known=known,
             thresholds=thresholds[:, columns],
             probabilities=bool(len(inside)) and inside.min() >= 0 and inside.max() <= 1,
+            rankings=tuple(rankings),
         )
 
     def measure(self, weights: NDArray[np.int32]) -> Floats:
         """Figures of labels, then micro, then of several labels at once: float64 (R, 9 (L + 1) + 2)."""
-        ranked = [self._ranked(weights, column) for column in range(self.known.shape[1])]
-        ranked.append(self._pooled(weights))
-        areas = np.stack(ranked, axis=1)  # (R, L + 1, 2)
+        ranked = [(each.auroc(weights), average_precision(each, weights)) for each in self.rankings]
+        areas = np.moveaxis(np.array(ranked), -1, 0)  # (R, L + 1, 2)
         counts = self._decided(weights)
         meant = self._meant(weights)
         figures = np.concatenate([areas, _rates(counts), meant], axis=2)
         return np.concatenate([figures.reshape(len(figures), -1), self._together(weights)], axis=1)
-
-    def _ranked(self, weights: NDArray[np.int32], column: int) -> Floats:
-        rows = np.flatnonzero(self.known[:, column])
-        case = self.scores[rows, column], self.positive[rows, column], weights[rows]
-        return np.stack([weighted_auroc(*case), weighted_average_precision(*case)], axis=1)
-
-    def _pooled(self, weights: NDArray[np.int32]) -> Floats:
-        rows, columns = np.nonzero(self.known)
-        case = self.scores[rows, columns], self.positive[rows, columns], weights[rows]
-        return np.stack([weighted_auroc(*case), weighted_average_precision(*case)], axis=1)
 
     @property
     def _decidable(self) -> NDArray[np.bool_]:

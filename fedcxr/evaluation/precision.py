@@ -11,33 +11,37 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcxr.evaluation.auroc import Floats
+from fedcxr.evaluation.auroc import Floats, Ranking
 
 
-def weighted_average_precision(
-    scores: NDArray[np.floating], positive: NDArray[np.bool_], weights: NDArray[np.int32]
-) -> Floats:
-    """The average precision under each of R weightings.
+def average_precision(ranking: Ranking, weights: NDArray[np.int32]) -> Floats:
+    """The average precision of ranked cases under each of R weightings.
+
+    A positive adds its weight times the precision at its score, so that only positives are looked at.
 
     Args:
-        scores: shape (m,), finite.
-        positive: bool, shape (m,).
-        weights: int32, shape (m, R), not negative: how often each of the m counts.
+        ranking: of the cases; its rows are those of the weights.
+        weights: int32, shape (rows, R), not negative: how often each row counts.
 
     Returns:
         float64, shape (R,); NaN where a class has no weight: with positives alone any score is perfect.
     """
-    order = np.argsort(-scores, kind="stable")
-    ordered, hits = scores[order], positive[order]
-    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], [True] * bool(len(ordered))))
-    drawn = weights[order]
-    total = drawn.cumsum(axis=0, dtype=np.int32)[ends]
-    found = (drawn * hits[:, None]).cumsum(axis=0, dtype=np.int32)[ends]
-    if not len(ends):
-        return np.full(weights.shape[1], np.nan)
-    gained = np.diff(found, axis=0, prepend=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        precision = np.where(total > 0, found / total, 0.0)
-        areas: Floats = np.einsum("kr,kr->r", gained, precision) / found[-1]
-    areas[(found[-1] == 0) | (found[-1] == total[-1])] = np.nan
-    return areas
+    return np.array([_weighted(ranking, row) for row in np.ascontiguousarray(weights.T)], dtype=np.float64)
+
+
+def _weighted(ranking: Ranking, weights: NDArray[np.int32]) -> float:
+    """Under one weighting, (rows,): one at a time, for it stays in a core's cache."""
+    chosen = weights[ranking.positives]
+    hits, alarms = _above(chosen, ranking.first), _above(weights[ranking.negatives], ranking.below)
+    total = int(chosen.sum())
+    if not total or not weights[ranking.negatives].any():
+        return float("nan")
+    precision = np.divide(hits, hits + alarms, out=np.zeros(len(hits)), where=hits > 0)
+    return float(chosen @ precision) / total
+
+
+def _above(weights: NDArray[np.int32], starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The weight from each of some places on, of weights by rising score."""
+    sums = np.zeros(len(weights) + 1, dtype=np.int64)
+    np.cumsum(weights, out=sums[1:])
+    return np.asarray(sums[-1] - sums[starts])

@@ -59,11 +59,16 @@ class LabelScore(Estimate):
     @property
     def undefined(self) -> str:
         """Why there is no AUROC; empty where there is one."""
-        if not self.positives and not self.negatives:
-            return "no study with this label known"
-        if not self.positives:
-            return "no positive study"
-        return "" if self.negatives else "no negative study"
+        return lacking(self.positives, self.negatives)
+
+
+def lacking(positives: int, negatives: int) -> str:
+    """What studies of two classes are too few for, in words; empty where both classes are there."""
+    if not positives and not negatives:
+        return "no study with this label known"
+    if not positives:
+        return "no positive study"
+    return "" if negatives else "no negative study"
 
 
 @dataclass(frozen=True, kw_only=True)

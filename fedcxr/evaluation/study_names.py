@@ -12,7 +12,7 @@ import re
 from typing import NamedTuple
 
 # The study's folder, what is above it, the study, the patient; then perhaps the image.
-_CHEXPERT = re.compile(r"((.*/)?((patient\d+)/study\d+))(?:/[^/]+)?")
+_CHEXPERT = re.compile(r"((.*/)?((patient\d+)/study\d+))(/[^/]+)?")
 _SPLITS = ("train", "valid", "test")
 
 
@@ -24,12 +24,14 @@ class StudyName(NamedTuple):
         patient: ``patient64541``; elsewhere the study itself, as nothing says which studies share one.
         place: the study's folder as written, with release and split, without the image.
         split: train, valid, test or "".
+        image: whether the cell names one of its images, or else the study as a whole.
     """
 
     study: str
     patient: str
     place: str
     split: str
+    image: bool
 
 
 def clean(text: str) -> str:
@@ -47,8 +49,20 @@ def parse(text: str, *, image: bool) -> StudyName:
     """
     cleaned = clean(text)
     if match := _CHEXPERT.fullmatch(cleaned):
-        place, above, study, patient = match.groups()
+        place, above, study, patient, view = match.groups()
         split = above.rstrip("/").rpartition("/")[2] if above else ""
-        return StudyName(study, patient, place, split if split in _SPLITS else "")
-    study = cleaned.rpartition("/")[0] if image and "/" in cleaned else cleaned
-    return StudyName(study, study, study, "")
+        return StudyName(study, patient, place, split if split in _SPLITS else "", image and view is not None)
+    apart = image and "/" in cleaned
+    study = cleaned.rpartition("/")[0] if apart else cleaned
+    return StudyName(study, study, study, "", apart)
+
+
+def agree(name: StudyName, text: str) -> bool:
+    """Whether a cell of ``Study`` can mean the study that its row's ``Path`` names.
+
+    It may be written in any of its ways, or only by its end (``study1``); a blank cell says nothing.
+    """
+    other = parse(text, image=False)
+    if name.split and other.split and name.split != other.split:
+        return False
+    return not other.study or f"/{name.place}".endswith(f"/{other.study}")

@@ -11,10 +11,14 @@ be reached, at the highest specificity that allows it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcxr.data.labels import LABELS
 from fedcxr.evaluation.auroc import Floats
+from fedcxr.evaluation.scores import lacking
 from fedcxr.evaluation.studies import StudyScores
 from fedcxr.seeds import derive_seed
 
@@ -46,7 +50,7 @@ def fit_threshold(scores: NDArray[np.floating], positive: NDArray[np.bool_], tar
         best = int(np.argmax(sensitivity - false_alarms))
     chosen = ordered[ends[best]]
     below = ordered[ends[best] + 1] if ends[best] + 1 < len(ordered) else chosen
-    middle = float((chosen + below) / 2)
+    middle = float(chosen / 2 + below / 2)  # their sum may be more than a float holds
     return middle if middle > below else float(chosen)  # between neighbouring floats there is no middle
 
 
@@ -57,6 +61,30 @@ def fit_thresholds(scored: StudyScores, target: float = 0.0) -> Floats:
         rows, positive = scored.known(column)
         found.append(fit_threshold(scored.scores[rows, column], positive, target))
     return np.array(found)
+
+
+def unfitted(thresholds: Floats, labels: Sequence[str], calibration: StudyScores | None) -> list[str]:
+    """The labels that have no threshold, and why; a sentence each.
+
+    Args:
+        thresholds: float64, (14,) or (m, 14), as fitted.
+        labels: those asked of.
+        calibration: the studies that they were fitted on; None where cross-fitted.
+    """
+    said = []
+    for label in labels:
+        column = LABELS.index(label)
+        if not np.isnan(thresholds[..., column]).any():
+            continue
+        why = "too few patients of a class for cross-fitting"
+        if calibration is not None:
+            _, positive = calibration.known(column)
+            why = f"the calibration truth has {lacking(int(positive.sum()), int((~positive).sum()))}"
+        said.append(
+            f"{label}: {why}: no threshold; what is decided at thresholds, means, micro, subset and Hamming "
+            "accuracy too, leaves it out."
+        )
+    return said
 
 
 def rule(target: float) -> str:

@@ -32,7 +32,7 @@ def assessment_table(found: Assessment) -> Table:
     rows.append((f"Mean of {len(found.mean_over)} of {asked} tasks", figure(mean), "", "", ""))
     intervals = (
         f"{bootstrap_note(found.bootstrap)} Seed {found.seed}. "
-        "DeLong's interval: –, where a patient has two studies."
+        "DeLong's interval: –, where a patient has two studies, or a class fewer than two."
         if found.bootstrap
         else bootstrap_note(0)
     )

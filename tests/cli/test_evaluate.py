@@ -287,6 +287,8 @@ def test_delong_keeps_silent_where_a_patient_has_two_studies(
     found = answer(tmp_path, predictions, truth)
     assert found["patients"] == COUNT // 2
     assert all(task["delong"] is None for task in found["tasks"].values())
+    said = " ".join(call(tmp_path, predictions, truth).output.split())
+    assert "–, where a patient has two studies, or a class fewer than two" in said
 
 
 def test_metrics_at_thresholds_of_other_patients(
@@ -314,6 +316,61 @@ def test_metrics_at_thresholds_of_other_patients(
     idle = call(tmp_path, predictions, truth, "--target-sensitivity", 0.9)
     assert idle.exit_code == 2
     assert "it wants --metrics" in idle.output
+
+
+def calibration(folder: Path, predictions: pd.DataFrame, truth: pd.DataFrame) -> tuple[object, ...]:
+    """Options to fit thresholds on other patients than :func:`make` has."""
+    for frame, name in ((predictions, "CP.csv"), (truth, "CT.csv")):
+        moved = frame.assign(Study=frame["Study"].str.replace("patient64", "patient55"))
+        moved.to_csv(folder / name, index=False)
+    return "--calibrate-on", folder / "CP.csv", "--calibrate-truth", folder / "CT.csv"
+
+
+def test_a_label_without_a_threshold_is_named(
+    tmp_path: Path, predictions: pd.DataFrame, truth: pd.DataFrame
+) -> None:
+    other, told = make(5, 1.0)
+    options = calibration(tmp_path, other, told.assign(Edema=1.0))
+    found = answer(tmp_path, predictions, truth, *options)
+    (warning,) = found["warnings"]
+    assert "Edema: the calibration truth has no negative study: no threshold" in warning
+    assert found["metrics"]["thresholds"]["Edema"] is None
+    assert warning in " ".join(call(tmp_path, predictions, truth, *options).output.split())
+    rare = truth.assign(Edema=np.eye(COUNT)[0])
+    (warning,) = answer(tmp_path, predictions, rare, "--metrics")["warnings"]
+    assert "Edema: too few patients of a class for cross-fitting: no threshold" in warning
+    assert answer(tmp_path, predictions, truth, "--metrics")["warnings"] == []
+
+
+def test_what_thresholds_are_fitted_on_is_looked_at_as_closely(
+    tmp_path: Path, predictions: pd.DataFrame, truth: pd.DataFrame
+) -> None:
+    other, told = make(5, 1.0)
+    options = calibration(tmp_path, other.assign(model="a"), told[3:].assign(note="b"))
+    warnings = answer(tmp_path, predictions, truth, *options)["warnings"]
+    for said in ("CP.csv: columns passed over: model", "CT.csv: columns passed over: note", "3 studies of"):
+        assert any(said in warning for warning in warnings), warnings
+    options = calibration(tmp_path, other, told.drop(columns="Atelectasis"))
+    refused(
+        call(tmp_path, predictions, truth, *options), "CT.csv, row 1: no column 'Atelectasis', a label that"
+    )
+
+
+@pytest.mark.parametrize("target", ["nan", "-0.1", "1.1", "inf"])
+def test_a_target_is_a_sensitivity(
+    tmp_path: Path, predictions: pd.DataFrame, truth: pd.DataFrame, target: str
+) -> None:
+    assert call(tmp_path, predictions, truth, "--metrics", "--target-sensitivity", target).exit_code == 2
+
+
+def test_a_file_name_that_is_no_text_is_shown_escaped(
+    tmp_path: Path, predictions: pd.DataFrame, truth: pd.DataFrame
+) -> None:
+    other = tmp_path / "P\udcff.csv"
+    predictions[["Study", *FIVE]].assign(model="a").to_csv(other, index=False)
+    found = answer(tmp_path, predictions, truth, "--compare", other)
+    assert found["comparison"]["predictions"].endswith("P\\udcff.csv")
+    assert "P\\udcff.csv: columns passed over" in found["warnings"][0]
 
 
 def test_logits_rank_as_well_and_say_what_they_lack(

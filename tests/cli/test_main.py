@@ -1,5 +1,7 @@
 """The command line as a whole: what ends it, and what it says then."""
 
+import os
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -8,6 +10,7 @@ import pytest
 
 from fedcxr.cli import main
 from fedcxr.config import Config
+from fedcxr.errors import UnwritableError
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -57,6 +60,35 @@ def test_an_error_ends_with_its_code_and_says_what_to_do(
     said = capsys.readouterr().err
     assert "none.toml: no such configuration file" in said
     assert "Correct what the message names" in said
+
+
+def test_output_that_nobody_can_take_is_an_error_of_its_own() -> None:
+    command = [sys.executable, "-m", "fedcxr", "--version"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == UnwritableError.exit_code
+    assert done.stderr.startswith("UnwritableError: standard output, or another open file: No space left")
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")  # a pipe that was closed has read enough
+
+
+def test_what_the_terminal_cannot_show_is_escaped(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("Study,Edema\na,1\nb,0\n")
+    (tmp_path / "p–.csv").write_text("Study,Edema\na,0.6\nb,0.5\n")
+    paths = [f"--{name}={tmp_path / file}" for name, file in (("predictions", "p–.csv"), ("truth", "t.csv"))]
+    done = subprocess.run(
+        [sys.executable, "-m", "fedcxr", "evaluate", *paths],
+        env=os.environ | {"PYTHONIOENCODING": "ascii", "COLUMNS": "500"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"p\\u2013.csv has no Atelectasis" in done.stdout
 
 
 def test_an_interrupted_run_says_how_far_it_came_and_how_to_go_on(

@@ -160,7 +160,7 @@ def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
     ("content", "complaint"),
     [
         (b"", "the file is empty"),
-        (b"\n", "the file is empty"),
+        (b"\n", "row 1: blank"),
         (HEADER.encode(), "a header but no row"),
         (f"{HEADER}\n{line(FIRST)}\n{SECOND},Male,6".encode(), r"row 3: 3 columns where the header has 19"),
         (f"{HEADER}\n{line(FIRST)},\n".encode(), "row 2: 20 columns"),

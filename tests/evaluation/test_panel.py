@@ -8,9 +8,10 @@ from sklearn import metrics as sk
 from torchmetrics.functional.classification import binary_calibration_error
 
 from fedcxr.data.labels import BLANK, LABELS
+from fedcxr.evaluation.auroc import LARGE, Ranking
 from fedcxr.evaluation.calibration import reliability
 from fedcxr.evaluation.panel import METRICS, measure_panel
-from fedcxr.evaluation.precision import weighted_average_precision
+from fedcxr.evaluation.precision import average_precision
 from fedcxr.evaluation.studies import StudyScores
 from fedcxr.evaluation.thresholds import cross_fit, fit_threshold, fit_thresholds
 
@@ -73,6 +74,16 @@ def test_every_figure_is_scikit_learns() -> None:
     assert found.multilabel["hamming_accuracy"].value == pytest.approx(1 - sk.hamming_loss(truth, said))
 
 
+def test_many_pairs_are_counted_as_few_are() -> None:
+    scored = studies(LARGE // 2)  # one label is counted in all resamples at once, the pool in one at a time
+    found = measure_panel(scored, THREE, np.full(14, 0.4), resamples=0, seed=0)
+    truth, scores = scored.labels[:, COLUMNS] == 1, scored.scores[:, COLUMNS]
+    assert found.micro["auroc"].value == pytest.approx(sk.roc_auc_score(truth.ravel(), scores.ravel()))
+    assert found.micro["auprc"].value == pytest.approx(
+        sk.average_precision_score(truth.ravel(), scores.ravel())
+    )
+
+
 def test_what_is_unknown_does_not_count() -> None:
     scored = studies(300, unknown=0.3)
     found = measure_panel(scored, THREE, np.full(14, 0.4), resamples=0, seed=0)
@@ -115,12 +126,15 @@ def test_average_precision_takes_weights_as_copies() -> None:
     generator = np.random.default_rng(2)
     scores, positive = generator.integers(0, 9, 60) / 9, generator.random(60) < 0.4
     weights = generator.integers(0, 4, (60, 5)).astype(np.int32)
-    found = weighted_average_precision(scores, positive, weights)
+    found = average_precision(Ranking.of(scores, positive), weights)
     for value, counts in zip(found, weights.T, strict=True):
         copied = np.repeat(positive, counts), np.repeat(scores, counts)
         assert value == pytest.approx(sk.average_precision_score(*copied), abs=1e-12)
-    assert np.isnan(weighted_average_precision(scores, np.ones(60, dtype=bool), weights)).all()
-    assert np.isnan(weighted_average_precision(scores[:0], positive[:0], weights[:0])).all()
+    for one_class in (np.ones(60, dtype=bool), np.zeros(60, dtype=bool)):
+        assert np.isnan(average_precision(Ranking.of(scores, one_class), weights)).all()
+    assert np.isnan(average_precision(Ranking.of(scores[:0], positive[:0]), weights[:0])).all()
+    weights[positive] = 0  # a class is there, and was not drawn
+    assert np.isnan(average_precision(Ranking.of(scores, positive), weights)).all()
 
 
 def test_youdens_threshold_is_the_best_of_all() -> None:
@@ -146,6 +160,11 @@ def test_a_target_is_reached_at_the_highest_threshold_that_does() -> None:
     higher = scores[scores >= fitted].min() + 1e-9
     assert (scores[positive] >= higher).mean() < 0.9
     assert np.isnan(fit_threshold(scores, np.zeros(200, dtype=bool)))
+
+
+def test_a_threshold_is_between_scores_however_large() -> None:
+    scores, positive = np.array([1.6e308, 1.7e308]), np.array([False, True])
+    assert 1.6e308 < fit_threshold(scores, positive) < 1.7e308
 
 
 def test_a_patients_own_labels_decide_nothing_of_its_thresholds() -> None:
