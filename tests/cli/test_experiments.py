@@ -7,12 +7,15 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from federation import run_federation
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
+from typer.testing import Result as Called
 
 from fedcxr.cli import app
 from fedcxr.config import Config, load
@@ -22,7 +25,9 @@ from fedcxr.evaluation.assessment import score_tasks
 from fedcxr.evaluation.pairing import pair
 from fedcxr.evaluation.sheets import read_scores, read_truth
 from fedcxr.models.registry import build_model
-from fedcxr.report.results import predictions_of
+from fedcxr.report.experiments import Experiment, experiment_table
+from fedcxr.report.looks import explanation_table
+from fedcxr.report.results import Result, predictions_of
 from fedcxr.store.run_directory import RunDirectory
 from server.events import RoundOpened
 
@@ -44,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, small_config: Config) -> Pa
     return tmp_path
 
 
-def call(folder: Path, *arguments: object) -> Result:
+def call(folder: Path, *arguments: object) -> Called:
     places = [x for name, place in PLACES.items() for x in (f"--{name}", folder / place)]
     places += ["--bootstrap", 60]
     return CliRunner().invoke(app.app, ["experiments", *map(str, [*arguments, *places])])
@@ -92,6 +97,20 @@ def test_a_table_is_made_from_the_runs_files_and_nothing_is_run_twice(
     for speed, name in zip(speeds, ("short", "long"), strict=True):
         (row,) = (row for row in rows if row.startswith(f"| {name} |"))
         assert row.endswith(f"| {speed['images_per_second']:,.1f} |")
+
+    third = shutil.copytree(folder / "results" / "long", folder / "results" / "third") / "seed-4"
+    turned = pd.read_csv(third / "predictions.csv")
+    turned[list(LABELS)] = 1 - turned[list(LABELS)]
+    turned.to_csv(third / "predictions.csv", index=False)
+    made = [
+        Experiment(name, {4: Result(folder / "results" / name / "seed-4")}, {}, "")
+        for name in ("short", "long", "third")
+    ]
+    notes = experiment_table(made, name="epochs", title="", resamples=60).notes
+    (note,) = (note for note in notes if note.startswith("third minus long: "))
+    assert note.startswith(f"third minus long: {1 - 2 * means[1]:+.3f} [")
+    many = experiment_table([*made, *(replace(made[2], name=n) for n in "ab")], name="epochs", title="")
+    assert not any(" minus " in note for note in many.notes)
 
     other = call(folder, *files, "--seed", 4, "--set", "training.batch_size=4")
     assert isinstance(other.exception, ConfigError)
@@ -182,6 +201,16 @@ def test_runs_go_side_by_side_are_explained_and_leave_only_their_results(
         assert json.loads((kept / "explain.json").read_text())["bootstrap"] == 60
         assert not (folder / "runs" / "short" / f"seed-{seed}").exists()
         assert "round 1/1" in (folder / "runs" / "short" / f"seed-{seed}.log").read_text()
+    kept = folder / "results" / "short" / "seed-7"
+    other = shutil.copytree(kept, folder / "results" / "other" / "seed-7")
+    scores = pd.read_csv(kept / "explain.csv")
+    scores.assign(hit=1).to_csv(other / "explain.csv", index=False)
+    made = [Experiment(x.parent.name, {7: Result(x)}, {}, "") for x in (kept, other)]
+    notes = explanation_table(made, title="", resamples=60).notes
+    (note,) = (note for note in notes if note.startswith("other: grad-cam minus short: grad-cam, seed 7: "))
+    assert f"seed 7: hit {(1 - scores['hit']).mean():+.3f} [" in note
+    assert "coverage +0.000 [" in note
+    assert "deletion" not in note
     table = (folder / "tables" / "looks.md").read_text()
     assert "--set data.root=" not in table  # as the runs', whose images are no phantoms to them
     assert "| short | 7, 8 | 0." in table
