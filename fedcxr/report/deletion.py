@@ -25,22 +25,22 @@ def draw_deletion(found: Explanation, path: Path, *, title: str) -> None:
     figure = Figure(figsize=(11.6, 4.8), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for colour, (method, score) in zip(_COLOURS, found.methods.items(), strict=False):
-        curves = score.faithfulness.curves
+        curves, cases = score.faithfulness.curves, f"{score.faithfulness.cases:,} findings"
         drawn = (
             (curves.deletion, curves.deletion_elsewhere),
             (curves.insertion, curves.insertion_elsewhere),
         )
         for axes, (own, elsewhere) in zip(panels, drawn, strict=True):
-            for curve, style, whose in ((own, "-", ""), (elsewhere, "--", ", another patient's map")):
+            for curve, style, whose in ((own, "-", cases), (elsewhere, "--", "another patient's map")):
                 shares = np.linspace(0, 1, len(curve))
-                axes.plot(shares, curve, color=colour, linestyle=style, label=f"{method}{whose}")
+                axes.plot(shares, curve, color=colour, linestyle=style, label=f"{method}, {whose}")
     for axes, name in zip(panels, ("deletion: low is good", "insertion: high is good"), strict=True):
         axes.set_title(name, fontsize=11, loc="left")
         axes.set_xlabel("share of the image, the map's highest places first")
         axes.set_xlim(0, 1)
         axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel(f"probability of the label, mean of {found.cases:,} findings")
+    panels[0].set_ylabel("probability of the label, mean")
     panels[0].legend(frameon=False, fontsize=8)
     figure.suptitle(title, fontsize=13, x=0.01, ha="left")
     write_picture(figure, path)

@@ -1,14 +1,15 @@
 """InfoNCE against a queue of keys, the loss of MoCo.
 
 K. He, H. Fan, Y. Wu, S. Xie, R. Girshick, "Momentum Contrast for Unsupervised Visual Representation
-Learning", CVPR 2020, https://arxiv.org/abs/1911.05722, equation 1; with the projection head, the
+Learning", CVPR 2020, https://arxiv.org/abs/1911.05722, equation 1; with a projection head, the
 augmentation and the cosine schedule that the trainer has anyway it is MoCo v2 (X. Chen et al. 2020,
 https://arxiv.org/abs/2003.04297).
 
-Deviations: both views are queries, each against the other's key; a patient's own keys in the queue are no
-negatives of it, which matters in a shard that the queue holds several times over; the queue starts empty and
-not with random keys; the momentum network uses running statistics (:mod:`fedcxr.training.teacher`), which
-does what shuffling BatchNorm is for.
+Deviations: the head's hidden layer is twice as wide as its output, where v2's has 2,048 values; both views
+are queries, each against the other's key; a patient's own keys in the queue are no negatives of it, which
+matters in a shard that the queue holds several times over; the queue starts empty and not with random keys;
+the momentum network uses running statistics (:mod:`fedcxr.training.teacher`), which does what shuffling
+BatchNorm is for.
 """
 
 from __future__ import annotations
