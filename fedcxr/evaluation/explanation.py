@@ -52,7 +52,7 @@ class MeanCurves:
 
     Attributes:
         deletion, insertion: by the image's own map.
-        deletion_elsewhere, insertion_elsewhere: by another patient's, over the cases that have one; empty where none has.
+        deletion_elsewhere, insertion_elsewhere: by another patient's, over the cases that have one, if any.
     """
 
     deletion: tuple[float, ...] = ()
