@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -68,20 +68,20 @@ class Faithfulness:
     Attributes:
         cases: with a map that is not empty; the others are left out.
         empty: those others.
-        curves: means of both.
         deletion, insertion: areas under the curves.
         deletion_gain: by maps of other patients minus by the image's own, paired: above 0 the map finds what
             the model uses in this image.
         insertion_gain: by its own minus by others', paired: above 0 likewise.
+        curves: those that the areas are under; empty in a file written before they were kept.
     """
 
     cases: int
     empty: int
-    curves: MeanCurves
     deletion: Estimate
     insertion: Estimate
     deletion_gain: Estimate
     insertion_gain: Estimate
+    curves: MeanCurves = field(default=MeanCurves(), kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def _faithfulness(
     some = np.flatnonzero(maps.any(axis=(1, 2)))
     empty = len(cases) - len(some)
     if not len(some):
-        return Faithfulness(0, empty, MeanCurves(), *[Estimate()] * 4), each
+        return Faithfulness(0, empty, *[Estimate()] * 4), each
     images, maps, labels, patients = images[some], maps[some], cases.labels[some], cases.patients[some]
     own = follow(model, images, maps, labels, config)
     others = stand_ins(labels, patients, config.seed)
@@ -205,7 +205,7 @@ def _faithfulness(
     values = np.concatenate([own.areas, (unseeing - own.areas) * (1, -1)], axis=1)
     found = means(values, patients, config.evaluation.bootstrap, bootstrap_seed(config))
     estimates = (found.estimate([k]) for k in range(4))
-    return Faithfulness(len(some), empty, _mean_curves(own, elsewhere), *estimates), each
+    return Faithfulness(len(some), empty, *estimates, curves=_mean_curves(own, elsewhere)), each
 
 
 def _mean_curves(own: Curves, elsewhere: Curves | None) -> MeanCurves:
