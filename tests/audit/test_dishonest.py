@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -220,7 +221,10 @@ def test_a_refusal_that_the_coordinator_kept_back_is_in_the_hospitals_journal(
     assert finding.expected == "its refusal on the ledger"
     (journal,) = (path for path in journals if finding.hospital in str(path))
     # What a hospital did not sign accuses nobody.
-    journal.write_text(journal.read_text().replace('"seen": "', '"seen": "00').replace('00"', '"', 1))
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    (refusal,) = (line for line in lines if line["kind"] == "refusal")
+    refusal["seen"] = bytes.fromhex(refusal["seen"])[::-1].hex()
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
     found = audit(run, [key], journals=[journal]).findings
     assert [f.expected for f in found] == ["what a hospital signed"]
 
