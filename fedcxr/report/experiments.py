@@ -25,7 +25,7 @@ from fedcxr.report.scores import FEW
 from fedcxr.report.tables import Table, figure
 from fedcxr.seeds import derive_seed
 
-_EVERY_PAIR = 4  # rows up to which every two are compared; of thirteen there would be 78 differences
+EVERY_PAIR = 4  # rows up to which every two are compared; of thirteen there would be 78 differences
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _few_note(reference: Mapping[int, _Scored]) -> tuple[str, ...]:
 
 def _pair_notes(scored: Mapping[str, Mapping[int, _Scored]]) -> Iterator[str]:
     """The differences that no column has, between experiments that are not the first."""
-    if len(scored) > _EVERY_PAIR:
+    if len(scored) > EVERY_PAIR:
         return
     for before, name in combinations(list(scored)[1:], 2):
         gain = _gain(name, scored[name], scored[before])

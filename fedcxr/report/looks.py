@@ -11,12 +11,11 @@ from fedcxr.evaluation.case_scores import COLUMNS, CaseScores
 from fedcxr.evaluation.explanation import Explanation
 from fedcxr.evaluation.saliency import positions
 from fedcxr.models.registry import build_model
-from fedcxr.report.experiments import Experiment
+from fedcxr.report.experiments import EVERY_PAIR, Experiment
 from fedcxr.report.explanation import grid_note
 from fedcxr.report.tables import Table, figure
 from fedcxr.seeds import derive_seed
 
-_EVERY_PAIR = 4  # methods of all models up to which every two are compared
 _HIT, _COVERAGE, _DELETION, _INSERTION = (
     COLUMNS.index(name) for name in ("hit", "coverage", "deletion", "insertion")
 )
@@ -103,7 +102,7 @@ def _pair_notes(experiments: Sequence[Experiment], resamples: int) -> Iterator[s
             if seed in experiment.results and (path := experiment.results[seed].cases).is_file():
                 own = CaseScores.read(path)
                 rows += [(experiment.name, method, own) for method in own.methods]
-        if len(rows) > _EVERY_PAIR:
+        if len(rows) > EVERY_PAIR:
             continue
         for (model, method, own), (other_model, other_method, other) in combinations(rows[::-1], 2):
             gain = own.minus(other, method, other_method, resamples=resamples, seed=derive_seed(0, "looks"))
