@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from clients.disk import HospitalDisk, Membership
+from fedcxr.chain.rpc_server import connect
 from fedcxr.errors import FederationError
-from fedcxr.ledger.index.members import Members
-from fedcxr.ledger.index.place import Place, ask
-from fedcxr.ledger.rpc import connect
+from fedcxr.indexer.location import Place, ask
+from fedcxr.indexer.members import Members
 from fedcxr.ledger.views import FederationViews
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.store.run_place import place_of_run

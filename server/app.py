@@ -26,17 +26,18 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedcxr import config as configuration
 from fedcxr import files
+from fedcxr.chain.backends import open_chain, shown_to_others
 from fedcxr.errors import ConfigError, FedcxrError, GridError
-from fedcxr.ledger.backends import open_chain, shown_to_others
 from fedcxr.report.summary import write_summary
+from fedcxr.run.founding import open_ledger, prepare_genesis
+from fedcxr.run.logfile import log_to
+from fedcxr.run.preparation import make_evaluator, open_or_create, prepare_simulation
+from fedcxr.run.released import report_last
 from fedcxr.store.run_directory import RunDirectory
 from server.console import Console
 from server.coordinator import Coordinator, Evaluate
+from server.event_log import log_event
 from server.events import Event, Observer
-from server.logfile import log_event, log_to
-from server.opening import open_ledger, prepare_genesis
-from server.preparation import make_evaluator, open_or_create, prepare_simulation
-from server.released import report_last
 
 logger = logging.getLogger(__name__)
 app = ServerApp()

@@ -21,6 +21,9 @@ from fedcxr.errors import ContractRejectedError, QuorumError
 from fedcxr.evaluation.scores import Evaluation
 from fedcxr.ledger.protocol import Ledger, RoundView
 from fedcxr.messages import RegisterRequest
+from fedcxr.run.founding import auditor_identity, coordinator_identity, federation_id
+from fedcxr.run.releases import Releases
+from fedcxr.run.round_lines import all_stored_metrics, round_line, write_line
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.store.submissions import with_submissions
@@ -28,10 +31,7 @@ from fedcxr.update import fixed_point, model_file
 from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.round_config import RoundConfig
 from server.events import FederationStarted, Observer, RoundFinalized, RoundOpened
-from server.opening import auditor_identity, coordinator_identity, federation_id
-from server.records import all_stored_metrics, round_line, write_line
 from server.registration import Member, register_hospitals
-from server.releases import Releases
 from server.round import Round
 
 logger = logging.getLogger(__name__)

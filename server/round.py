@@ -33,6 +33,7 @@ from fedcxr.ledger.signing import Refusal, SignedSubmission
 from fedcxr.messages import RefusalReply, TrainRequest, UpdateReply, kind_of
 from fedcxr.privacy.envelope import EnvelopeContext
 from fedcxr.privacy.keys import EnvelopePrivateKey
+from fedcxr.run.round_lines import stored_metrics
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.submissions import with_submissions
 from fedcxr.update import merkle
@@ -41,7 +42,6 @@ from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import RoundConfig
 from server.committee import collect_verdicts
 from server.events import HospitalAnswered, Observer
-from server.records import stored_metrics
 from server.registration import Member, messages_node, replies, why_failed
 
 logger = logging.getLogger(__name__)

@@ -54,8 +54,8 @@ def small_config(phantom_root: Path) -> Config:
 @pytest.fixture(scope="session")
 def anvil_binary() -> Path:
     """The anvil that npm installed."""
+    from fedcxr.chain.anvil.process import find_anvil
     from fedcxr.errors import ChainError
-    from fedcxr.ledger.anvil import find_anvil
 
     try:
         return find_anvil()

@@ -9,8 +9,8 @@ from eth_account.signers.local import LocalAccount
 from web3 import Web3
 from web3.types import TxParams, TxReceipt, Wei
 
-from fedcxr.ledger.anvil_chain import AnvilChain
-from fedcxr.ledger.chain import EmbeddedChain
+from fedcxr.chain.anvil.chain import AnvilChain
+from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.founding import Founding
 from fedcxr.ledger.protocol import RoundView

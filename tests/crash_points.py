@@ -24,8 +24,8 @@ OPEN_ROUND = LEDGER + "open_round"
 SUBMIT = LEDGER + "submit"
 FINALIZE = LEDGER + "finalize"
 SEND = "web3.eth:Eth.send_raw_transaction"
-COMMIT = "fedcxr.ledger.sqlite_db:SqliteDB.commit"
-JOURNAL = "fedcxr.ledger.journal:Journal.append"
+COMMIT = "fedcxr.chain.embedded.sqlite_db:SqliteDB.commit"
+JOURNAL = "fedcxr.chain.anvil.journal:Journal.append"
 STEP = "torch.optim.adam:Adam.step"
 SIGN = "clients.member:Member.sign"
 PUT = "fedcxr.store.blobs:BlobStore.put"
@@ -134,7 +134,7 @@ END = (
     CrashPoint("half way through the last line of metrics.jsonl", APPEND, "half", path="/metrics", round=3),
     CrashPoint(
         "before the chain is closed",
-        "fedcxr.ledger.sqlite_db:SqliteDB.close",
+        "fedcxr.chain.embedded.sqlite_db:SqliteDB.close",
         "before",
         round=3,
         modes=("embedded",),
@@ -215,7 +215,7 @@ class Trap:
         if self.point.round:
             wrap(OPEN_ROUND, self._watch_round)
         if self.point.victim != "run":
-            wrap("fedcxr.ledger.anvil_chain:AnvilChain.__init__", self._watch_chain)
+            wrap("fedcxr.chain.anvil.chain:AnvilChain.__init__", self._watch_chain)
 
     def _spring(self) -> None:
         if self.point.victim != "run":

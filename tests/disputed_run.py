@@ -10,10 +10,11 @@ import numpy as np
 from contract_party import Party, account
 from told_run import CHAIN_ID, describe, store_blob
 
-from fedcxr.ledger import submission_list, submission_tree
-from fedcxr.ledger.chain import EmbeddedChain
+from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.ledger.court import DisputeCourt
 from fedcxr.ledger.signing import SignedSubmission
+from fedcxr.ledger.submissions import listing as submission_list
+from fedcxr.ledger.submissions import tree as submission_tree
 from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.store.identity import Identity
 from fedcxr.update import merkle

@@ -10,11 +10,11 @@ from flwr.app import Message, UserConfig
 from clients.app import app as client_app
 from fedcxr.config import Config
 from fedcxr.messages import UpdateReply, kind_of
+from fedcxr.run.preparation import make_evaluator, open_or_create, prepare_simulation
 from fedcxr.store.run_directory import RunDirectory
 from server.app import coordinate
 from server.events import Event
-from server.local_grid import LocalGrid
-from server.preparation import make_evaluator, open_or_create, prepare_simulation
+from server.grids.local import LocalGrid
 
 Tamper = Callable[[str, UpdateReply], UpdateReply | Message | None]  # hospital's name, its reply
 

@@ -84,7 +84,7 @@ def serve() -> None:
     import torch.optim.adam  # noqa: F401
     import web3  # noqa: F401
 
-    import server.simulation  # noqa: F401
+    import server.grids.simulation  # noqa: F401
 
     for line in sys.stdin:
         asked = json.loads(line)

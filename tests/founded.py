@@ -12,25 +12,25 @@ import numpy as np
 from clients.disk import HospitalDisk
 from clients.hospital import Hospital
 from fedcxr import files
+from fedcxr.chain.embedded.chain import EmbeddedChain
+from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.config import Config
-from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
-from fedcxr.ledger.rpc import RpcServer
 from fedcxr.ledger.signing import Registration
 from fedcxr.messages import RegisterReply, RegisterRequest, TrainRequest
 from fedcxr.privacy.keys import EnvelopePublicKey
-from fedcxr.store.run_directory import RunDirectory
-from fedcxr.update import fixed_point, model_file
-from fedcxr.update.layout import Layout, Vector
-from fedcxr.update.round_config import RoundConfig
-from server.opening import (
+from fedcxr.run.founding import (
     auditor_identity,
     coordinator_identity,
     federation_id,
     open_ledger,
     prepare_genesis,
 )
-from server.preparation import open_or_create, prepare_simulation
+from fedcxr.run.preparation import open_or_create, prepare_simulation
+from fedcxr.store.run_directory import RunDirectory
+from fedcxr.update import fixed_point, model_file
+from fedcxr.update.layout import Layout, Vector
+from fedcxr.update.round_config import RoundConfig
 
 
 @dataclass

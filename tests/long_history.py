@@ -23,10 +23,10 @@ from eth_utils.abi import event_abi_to_log_topic
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
-from fedcxr.ledger import seal
+from fedcxr.chain.embedded import seal
+from fedcxr.chain.embedded.evm import GENESIS_KEY
+from fedcxr.chain.embedded.sqlite_db import SCHEMA, TABLE
 from fedcxr.ledger.artifact import load_artifact
-from fedcxr.ledger.evm import GENESIS_KEY
-from fedcxr.ledger.sqlite_db import SCHEMA, TABLE
 
 CONTRACT = to_checksum_address("0x" + "c0" * 20)
 COURT = to_checksum_address("0x" + "c1" * 20)

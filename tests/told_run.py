@@ -9,7 +9,7 @@ from pathlib import Path
 
 from contract_party import ENVELOPE_KEY, FEDERATION, Party, account
 
-from fedcxr.ledger.chain import EmbeddedChain
+from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.ledger.signing import (
     HOSPITAL,
     VALIDATOR,

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fedcxr.audit.chain.proof import ChainProof
 from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.ledger_source import EndpointLedger, Progress, read_facts
+from fedcxr.chain.anvil.chain import AnvilChain
+from fedcxr.chain.anvil.process import find_anvil
+from fedcxr.chain.backends import shown_to_others
 from fedcxr.errors import ChainError
-from fedcxr.ledger.anvil import find_anvil
-from fedcxr.ledger.anvil_chain import AnvilChain
-from fedcxr.ledger.backends import shown_to_others
-from fedcxr.ledger.chain_proof import ChainProof
 from fedcxr.ledger.views import FederationViews
 from fedcxr.store.run_directory import RunDirectory
 

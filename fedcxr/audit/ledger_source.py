@@ -10,15 +10,15 @@ from typing import Protocol
 
 from web3 import Web3
 
+from fedcxr.audit.chain.proof import ChainProof
+from fedcxr.audit.chain.proven_provider import proven
+from fedcxr.audit.chain.reading import read_chain
 from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.storage import check_storage
+from fedcxr.chain.embedded import replay
+from fedcxr.chain.embedded.replay import Replayed
+from fedcxr.chain.rpc_server import connect
 from fedcxr.errors import ChainError, FedcxrError, LedgerError, StoreError
-from fedcxr.ledger import replay
-from fedcxr.ledger.chain_proof import ChainProof
-from fedcxr.ledger.chain_reading import read_chain
-from fedcxr.ledger.proven_provider import proven
-from fedcxr.ledger.replay import Replayed
-from fedcxr.ledger.rpc import connect
 from fedcxr.ledger.transaction import translated
 from fedcxr.ledger.views import FederationViews, checked_address
 from fedcxr.store.run_directory import LedgerFacts, RunDirectory

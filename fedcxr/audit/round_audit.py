@@ -12,9 +12,9 @@ from fedcxr.audit.blob_pool import SharedSum
 from fedcxr.audit.evidence import Evidence
 from fedcxr.audit.metrics_line import differences
 from fedcxr.errors import FedcxrError, LayoutError, StoreError
-from fedcxr.ledger import submission_list
 from fedcxr.ledger.history import relays
 from fedcxr.ledger.protocol import RoundView
+from fedcxr.ledger.submissions import listing as submission_list
 from fedcxr.privacy.envelope import EnvelopeContext
 from fedcxr.update import fixed_point, model_file
 from fedcxr.update.layout import Vector

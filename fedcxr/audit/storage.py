@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
+from fedcxr.audit.chain.proof import ChainProof
 from fedcxr.audit.findings import AuditReport
 from fedcxr.errors import LedgerError
-from fedcxr.ledger.chain_proof import ChainProof
 from fedcxr.ledger.court import DisputeCourt, result_of
 from fedcxr.ledger.history import membership
 from fedcxr.ledger.protocol import RoundView

@@ -75,8 +75,8 @@ def audit(
 
     from fedcxr import files
     from fedcxr.audit.audit import Request, conduct_audit
-    from fedcxr.audit.export import Exhibits
-    from fedcxr.audit.export import export as write_export
+    from fedcxr.audit.export.export import Exhibits
+    from fedcxr.audit.export.export import export as write_export
     from fedcxr.audit.scope import Scope
     from fedcxr.errors import AuditFailedError, AuditIncompleteError
     from fedcxr.report.tables import count
@@ -120,7 +120,7 @@ def verify(
     from rich.console import Console
     from rich.markup import escape
 
-    from fedcxr.audit.verification import verify as verify_export
+    from fedcxr.audit.export.verification import verify as verify_export
     from fedcxr.errors import AuditFailedError, AuditIncompleteError
     from fedcxr.ledger.views import checked_address
     from fedcxr.report.tables import count

@@ -11,8 +11,8 @@ import typer
 from fedcxr.cli.app import app
 
 if TYPE_CHECKING:
+    from fedcxr.bench.consensus import ChainCost
     from fedcxr.config import Config
-    from server.consensus_bench import ChainCost
 
 bench_app = typer.Typer(help="Measure what things cost on this machine.", no_args_is_help=True)
 app.add_typer(bench_app, name="bench")
@@ -30,7 +30,7 @@ def bench_round(
     """Trainer speed, protection, memory, and the ledger's share of a round."""
     from rich.console import Console
 
-    from server import bench as benchmark
+    from fedcxr.bench import round as benchmark
 
     progress = Console(stderr=True, highlight=False)
     result = benchmark.bench_round(lambda what: progress.print(f"[dim]{what} …[/]"))
@@ -74,8 +74,8 @@ def bench_train(
 
     from rich.console import Console
 
-    from fedcxr.training.alternatives import compare_alternatives
-    from fedcxr.training.bench import bench_trainer
+    from fedcxr.bench.alternatives import compare_alternatives
+    from fedcxr.bench.trainer import bench_trainer
     from fedcxr.training.measure import resolve
 
     progress = Console(stderr=True, highlight=False)
@@ -121,7 +121,7 @@ def bench_model(
 
     from rich.console import Console
 
-    from fedcxr.training import bench_model as benchmark
+    from fedcxr.bench import model as benchmark
 
     progress = Console(stderr=True, highlight=False)
     config = _bench_config(experiment, overrides or ())
@@ -170,7 +170,7 @@ def bench_consensus(
     from rich.console import Console
     from rich.table import Table
 
-    from server import consensus_bench as benchmark
+    from fedcxr.bench import consensus as benchmark
 
     progress = Console(stderr=True, highlight=False)
     result = benchmark.bench_consensus(
@@ -215,7 +215,7 @@ def bench_audit(
 
     from rich.console import Console
 
-    from server import bench_audit as benchmark
+    from fedcxr.bench import audit as benchmark
 
     progress = Console(stderr=True, highlight=False)
     result = benchmark.bench_audit(lambda what: progress.print(f"[dim]{what} …[/]"))
@@ -240,7 +240,7 @@ def bench_gas(
 
     from rich.console import Console
 
-    from server import gas_bench as benchmark
+    from fedcxr.bench import gas as benchmark
 
     progress = Console(stderr=True, highlight=False)
     result = benchmark.bench_gas(lambda what: progress.print(f"[dim]{what} …[/]"))

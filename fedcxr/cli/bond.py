@@ -31,7 +31,7 @@ OwnRun = Annotated[
 @bond_app.command(USUAL)
 def show(run: Run = None, rpc: Rpc = None, contract: Contract = None, as_json: AsJson = False) -> None:
     """Show the bond: what is posted and needed, whether its release is announced, and what was slashed."""
-    from fedcxr.ledger.index.bond import read_bond
+    from fedcxr.indexer.bond import read_bond
     from fedcxr.report.ledger.bond import bond_lines, bond_table
 
     place, _ = place_of(run, rpc, contract)
@@ -59,8 +59,8 @@ def post(
 
     The run must not be going on, for it holds its chain, unless that is one that others keep (ledger.url).
     """
+    from fedcxr.run.coordinator_desk import writing_court
     from fedcxr.store.run_directory import RunDirectory
-    from server.coordinator_desk import writing_court
 
     with writing_court(RunDirectory.open(run)) as court:
         lacking = max(court.minimum_bond - court.bond, 0)
@@ -80,8 +80,8 @@ def announce(run: OwnRun) -> None:
     The run must not be going on, for it holds its chain, unless that is one that others keep (ledger.url).
     """
     from fedcxr.report.ledger.words import when
+    from fedcxr.run.coordinator_desk import writing_court
     from fedcxr.store.run_directory import RunDirectory
-    from server.coordinator_desk import writing_court
 
     with writing_court(RunDirectory.open(run)) as court:
         court.announce_release()
@@ -95,8 +95,8 @@ def release(run: OwnRun) -> None:
 
     The run must not be going on, for it holds its chain, unless that is one that others keep (ledger.url).
     """
+    from fedcxr.run.coordinator_desk import writing_court
     from fedcxr.store.run_directory import RunDirectory
-    from server.coordinator_desk import writing_court
 
     with writing_court(RunDirectory.open(run)) as court:
         amount = court.bond

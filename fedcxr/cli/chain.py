@@ -32,7 +32,7 @@ def chain_up(
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and end with Ctrl-C.")] = False,
 ) -> None:
     """Bring a chain up; a run uses it with ledger.backend=anvil and ledger.url."""
-    from fedcxr.ledger import node
+    from fedcxr.chain.anvil import node
 
     settings = node.NodeSettings(chain_id, host, port, block_time, anvil)
     if foreground:
@@ -46,7 +46,7 @@ def chain_up(
 @chain_app.command("down")
 def chain_down(home: Home = HOME) -> None:
     """End it; the next `up` goes on where it was."""
-    from fedcxr.ledger import node
+    from fedcxr.chain.anvil import node
 
     facts = node.down(home)
     typer.echo(f"chain {facts.chain_id} is down; {home} has what it goes on from")
@@ -58,7 +58,7 @@ def chain_status(
     as_json: Annotated[bool, typer.Option("--json", help="For machines; null when none is up.")] = False,
 ) -> None:
     """Say whether one is up, where, and how far it is; exits with 1 when none is."""
-    from fedcxr.ledger import node
+    from fedcxr.chain.anvil import node
 
     found = node.status(home)
     if as_json:

@@ -17,7 +17,7 @@ from fedcxr.cli.ledger import Contract, Rpc, Run, commands
 from fedcxr.cli.ledger_reading import names_of, round_number, split_run
 
 if TYPE_CHECKING:
-    from fedcxr.audit.challenger import Case
+    from fedcxr.audit.disputes.case import Case
     from fedcxr.store.blobs import BlobStore
 
 RoundOfRun = Annotated[
@@ -59,7 +59,7 @@ def challenge(
     In a run's directory: RUN ROUND. Its keys/auditor.json signs, unless --key names another file. As a third
     party, without a run: ROUND with --rpc, --contract, --store and --key, whose account pays for gas.
     """
-    from fedcxr.audit.challenge import prepare_challenge, wrong_leaf
+    from fedcxr.audit.disputes.challenge import prepare_challenge, wrong_leaf
 
     run, (word,) = split_run(words, rpc, "ROUND")
     number = round_number(word)
@@ -97,7 +97,7 @@ def dispute(
     In a run's directory: RUN ROUND. Its keys/auditor.json signs, unless --key names another file. As a third
     party, without a run: ROUND with --rpc, --contract, --store and --key, whose account pays for gas.
     """
-    from fedcxr.audit.dispute import find_dispute, prepare_dispute
+    from fedcxr.audit.disputes.dispute import find_dispute, prepare_dispute
 
     run, (word,) = split_run(words, rpc, "ROUND")
     number = round_number(word)
@@ -173,7 +173,7 @@ class _Desk:
             ConfigError: no key, or none in the run.
             ChainError, LedgerError, StoreError: as they say.
         """
-        from fedcxr.audit.challenger import case_at, case_of_run
+        from fedcxr.audit.disputes.case import case_at, case_of_run
         from fedcxr.errors import ConfigError
         from fedcxr.store.identity import Identity
         from fedcxr.store.run_directory import RunDirectory

@@ -10,7 +10,7 @@ from fedcxr.cli.app import app
 
 if TYPE_CHECKING:
     from fedcxr.evaluation.auroc import Floats
-    from fedcxr.evaluation.sheets import Sheet
+    from fedcxr.evaluation.competition.sheets import Sheet
     from fedcxr.evaluation.studies import StudyScores
 
 
@@ -69,9 +69,9 @@ def evaluate(
     tasks.LABEL with difference, low, high and delong (p); metrics has labels.LABEL, macro, micro and
     multilabel, each figure with value, low, high; warnings.
     """
-    from fedcxr.evaluation.assessment import TASKS, Assessment, difference, score_tasks
-    from fedcxr.evaluation.pairing import pair
-    from fedcxr.evaluation.sheets import read_scores, read_truth
+    from fedcxr.evaluation.competition.assessment import TASKS, Assessment, difference, score_tasks
+    from fedcxr.evaluation.competition.pairing import pair
+    from fedcxr.evaluation.competition.sheets import read_scores, read_truth
 
     if (calibrate_on is None) != (calibrate_truth is None):
         raise typer.BadParameter("--calibrate-on and --calibrate-truth go together.")
@@ -170,7 +170,7 @@ def _shared(scores: "Sheet", truth: "Sheet", wanted: tuple[str, ...]) -> tuple[t
 
 def _of_predictions(scores: "Sheet", truth: "Sheet") -> list[str]:
     """What of a file of predictions is left out, or scored by less than there is."""
-    from fedcxr.evaluation.pairing import fewer_views
+    from fedcxr.evaluation.competition.pairing import fewer_views
 
     warnings = _passed_over(scores)
     if extra := len(scores) - len(truth):
@@ -205,8 +205,8 @@ def _thresholds(
     seed: int,
 ) -> "tuple[Floats, str, list[str]]":
     """Where a probability becomes a yes, where these thresholds come from, and what to say of them."""
-    from fedcxr.evaluation.pairing import check_apart, pair
-    from fedcxr.evaluation.sheets import read_scores, read_truth
+    from fedcxr.evaluation.competition.pairing import check_apart, pair
+    from fedcxr.evaluation.competition.sheets import read_scores, read_truth
     from fedcxr.evaluation.thresholds import FOLDS, cross_fit, fit_thresholds, rule, unfitted
 
     how = rule(target)

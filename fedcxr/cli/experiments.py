@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedcxr.cli.app import app
-from fedcxr.cli.experiment_tasks import Task, carry, once, tasks_of
-from fedcxr.report.manifest import TablePlan, read_manifest
+from fedcxr.experiments.manifest import TablePlan, read_manifest
+from fedcxr.experiments.tasks import Task, carry, once, tasks_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,8 +84,8 @@ def experiments(
 
     from fedcxr import files as writing
     from fedcxr.errors import ExperimentError
-    from fedcxr.report.experiments import Experiment, experiment_table
-    from fedcxr.report.looks import explanation_table
+    from fedcxr.experiments.explanation_table import explanation_table
+    from fedcxr.experiments.table import Experiment, experiment_table
 
     if manifest is not None:
         _refuse({"FILES": files, "--seed": seeds, "--set": overrides, "--name": name, "--explain": explain})

@@ -53,13 +53,13 @@ def explain(
     from fedcxr import files
     from fedcxr.data.labels import COMPETITION_LABELS, LABELS
     from fedcxr.errors import ConfigError, DataError
-    from fedcxr.evaluation import explanation
-    from fedcxr.evaluation.case_scores import CaseScores
-    from fedcxr.evaluation.saliency import positions
+    from fedcxr.evaluation.explanation import scores as explanation
+    from fedcxr.evaluation.explanation.case_scores import CaseScores
+    from fedcxr.evaluation.explanation.saliency import positions
     from fedcxr.report.deletion import draw_deletion
     from fedcxr.report.explanation import faithfulness_table, grid_note, localisation_table
     from fedcxr.report.overlays import draw_overlays
-    from server.released import Released
+    from fedcxr.run.released import Released
 
     released = Released.open(run, number)
     config = released.run.config

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from fedcxr.config import Config
     from fedcxr.data.manifest import Partition
     from fedcxr.evaluation.scores import Evaluation
-    from fedcxr.report.sites import SiteResult
+    from fedcxr.experiments.sites import SiteResult
+    from fedcxr.run.released import Released
     from fedcxr.store.run_directory import RunDirectory
-    from server.released import Released
 
 _RESULT = "unseen.json"
 
@@ -52,7 +52,7 @@ def leave_one_site_out(
     from fedcxr.data.partition import make_partition
     from fedcxr.data.unseen_site import write_unseen
     from fedcxr.errors import ConfigError
-    from fedcxr.report.sites import site_table
+    from fedcxr.experiments.sites import site_table
     from fedcxr.store.run_directory import RunDirectory
 
     config = configuration.load(experiment, overrides or ())
@@ -133,10 +133,10 @@ def _complete(run: "RunDirectory") -> bool:
 def _carry(config: "Config", folder: Path, grid: GridName, *, report: bool) -> "SiteResult":
     """One site's run, begun, continued or found finished, and its model on the site."""
     from fedcxr.cli.simulate import run_simulation
-    from fedcxr.report.sites import SiteResult, read_result, write_result
+    from fedcxr.experiments.sites import SiteResult, read_result, write_result
+    from fedcxr.run.preparation import open_or_create
+    from fedcxr.run.released import Released, report_last
     from fedcxr.store.run_directory import RunDirectory
-    from server.preparation import open_or_create
-    from server.released import Released, report_last
 
     run = RunDirectory(folder / "run")
     path = folder / _RESULT
@@ -161,7 +161,7 @@ def _score(released: "Released", folder: Path) -> "Evaluation":
     from fedcxr.data.cache import prepare
     from fedcxr.data.chexpert import read_table
     from fedcxr.data.labels import LABELS
-    from fedcxr.evaluation.competition import StudyPredictions
+    from fedcxr.evaluation.competition.predictions import StudyPredictions
     from fedcxr.evaluation.validation_set import ValidationSet
 
     config = released.run.config

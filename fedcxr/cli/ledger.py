@@ -20,10 +20,10 @@ from fedcxr.cli.ledger_reading import (
 )
 
 if TYPE_CHECKING:
-    from fedcxr.ledger.index.hospital import UpdateRecord
-    from fedcxr.ledger.index.members import Members
-    from fedcxr.ledger.index.place import IndexedLedger
-    from fedcxr.ledger.index.rounds import RoundRecord
+    from fedcxr.indexer.hospital import UpdateRecord
+    from fedcxr.indexer.location import IndexedLedger
+    from fedcxr.indexer.members import Members
+    from fedcxr.indexer.rounds import RoundRecord
     from fedcxr.report.ledger.words import Names
 
 commands = typer.Typer(
@@ -47,7 +47,7 @@ Who = Annotated[
 @commands.command()
 def show(run: Run = None, rpc: Rpc = None, contract: Contract = None, as_json: AsJson = False) -> None:
     """Show the federation: its contract, its rules, its members, and where it stands."""
-    from fedcxr.ledger.index.overview import read_overview
+    from fedcxr.indexer.overview import read_overview
     from fedcxr.report.ledger.federation import federation_lines, member_table
 
     place, names = place_of(run, rpc, contract)
@@ -74,7 +74,7 @@ def rounds(
     as_json: AsJson = False,
 ) -> None:
     """List the rounds: phase, updates, model, and when."""
-    from fedcxr.ledger.index.rounds import read_rounds
+    from fedcxr.indexer.rounds import read_rounds
     from fedcxr.report.ledger.rounds import round_table
 
     place, names = place_of(run, rpc, contract)
@@ -102,7 +102,7 @@ def hospital(
     as_json: AsJson = False,
 ) -> None:
     """Show one hospital: its membership, and what became of its update in every round."""
-    from fedcxr.ledger.index.hospital import read_hospital
+    from fedcxr.indexer.hospital import read_hospital
     from fedcxr.report.ledger.rounds import membership_table, part_table
 
     place, names = place_of(run, rpc, contract)
@@ -146,7 +146,7 @@ def update(
     as_json: AsJson = False,
 ) -> None:
     """Show one update: all that was signed, where it stands, who judged it, and whether its blob is there."""
-    from fedcxr.ledger.index.hospital import read_update
+    from fedcxr.indexer.hospital import read_update
     from fedcxr.report.ledger.rounds import attestation_table, update_lines
 
     place, names = place_of(run, rpc, contract)
@@ -181,7 +181,7 @@ def rewards(
     Exit code 50 when the credits are not the budget, or the contract's sums are others.
     """
     from fedcxr.errors import LedgerError
-    from fedcxr.ledger.index.rewards import read_rewards
+    from fedcxr.indexer.rewards import read_rewards
     from fedcxr.report.ledger.rewards import reward_table, reward_verdicts
 
     place, names = place_of(run, rpc, contract)
@@ -220,7 +220,7 @@ def watch(
 ) -> None:
     """Follow new events, a line each, until Ctrl-C; a coordinator may come and go meanwhile."""
     from fedcxr.cli.progress import bar
-    from fedcxr.ledger.index.follow import Notice, follow
+    from fedcxr.indexer.follow import Notice, follow
     from fedcxr.report.ledger.watch import event_fields, event_line
 
     place, _ = place_of(run, rpc, contract)

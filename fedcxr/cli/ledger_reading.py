@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from fedcxr.ledger.index.members import Members
-    from fedcxr.ledger.index.place import IndexedLedger, Place
+    from fedcxr.indexer.location import IndexedLedger, Place
+    from fedcxr.indexer.members import Members
     from fedcxr.report.ledger.words import Names
 
 T = TypeVar("T")
@@ -19,7 +19,7 @@ _SHOWN = 30  # rounds of a table, unless asked otherwise; JSON has all
 
 def place_of(run: Path | None, rpc: str | None, contract: str | None) -> tuple[Place, Names]:
     """Where to read, and what the members are called."""
-    from fedcxr.ledger.index.place import Place
+    from fedcxr.indexer.location import Place
     from fedcxr.store.run_directory import RunDirectory
     from fedcxr.store.run_place import place_of_run
 
@@ -43,7 +43,7 @@ def names_of(run: Path | None) -> Names:
 
 def ask(place: Place, question: Callable[[IndexedLedger], T]) -> T:
     """Put a question to the index, with a bar while it is brought up to date."""
-    from fedcxr.ledger.index.place import ask as ask_index
+    from fedcxr.indexer.location import ask as ask_index
 
     shown = _Bar()
     try:
@@ -60,7 +60,7 @@ def ask_by_name(
     Returns:
         The answer, and these names.
     """
-    from fedcxr.ledger.index.members import Members
+    from fedcxr.indexer.members import Members
 
     def named(ledger: IndexedLedger) -> tuple[T, Names]:
         members = Members.of(ledger.index)

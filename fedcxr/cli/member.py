@@ -109,8 +109,8 @@ def relay(
     any time. A hospital that was voted in joins at the next start of the run.
     """
     from fedcxr.ledger.orders import Order
+    from fedcxr.run.coordinator_desk import writing_ledger
     from fedcxr.store.run_directory import RunDirectory
-    from server.coordinator_desk import writing_ledger
 
     read = [Order.read(path) for path in orders]
     with writing_ledger(RunDirectory.open(run)) as ledger:
@@ -125,8 +125,8 @@ def suspend(run: Run, address: Address) -> None:
 
     The run must not be going on, for it holds its chain, unless that is one that others keep (ledger.url).
     """
+    from fedcxr.run.coordinator_desk import writing_ledger
     from fedcxr.store.run_directory import RunDirectory
-    from server.coordinator_desk import writing_ledger
 
     with writing_ledger(RunDirectory.open(run)) as ledger:
         ledger.suspend(address)
@@ -139,8 +139,8 @@ def reinstate(run: Run, address: Address) -> None:
 
     The run must not be going on, for it holds its chain, unless that is one that others keep (ledger.url).
     """
+    from fedcxr.run.coordinator_desk import writing_ledger
     from fedcxr.store.run_directory import RunDirectory
-    from server.coordinator_desk import writing_ledger
 
     with writing_ledger(RunDirectory.open(run)) as ledger:
         ledger.reinstate(address)
@@ -148,7 +148,7 @@ def reinstate(run: Run, address: Address) -> None:
 
 
 def _described(registration: "Registration") -> str:
-    from fedcxr.ledger.index.members import ROLES
+    from fedcxr.indexer.members import ROLES
 
     roles = " and ".join(name for bit, name in enumerate(ROLES) if registration.roles >> bit & 1)
     return f"a vote for {registration.member} as {roles}, with {registration.samples:,} images"

@@ -60,12 +60,12 @@ def predict(
     from fedcxr.data.chexpert import read_paths
     from fedcxr.data.labels import COMPETITION_LABELS, LABELS
     from fedcxr.errors import ConfigError, DataError
-    from fedcxr.evaluation.competition import StudyPredictions
+    from fedcxr.evaluation.competition.predictions import StudyPredictions
     from fedcxr.evaluation.inference import predict as infer
     from fedcxr.models.registry import build_model
+    from fedcxr.run.released import check_record
     from fedcxr.store.run_directory import RunDirectory
     from fedcxr.training.travelling import load_released
-    from server.released import check_record
 
     directory = RunDirectory.open(run)
     config = configuration.load(directory.config_path, overrides or ())

@@ -12,9 +12,9 @@ from fedcxr.cli.ledger_printing import as_json_text
 from fedcxr.cli.ledger_reading import ask_by_name, fetch_blob, place_of, round_number, split_run
 
 if TYPE_CHECKING:
-    from fedcxr.ledger.inclusion import Proof
-    from fedcxr.ledger.index.members import Members
-    from fedcxr.ledger.index.place import IndexedLedger
+    from fedcxr.indexer.location import IndexedLedger
+    from fedcxr.indexer.members import Members
+    from fedcxr.ledger.submissions.proof import Proof
     from fedcxr.report.ledger.words import Names
 
 
@@ -43,7 +43,7 @@ def prove(
     address, its first digits, or a name in the run.
     """
     from fedcxr import files
-    from fedcxr.ledger.index.round_list import prove as prove_place
+    from fedcxr.indexer.round_list import prove as prove_place
 
     run, (number, who) = split_run(words, rpc, "ROUND", "HOSPITAL")
     place, names = place_of(run, rpc, contract)
@@ -77,8 +77,8 @@ def check_proof(
     that the proof names. Exit code 50 when it does not hold.
     """
     from fedcxr.errors import LedgerError, StoreError
-    from fedcxr.ledger.inclusion import Proof
-    from fedcxr.ledger.index.round_list import check
+    from fedcxr.indexer.round_list import check
+    from fedcxr.ledger.submissions.proof import Proof
 
     try:
         proof = Proof.from_json(file.read_text(encoding="utf-8"))

@@ -27,7 +27,7 @@ def report(
     from rich.console import Console
 
     from fedcxr.report.run_report import write_report
-    from server.released import Released
+    from fedcxr.run.released import Released
 
     found = Released.open(run, number)
     page = write_report(found.run, found.model, found.table, found.valid, round_number=found.round)

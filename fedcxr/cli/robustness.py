@@ -39,7 +39,7 @@ def robustness(
     from fedcxr.evaluation.corruptions import CORRUPTIONS
     from fedcxr.evaluation.robustness import measure_robustness
     from fedcxr.report.robustness import draw_robustness, robustness_table
-    from server.released import Released
+    from fedcxr.run.released import Released
 
     released = Released.open(run, number)
     config = released.run.config

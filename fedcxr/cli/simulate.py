@@ -69,8 +69,8 @@ def resume_simulation(root: Path, grid: GridName, *, baselines: bool, report: bo
     """Say how far a run has come by its ledger, and carry it to its end; a complete one is left alone."""
     from rich.console import Console
 
+    from fedcxr.run.resumption import standing
     from fedcxr.store.run_directory import RunDirectory
-    from server.resumption import standing
 
     run = RunDirectory.open(root)
     found = standing(run)
@@ -85,12 +85,13 @@ def run_simulation(
     """Prepare a run, carry it to its end on a grid, and write its summary and its report."""
     from rich.console import Console
 
+    from fedcxr.experiments.comparison import compare
     from fedcxr.report.comparison import comparison_table
     from fedcxr.report.summary import write_summary
+    from fedcxr.run.released import report_last
     from fedcxr.store.run_directory import RunDirectory
-    from server import console, simulation
-    from server.comparison import compare
-    from server.released import report_last
+    from server import console
+    from server.grids import simulation
 
     try:
         run = simulation.simulate(config, out, simulation.CARRIERS[grid.value])

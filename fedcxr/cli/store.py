@@ -47,9 +47,9 @@ def collect(
     from rich.markup import escape
 
     from fedcxr.report.tables import count
+    from fedcxr.run.resumption import reading_ledger
     from fedcxr.store import garbage
     from fedcxr.store.run_directory import RunDirectory
-    from server.resumption import reading_ledger
 
     directory = RunDirectory.open(run)
     blobs = directory.blob_store()

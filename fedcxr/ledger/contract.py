@@ -27,7 +27,7 @@ from fedcxr.ledger.signing import (
     as_tuple,
     check_length,
 )
-from fedcxr.ledger.submission_book import SubmissionBook
+from fedcxr.ledger.submissions.book import SubmissionBook
 from fedcxr.ledger.transaction import decode_error, send, translated
 from fedcxr.ledger.views import PHASES
 

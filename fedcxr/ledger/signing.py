@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast
 from coincurve import PublicKey
 from eth_hash.auto import keccak
 
+from fedcxr.chain.address import checksummed, is_checksummed
 from fedcxr.errors import FederationError, LedgerError
-from fedcxr.ledger.address import checksummed, is_checksummed
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount

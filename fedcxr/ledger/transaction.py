@@ -9,15 +9,16 @@ from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
-from web3.exceptions import ContractCustomError, ContractLogicError, Web3Exception
+from web3.exceptions import ContractCustomError
 from web3.types import TxParams, TxReceipt
 
+from fedcxr.chain import web3_errors
+from fedcxr.chain.endpoint import Connection
+from fedcxr.chain.retry import Patience
+from fedcxr.chain.sender import Sender
 from fedcxr.errors import ChainError, ContractRejectedError
 from fedcxr.ledger.artifact import load_artifact
-from fedcxr.ledger.endpoint import Connection
 from fedcxr.ledger.hints import hint
-from fedcxr.ledger.patience import Patience
-from fedcxr.ledger.sender import Sender
 
 T = TypeVar("T")
 
@@ -26,7 +27,7 @@ def send(w3: Web3, account: LocalAccount, function: Any, *, gas: int, value: int
     """Sign, send and await one transaction; a revert is asked for its reason.
 
     Args:
-        w3: a :class:`~fedcxr.ledger.endpoint.Connection`, whose patience and nonces are used, or any other.
+        w3: a :class:`~fedcxr.chain.endpoint.Connection`, whose patience and nonces are used, or any other.
         account: that signs.
         function: a call or constructor of web3's contract.
         gas: limit.
@@ -59,13 +60,15 @@ def translated(call: Callable[[], T]) -> T:
         ContractRejectedError: a custom error, by name and with its arguments.
         ChainError: anything else that the chain said.
     """
-    try:
-        return call()
-    except ContractCustomError as error:
-        data = error.data if isinstance(error.data, str) else str(error.message)
-        raise decode_error(bytes.fromhex(data.removeprefix("0x"))) from None
-    except (ContractLogicError, Web3Exception, OSError) as error:
-        raise ChainError(f"the chain says: {error}") from None
+
+    def decoded() -> T:
+        try:
+            return call()
+        except ContractCustomError as error:
+            data = error.data if isinstance(error.data, str) else str(error.message)
+            raise decode_error(bytes.fromhex(data.removeprefix("0x"))) from None
+
+    return web3_errors.translated(decoded)
 
 
 def decode_error(data: bytes) -> ContractRejectedError:

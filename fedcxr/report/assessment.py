@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fedcxr.evaluation.assessment import TASKS, Assessment, Difference
+from fedcxr.evaluation.competition.assessment import TASKS, Assessment, Difference
 from fedcxr.evaluation.delong import DeLong
 from fedcxr.evaluation.panel import METRICS, Panel
 from fedcxr.evaluation.scores import Estimate

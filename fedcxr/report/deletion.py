@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedcxr.evaluation.explanation import Explanation
+from fedcxr.evaluation.explanation.scores import Explanation
 from fedcxr.report.pictures import write_picture
 
 _COLOURS = ("#2b6ca3", "#d68c45")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fedcxr.evaluation.explanation import Explanation, Faithfulness
-from fedcxr.evaluation.localisation import Localisation
+from fedcxr.evaluation.explanation.localisation import Localisation
+from fedcxr.evaluation.explanation.scores import Explanation, Faithfulness
 from fedcxr.report.tables import Table, figure
 
 COARSE = 4  # positions a side below which a map's highest place is nearly anybody's

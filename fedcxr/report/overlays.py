@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fedcxr.data.labels import LABELS
-from fedcxr.evaluation.explanation import Cases
-from fedcxr.evaluation.saliency import Maps, Method
+from fedcxr.evaluation.explanation.saliency import Maps, Method
+from fedcxr.evaluation.explanation.scores import Cases
 from fedcxr.report.contact_sheet import outline
 from fedcxr.report.pictures import write_picture
 

@@ -24,7 +24,7 @@ from fedcxr.config import Config
 from fedcxr.data.chexpert import ChexpertTable
 from fedcxr.data.labels import LABELS
 from fedcxr.errors import DataError
-from fedcxr.evaluation.competition import StudyPredictions
+from fedcxr.evaluation.competition.predictions import StudyPredictions
 from fedcxr.evaluation.panel import Panel, measure_panel
 from fedcxr.evaluation.thresholds import FOLDS, cross_fit, rule
 from fedcxr.evaluation.validation_set import ValidationSet, bootstrap_seed

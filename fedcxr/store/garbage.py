@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Literal
 
 from fedcxr import files
-from fedcxr.ledger import submission_list
 from fedcxr.ledger.court import DisputeCourt, result_of
 from fedcxr.ledger.round_events import RoundEvents
+from fedcxr.ledger.submissions import listing as submission_list
 from fedcxr.ledger.views import FederationViews
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.run_directory import RunDirectory

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from fedcxr.chain.backends import Chain, open_chain
+from fedcxr.chain.web3_errors import translated
 from fedcxr.errors import ChainError, ConfigError
-from fedcxr.ledger.backends import Chain, open_chain
-from fedcxr.ledger.transaction import translated
 from fedcxr.store.run_directory import RunDirectory
 
 

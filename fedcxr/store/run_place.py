@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fedcxr.errors import LedgerError
-from fedcxr.ledger.index.place import Place
+from fedcxr.indexer.location import Place
 from fedcxr.store.run_directory import RunDirectory
 
 

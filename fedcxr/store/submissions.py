@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fedcxr.ledger import submission_list
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.ledger.signing import Domain
+from fedcxr.ledger.submissions import listing as submission_list
 from fedcxr.store.blobs import BlobStore
 
 

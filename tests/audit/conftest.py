@@ -11,8 +11,8 @@ from federation import run_federation
 
 from fedcxr.audit.audit import audit
 from fedcxr.audit.findings import AuditReport
+from fedcxr.chain.embedded import replay
 from fedcxr.config import Config
-from fedcxr.ledger import replay
 from fedcxr.ledger.views import FederationViews
 from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.store.identity import Identity

@@ -16,9 +16,9 @@ from fedcxr.audit.audit import Request, audit, conduct_audit
 from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.ledger_source import EndpointLedger
 from fedcxr.audit.sources import RunSources
+from fedcxr.chain.anvil.chain import AnvilChain
 from fedcxr.config import Config
 from fedcxr.errors import LedgerError
-from fedcxr.ledger.anvil_chain import AnvilChain
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update.layout import Vector

@@ -18,9 +18,9 @@ from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.ledger_source import EndpointLedger
 from fedcxr.audit.scope import Scope
 from fedcxr.audit.sources import RunSources, StoreSources
+from fedcxr.chain.embedded.chain import EmbeddedChain
+from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.errors import ChainError, LedgerError, StoreError
-from fedcxr.ledger.chain import EmbeddedChain
-from fedcxr.ledger.rpc import RpcServer
 from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.store.run_directory import RunDirectory
 

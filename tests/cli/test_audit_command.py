@@ -9,12 +9,12 @@ import pytest
 from federation import run_federation
 from typer.testing import CliRunner, Result
 
+from fedcxr.chain.embedded.chain import EmbeddedChain
+from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.cli import app as registered  # noqa: F401 (registers the commands)
 from fedcxr.cli.app import app
 from fedcxr.config import Config
 from fedcxr.errors import AuditFailedError, AuditIncompleteError, ConfigError, StoreError
-from fedcxr.ledger.chain import EmbeddedChain
-from fedcxr.ledger.rpc import RpcServer
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 

@@ -11,11 +11,11 @@ import pytest
 from contract_party import account
 from typer.testing import CliRunner
 
+from fedcxr.chain.anvil import node
+from fedcxr.chain.backends import RemoteChain
 from fedcxr.cli import main  # noqa: F401 (registers the commands)
 from fedcxr.cli.app import app
 from fedcxr.errors import ChainError
-from fedcxr.ledger import node
-from fedcxr.ledger.backends import RemoteChain
 
 pytestmark = pytest.mark.usefixtures("anvil_binary")
 

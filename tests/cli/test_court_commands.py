@@ -14,13 +14,13 @@ from disputed_run import BOND, STRANGER, key_file, tell_wrong_root, tell_wrong_s
 from told_run import CHAIN_ID
 from typer.testing import CliRunner
 
+from fedcxr.chain.embedded.chain import EmbeddedChain
+from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.cli import app as registered  # noqa: F401 (registers the commands)
 from fedcxr.cli.app import app
 from fedcxr.errors import ChainError, ConfigError, ContractRejectedError, FedcxrError, LedgerError, StoreError
-from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.court import DisputeCourt
-from fedcxr.ledger.rpc import RpcServer
 from fedcxr.store.identity import Identity
 
 

@@ -21,13 +21,13 @@ from fedcxr.cli import app
 from fedcxr.config import Config, load
 from fedcxr.data.labels import LABELS
 from fedcxr.errors import ConfigError, FederationError
-from fedcxr.evaluation.assessment import score_tasks
-from fedcxr.evaluation.pairing import pair
-from fedcxr.evaluation.sheets import read_scores, read_truth
+from fedcxr.evaluation.competition.assessment import score_tasks
+from fedcxr.evaluation.competition.pairing import pair
+from fedcxr.evaluation.competition.sheets import read_scores, read_truth
+from fedcxr.experiments.explanation_table import explanation_table
+from fedcxr.experiments.results import Result, predictions_of
+from fedcxr.experiments.table import Experiment, experiment_table
 from fedcxr.models.registry import build_model
-from fedcxr.report.experiments import Experiment, experiment_table
-from fedcxr.report.looks import explanation_table
-from fedcxr.report.results import Result, predictions_of
 from fedcxr.store.run_directory import RunDirectory
 from server.events import RoundOpened
 

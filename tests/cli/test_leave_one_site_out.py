@@ -13,7 +13,7 @@ from fedcxr.config import Config, load
 from fedcxr.data.chexpert import read_table
 from fedcxr.data.partition import Partition, make_partition
 from fedcxr.errors import ConfigError, PartitionError
-from fedcxr.evaluation.sheets import read_scores
+from fedcxr.evaluation.competition.sheets import read_scores
 from fedcxr.store.run_directory import RunDirectory
 
 

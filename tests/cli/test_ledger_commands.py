@@ -19,11 +19,11 @@ from long_history import CONTRACT, History, Node, encoded, hospital, serving
 from told_run import CHAIN_ID, SUCCESSOR, tell, tell_judged, tell_under_one_root
 from typer.testing import CliRunner, Result
 
+from fedcxr.chain.embedded.chain import EmbeddedChain
+from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.cli import app as registered  # noqa: F401 (registers the commands)
 from fedcxr.cli.app import app
 from fedcxr.errors import BlobCorruptError, BlobMissingError, ChainError, LedgerError, StoreError
-from fedcxr.ledger.chain import EmbeddedChain
-from fedcxr.ledger.rpc import RpcServer
 
 
 @pytest.fixture(scope="module")

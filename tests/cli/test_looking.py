@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from fedcxr.cli import app
 from fedcxr.config import Config
 from fedcxr.errors import ConfigError, DataError, StoreError
-from fedcxr.evaluation.case_scores import COLUMNS, CaseScores
+from fedcxr.evaluation.explanation.case_scores import COLUMNS, CaseScores
 from fedcxr.models.registry import create_model
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import model_file

@@ -100,7 +100,7 @@ def test_an_interrupted_run_says_how_far_it_came_and_how_to_go_on(
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("server.simulation.simulate", interrupted)
+    monkeypatch.setattr("server.grids.simulation.simulate", interrupted)
     (tmp_path / "small.toml").write_text(small_config.to_toml())
     assert run(monkeypatch, "simulate", tmp_path / "small.toml", "--out", tmp_path / "run") == 130
     said = capsys.readouterr().err

@@ -13,16 +13,16 @@ from typer.testing import CliRunner, Result
 from clients.disk import HospitalDisk
 from clients.hospital import Hospital
 from fedcxr.audit.audit import audit
+from fedcxr.chain.embedded.chain import EmbeddedChain
+from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.cli.app import app
 from fedcxr.config import Config
 from fedcxr.errors import ChainError, ContractRejectedError, FederationError, LedgerError, StoreError
-from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.orders import Order
-from fedcxr.ledger.rpc import RpcServer
 from fedcxr.ledger.signing import HOSPITAL, Departure, Registration
+from fedcxr.run.coordinator_desk import writing_ledger
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
-from server.coordinator_desk import writing_ledger
 from server.events import Event, NotRegistered
 
 Call = Callable[..., Result]

@@ -17,11 +17,11 @@ from disputed_run import tell_wrong_root
 from told_run import CHAIN_ID, tell, tell_under_one_root
 from typer.testing import CliRunner
 
+from fedcxr.chain.embedded.chain import EmbeddedChain
+from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.cli import app as registered  # noqa: F401 (registers the commands)
 from fedcxr.cli.app import app
 from fedcxr.errors import BlobMissingError, FedcxrError, LedgerError, StoreError
-from fedcxr.ledger.chain import EmbeddedChain
-from fedcxr.ledger.rpc import RpcServer
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from founded import Founded
 from clients.app import app
 from clients.hospital import Hospital
 from fedcxr.messages import FailureReply, Record, RefusalReply, RegisterReply, kind_of
-from server.local_grid import LocalGrid
+from server.grids.local import LocalGrid
 
 
 def ask(request: Record, message_type: str, node_config: dict[str, str | int]) -> RecordDict:

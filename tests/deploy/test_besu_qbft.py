@@ -13,9 +13,9 @@ import rlp
 import yaml
 from eth_keys.datatypes import PrivateKey
 
+from fedcxr.chain.embedded.evm import GAS_LIMIT
 from fedcxr.config import Ledger
 from fedcxr.ledger.compiler import SETTINGS
-from fedcxr.ledger.evm import GAS_LIMIT
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy" / "besu-qbft"
 SERVICES = [f"validator-{n}" for n in range(1, 5)]

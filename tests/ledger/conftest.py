@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from contract_party import LocalChain, Party
 
-from fedcxr.ledger.anvil_chain import AnvilChain
-from fedcxr.ledger.chain import EmbeddedChain
+from fedcxr.chain.anvil.chain import AnvilChain
+from fedcxr.chain.embedded.chain import EmbeddedChain
 
 
 @pytest.fixture(scope="module", params=["embedded", "anvil"])

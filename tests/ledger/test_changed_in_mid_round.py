@@ -10,9 +10,9 @@ from fedcxr.audit.conduct import check_conduct
 from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.scope import Scope
 from fedcxr.errors import ContractRejectedError
-from fedcxr.ledger import submission_list
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.ledger.signing import Departure, sign
+from fedcxr.ledger.submissions import listing as submission_list
 
 
 @pytest.fixture(params=["each", "root"])

@@ -9,8 +9,8 @@ from contract_party import Party, account
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.errors import ContractRejectedError
-from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
 
 HOSPITALS = 3

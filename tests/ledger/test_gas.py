@@ -3,7 +3,7 @@
 import pytest
 from contract_party import LocalChain, Party, account
 
-from fedcxr.ledger.evm import GAS_LIMIT
+from fedcxr.chain.embedded.evm import GAS_LIMIT
 
 
 @pytest.mark.parametrize("count", [64, pytest.param(255, marks=pytest.mark.slow)])

@@ -6,9 +6,10 @@ import pytest
 from contract_party import LocalChain, Party
 
 from fedcxr.errors import ContractRejectedError, FederationError, LedgerError
-from fedcxr.ledger import submission_list, submission_tree
 from fedcxr.ledger.court import DisputeCourt, result_of
 from fedcxr.ledger.signing import SignedSubmission, sign
+from fedcxr.ledger.submissions import listing as submission_list
+from fedcxr.ledger.submissions import tree as submission_tree
 
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 

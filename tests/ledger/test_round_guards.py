@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from contract_party import ENVELOPE_KEY, FEDERATION, GENESIS, Party, account, registration
 
+from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.errors import ChainError, ContractRejectedError, LedgerError
 from fedcxr.ledger.artifact import load_artifact
-from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.court import result_of
 from fedcxr.ledger.signing import Refusal, commitment, sign

@@ -282,7 +282,7 @@ def test_a_submission_starts_from_the_open_rounds_base_also_when_it_is_the_genes
 def test_a_deadline_passes_though_no_block_is_made(party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
     party.open(seconds=60)
     hour = party.ledger.round(1).deadline + 3600.0
-    monkeypatch.setattr("fedcxr.ledger.evm.time.time", lambda: hour)
+    monkeypatch.setattr("fedcxr.chain.embedded.evm.time.time", lambda: hour)
     with pytest.raises(ContractRejectedError, match="DeadlinePassed"):
         party.ledger.submit_direct(party.signed(party.hospitals[0]))
     party.ledger.abort(1, "late")

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fedcxr.data.labels import LABELS
-from fedcxr.evaluation.explanation import Cases
-from fedcxr.evaluation.saliency import Method
+from fedcxr.evaluation.explanation.saliency import Method
+from fedcxr.evaluation.explanation.scores import Cases
 from fedcxr.report.overlays import draw_overlays
 
 SIDE = 32

@@ -12,9 +12,9 @@ from PIL import Image
 
 from fedcxr.data.chexpert import ChexpertTable, read_table
 from fedcxr.errors import DataError
+from fedcxr.evaluation.competition.sheets import read_scores
 from fedcxr.evaluation.inference import embed
 from fedcxr.evaluation.metrics import evaluate
-from fedcxr.evaluation.sheets import read_scores
 from fedcxr.evaluation.validation_set import ValidationSet
 from fedcxr.models.registry import create_model
 from fedcxr.report.reliability import draw_reliability

@@ -13,10 +13,10 @@ from fedcxr.evaluation.comparison import Comparison, Contender, Kind, compare
 from fedcxr.evaluation.metrics import Evaluation, evaluate
 from fedcxr.evaluation.robustness import Robustness
 from fedcxr.evaluation.scores import Estimate
+from fedcxr.experiments.sites import SiteResult, site_table
 from fedcxr.report.comparison import comparison_table, own_table
 from fedcxr.report.robustness import robustness_table
 from fedcxr.report.scores import hospital_table, label_table
-from fedcxr.report.sites import SiteResult, site_table
 from fedcxr.report.tables import Table, figure
 
 

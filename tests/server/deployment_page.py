@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from server import session
-from server.flower_environment import flower_environment
+from server.grids import session
+from server.grids.flower_environment import flower_environment
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PAGE = CHECKOUT / "docs" / "deployment.md"

@@ -13,11 +13,11 @@ import pytest
 from contract_party import LocalChain
 from federation import digests, run_federation
 
+from fedcxr.chain.anvil.chain import AnvilChain
+from fedcxr.chain.embedded.chain import EmbeddedChain
+from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.config import Config
 from fedcxr.errors import ChainError, ConfigError
-from fedcxr.ledger.anvil_chain import AnvilChain
-from fedcxr.ledger.chain import EmbeddedChain
-from fedcxr.ledger.rpc import RpcServer
 from fedcxr.store.run_directory import RunDirectory
 from server.events import Event, HospitalAnswered, RoundFinalized, RoundOpened
 

@@ -10,8 +10,8 @@ from rich.console import Console as RichConsole
 
 from fedcxr.update.metrics import HospitalMetrics
 from server.console import Console
+from server.event_log import log_event
 from server.events import HospitalAnswered
-from server.logfile import log_event
 
 
 def answered(seconds: float, waited: float | None) -> HospitalAnswered:

@@ -19,9 +19,9 @@ from fedcxr.config import Config
 from fedcxr.errors import GridError
 from fedcxr.store.run_directory import RunDirectory
 from server import app as server_module
-from server.flower_environment import flower_environment
-from server.local_grid import LocalGrid
-from server.simulation import on_local_grid, simulate
+from server.grids.flower_environment import flower_environment
+from server.grids.local import LocalGrid
+from server.grids.simulation import on_local_grid, simulate
 
 
 @pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")  # Flower's use of pathspec

@@ -28,12 +28,12 @@ from fedcxr.errors import ConfigError, QuorumError
 from fedcxr.messages import UpdateReply
 from fedcxr.models.norm import local_names
 from fedcxr.models.registry import create_model
+from fedcxr.run.resumption import reading_ledger
 from fedcxr.store.garbage import Waste, find_waste, read_attempts
 from fedcxr.store.hospital_state import HospitalState
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.travelling import federation_layout, load_released
 from fedcxr.update.layout import Vector
-from server.resumption import reading_ledger
 
 
 class KilledError(BaseException):

@@ -16,9 +16,9 @@ from clients.app import hospital_app
 from clients.hospital import Hospital
 from clients.member import Member
 from fedcxr.audit.audit import audit
+from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.config import Config
 from fedcxr.errors import FederationError, QuorumError
-from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.messages import AttestationReply, ValidateRequest
 from fedcxr.store.identity import Identity

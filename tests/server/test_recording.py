@@ -11,18 +11,18 @@ from typer.testing import CliRunner
 
 from fedcxr.aggregation.weighted_sum import WeightedSum
 from fedcxr.audit.audit import audit
+from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.cli.app import app
 from fedcxr.config import Config
 from fedcxr.errors import ContractRejectedError
-from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.court import DisputeCourt
 from fedcxr.ledger.signing import SignedSubmission, Submission, sign
 from fedcxr.privacy.keys import EnvelopePrivateKey
+from fedcxr.run.coordinator_desk import writing_ledger
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update.layout import Vector
-from server.coordinator_desk import writing_ledger
 
 MODES = {
     "sealed, each": {},

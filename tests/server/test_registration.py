@@ -19,8 +19,8 @@ from clients.hospital import Hospital
 from fedcxr.config import Config
 from fedcxr.errors import FederationError, GridError
 from fedcxr.messages import RegisterRequest
-from server.local_grid import LocalGrid
-from server.logfile import log_event
+from server.event_log import log_event
+from server.grids.local import LocalGrid
 from server.registration import Member, register_hospitals
 
 

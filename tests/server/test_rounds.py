@@ -16,11 +16,11 @@ from flwr.clientapp import ClientApp
 
 from clients.app import app as client_app
 from fedcxr.audit.audit import audit
+from fedcxr.chain.embedded.chain import EmbeddedChain
+from fedcxr.chain.embedded.evm import FAUCET
 from fedcxr.config import Config
 from fedcxr.errors import ConfigError, FederationError, QuorumError
-from fedcxr.ledger.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
-from fedcxr.ledger.evm import FAUCET
 from fedcxr.ledger.signing import SignedSubmission
 from fedcxr.messages import UpdateReply
 from fedcxr.report.summary import write_summary

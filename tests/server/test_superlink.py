@@ -11,7 +11,7 @@ from federation import digests
 
 from fedcxr.config import Config
 from fedcxr.store.run_directory import RunDirectory
-from server.simulation import on_local_grid, simulate
+from server.grids.simulation import on_local_grid, simulate
 
 
 def deal_out(root: Path) -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from fedcxr.bench.model import VARIANTS, bench_model
 from fedcxr.config import validate
-from fedcxr.training.bench_model import VARIANTS, bench_model
 
 
 @pytest.mark.slow

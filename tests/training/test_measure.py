@@ -13,13 +13,15 @@ from torch import nn
 from typer.testing import CliRunner
 
 import fedcxr.cli  # noqa: F401  registers the commands
+from fedcxr.bench import alternatives
+from fedcxr.bench import trainer as bench
+from fedcxr.bench.trainer import bench_trainer
 from fedcxr.cli.app import app
 from fedcxr.config import Config
 from fedcxr.data.cache import ImageCache
 from fedcxr.data.examples import Examples
 from fedcxr.models.registry import build_model
-from fedcxr.training import alternatives, bench, loader, measure, trainer
-from fedcxr.training.bench import bench_trainer
+from fedcxr.training import loader, measure, trainer
 from fedcxr.training.measure import noise_examples, resolve
 from fedcxr.training.trainer import TrainingReport
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedcxr.ledger.index.bond import Bond, BondChange
+from fedcxr.indexer.bond import Bond, BondChange
 from fedcxr.report.ledger.words import NOTHING, ether, when
 from fedcxr.report.tables import Table
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fedcxr.ledger.index.members import Member
-from fedcxr.ledger.index.overview import Overview
+from fedcxr.indexer.members import Member
+from fedcxr.indexer.overview import Overview
 from fedcxr.report.ledger.words import NOTHING, Names, digest, ether, number, span, when
 from fedcxr.report.tables import Table, count
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fedcxr.ledger.index.members import Members
-from fedcxr.ledger.index.rewards import Rewards
+from fedcxr.indexer.members import Members
+from fedcxr.indexer.rewards import Rewards
 from fedcxr.report.ledger.words import NOTHING, Names
 from fedcxr.report.tables import Table, count
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fedcxr.ledger.index.hospital import Part, UpdateRecord
-from fedcxr.ledger.index.members import Member
-from fedcxr.ledger.index.rounds import RoundRecord
+from fedcxr.indexer.hospital import Part, UpdateRecord
+from fedcxr.indexer.members import Member
+from fedcxr.indexer.rounds import RoundRecord
 from fedcxr.report.ledger.words import NOTHING, Names, digest, error, gain, number, plain, span, when
 from fedcxr.report.tables import Table, count
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fedcxr.ledger.index.events import fields_of
+from fedcxr.indexer.events import fields_of
 from fedcxr.report.ledger.words import Names, argument, error, plain, when
 
 _LONG = ("signature", "envelopeKey", "founding")  # of no use to a reader

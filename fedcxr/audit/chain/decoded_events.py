@@ -1,0 +1,68 @@
+"""A contract's proven events in words: names and values by the ABI, as plain JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hexbytes import HexBytes
+from web3 import Web3
+from web3.types import LogReceipt
+
+from fedcxr.audit.chain.proof import ChainProof, ProvenLog
+from fedcxr.errors import ChainError
+from fedcxr.ledger.artifact import Artifact, topic_of
+
+
+def decode_events(proof: ChainProof, artifact: Artifact) -> list[dict[str, Any]]:
+    """Every event of the contract: where it stands, its name and its values, bytes in hexadecimal.
+
+    Raises:
+        ChainError: one is no event of the artifact's ABI.
+    """
+    w3 = Web3()
+    contract = w3.eth.contract(address=Web3.to_checksum_address(proof.contract), abi=artifact.abi)
+    names = {topic_of(entry): entry["name"] for entry in artifact.abi if entry["type"] == "event"}
+    decoded = []
+    for log in proof.logs():
+        name = names.get(log.log.topics[0]) if log.log.topics else None
+        if name is None:
+            raise ChainError(f"block {log.block} log {log.index}: an event that the contract does not have.")
+        try:
+            values = contract.events[name]().process_log(_receipt(log))["args"]
+        except Exception as error:  # web3 and eth-abi raise several types of their own
+            raise ChainError(f"block {log.block} log {log.index}: {name}: {error!s:.200}") from None
+        decoded.append(
+            {
+                "block": log.block,
+                "log": log.index,
+                "transaction": "0x" + log.transaction.hex(),
+                "event": name,
+                "values": {key: _plain(value) for key, value in values.items()},
+            }
+        )
+    return decoded
+
+
+def _receipt(log: ProvenLog) -> LogReceipt:
+    return {
+        "address": Web3.to_checksum_address(log.log.address),
+        "topics": [HexBytes(topic) for topic in log.log.topics],
+        "data": HexBytes(log.log.data),
+        "blockNumber": log.block,  # type: ignore[typeddict-item]
+        "blockHash": HexBytes(log.block_hash),
+        "transactionHash": HexBytes(log.transaction),
+        "transactionIndex": log.transaction_index,
+        "logIndex": log.index,
+        "removed": False,
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes | bytearray):
+        return "0x" + bytes(value).hex()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return value

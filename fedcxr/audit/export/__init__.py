@@ -1,0 +1,1 @@
+"""A run's records in one file, written for outsiders and verified by them."""

@@ -1,0 +1,198 @@
+"""Verify an audit's export offline, and say what it proves."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from eth_utils.crypto import keccak
+
+from fedcxr import json_text
+from fedcxr.audit.chain.decoded_events import decode_events
+from fedcxr.audit.chain.proof import ChainProof
+from fedcxr.audit.export.archive import FORMAT, MANIFEST, SIGNATURE, changes, manifest_of, read_json, unpack
+from fedcxr.audit.export.export import AuditStatement
+from fedcxr.errors import FedcxrError, StoreError
+from fedcxr.ledger.artifact import Artifact, load_artifact
+from fedcxr.ledger.signing import Domain, recover
+from fedcxr.update import merkle
+
+_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141  # of secp256k1, SEC 2
+_MEMBERS = {"audit.json", "contract.json", "artifact.json", "chain.json", "events.json"}
+
+
+@dataclass
+class Verified:
+    """What became of an export.
+
+    Attributes:
+        signer: address of whoever signed it; empty when the signature is bad.
+        problems: what does not fit; empty when the export is what was signed, and consistent.
+        proves: what follows from it without trust in the signer.
+        states: what is the signer's word.
+        report: the audit's report, as JSON has it; empty when it cannot be read.
+        own_artifact: whether the contract was held to the artifact of the fedcxr that verifies.
+    """
+
+    signer: str = ""
+    problems: list[str] = field(default_factory=list)
+    proves: list[str] = field(default_factory=list)
+    states: list[str] = field(default_factory=list)
+    report: dict[str, Any] = field(default_factory=dict)
+    own_artifact: bool = False
+
+    @property
+    def authentic(self) -> bool:
+        return not self.problems
+
+
+def verify(data: bytes, *, signer: str = "") -> Verified:
+    """Verify an export's bytes.
+
+    Args:
+        data: of the file.
+        signer: address that must have signed it; empty for anybody's.
+    """
+    result = Verified()
+    try:
+        members = unpack(data)
+        _verify(members, result)
+    except FedcxrError as error:
+        result.problems.append(str(error))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        result.problems.append(f"it cannot be read: {type(error).__name__}: {error!s:.200}")
+    if signer and result.signer != signer:
+        result.problems.append(f"signed by {result.signer or 'nobody'}, expected {signer}")
+    if result.problems:
+        result.proves.clear()
+        result.states.clear()
+    return result
+
+
+def _verify(members: Mapping[str, bytes], result: Verified) -> None:
+    signed = {name: content for name, content in members.items() if name not in (MANIFEST, SIGNATURE)}
+    if members.keys() - signed.keys() != {MANIFEST, SIGNATURE} or not signed.keys() >= _MEMBERS:
+        raise StoreError("it is not complete: members are missing.")
+    if members[MANIFEST] != manifest_of(signed):
+        which = "; ".join(changes(members)) or "the manifest itself"
+        raise StoreError(f"its members are not those of its {FORMAT} manifest; changed: {which}.")
+    contract = read_json(members["contract.json"])
+    proof = ChainProof.from_tree(read_json(members["chain.json"]))
+    seal = read_json(members[SIGNATURE])
+    signature = bytes.fromhex(seal["signature"].removeprefix("0x"))
+    statement = AuditStatement(hashlib.sha256(members[MANIFEST]).digest())
+    signer = recover(statement, signature, Domain(proof.chain_id, proof.contract))
+    if signer != seal["address"]:
+        raise StoreError(f"its signature is by {signer}, and not by {seal['address']}.")
+    if not _is_one_form(signature) or seal != {"address": signer, "signature": "0x" + signature.hex()}:
+        raise StoreError("its signature is not as it would be written.")
+    result.signer = signer
+    audit = read_json(members["audit.json"])
+    result.report = audit["report"]
+    artifact = Artifact(**json_text.parse(members["artifact.json"]))
+    if artifact.to_json().encode() != members["artifact.json"]:
+        raise StoreError("artifact.json is not as it would be written.")
+    said = {(f["where"], f["expected"], f["found"]) for f in result.report["findings"]}
+    differences = proof.differences(artifact=artifact)
+    result.problems += [
+        f"{d.where}: expected {d.expected}, found {d.found}: the report does not say so"
+        for d in differences
+        if tuple(d) not in said
+    ]
+    whole = not differences
+    events = _events(proof, artifact, said, result)
+    if events is not None and read_json(members["events.json"]) != events:
+        result.problems.append("events.json: not the events of the receipts")
+    result.problems += _contract_problems(contract, proof, artifact, members["artifact.json"], said)
+    result.problems += _report_problems(result.report, audit["scope"], proof, events or [])
+    for name in signed.keys() - _MEMBERS:
+        root = name.removeprefix("blobs/")
+        if name == root or merkle.root(members[name]).hex() != root:
+            result.problems.append(f"{name}: not a blob under its root")
+    result.own_artifact = artifact == load_artifact()
+    _say(result, audit, proof, len(events or []), whole=whole)
+
+
+def _is_one_form(signature: bytes) -> bool:
+    """Whether it is the one form that signing gives (EIP-2): anyone can make a second one of it."""
+    s = int.from_bytes(signature[32:64])
+    return len(signature) == 65 and s <= _ORDER // 2 and signature[64] in (27, 28)
+
+
+def _events(
+    proof: ChainProof, artifact: Artifact, said: set[tuple[str, str, str]], result: Verified
+) -> list[dict[str, Any]] | None:
+    try:
+        return decode_events(proof, artifact)
+    except FedcxrError as error:
+        if not said:
+            result.problems.append(str(error))
+        return None
+
+
+def _contract_problems(
+    contract: Mapping[str, Any],
+    proof: ChainProof,
+    artifact: Artifact,
+    artifact_json: bytes,
+    said: set[tuple[str, str, str]],
+) -> Iterator[str]:
+    code = bytes.fromhex(contract["code"].removeprefix("0x"))
+    for what, expected, found in (
+        ("address", proof.contract, contract["address"]),
+        ("chain_id", proof.chain_id, contract["chain_id"]),
+        ("code_keccak256", "0x" + keccak(code).hex(), contract["code_keccak256"]),
+        ("artifact_sha256", hashlib.sha256(artifact_json).hexdigest(), contract["artifact_sha256"]),
+    ):
+        if expected != found:
+            yield f"contract.json {what}: expected {expected}, found {found}"
+    if not artifact.created(code) and not any(where == "the contract" for where, _, _ in said):
+        yield "contract.json code: not the artifact's, and the report does not say so"
+
+
+def _report_problems(
+    report: Mapping[str, Any], scope: Mapping[str, Any], proof: ChainProof, events: list[dict[str, Any]]
+) -> Iterator[str]:
+    finalized = [e["values"] for e in events if e["event"] == "RoundFinalized"]
+    created = [e["values"] for e in events if e["event"] == "FederationCreated"]
+    clean, released = not report["findings"], report["released"]
+    whole = scope == {"first": 1, "last": None, "hospital": ""}
+    rules = (
+        (report["contract"] == proof.contract, "another contract than the chain's"),
+        (report["clean"] is clean, "clean, though there are findings, or the reverse"),
+        (report["complete"] is (not report["unchecked"]), "complete, though something is unchecked"),
+        (report["proven"] is (clean and bool(released)), "proven, though it is not"),
+        (not released or whole, "a released model, though only a part was looked at"),
+        (not clean or len(created) == 1, "clean, without one event of the federation's creation"),
+        (not clean or not whole or report["rounds"] == len(finalized), "another number of rounds"),
+    )
+    for holds, what in rules:
+        if not holds:
+            yield f"audit.json: the report says {what}"
+    if clean and created and created[0]["federation"] != "0x" + report["federation"]:
+        yield "audit.json: another federation than its creation's"
+    if clean and released and (not finalized or finalized[-1]["modelDigest"] != "0x" + released):
+        yield "audit.json: a released model that the ledger's last finalized round does not have"
+
+
+def _say(result: Verified, audit: Mapping[str, Any], proof: ChainProof, events: int, *, whole: bool) -> None:
+    report = result.report
+    if whole:
+        result.proves += [
+            f"on every chain with block {proof.last}, 0x{proof.head.hex()}, the contract {proof.contract} "
+            f"has the {events} events in this export, from block {proof.first} on, and no others",
+            "the contract was created by the bytecode of the artifact in this export, which is "
+            + ("that" if result.own_artifact else "NOT that")
+            + " of the fedcxr that verifies it",
+        ]
+    by = " and ".join(audit["opened_by"]) or "nobody"
+    result.states += [
+        f"{result.signer} signed it, made on {audit['made']} with fedcxr {audit['fedcxr']}; updates were "
+        f"opened with the key of {by}",
+        f"{report['rounds']} rounds, {report['updates']} updates of {report['bytes'] / 1e6:,.0f} MB, "
+        f"{len(report['findings'])} findings, {len(report['unchecked'])} unchecked",
+        f"released model: {report['released'] or '(not recomputed)'}",
+        "that the block is one of the consortium's chain: compare its hash with somebody who follows it",
+    ]

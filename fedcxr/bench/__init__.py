@@ -1,0 +1,1 @@
+"""The measurements of `fedcxr bench`: rounds, trainer, model, gas, audit and consensus."""

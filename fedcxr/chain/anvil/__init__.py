@@ -1,0 +1,1 @@
+"""The anvil that fedcxr starts: its process, and the journal from which the same blocks are made again."""

@@ -1,0 +1,123 @@
+"""A chain's JSON-RPC endpoint over a transport that may fail.
+
+What is retried can be asked twice: reads, and a signed transaction, which is the same bytes each time. An
+account that the node itself holds signs anew each time, so ``eth_sendTransaction`` is asked once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from eth_account.signers.local import LocalAccount
+from web3 import HTTPProvider, Web3
+from web3.middleware import ExtraDataToPOAMiddleware
+from web3.providers.base import BaseProvider
+from web3.types import RPCEndpoint, RPCResponse
+
+from fedcxr.chain.retry import Patience
+from fedcxr.chain.sender import Sender
+from fedcxr.errors import ChainError
+
+_EXTRA_DATA = 32  # bytes that an Ethereum header has at most; proof of authority writes its seals there
+_ONCE = ("eth_sendTransaction", "evm_", "anvil_", "hardhat_", "personal_", "miner_")
+
+
+# Of a node behind a balancer that has not seen the block yet, and of one that is asked too much.
+_PASSING = ("header not found", "unknown block", "rate limit", "too many requests")
+
+
+class PatientProvider(HTTPProvider):
+    """Asks again when the transport fails: a timeout, a 5xx, half an answer, a connection that is dropped."""
+
+    def __init__(self, url: str, patience: Patience) -> None:
+        super().__init__(
+            url, request_kwargs={"timeout": patience.timeout}, exception_retry_configuration=None
+        )
+        self.url = url
+        self._patience = patience
+
+    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+        """One request, as often as patience has it.
+
+        Raises:
+            ConnectionError: none of the attempts brought a whole answer.
+        """
+        attempts = 1 if method.startswith(_ONCE) else 1 + self._patience.retries
+        for attempt in range(attempts):
+            if attempt:
+                time.sleep(self._patience.backoff * 2 ** (attempt - 1))
+            try:
+                response = super().make_request(method, params)
+                whole = isinstance(response, dict) and ("result" in response or "error" in response)
+                if whole and (attempt == attempts - 1 or not _passes(response)):
+                    return response
+                why = "an answer that is no JSON-RPC"
+            except requests.HTTPError as error:
+                status = error.response.status_code if error.response is not None else 500
+                why = f"HTTP status {status}"
+                if status < 500 and status not in (408, 429):  # the request is at fault, not the transport
+                    attempts = attempt + 1
+                    break
+            except requests.RequestException as error:
+                why = type(error).__name__
+            except ValueError:  # JSON, and text, that break off
+                why = "half an answer"
+        tried = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        raise ConnectionError(f"{shown(self.url)}: {method}: no answer in {tried}: {why}")
+
+
+def _passes(response: RPCResponse) -> bool:
+    """Whether an error is one that will pass by itself."""
+    return "error" in response and any(word in str(response["error"]).lower() for word in _PASSING)
+
+
+class Connection(Web3):
+    """web3 on one chain, with what its transactions need: patience, and the nonces of its accounts."""
+
+    def __init__(self, provider: BaseProvider, patience: Patience | None = None) -> None:
+        super().__init__(provider)
+        self.patience = patience or Patience()
+        self._senders: dict[str, Sender] = {}
+        self._guard = threading.Lock()
+
+    def sender(self, account: LocalAccount) -> Sender:
+        """Who sends for this account: one for all threads, which so share its nonces."""
+        with self._guard:
+            if account.address not in self._senders:
+                self._senders[account.address] = Sender(self, account, self.patience)
+            return self._senders[account.address]
+
+    def genesis(self) -> str:
+        """Hex hash of the first block: what tells a chain from one that was begun anew under its id."""
+        return bytes(self.eth.get_block(0)["hash"]).hex()
+
+
+def connect(url: str, patience: Patience | None = None) -> Connection:
+    """A connection to a chain's JSON-RPC endpoint.
+
+    Raises:
+        ChainError: nothing answers there.
+    """
+    patience = patience or Patience()
+    w3 = Connection(PatientProvider(url, patience), patience)
+    try:
+        answer = w3.provider.make_request(RPCEndpoint("eth_getBlockByNumber"), ["latest", False])
+    except (OSError, ValueError) as error:
+        raise ChainError(f"{shown(url)}: no chain answers there: {error}") from None
+    block = answer.get("result")
+    if not isinstance(block, dict):
+        raise ChainError(f"{shown(url)}: no chain answers there: {answer.get('error')}")
+    if len(str(block.get("extraData", "0x"))) > 2 + 2 * _EXTRA_DATA:
+        w3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
+    return w3
+
+
+def shown(url: str) -> str:
+    """A URL without what may be a secret in it: user, password, path and query."""
+    parts = urlsplit(url)
+    host = parts.hostname or url
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")

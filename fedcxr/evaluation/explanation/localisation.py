@@ -1,0 +1,139 @@
+"""Whether a map points at the lesion, where a mask says where it is.
+
+- **hit**: the pointing game of Zhang et al., "Top-down neural attention by excitation backprop" (ECCV 2016),
+  https://arxiv.org/abs/1608.00507: the map's highest place is in the mask. Without that paper's tolerance of
+  15 pixels, which for images this small would be a third of a lung.
+- **coverage**: the share of the lesion that is among as many of the map's highest places as it has pixels.
+- **energy**: the share of the map that is in the mask (Wang et al., "Score-CAM", CVPR workshops 2020).
+
+Pixels at random come to the mask's share of the image, ``area``. That is little to be above: hearts are where
+hearts are, and whoever has seen the label's other lesions does better without a look at the image. So each
+figure stands beside that of the same maps, handed to other patients of the same label, and beside that of the
+mean of those patients' masks. A map that is empty, as Grad-CAM's can be, scores nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcxr.evaluation.auroc import Floats
+from fedcxr.evaluation.bootstrap import Resampled
+from fedcxr.evaluation.explanation.ranking import ranked, stand_ins
+from fedcxr.evaluation.scores import Estimate
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """The means over lesions, with intervals over patients.
+
+    Attributes:
+        lesions: images and labels scored.
+        hit, coverage, energy: in [0, 1].
+        area: the mask's share of the image, to which pixels at random come in all three.
+        hit_elsewhere, coverage_elsewhere: of the same maps, each handed to another patient of the label.
+        hit_usual, coverage_usual: of the mean mask of the label's other patients.
+        hit_gain, coverage_gain: the map's own minus that of maps handed on, paired.
+    """
+
+    lesions: int
+    hit: Estimate
+    coverage: Estimate
+    energy: Estimate
+    area: Estimate
+    hit_elsewhere: Estimate
+    coverage_elsewhere: Estimate
+    hit_usual: Estimate
+    coverage_usual: Estimate
+    hit_gain: Estimate
+    coverage_gain: Estimate
+
+
+def localise(maps: NDArray[np.float32], masks: NDArray[np.bool_], seed: int) -> Floats:
+    """Hit, coverage, energy and area of n maps, float64 (n, 4).
+
+    Args:
+        maps: float32 (n, S, S), not negative.
+        masks: bool (n, S, S), each with a pixel.
+        seed: by which ties among a map's places are broken.
+    """
+    values, inside = maps.reshape(len(maps), -1), masks.reshape(len(masks), -1)
+    area = inside.sum(axis=1)
+    order = ranked(maps, seed)
+    found = np.take_along_axis(inside, order, axis=1).cumsum(axis=1)
+    covered = np.take_along_axis(found, area[:, None] - 1, axis=1)[:, 0] / area
+    total = values.sum(axis=1, dtype=np.float64)
+    some = total > 0
+    energy = (values * inside).sum(axis=1, dtype=np.float64) / np.where(some, total, 1)
+    hit = inside[np.arange(len(values)), order[:, 0]]
+    return np.stack([hit * some, covered * some, energy, area / inside.shape[1]], axis=1).astype(np.float64)
+
+
+def usual_places(
+    masks: NDArray[np.bool_], labels: NDArray[np.int64], patients: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """For each of n cases the mean mask of its label's cases of other patients, float32 (n, S, S).
+
+    Empty where there are none.
+    """
+    usual = np.zeros(masks.shape, dtype=np.float32)
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        whole = masks[own].sum(axis=0, dtype=np.float32)
+        for patient in np.unique(patients[own]):
+            mine = own[patients[own] == patient]
+            others = len(own) - len(mine)
+            usual[mine] = (whole - masks[mine].sum(axis=0, dtype=np.float32)) / max(others, 1)
+    return usual
+
+
+def compare_places(
+    maps: NDArray[np.float32],
+    masks: NDArray[np.bool_],
+    labels: NDArray[np.int64],
+    patients: NDArray[np.int64],
+    *,
+    resamples: int,
+    seed: int,
+) -> tuple[Localisation, dict[int, Localisation], Floats]:
+    """Score n maps as :func:`localise`, beside what needs no look at the image.
+
+    Args:
+        maps, masks: as there.
+        labels, patients: int64 (n,), n > 0.
+        resamples: of patients.
+        seed: of these, of ties and of who stands in for whom.
+
+    Returns:
+        All together; label by label; what :func:`localise` says of each, float64 (n, 4).
+    """
+    others = stand_ins(labels, patients, seed)
+    own, elsewhere = localise(maps, masks, seed), localise(maps[others], masks, seed)
+    elsewhere[others < 0] = np.nan
+    known = usual_places(masks, labels, patients)
+    usual = localise(known, masks, seed)
+    usual[~known.any(axis=(1, 2))] = np.nan
+    figures = np.concatenate([own, elsewhere[:, :2], usual[:, :2], own[:, :2] - elsewhere[:, :2]], axis=1)
+
+    def summarise(rows: NDArray[np.int64]) -> Localisation:
+        found = means(figures[rows], patients[rows], resamples, seed)
+        return Localisation(len(rows), *(found.estimate([k]) for k in range(figures.shape[1])))
+
+    by_label = {label: summarise(np.flatnonzero(labels == label)) for label in np.unique(labels).tolist()}
+    return summarise(np.arange(len(maps))), by_label, own
+
+
+def means(values: Floats, patients: NDArray[np.int64], resamples: int, seed: int) -> Resampled:
+    """The means of the columns of float64 (n, k), each over the cases where it is not NaN."""
+    known = ~np.isnan(values)
+    filled = np.where(known, values, 0.0)
+
+    def measure(weights: NDArray[np.int32]) -> Floats:
+        drawn = weights.T.astype(np.float64)
+        count = drawn @ known.astype(np.float64)
+        found: Floats = (drawn @ filled) / np.where(count > 0, count, np.nan)
+        return found
+
+    return Resampled.measure(patients, measure, resamples, seed)

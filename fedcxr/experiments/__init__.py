@@ -1,0 +1,1 @@
+"""Many runs and their tables: manifests, tasks, kept results, comparisons with other ways to train."""

@@ -1,0 +1,152 @@
+"""The runs of experiments: which there are, and one brought to its end, whose result is kept."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedcxr.experiments.manifest import TablePlan
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fedcxr.config import Config
+    from fedcxr.experiments.results import Result
+    from fedcxr.store.run_directory import RunDirectory
+
+_EXPLAINED = 25  # findings a label: curves are two times seventeen predictions each
+_MEASURED = ("training.device", "training.precision", "training.memory_format")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run: of a file under a seed."""
+
+    path: Path
+    overrides: tuple[str, ...]
+    config: "Config"
+    run: "RunDirectory"
+    result: "Result"
+    explain: bool
+
+
+def tasks_of(path: Path, plan: TablePlan, out: Path, results: Path) -> list[Task]:
+    """One experiment's runs, seed by seed."""
+    from fedcxr import config as configuration
+    from fedcxr.experiments.results import Result
+    from fedcxr.store.run_directory import RunDirectory
+
+    base = configuration.load(path, plan.overrides)
+    tasks = []
+    for seed in plan.seeds:
+        own = [*plan.overrides, f"seed={seed}"]
+        if base.data.phantom is not None:  # phantoms are drawn from the seed, each set in a folder of its own
+            own.append(f"data.root={base.data.root}-seed-{seed}")
+        place = Path(base.name) / f"seed-{seed}"
+        config = configuration.load(path, own)
+        run, result = RunDirectory(out / place), Result(results / place)
+        tasks.append(Task(path, tuple(own), config, run, result, plan.explain))
+    return tasks
+
+
+def once(tasks: Iterable[Task]) -> list[Task]:
+    """Each run once, though it may be in two tables; explained where one of them wants that.
+
+    Raises:
+        ConfigError: two configurations have one name.
+    """
+    from fedcxr.errors import ConfigError
+
+    found: dict[Path, Task] = {}
+    for task in tasks:
+        first = found.setdefault(task.result.folder, task)
+        if first.config != task.config:
+            raise ConfigError(
+                f"{first.path} and {task.path} are two configurations of one name, {task.config.name!r}, and "
+                "so of one folder of results: give each a name of its own."
+            )
+        found[task.result.folder] = replace(first, explain=first.explain or task.explain)
+    return list(found.values())
+
+
+def carry(task: Task, console: "Console", *, quiet: bool, discard: bool, bootstrap: int) -> str:
+    """Bring one run to its end and keep its result; why it failed, or nothing.
+
+    Raises:
+        ConfigError: the folder holds a run, or the result, of another configuration.
+    """
+    from fedcxr.errors import FedcxrError
+    from fedcxr.experiments.results import predictions_of
+
+    shown = f"{task.config.name}, seed {task.config.seed}"
+    result, run = task.result, task.run
+    if result.exists and (result.explanation.is_file() or not task.explain):
+        _check_same(result.config, task.config, result.folder)
+        return ""
+    console.print(f"{shown}: begins")
+    log = run.root.with_suffix(".log") if quiet else None
+    if why := _simulate(task, log):
+        console.print(f"{shown}: {why}")
+        return why
+    if not predictions_of(run).is_file() and (why := _call(["report", str(run.root)], log)):
+        return why
+    looked = ["explain", str(run.root), "--images", str(_EXPLAINED), "--bootstrap", str(bootstrap)]
+    if task.explain and (why := _call(looked, log)):
+        return why
+    try:
+        result.keep(run)
+    except FedcxrError as error:
+        return str(error)
+    if discard:
+        shutil.rmtree(run.root)
+    console.print(f"{shown}: done, {result.facts.seconds / 60:.1f} min")
+    return ""
+
+
+def _check_same(held: "Config", wanted: "Config", folder: Path) -> None:
+    from fedcxr.errors import ConfigError
+
+    differing = {
+        key: pair
+        for key, pair in held.differences(wanted).items()
+        if not (key in _MEASURED and pair[1] == "auto")
+    }
+    if differing:
+        told = "; ".join(f"{key} is {old!r} there and {new!r} here" for key, (old, new) in differing.items())
+        raise ConfigError(
+            f"{folder} is of another configuration: {told}. Remove it, or choose another folder."
+        )
+
+
+def _simulate(task: Task, log: Path | None) -> str:
+    """Begin, continue or leave alone; why it failed, or nothing."""
+    run = task.run
+    arguments = ["simulate", str(task.path), "--out", str(run.root)]
+    arguments += [x for override in task.overrides for x in ("--set", override)]
+    if run.config_path.is_file():
+        _check_same(run.config, task.config, run.root)
+        if run.last_round == task.config.federation.total_rounds:
+            return ""
+        if run.founded:
+            arguments = ["simulate", "--resume", str(run.root)]
+    return _call(arguments, log)
+
+
+def _call(arguments: Sequence[str], log: Path | None) -> str:
+    """Run fedcxr in a process of its own; why it failed, or nothing."""
+    from fedcxr import files
+
+    program = [sys.executable, "-m", "fedcxr", *arguments]
+    if log is None:
+        done = subprocess.run(program, stderr=subprocess.PIPE, text=True, check=False)
+    else:
+        files.make_folder(log.parent)
+        with log.open("ab") as file:
+            done = subprocess.run(program, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode == 0:
+        return ""
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    return f"exit code {done.returncode}: {' '.join(lines[-2:])}"

@@ -1,0 +1,68 @@
+"""An anvil's chain at rest: a journal, from which the chain is made again where something is to be read."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedcxr.indexer.offline import file_mark
+from fedcxr.indexer.source import Block, Log
+
+if TYPE_CHECKING:
+    from fedcxr.indexer.endpoint import Endpoint
+
+
+class AnvilAtRest:
+    """A copy of the journal, and an anvil over it: the journal itself is its owner's."""
+
+    def __init__(self, path: Path, chain_id: int, binary: str) -> None:
+        self._path = path
+        self._chain_id = chain_id
+        self._binary = binary
+        self._stack = contextlib.ExitStack()
+        self._endpoint: Endpoint | None = None
+        self._mark = ""  # when the copy was made
+
+    def mark(self) -> str:
+        """Size and time of the journal: whatever makes a block adds a line."""
+        return file_mark(self._path)
+
+    def may_hold(self, address: str) -> bool:
+        return self._open().may_hold(address)
+
+    def head(self) -> Block:
+        return self._open().head()
+
+    def block(self, number: int) -> Block | None:
+        return self._open().block(number)
+
+    def logs(self, addresses: Collection[str], first: int, last: int) -> tuple[list[Log], list[Block]]:
+        return self._open().logs(addresses, first, last)
+
+    def call(self, address: str, data: bytes, block: Block) -> bytes:
+        return self._open().call(address, data, block)
+
+    def close(self) -> None:
+        self._stack.close()
+        self._endpoint = None
+
+    def _open(self) -> Endpoint:
+        mark = self.mark()
+        if self._endpoint is None or mark != self._mark:
+            from fedcxr.chain.anvil.chain import AnvilChain
+            from fedcxr.chain.anvil.process import find_anvil
+            from fedcxr.chain.rpc_server import RpcServer
+            from fedcxr.indexer.endpoint import Endpoint
+
+            self.close()
+            enter = self._stack.enter_context
+            directory = enter(tempfile.TemporaryDirectory(prefix="fedcxr-index-"))
+            copy = Path(shutil.copyfile(self._path, Path(directory) / self._path.name))
+            chain = AnvilChain(copy, chain_id=self._chain_id, binary=find_anvil(self._binary))
+            front = enter(contextlib.closing(RpcServer(enter(contextlib.closing(chain)))))
+            self._endpoint, self._mark = enter(contextlib.closing(Endpoint(front.url))), mark
+        return self._endpoint

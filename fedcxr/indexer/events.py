@@ -1,0 +1,134 @@
+"""Which events the two contracts have, and how a log becomes one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from fedcxr.errors import ChainError
+from fedcxr.ledger.artifact import load_artifact
+
+if TYPE_CHECKING:
+    from fedcxr.indexer.abi import Codec
+    from fedcxr.indexer.source import Log
+
+_SETS = ("seats", "accepted", "counted", "included")  # of seats, where they are words of 256 bits
+_LEFT_OUT = ("RoleRevoked", "RoleAdminChanged", "EIP712DomainChanged")  # OpenZeppelin's; they say nothing new
+
+
+@dataclass(frozen=True)
+class Event:
+    """One log, read.
+
+    Attributes:
+        name: of the event.
+        block: its number.
+        position: of the log in its block.
+        transaction: hash.
+        values: by the ABI's names. A rejection's ``reason`` is ``{"error": name, "arguments": {…}}``.
+    """
+
+    name: str
+    block: int
+    position: int
+    transaction: bytes
+    values: Mapping[str, Any]
+
+
+@lru_cache(maxsize=1)
+def definitions() -> dict[str, list[dict[str, Any]]]:
+    """The fields of every event that is kept, by its name: of the ledger and of its court."""
+    return {e["name"]: e["inputs"] for e in _entries("event") if e["name"] not in _LEFT_OUT}
+
+
+def decode(log: Log) -> Event | None:
+    """The event of a log; None when it is not kept.
+
+    Raises:
+        ChainError: it is not encoded as the ABI says.
+    """
+    found = _readers().get(log.topics[0] if log.topics else b"")
+    if found is None:
+        return None
+    name, indexed, plain = found
+    from fedcxr.indexer.abi import read_fields
+
+    try:
+        values = {
+            field: codec.read(topic, 0) for (field, codec), topic in zip(indexed, log.topics[1:], strict=True)
+        }
+        values |= zip(plain, read_fields(list(plain.values()), log.data), strict=True)
+    except ValueError as error:
+        raise ChainError(f"block {log.block}, log {log.position}: not a {name}: {error}.") from None
+    if isinstance(values.get("reason"), bytes):
+        values["reason"] = decode_reason(values["reason"])
+    return Event(name, log.block, log.position, log.transaction, values)
+
+
+def decode_reason(data: bytes) -> dict[str, Any]:
+    """A custom error by its name, with its arguments by theirs; one that is unknown with its bytes."""
+    from fedcxr.indexer.abi import read_fields
+
+    name, fields = _errors().get(data[:4], ("", {}))
+    if name:
+        try:
+            values = read_fields(list(fields.values()), data[4:])
+            return {"error": name, "arguments": dict(zip(fields, values, strict=True))}
+        except ValueError:
+            pass  # bytes that only begin like it
+    return {"error": "Unknown", "arguments": {"data": data}}
+
+
+def _entries(kind: str) -> list[dict[str, Any]]:
+    artifact = load_artifact()
+    return [entry for entry in (*artifact.abi, *artifact.court_abi) if entry["type"] == kind]
+
+
+@lru_cache(maxsize=1)
+def _readers() -> dict[bytes, tuple[str, list[tuple[str, Codec]], dict[str, Codec]]]:
+    """By topic: the event's name, its indexed fields in order, and the others."""
+    from fedcxr.indexer.abi import codec, signature
+
+    readers = {}
+    for entry in _entries("event"):
+        if entry["name"] not in _LEFT_OUT:
+            indexed = [(f["name"], codec(f)) for f in entry["inputs"] if f["indexed"]]
+            plain = {f["name"]: codec(f) for f in entry["inputs"] if not f["indexed"]}
+            readers[signature(entry)] = (entry["name"], indexed, plain)
+    return readers
+
+
+@lru_cache(maxsize=1)
+def _errors() -> dict[bytes, tuple[str, dict[str, Codec]]]:
+    """By selector: the error's name and its fields."""
+    from fedcxr.indexer.abi import codec, signature
+
+    return {
+        signature(entry)[:4]: (entry["name"], {field["name"]: codec(field) for field in entry["inputs"]})
+        for entry in _entries("error")
+    }
+
+
+def fields_of(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """An event's fields from a row of its table, as :func:`decode` gave them; a set of seats as a list."""
+    fields: dict[str, Any] = {}
+    for field in definitions()[name]:
+        key, kind, value = field["name"], str(field["type"]), row[field["name"]]
+        if kind == "bool":
+            value = bool(value)
+        elif kind.endswith("[]") or kind == "tuple" or (kind == "bytes" and key == "reason"):
+            value = json.loads(value)
+        elif kind == "uint256":
+            value = int(value)
+            if key in _SETS:
+                value = [seat for seat in range(value.bit_length()) if value >> seat & 1]
+        fields[key] = value
+    return fields
+
+
+def as_json(value: Any) -> str:
+    """A value as JSON; bytes in hexadecimal."""
+    return json.dumps(value, default=lambda item: item.hex(), separators=(",", ":"))

@@ -1,0 +1,255 @@
+"""Where a federation's history is: a chain to read, a contract on it, and a place for the index."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from fedcxr.errors import ChainError, LedgerError, StoreError
+from fedcxr.indexer.index_file import DamagedError, IndexFile
+from fedcxr.indexer.offline import ChainAtRest
+from fedcxr.indexer.scan import Progress, Scan, scan
+from fedcxr.indexer.source import Source
+
+if TYPE_CHECKING:
+    from fedcxr.indexer.endpoint import Endpoint
+
+T = TypeVar("T")
+Say = Callable[[str], None]
+
+
+class _NoPlaceError(Exception):
+    """The index cannot be written where it was wanted."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A federation's contract, and the ways to its chain.
+
+    Attributes:
+        contract: address.
+        url: of a JSON-RPC endpoint that stands; empty where the chain comes and goes with its run.
+        chain_id: that it must have; None for any.
+        genesis: hex hash that its first block must have; empty for any.
+        file: of the embedded chain.
+        journal: of an anvil's chain, which ``anvil`` is the program of.
+        endpoint: file with the URL at which such a chain answers while its run goes on.
+        index: where the index belongs; None for the user's cache directory.
+    """
+
+    contract: str
+    url: str = ""
+    chain_id: int | None = None
+    genesis: str = ""
+    file: Path | None = None
+    journal: Path | None = None
+    anvil: str = ""
+    endpoint: Path | None = None
+    index: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raises LedgerError for what is no address."""
+        if not re.fullmatch(r"0x[0-9a-fA-F]{40}", self.contract):
+            raise LedgerError(f"{self.contract!r} is no address: 0x and 40 hexadecimal digits.")
+
+
+@dataclass(frozen=True)
+class IndexedLedger:
+    """An index that is up to date, and the chain behind it."""
+
+    index: IndexFile
+    source: Source
+    place: Place
+    chain_id: int
+    scan: Scan
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the chain was read where its run left it, and not asked of somebody."""
+        from fedcxr.indexer.endpoint import Endpoint
+
+        return not isinstance(self.source, Endpoint)
+
+
+@contextlib.contextmanager
+def opened(
+    place: Place, *, progress: Progress = lambda done, total: None, say: Say = lambda text: None
+) -> Iterator[IndexedLedger]:
+    """The index of a place, brought up to date.
+
+    Args:
+        place: of the federation.
+        progress: told blocks read, and to read.
+        say: told, in a sentence, what was unusual: an index made again, one that is not kept.
+
+    Raises:
+        ChainError: the chain is missing, away or damaged.
+        LedgerError: it has no such contract.
+        DamagedError: from within, where the index turns out to be damaged: it is to be opened again.
+    """
+    source, chain_id = connect(place)
+    with contextlib.closing(source):
+        ledger = _ready(place, source, chain_id, progress, say)
+        with contextlib.closing(ledger.index):
+            try:
+                yield ledger
+            except DamagedError as error:
+                if ledger.index.path is not None:
+                    _remove(ledger.index.path, str(error), say)
+                raise
+
+
+def ask(
+    place: Place,
+    question: Callable[[IndexedLedger], T],
+    *,
+    progress: Progress = lambda done, total: None,
+    say: Say = lambda text: None,
+) -> T:
+    """Put a question to the index of a place; the arguments and errors are those of :func:`opened`."""
+    with contextlib.suppress(DamagedError), opened(place, progress=progress, say=say) as ledger:
+        return _answered(ledger, question)
+    try:
+        with opened(place, progress=progress, say=say) as ledger:
+            return _answered(ledger, question)
+    except DamagedError as error:
+        raise ChainError(f"the index was damaged twice while it was read: {error}.") from None
+
+
+def _answered(ledger: IndexedLedger, question: Callable[[IndexedLedger], T]) -> T:
+    """The answer; our own contract's events fit together, and a stranger's may not."""
+    try:
+        return question(ledger)
+    except (KeyError, IndexError, ValueError) as error:
+        raise LedgerError(
+            f"{ledger.place.contract}: its events contradict each other ({error!r}): is it a federation's?"
+        ) from error
+
+
+def connect(place: Place) -> tuple[Source, int]:
+    """The chain of a place, and its id: the endpoint while there is one, else the file.
+
+    Raises:
+        ChainError: it does not answer, is another chain, or is not there.
+    """
+    for url in _urls(place):
+        from fedcxr.indexer.endpoint import Endpoint
+
+        endpoint = Endpoint(url, tries=3 if place.url else 1)
+        try:
+            chain_id = endpoint.chain_id()
+            _require(place, endpoint, chain_id)
+        except ChainError:
+            endpoint.close()
+            if place.url:
+                raise
+            continue  # what a run that was killed has left behind
+        return endpoint, chain_id
+    if place.chain_id is None or (place.file is None and place.journal is None):
+        raise ChainError(f"{place.contract}: there is neither an endpoint nor a file of its chain.")
+    if place.journal is not None and place.journal.exists():
+        from fedcxr.indexer.anvil_offline import AnvilAtRest
+
+        return AnvilAtRest(place.journal, place.chain_id, place.anvil), place.chain_id
+    assert place.file is not None
+    return ChainAtRest(place.file, place.chain_id), place.chain_id
+
+
+def _require(place: Place, endpoint: Endpoint, chain_id: int) -> None:
+    """Raises ChainError where an endpoint has another chain."""
+    if place.chain_id not in (None, chain_id):
+        raise ChainError(f"{endpoint.name}: chain {chain_id}, where {place.chain_id} is expected.")
+    if place.genesis and (first := endpoint.block(0)) is not None:
+        _require_genesis(place, first.hash, endpoint.name)
+
+
+def _require_genesis(place: Place, found: bytes | None, where: object) -> None:
+    if place.genesis and found is not None and found.hex() != place.genesis.removeprefix("0x"):
+        raise ChainError(
+            f"{where}: the chain's first block is {found.hex()}, where {place.genesis} is expected: it was "
+            "begun anew, and is not the federation's."
+        )
+
+
+def _urls(place: Place) -> Iterator[str]:
+    if place.url:
+        yield place.url
+    elif place.endpoint is not None:
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            yield place.endpoint.read_text(encoding="utf-8").strip()
+
+
+def _paths(place: Place, chain_id: int) -> Iterator[Path | None]:
+    """Where the index may be, best first; None is memory."""
+    if place.index is not None:
+        yield place.index
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
+    yield Path(home) / "fedcxr" / "ledger" / f"{chain_id}-{place.contract.lower()}.sqlite"
+    yield None
+
+
+def _open(path: Path | None) -> IndexFile:
+    try:
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        return IndexFile(path)
+    except OSError as error:
+        raise _NoPlaceError(f"{path}: {error.strerror}.") from None
+    except StoreError as error:
+        raise _NoPlaceError(str(error)) from None
+
+
+def _ready(place: Place, source: Source, chain_id: int, progress: Progress, say: Say) -> IndexedLedger:
+    for path in _paths(place, chain_id):
+        for last in (False, True):
+            try:
+                index = _open(path)
+                try:
+                    done = _scanned(index, source, place, chain_id, progress)
+                except BaseException:
+                    index.close()
+                    raise
+            except DamagedError as error:
+                if last or path is None:
+                    raise ChainError(f"{path or 'the index'}: damaged again and again: {error}.") from None
+                _remove(path, str(error), say)
+            except _NoPlaceError as error:
+                say(f"{error} The index is kept elsewhere.")
+                break
+            else:
+                if done.rewound is not None:
+                    say(rewound_text(done.rewound))
+                return IndexedLedger(index, source, place, chain_id, done)
+    raise StoreError(f"{place.contract}: there is no place for an index.")  # memory always is one
+
+
+def _scanned(index: IndexFile, source: Source, place: Place, chain_id: int, progress: Progress) -> Scan:
+    if index.scanned is None and not source.may_hold(place.contract):
+        raise LedgerError(f"no contract at {place.contract} on chain {chain_id}.")
+    try:
+        done = scan(index, source, place.contract, progress)
+    except StoreError as error:
+        raise _NoPlaceError(str(error)) from None
+    _require_genesis(place, index.genesis, place.file)
+    return done
+
+
+def _remove(path: Path, why: str, say: Say) -> None:
+    say(f"{path}: {why}; the index is made again.")
+    try:
+        for name in (path.name, path.name + "-journal"):
+            path.with_name(name).unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}.") from None
+
+
+def rewound_text(block: int) -> str:
+    """What it means that a scan went back to a block."""
+    if block < 0:
+        return "the chain is another one than the index was made of; everything was read again."
+    return f"the chain took blocks back; everything after block {block:,} was read again."

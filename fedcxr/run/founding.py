@@ -1,0 +1,97 @@
+"""What a coordinator makes once, and finds again after a restart: keys, the first model, the contract."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from fedcxr.chain.backends import Chain
+from fedcxr.chain.web3_errors import translated
+from fedcxr.config import Config
+from fedcxr.ledger.contract import FederationLedger
+from fedcxr.ledger.court import DisputeCourt
+from fedcxr.ledger.founding import Founding, rules
+from fedcxr.ledger.protocol import Ledger
+from fedcxr.ledger.unrecorded import UnrecordedLedger
+from fedcxr.models.registry import create_model
+from fedcxr.store.identity import Identity
+from fedcxr.store.run_chain import check_genesis
+from fedcxr.store.run_directory import LedgerFacts, RunDirectory
+from fedcxr.training.travelling import federation_layout, write_frozen
+from fedcxr.update import model_file
+from fedcxr.update.layout import Layout, frozen_values
+
+
+def federation_id(config: Config) -> bytes:
+    """32 bytes from the configuration: two runs of one experiment release the same model file."""
+    return hashlib.sha256(b"fedcxr/federation/1" + config.digest()).digest()
+
+
+def coordinator_identity(run: RunDirectory) -> Identity:
+    """The coordinator's keys; made with the run."""
+    return Identity.load_or_create(run.keys / "coordinator.json", run.config.privacy.kem)
+
+
+def auditor_identity(run: RunDirectory) -> Identity | None:
+    """The auditor's keys, or None when updates are sealed to the coordinator alone; made with the run."""
+    if not run.config.privacy.auditor:
+        return None
+    return Identity.load_or_create(run.keys / "auditor.json", run.config.privacy.kem)
+
+
+def prepare_genesis(run: RunDirectory) -> Layout:
+    """Write where the federation starts, unless a run before this one did; return the layout."""
+    path = run.model(0)
+    config = run.config
+    if path.exists() and (run.root / "layout.json").exists():
+        return run.read_layout()
+    model = create_model(config.model, seed=config.seed)
+    layout = federation_layout(model, config)
+    vector = layout.flatten(model.state_dict())
+    write_frozen(model, config, layout, run.frozen_path)
+    # In the store too, under the digests that the ledger holds: a third party audits from the store alone.
+    store = run.blob_store()
+    store.put(layout.to_json().encode(), layout.digest)
+    store.put(vector.astype("<f4", copy=False).view(np.uint8))
+    if layout.frozen:
+        store.put(frozen_values(run.frozen_path))
+    run.write_layout(layout)
+    model_file.write(path, vector, layout, federation=federation_id(config), round_number=0)
+    return layout
+
+
+def open_ledger(run: RunDirectory, layout: Layout, chain: Chain | None) -> Ledger:
+    """The run's ledger: the contract on the chain, deployed when the run is new; off without a chain."""
+    config = run.config
+    identity = coordinator_identity(run)
+    auditor = auditor_identity(run)
+    genesis_digest = model_file.vector_digest(model_file.read(run.model(0), layout))
+    federation = federation_id(config)
+    if chain is None:
+        run.write_facts(LedgerFacts(federation.hex(), 0, ""))
+        return UnrecordedLedger(
+            federation=federation,
+            genesis_digest=genesis_digest,
+            weighting=config.federation.weighting,
+            min_updates=config.federation.min_hospitals,
+        )
+    if run.founded:
+        check_genesis(run, chain)
+        translated(chain.w3.sender(identity.account).settle)
+        return FederationLedger.attach(chain.w3, run.read_facts().contract, account=identity.account)
+    chain.fund(identity.account.address)
+    founding = Founding(
+        federation=federation,
+        layout_digest=layout.digest,
+        genesis_digest=genesis_digest,
+        coordinator_key=identity.envelope_key.public.data,
+        auditor_key=auditor.envelope_key.public.data if auditor else b"",
+        **rules(config, layout.size),
+    )
+    ledger = FederationLedger.deploy(chain.w3, identity.account, founding)
+    if config.ledger.bond:
+        DisputeCourt(chain.w3, ledger.court, identity.account).post_bond(config.ledger.bond)
+    first_block = translated(chain.w3.genesis)
+    run.write_facts(LedgerFacts(federation.hex(), config.ledger.chain_id, ledger.address, first_block))
+    return ledger

@@ -1,0 +1,212 @@
+"""Everything before the first round: data, partition, decoded images, and each simulated hospital's disk."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from fedcxr import files
+from fedcxr.config import MAX_HOSPITALS, Config
+from fedcxr.data.cache import ImageCache, prepare
+from fedcxr.data.chexpert import ChexpertTable, read_table
+from fedcxr.data.labels import LabelPolicy
+from fedcxr.data.partition import Partition, make_partition
+from fedcxr.data.phantom import generate
+from fedcxr.errors import ConfigError, TableError
+from fedcxr.evaluation.validation_set import ValidationSet
+from fedcxr.models.registry import create_model
+from fedcxr.report.shards import draw
+from fedcxr.run.evaluator import Evaluator
+from fedcxr.run.logfile import log_to
+from fedcxr.store.hospital_settings import HospitalData, HospitalSettings
+from fedcxr.store.run_directory import RunDirectory
+from fedcxr.training.calibration import batch_norms
+from fedcxr.training.measure import resolve
+
+logger = logging.getLogger(__name__)
+Progress = Callable[[str, int, int], None]  # what, done, total
+_MEASURED = ("device", "precision", "memory_format")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The CSVs of a run."""
+
+    train: ChexpertTable
+    valid: ChexpertTable
+
+    @classmethod
+    def read(cls, config: Config) -> Tables:
+        """Raises TableError when a CSV is missing or not as it must be."""
+        root = config.data.root_path
+        return cls(
+            read_table(root / config.data.train_csv, root), read_table(root / config.data.valid_csv, root)
+        )
+
+
+def require_means(config: Config) -> None:
+    """Say what a simulation lacks on this machine, before anything is measured or made.
+
+    Raises:
+        TableError: there are no CSVs.
+        ConfigError: a key asks for what is not there.
+    """
+    if config.training.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("training.device = 'cuda': torch finds no CUDA device here; set it to 'cpu'.")
+    for key in ("train_csv", "valid_csv"):
+        if not (name := getattr(config.data, key)):
+            raise ConfigError(f"data.{key} is empty: a simulation wants both tables.")
+        path = config.data.root_path / name
+        if config.data.phantom is None and not path.is_file():
+            raise TableError(f"{path}: no such file; data.root must name a folder in the CheXpert layout.")
+
+
+def open_or_create(out: Path, config: Config, progress: Progress | None = None) -> RunDirectory:
+    """The run at ``out``: a new one with every measurement made, or the one that this configuration began.
+
+    Until its federation is founded, a run may be begun again with another configuration.
+
+    Raises:
+        ConfigError: ``out`` holds a run of another configuration; the keys that differ are named.
+        ModelError: the model cannot be made.
+    """
+    run = RunDirectory(out)
+    if run.config_path.exists():
+        chosen = run.config.training
+        measured = [name for name in _MEASURED if getattr(config.training, name) == "auto"]
+        config = config.with_changes({f"training.{name}": getattr(chosen, name) for name in measured})
+        if config == run.config:
+            return run
+        if run.founded:
+            differing = "; ".join(
+                f"{key} is {held!r} there and {wanted!r} here"
+                for key, (held, wanted) in run.config.differences(config).items()
+            )
+            raise ConfigError(f"{out} holds another run: {differing}. Choose another --out, or remove it.")
+    LabelPolicy.from_config(config.data)
+    model = create_model(config.model, seed=config.seed)
+    if config.federation.calibrate and not batch_norms(model):
+        raise ConfigError(
+            f"federation.calibrate moves running statistics, and {config.model.name} with the encoder "
+            f"{config.model.encoder} has none: set it to false."
+        )
+    resolved, measurements = resolve(config, progress=progress)
+    run.forget()
+    run = RunDirectory.create(out, resolved)
+    with log_to(run.log_path):
+        for measurement in measurements:
+            logger.info("measured %s", measurement)
+    return run
+
+
+def prepare_simulation(run: RunDirectory, progress: Progress) -> Partition:
+    """Make the data ready and lay out one directory for each simulated hospital.
+
+    What is there already is taken as it is, so that a second call is quick.
+
+    Raises:
+        DataError: the data are not as they must be.
+    """
+    config = run.config
+    if config.data.phantom is not None:
+        generate(
+            config.data.root_path,
+            config.data.phantom,
+            config.seed,
+            progress=lambda done, total: progress("phantom images", done, total),
+        )
+    tables = Tables.read(config)
+    if run.partition_path.exists():
+        partition = Partition.read(run.partition_path)
+    else:
+        partition = make_partition(
+            tables.train, tables.valid, config.partition, config.seed, config.data.root_path
+        )
+        _check_size(partition, config)
+        partition.write(run.partition_path)
+        draw(
+            partition,
+            tables.train,
+            tables.valid,
+            run.root / "partition.png",
+            blank=config.data.blank,
+            synthetic=config.data.phantom is not None,
+        )
+    _decode(run, "train", tables.train, progress)
+    _decode(run, "valid", tables.valid, progress)
+    for index, name in enumerate(partition.names):
+        _write_hospital(run, index, name)
+    return partition
+
+
+def _check_size(partition: Partition, config: Config) -> None:
+    """Raise ConfigError for a federation that could not open, or not finish, a round."""
+    count, needed = len(partition.names), config.federation.min_hospitals
+    if count < needed:
+        raise ConfigError(f"federation.min_hospitals = {needed}: the partition has {count} hospitals.")
+    if config.validation.policy == "committee" and count < config.validation.committee:
+        raise ConfigError(
+            f"validation.committee = {config.validation.committee} validators are drawn from the hospitals, "
+            f"and the partition has {count}: allowed are 1, 4, 7, 10 or 13, and no more than hospitals."
+        )
+    if count > MAX_HOSPITALS:
+        raise ConfigError(f"the partition has {count} hospitals: a round takes {MAX_HOSPITALS} at most.")
+
+
+def make_evaluator(run: RunDirectory) -> Evaluator | None:
+    """The coordinator's validation set; None when it has none, as in a deployment without central data."""
+    config = run.config
+    root = config.data.root_path
+    if not config.data.valid_csv or not (root / config.data.valid_csv).exists():
+        logger.warning("no validation set at %s: released models are not evaluated", root)
+        return None
+    table = read_table(root / config.data.valid_csv, root)
+    images = prepare(table, config.data.size, _cache(run, "valid")).images
+    hospitals, disks = {}, {}
+    if run.partition_path.exists():
+        partition = Partition.read(run.partition_path)
+        if partition.unseen:
+            held = partition.held(table)
+            table, images = table.take(held), images[held]
+        hospitals = {name: partition.rows(table, name) for name in partition.names}
+        disks = {name: run.hospital(index) for index, name in enumerate(partition.names)}
+    elif config.model.norm == "local":
+        logger.warning(
+            "model.norm = 'local': released models have no normalisation of their own, and the hospitals' is "
+            "not here: they are not evaluated (fedcxr predict --hospital, at a hospital)"
+        )
+        return None
+    valid = ValidationSet(images, table.labels, table.study_codes, table.patient_codes, hospitals)
+    return Evaluator(config, table, valid, disks)
+
+
+def _cache(run: RunDirectory, split: str) -> Path:
+    return run.config.data.cache_path(run.cache, split).absolute()
+
+
+def _decode(run: RunDirectory, split: str, table: ChexpertTable, progress: Progress) -> ImageCache:
+    return prepare(
+        table,
+        run.config.data.size,
+        _cache(run, split),
+        progress=lambda done, total: progress(f"decoding {split} images", done, total),
+    )
+
+
+def _write_hospital(run: RunDirectory, index: int, name: str) -> None:
+    config = run.config
+    settings = HospitalSettings(
+        name=name,
+        ledger="off" if config.ledger.backend == "off" else str(run.endpoint_path.absolute()),
+        data=HospitalData(
+            root=str(config.data.root_path.absolute()),
+            csv=config.data.train_csv,
+            cache=str(_cache(run, "train")),
+            partition=str(run.partition_path.absolute()),
+        ),
+    )
+    files.write(run.hospital(index) / "hospital.toml", settings.to_toml())

@@ -1,0 +1,124 @@
+"""How far a run has come, read from its ledger and held against its files, before it goes on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fedcxr.chain.backends import open_chain
+from fedcxr.config import Config
+from fedcxr.errors import ChainError, ConfigError, FederationError
+from fedcxr.ledger.views import FederationViews
+from fedcxr.models.registry import create_model
+from fedcxr.store.run_chain import check_genesis
+from fedcxr.store.run_directory import RunDirectory
+from fedcxr.training.travelling import federation_layout
+from fedcxr.update import model_file
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a run has come.
+
+    Attributes:
+        finalized: the last round that is final on the ledger; 0 before the first.
+        rounds: that the configuration asks for.
+        open_round: one that is open, and will be taken up with the updates it has; 0 when none is.
+        recorded: whether every finalized round has its line in ``metrics.jsonl``, and the run its summary.
+    """
+
+    finalized: int
+    rounds: int
+    open_round: int
+    recorded: bool
+
+    @property
+    def complete(self) -> bool:
+        return self.finalized == self.rounds and self.recorded
+
+    def __str__(self) -> str:
+        if self.complete:
+            return f"all {self.rounds} rounds are finalized, with their digests on the ledger"
+        if self.finalized == 0:
+            return f"none of {self.rounds} rounds is finalized yet; starting with round 1"
+        taken_up = f", round {self.open_round} is open" if self.open_round else ""
+        return (
+            f"{self.finalized} of {self.rounds} rounds are finalized, with their digests on the ledger"
+            f"{taken_up}; continuing after round {self.finalized}"
+        )
+
+
+def standing(run: RunDirectory) -> Standing:
+    """Read how far a run has come, and check that it can go on from there.
+
+    Raises:
+        ConfigError: it has no ledger, and so no checkpoint.
+        ChainError: its chain is missing, damaged or in use.
+        FederationError: other code made it, or a model's file is not the ledger's.
+        ModelError: a model's file is missing.
+    """
+    config = run.config
+    if config.ledger.backend == "off":
+        raise ConfigError(
+            f"{run.root} keeps no ledger (ledger.backend = 'off'), and so has no checkpoint: begin it again."
+        )
+    rounds = config.federation.total_rounds
+    if not run.founded:
+        return Standing(0, rounds, 0, recorded=False)
+    with reading_ledger(run) as ledger:
+        _check_code(run, config, ledger)
+        last, still_open = ledger.last_finalized, ledger.round_in_progress
+        for number in range(max(0, last - 1), last + 1):  # what the next round is made from
+            expected = ledger.round(number).model_digest if number else ledger.genesis_digest
+            check_model(run, number, expected)
+    written = {int(line["round"]) for line in run.read_metrics()}
+    recorded = written >= set(range(1, last + 1)) and run.summary_path.exists()
+    return Standing(last, rounds, still_open, recorded)
+
+
+@contextlib.contextmanager
+def reading_ledger(run: RunDirectory) -> Iterator[FederationViews]:
+    """The contract of a run that is not going on, to read from.
+
+    Raises:
+        ChainError: its chain is missing, damaged or in use.
+        StoreError: nothing says which contract it is: the run's federation was never founded.
+    """
+    ledger = run.config.ledger
+    ours = "" if ledger.url else ledger.backend
+    kept_in = {"embedded": run.chain_path, "anvil": run.journal_path}.get(ours)
+    if kept_in is not None and not kept_in.is_file():
+        raise ChainError(f"{kept_in}: missing; restore it from a copy, it is the run's checkpoint.")
+    chain = open_chain(ledger, embedded=run.chain_path, journal=run.journal_path)
+    with contextlib.closing(chain):
+        check_genesis(run, chain)
+        yield FederationViews.attach(chain.w3, run.read_facts().contract)
+
+
+def check_model(run: RunDirectory, number: int, expected: bytes) -> None:
+    """Hold a model's file against its digest on the ledger.
+
+    Raises:
+        FederationError: the file is another model.
+        ModelError: there is none.
+    """
+    path = run.model(number)
+    if (found := model_file.vector_digest(model_file.read(path, run.read_layout()))) != expected:
+        raise FederationError(
+            f"{path} has digest {found.hex()}, but the ledger holds {expected.hex()}: restore it from a "
+            "copy; the run cannot go on from another model."
+        )
+
+
+def _check_code(run: RunDirectory, config: Config, ledger: FederationViews) -> None:
+    difference = ledger.code_difference()
+    if difference is None:
+        model = create_model(config.model, seed=config.seed)
+        if federation_layout(model, config) != run.read_layout():
+            difference = "its model has other tensors"
+    if difference is not None:
+        raise FederationError(
+            f"{run.root} was made by another version of fedcxr ({difference}); continue it with that one: "
+            f"{run.log_path.name} names it."
+        )

@@ -1,0 +1,1 @@
+"""What carries messages between server and hospitals: this process, Ray, or Flower's SuperLink."""
