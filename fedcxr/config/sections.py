@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from fedcxr.config.normalisation import NORMALISATIONS, Normalisation, NormName
 from fedcxr.errors import ConfigError
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -118,9 +119,12 @@ class Model(Section):
     checkpointing: bool = False  # compute the encoder's activations again instead of keeping them
     pretrained: str = ""  # "": random from the seed; "timm": timm's hub; else a .safetensors file
     projection_dim: Count = 128
-    norm: Literal["shared", "local", "frozen", "group"] = (
-        "shared"  # normalisation statistics, see models.norm
-    )
+    norm: NormName = "shared"  # normalisation statistics, see models.norm
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """What :attr:`norm` means for whoever shares, judges, scores or releases the model."""
+        return NORMALISATIONS[self.norm]
 
     @property
     def reconstructs(self) -> bool:

@@ -13,7 +13,7 @@ from fedcxr.ledger.views import FederationViews
 from fedcxr.models.registry import create_model
 from fedcxr.store.run_chain import check_genesis
 from fedcxr.store.run_directory import RunDirectory
-from fedcxr.training.travelling import federation_layout
+from fedcxr.training.shared_tensors import federation_layout
 from fedcxr.update import model_file
 
 
