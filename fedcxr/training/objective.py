@@ -100,8 +100,8 @@ class Objective:
             for name, term in terms.items():
                 totals[name] = totals.get(name, 0.0) + shares[name] * term.detach()
         totals["joint"] = torch.stack([weights[name] * term for name, term in totals.items()]).sum()
-        for term in self._terms.values():
-            term.end_batch()
+        for computed in self._terms.values():
+            computed.end_batch()
         return totals
 
     def update_teacher(self) -> None:

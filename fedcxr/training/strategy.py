@@ -1,4 +1,4 @@
-"""Fine-tuning strategies: which of a model's tensors a round trains, and so which travel.
+"""Fine-tuning strategies: which of a model's tensors a round trains, and so which a federation shares.
 
 As compared by A. Davila, J. Colan and Y. Hasegawa, "Comparison of fine-tuning strategies for transfer
 learning in medical image classification", 2024, https://arxiv.org/abs/2406.10050:

@@ -1,8 +1,8 @@
-"""The momentum network: a slow average of the student, which labels what is open and gives the keys.
+"""The momentum network: a slow average of the student, which gives pseudo labels, keys and targets.
 
 One such network serves all that want one: the teacher of pseudo labels (A. Tarvainen and H. Valpola, "Mean
 teachers are better role models", NIPS 2017, https://arxiv.org/abs/1703.01780), MoCo's key encoder and BYOL's
-target. It belongs to one hospital, never travels, and goes on from round to round.
+target. It belongs to one hospital, is never shared, and goes on from round to round.
 
 Normalisation statistics are averaged like weights and used as they are (EMAN, Z. Cai et al., CVPR 2021,
 https://arxiv.org/abs/2101.08482): so an image's target does not depend on its batch, and no key can be told

@@ -27,7 +27,7 @@ WINDOW = 1024.0  # images over which the running means forget: some twenty of a 
 
 
 def class_shares(targets: Tensor, mask: Tensor) -> Tensor:
-    """How much of a shard is positive, and how much negative, for each label.
+    """Return which share of a shard is positive, and which negative, for each label.
 
     Args:
         targets: float, shape (n, L), in [0, 1]; read only where ``mask`` is true.
@@ -52,18 +52,18 @@ class ClassMeans:
 
     @classmethod
     def unknowing(cls, labels: int, device: torch.device) -> ClassMeans:
-        """One image of each class at ½, which a batch outweighs."""
+        """Start from one image of each class with score ½, which a batch outweighs."""
         counts = torch.ones(2, labels, device=device)
         return cls(0.5 * counts, counts)
 
     @property
     def values(self) -> Tensor:
-        """float32, shape (2, L), in [0, 1]."""
+        """The means: float32, shape (2, L), in [0, 1]; positives, then negatives."""
         return self.sums / self.counts
 
     @torch.no_grad()
     def add(self, scores: Tensor, targets: Tensor, mask: Tensor) -> None:
-        """Take in N rows: scores and targets float, mask bool, each (N, L).
+        """Add N images to the means: scores and targets float, mask bool, each (N, L).
 
         What was seen last is remembered with the weight of one image at least, however long ago it was.
         """

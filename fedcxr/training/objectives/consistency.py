@@ -37,7 +37,7 @@ from fedcxr.training.objectives.term import (
 
 
 def frequencies(targets: Tensor, mask: Tensor) -> Tensor:
-    """How frequent each finding is among the images of which it is known.
+    """Return how frequent each finding is among the images whose label of it is known.
 
     Args:
         targets: float, shape (n, L), in [0, 1]; read only where ``mask`` is true.
@@ -77,7 +77,7 @@ def pseudo_label_bce(
 
 
 def ramp_up(progress: float, rounds: float) -> float:
-    """The term's share of its full weight after ``progress`` rounds: exp(−5 (1 − t)²), as in Mean Teacher.
+    """Return the share of the full weight after ``progress`` rounds: exp(−5 (1 − t)²), as in Mean Teacher.
 
     A teacher that has seen little repeats its prejudices. ``rounds`` is when t is 1; 0: from the start.
     """

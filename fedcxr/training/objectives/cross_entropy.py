@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from fedcxr.config import Training
@@ -14,9 +16,8 @@ class CrossEntropy(Term):
     """The cross-entropy that ``model.labels`` and ``training.hierarchy`` ask for; it has no state."""
 
     def __init__(self, context: TermContext) -> None:
-        if context.config.model.labels == "flat":
-            self._loss = masked_bce
-        else:
+        self._loss: Callable[[Tensor, Tensor, Tensor], Tensor] = masked_bce
+        if context.config.model.labels == "conditional":
             whole = context.config.training.hierarchy == "whole"
             self._loss = whole_bce if whole else conditional_bce
 
