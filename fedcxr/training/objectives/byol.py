@@ -12,16 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fedcxr.training.objectives import self_supervised
 from fedcxr.training.objectives.positives import mean_over_positives, positive_pairs
-from fedcxr.training.objectives.self_supervised import (
-    PREFIX,
-    heads_generator,
-    heads_state,
-    linear,
-    restore_heads,
-    weight_of,
-)
-from fedcxr.training.objectives.term import Needs, TeacherNeed, Term, TermContext, TermInput, TermSpec
+from fedcxr.training.objectives.term import TeacherNeed, Term, TermContext, TermInput
 from fedcxr.training.state_tensors import StateTensors
 
 
@@ -45,8 +38,10 @@ class BYOLRegression(Term):
     """BYOL's term: a predictor on the student, and the momentum network's projections as its targets."""
 
     def __init__(self, context: TermContext) -> None:
-        predictor = make_predictor(context.config.model.projection_dim, heads_generator(context.config))
-        restore_heads(predictor, context.state)
+        predictor = make_predictor(
+            context.config.model.projection_dim, self_supervised.heads_generator(context.config)
+        )
+        self_supervised.restore_heads(predictor, context.state)
         self._predictor = predictor.to(context.device)
 
     def __call__(self, seen: TermInput) -> Tensor:
@@ -57,7 +52,7 @@ class BYOLRegression(Term):
         return self._predictor.parameters()
 
     def state(self) -> StateTensors:
-        return heads_state(self._predictor)
+        return self_supervised.heads_state(self._predictor)
 
 
 def make_predictor(width: int, generator: torch.Generator) -> nn.Sequential:
@@ -67,17 +62,11 @@ def make_predictor(width: int, generator: torch.Generator) -> nn.Sequential:
     """
     hidden = 2 * width
     return nn.Sequential(
-        linear(width, hidden, generator, bias=False),
+        self_supervised.linear(width, hidden, generator, bias=False),
         nn.BatchNorm1d(hidden),
         nn.ReLU(inplace=True),
-        linear(hidden, width, generator),
+        self_supervised.linear(hidden, width, generator),
     )
 
 
-BYOL = TermSpec(
-    name="byol",
-    weight=weight_of("byol"),
-    make=BYOLRegression,
-    needs=Needs(views=2, projection=True, teacher=TeacherNeed.PROJECTIONS, unlabelled=True),
-    prefix=PREFIX,
-)
+BYOL = self_supervised.declare("byol", BYOLRegression, teacher=TeacherNeed.PROJECTIONS)

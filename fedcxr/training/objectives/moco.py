@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fedcxr.training.objectives import self_supervised
 from fedcxr.training.objectives.positives import mean_over_positives, positive_pairs
 from fedcxr.training.objectives.queue import Queue
-from fedcxr.training.objectives.self_supervised import PREFIX, weight_of
-from fedcxr.training.objectives.term import Needs, TeacherNeed, Term, TermContext, TermInput, TermSpec
+from fedcxr.training.objectives.term import TeacherNeed, Term, TermContext, TermInput
 from fedcxr.training.state_tensors import StateTensors
 
 
@@ -84,10 +84,4 @@ class MoCo(Term):
         return self._queue.state()
 
 
-MOCO = TermSpec(
-    name="moco",
-    weight=weight_of("moco"),
-    make=MoCo,
-    needs=Needs(views=2, projection=True, teacher=TeacherNeed.PROJECTIONS, unlabelled=True),
-    prefix=PREFIX,
-)
+MOCO = self_supervised.declare("moco", MoCo, teacher=TeacherNeed.PROJECTIONS)

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fedcxr.training.objectives import self_supervised
 from fedcxr.training.objectives.positives import mean_over_positives, positive_pairs, self_excluded
-from fedcxr.training.objectives.self_supervised import PREFIX, weight_of
-from fedcxr.training.objectives.term import Needs, Term, TermContext, TermInput, TermSpec
+from fedcxr.training.objectives.term import Term, TermContext, TermInput
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float, groups: Tensor | None = None) -> Tensor:
@@ -59,10 +59,4 @@ class NTXent(Term):
         return nt_xent(first, second, self._temperature, seen.part.groups)
 
 
-NTXENT = TermSpec(
-    name="ntxent",
-    weight=weight_of("ntxent"),
-    make=NTXent,
-    needs=Needs(views=2, projection=True, unlabelled=True),
-    prefix=PREFIX,
-)
+NTXENT = self_supervised.declare("ntxent", NTXent)

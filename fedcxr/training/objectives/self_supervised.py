@@ -16,26 +16,33 @@ from torch import nn
 
 from fedcxr.config import Config, Training
 from fedcxr.seeds import derive_seed
-from fedcxr.training.objectives.term import PhaseName
+from fedcxr.training.objectives.term import Needs, PhaseName, TeacherNeed, Term, TermContext, TermSpec
 from fedcxr.training.state_tensors import StateTensors, below, copy_of
-
-PREFIX = "self_supervised."
-"""The prefix of all of them in the hospital's state: a federation has one of them at most."""
 
 _HEADS = "heads."
 
 
-def weight_of(scheme: str) -> Callable[[Training, PhaseName], float]:
-    """Return the weight of a scheme's term: ``contrastive_weight`` where the configuration names it.
+def declare(
+    scheme: str, make: Callable[[TermContext], Term], *, teacher: TeacherNeed = TeacherNeed.NONE
+) -> TermSpec:
+    """Declare the term of one scheme, which compares the projections of two views of every image.
 
-    With ``training.joint = false`` it has its part in the pretraining rounds only.
+    Its weight is ``contrastive_weight`` where the configuration names the scheme; with
+    ``training.joint = false`` it has its part in the pretraining rounds only. All schemes have one prefix in
+    the hospital's state, as a federation has one of them at most.
+
+    Args:
+        scheme: the value of ``training.self_supervised``, and the term's name.
+        make: builds the term.
+        teacher: what it asks of the momentum network.
     """
 
     def weight(training: Training, phase: PhaseName) -> float:
         takes_part = training.self_supervised == scheme and (phase == "pretraining" or training.joint)
         return training.contrastive_weight if takes_part else 0.0
 
-    return weight
+    needs = Needs(views=2, projection=True, teacher=teacher, unlabelled=True)
+    return TermSpec(scheme, weight, make, needs=needs, prefix="self_supervised.")
 
 
 def heads_generator(config: Config) -> torch.Generator:

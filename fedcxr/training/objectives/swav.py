@@ -12,17 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fedcxr.training.objectives import self_supervised
 from fedcxr.training.objectives.positives import positive_pairs
 from fedcxr.training.objectives.queue import Queue
-from fedcxr.training.objectives.self_supervised import (
-    PREFIX,
-    heads_generator,
-    heads_state,
-    linear,
-    restore_heads,
-    weight_of,
-)
-from fedcxr.training.objectives.term import Needs, Term, TermContext, TermInput, TermSpec
+from fedcxr.training.objectives.term import Term, TermContext, TermInput
 from fedcxr.training.state_tensors import StateTensors
 
 EPSILON = 0.05  # the paper's: higher is softer, and too high collapses to even assignments
@@ -77,8 +70,10 @@ class SwAV(Term):
 
     def __init__(self, context: TermContext) -> None:
         training, width = context.config.training, context.config.model.projection_dim
-        prototypes = linear(width, training.prototypes, heads_generator(context.config), bias=False)
-        restore_heads(prototypes, context.state)
+        prototypes = self_supervised.linear(
+            width, training.prototypes, self_supervised.heads_generator(context.config), bias=False
+        )
+        self_supervised.restore_heads(prototypes, context.state)
         self._prototypes = prototypes.to(context.device)
         self._temperature = training.temperature
         self._queue = Queue(context)
@@ -101,13 +96,7 @@ class SwAV(Term):
         return self._prototypes.parameters()
 
     def state(self) -> StateTensors:
-        return {**heads_state(self._prototypes), **self._queue.state()}
+        return {**self_supervised.heads_state(self._prototypes), **self._queue.state()}
 
 
-SWAV = TermSpec(
-    name="swav",
-    weight=weight_of("swav"),
-    make=SwAV,
-    needs=Needs(views=2, projection=True, unlabelled=True),
-    prefix=PREFIX,
-)
+SWAV = self_supervised.declare("swav", SwAV)
