@@ -131,8 +131,8 @@ class Hospital:
         report, samples, vector = self._train_from(base, member, request.round)
         started = time.perf_counter()
         np.subtract(vector, base, out=vector)
-        payload, saturated = fixed_point.encode(vector, member.layout, round_config.exponents, weight)
-        blob = member.protect(payload, request.round)
+        update, saturated = fixed_point.encode(vector, member.layout, round_config.exponents, weight)
+        blob = member.protect(update, request.round)
         root = merkle.root(blob)
         metrics = HospitalMetrics(
             salt=HospitalMetrics.fresh_salt(),
@@ -157,7 +157,8 @@ class Hospital:
             metrics=merkle.root(metrics),
         )
         signature = member.sign(submission)
-        return UpdateReply.of(submission, signature, metrics, blob.tobytes(), waited=report.waited)
+        data = blob.tobytes()  # Flower's arrays take bytes: the one copy between the envelope and the wire
+        return UpdateReply.of(submission, signature, metrics, data, waited=report.waited)
 
     def validate(self, request: ValidateRequest) -> AttestationReply:
         """Judge another hospital's update on this hospital's held-back images, and sign the verdict.
@@ -166,13 +167,13 @@ class Hospital:
             FederationError: not what the contract accepted, or not a round in which anything is judged.
         """
         member = self.member
-        commitment, base, payload, weight = member.check_candidate(request)
+        commitment, base, update, weight = member.check_candidate(request)
         config = member.config
         round_config = RoundConfig.from_bytes(request.round_config)
         judged = load_shard(self.disk, config).held_back
         try:
-            fixed_point.check_range(payload, weight)
-            candidate = fixed_point.apply(base, payload, member.layout, round_config.exponents, weight)
+            fixed_point.check_range(update, weight)
+            candidate = fixed_point.apply(base, update, member.layout, round_config.exponents, weight)
             verdict = judge(base, candidate, member.layout, judged, config)
         except (LayoutError, NonFiniteError) as error:
             logger.warning("%s rejects the update of %s: %s", self.name, request.hospital, error)

@@ -6,18 +6,18 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clients.disk import HospitalDisk, Membership
 from clients.ledger import attach_ledger
 from fedcxr import config as configuration
 from fedcxr import json_text
 from fedcxr.config import Config
-from fedcxr.errors import BaseMismatchError, FederationError
+from fedcxr.errors import BaseMismatchError, EnvelopeError, FederationError
 from fedcxr.ledger.signing import Domain, Struct, commitment, sign
 from fedcxr.messages import TrainRequest, ValidateRequest
-from fedcxr.privacy.envelope import EnvelopeContext, payload_root_of, seal
 from fedcxr.privacy.keys import EnvelopePublicKey
+from fedcxr.privacy.kinds import protection_named
+from fedcxr.privacy.protection import Blob, Protection, UpdateContext
 from fedcxr.store.identity import Identity
 from fedcxr.update import merkle
 from fedcxr.update.fixed_point import Ring
@@ -66,19 +66,20 @@ class Member:
         keys = (self.membership.coordinator_key, self.membership.auditor_key)
         return [EnvelopePublicKey(bytes.fromhex(key)) for key in keys if key]
 
-    def protect(self, payload: NDArray[np.uint32], round_number: int) -> NDArray[np.uint8]:
-        """An update as it leaves the hospital: sealed to the recipients, or as it is where all is public."""
-        if self.config.privacy.envelope == "open":
-            return payload.astype("<u4", copy=False).view(np.uint8)
-        return seal(payload, self.envelope_context(round_number), self.recipients)
+    @property
+    def protection(self) -> Protection:
+        """What protects this hospital's updates, by the configuration that it joined with."""
+        return protection_named(self.config.privacy.envelope)
 
-    def envelope_context(self, round_number: int) -> EnvelopeContext:
-        return EnvelopeContext(
+    def protect(self, update: Ring, round_number: int) -> Blob:
+        """An update as it leaves the hospital."""
+        context = UpdateContext(
             federation=self.membership.federation,
             round=round_number,
             hospital=self.address,
             layout=self.layout.digest.hex(),
         )
+        return self.protection.protect(update, context, self.recipients)
 
     def check_round(self, request: TrainRequest, round_config: RoundConfig, base: bytes) -> int:
         """This hospital's weight, once the round is what the contract says.
@@ -137,17 +138,15 @@ class Member:
         if len(request.bulk) < size or len(request.bulk) % 4:
             raise FederationError(f"{where}: {len(request.bulk)} bytes hold no model and vector.")
         base = np.frombuffer(request.bulk, "<f4", self.layout.size).astype(np.float32, copy=False)
-        payload = np.frombuffer(request.bulk, "<u4", offset=size).astype(np.uint32, copy=False)
+        update = np.frombuffer(request.bulk, "<u4", offset=size).astype(np.uint32, copy=False)
         if merkle.root(base) != view.base:
             raise FederationError(f"{where}: the base model is not the contract's.")
-        if merkle.root(payload) != self._payload_root(request, where):
+        try:
+            committed = self.protection.committed_root(
+                request.root, request.size, request.header, request.paths
+            )
+        except EnvelopeError as error:
+            raise FederationError(f"{where}: {error}") from None
+        if merkle.root(update) != committed:
             raise FederationError(f"{where}: its values are not those that its hospital committed to.")
-        return claimed, base, payload, view.weights[request.hospital]
-
-    def _payload_root(self, request: ValidateRequest, where: str) -> bytes:
-        """The Merkle root of the vector, from what the hospital signed."""
-        if self.config.privacy.envelope == "open":
-            return request.root
-        if not merkle.is_prefix(request.header, request.paths, request.size, request.root):
-            raise FederationError(f"{where}: the header is not that of what its hospital signed.")
-        return payload_root_of(request.header)
+        return claimed, base, update, view.weights[request.hospital]

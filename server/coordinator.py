@@ -16,11 +16,12 @@ from functools import cached_property
 import numpy as np
 from flwr.serverapp import Grid
 
-from fedcxr.aggregation.weighted_sum import WeightedSum
 from fedcxr.errors import ContractRejectedError, QuorumError
 from fedcxr.evaluation.scores import Evaluation
 from fedcxr.ledger.protocol import Ledger, RoundView
 from fedcxr.messages import RegisterRequest
+from fedcxr.privacy.kinds import protection_named
+from fedcxr.privacy.protection import Protection
 from fedcxr.run.founding import auditor_identity, coordinator_identity, federation_id
 from fedcxr.run.releases import Releases
 from fedcxr.run.round_lines import all_stored_metrics, round_line, write_line
@@ -33,6 +34,7 @@ from fedcxr.update.round_config import RoundConfig
 from server.events import FederationStarted, Observer, RoundFinalized, RoundOpened
 from server.registration import Member, register_hospitals
 from server.round import Round
+from server.tally import Tally
 
 logger = logging.getLogger(__name__)
 Evaluate = Callable[[Vector, Layout], Evaluation]
@@ -121,7 +123,7 @@ class Coordinator:
         seconds = time.perf_counter() - started
         evaluation = self.evaluate(model, self.layout) if self.evaluate else None
         self._record(current, digest, seconds, evaluation, members)
-        included = tuple(sorted(current.included))
+        included = tuple(sorted(current.tally.included))
         self.observer(RoundFinalized(number, digest, included, seconds, evaluation))
         return model
 
@@ -130,16 +132,16 @@ class Coordinator:
         number, needed = current.view.number, self.config.federation.min_hospitals
         if current.view.status != "open" or len(current.view.accepted) >= needed:
             current.close(self.grid, members, self.config.federation.round_timeout)
-        if len(current.included) < needed:
-            reason = f"{len(current.included)} of {needed} updates"
+        if len(current.tally.included) < needed:
+            reason = f"{len(current.tally.included)} of {needed} updates"
             self.ledger.abort(number, reason)
             raise QuorumError(f"round {number}: {reason} could be included; the round is aborted.")
-        model = current.total.model(base, current.config.exponents)
+        model = current.tally.total.model(base, current.config.exponents)
         digest = model_file.vector_digest(model)
-        root = current.total.root
-        if self.config.privacy.envelope == "open":
+        root = current.tally.total.root
+        if self._protection.challengeable:
             # In the store before it is final: anyone may hold a chunk of it to the sum of the updates'.
-            self.store.put(current.total.total.astype("<u4", copy=False).view(np.uint8), root)
+            self.store.put(current.tally.total.total.astype("<u4", copy=False).view(np.uint8), root)
         # On the disk before it is final: what the contract calls the next base can always be sent.
         self.releases.write(number, model)
         started = time.perf_counter()
@@ -147,7 +149,7 @@ class Coordinator:
             number,
             aggregate_root=root,
             model_digest=digest,
-            excluded={a: why for a, why in current.excluded.items() if a in current.view.counted},
+            excluded={a: why for a, why in current.tally.excluded.items() if a in current.view.counted},
         )
         self.ledger.settle()
         current.cost.ledger += time.perf_counter() - started
@@ -178,17 +180,20 @@ class Coordinator:
                 deadline_seconds=self.config.ledger.deadline,
             )
             self.ledger.draw_committee(number)
+        (reader,) = self._protection.readers([self._identity.envelope_key])
+        federation = federation_id(self.config).hex()
+        tally = Tally(self.layout, reader, self.store, federation)
+        judged = self.config.validation.policy == "committee"
         current = Round(
             view=view,
             config=round_config,
             base=base,
-            total=WeightedSum(self.layout),
+            tally=tally,
             ledger=self.ledger,
             store=self.store,
-            key=None if self.config.privacy.envelope == "open" else self._identity.envelope_key,
-            judged=self.config.validation.policy == "committee",
-            deferred=self.config.validation.policy == "committee" or self.config.ledger.recording == "root",
-            federation=federation_id(self.config).hex(),
+            judged=judged,
+            deferred=judged or self.config.ledger.recording == "root" or tally.total.compares,
+            federation=federation,
             observer=self.observer,
         )
         current.cost.ledger += time.perf_counter() - started
@@ -230,8 +235,8 @@ class Coordinator:
         line = round_line(
             current.view.number,
             digest,
-            included=current.included,
-            excluded=current.excluded,
+            included=current.tally.included,
+            excluded=current.tally.excluded,
             metrics=current.metrics,
             names={address: member.name for address, member in members.items()},
             evaluation=evaluation,
@@ -269,6 +274,10 @@ class Coordinator:
             )
             write_line(self.run_directory, line)
             logger.info("round %d was finalized, but not on record: its line is written now", number)
+
+    @property
+    def _protection(self) -> Protection:
+        return protection_named(self.config.privacy.envelope)
 
     @cached_property
     def _identity(self) -> Identity:

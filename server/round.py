@@ -10,18 +10,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from flwr.app import Message
 from flwr.serverapp import Grid
-from numpy.typing import NDArray
 
-from fedcxr.aggregation.weighted_sum import WeightedSum
 from fedcxr.errors import (
-    BlobCorruptError,
-    BlobMissingError,
     ContractRejectedError,
     EnvelopeError,
     FederationError,
@@ -31,8 +27,6 @@ from fedcxr.errors import (
 from fedcxr.ledger.protocol import AcceptedUpdate, Ledger, RoundView
 from fedcxr.ledger.signing import Refusal, SignedSubmission
 from fedcxr.messages import RefusalReply, TrainRequest, UpdateReply, kind_of
-from fedcxr.privacy.envelope import EnvelopeContext
-from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.run.round_lines import stored_metrics
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.submissions import with_submissions
@@ -40,9 +34,10 @@ from fedcxr.update import merkle
 from fedcxr.update.layout import Vector
 from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import RoundConfig
-from server.committee import collect_verdicts
+from server.committee import Candidate, Committee
 from server.events import HospitalAnswered, Observer
 from server.registration import Member, messages_node, replies, why_failed
+from server.tally import Tally
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +60,7 @@ class Round:
         view: as the contract held it when the round began here; its accepted set is not empty after a resume.
         config: the round's configuration, whose digest the contract holds.
         base: the model that hospitals start from.
-        total: the sum so far.
+        tally: what of the round is in its sum.
         judged: whether a committee decides what counts.
         deferred: whether updates are added only when the round is closed: where a committee judges, and where
             one root records all, for until then a hospital may bring the contract another one itself.
@@ -75,16 +70,13 @@ class Round:
     view: RoundView
     config: RoundConfig
     base: Vector
-    total: WeightedSum
+    tally: Tally
     ledger: Ledger
     store: BlobStore
-    key: EnvelopePrivateKey | None
     federation: str
     judged: bool
     deferred: bool
     observer: Observer
-    included: list[str] = field(default_factory=list)
-    excluded: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, HospitalMetrics] = field(default_factory=dict)
     waited: dict[bytes, float] = field(default_factory=dict)
     cost: RoundCost = field(default_factory=RoundCost)
@@ -150,7 +142,8 @@ class Round:
                 self._answered(address, "it was suspended, or left, before the round was closed")
         if self.view.status == "closed":
             if self.judged:
-                collect_verdicts(self, grid, members, timeout)
+                committee = Committee(self.view, self.config, self.base, self.federation, self.ledger)
+                self.cost.bytes_down += committee.judge(self._candidates(), grid, members, timeout)
             self._on_ledger(lambda: self.ledger.validate(number))
             self._look_up()
         for address in sorted(set(self.view.accepted) - set(self.view.counted)):
@@ -158,7 +151,10 @@ class Round:
         if self.deferred:
             for address in self.view.counted:
                 self._take_metrics(address, self.view.accepted[address])
-                self._include(address)
+            started = time.perf_counter()
+            for address, reason in self.tally.include_all(self.view):
+                self._answered(address, reason)
+            self.cost.verify += time.perf_counter() - started
 
     def _close_on_ledger(self) -> None:
         """Close with the list of submissions in the store, where one root records all.
@@ -192,7 +188,9 @@ class Round:
         if address not in self.metrics:
             self._take_metrics(address, self.view.accepted[address])
         if not self.deferred:
-            self._include(address)
+            started = time.perf_counter()
+            self._answered(address, self.tally.include(self.view, address))
+            self.cost.verify += time.perf_counter() - started
 
     def _take_metrics(self, address: str, update: AcceptedUpdate) -> None:
         self.metrics.pop(address, None)
@@ -215,23 +213,6 @@ class Round:
             self._answered(address, str(error))
             return []
 
-    def _try_open(self, blob: NDArray[np.uint8], address: str) -> None:
-        """See that an update could be added: one that cannot be shown to validators would stay undecided.
-
-        Raises:
-            EnvelopeError, LayoutError: why it cannot.
-        """
-        weight = self.view.weights[address]
-        WeightedSum(self.total.layout).add_blob(blob, self._context(address), self.key, weight)
-
-    def _context(self, address: str) -> EnvelopeContext:
-        return EnvelopeContext(
-            federation=self.federation,
-            round=self.view.number,
-            hospital=address,
-            layout=self.total.layout.digest.hex(),
-        )
-
     def _receive(self, message: Message, address: str) -> SignedSubmission:
         if reason := why_failed(message):
             raise FederationError(reason)
@@ -250,8 +231,8 @@ class Round:
             raise FederationError(f"it signed {reply.size} bytes and sent {blob.nbytes}")
         if not 0 <= reply.waited <= metrics.seconds:
             raise FederationError(f"it waited for {reply.waited} s of {metrics.seconds} s of training")
-        if self.judged:
-            self._try_open(blob, address)
+        if self.judged:  # one that cannot be shown to validators would stay undecided
+            self.tally.check(blob, self.view, address)
         # Stored before it is submitted: what the contract accepts is on the disk, whatever happens next.
         self.store.put(blob, reply.root)
         self.store.put(reply.metrics, reply.metrics_root)
@@ -281,22 +262,16 @@ class Round:
             else:
                 self._answered(address, str(verdict.error or "the contract did not accept it"))
 
-    def _include(self, address: str) -> None:
-        """Open an accepted update and add it; what cannot be added is excluded, with its reason."""
-        started = time.perf_counter()
-        try:
-            # Its root was verified when it was stored; after that the envelope's own tag guards it.
-            blob = self.store.get(self.view.accepted[address].root, verify=False)
-            self.total.add_blob(blob, self._context(address), self.key, self.view.weights[address])
-        except (EnvelopeError, LayoutError, BlobMissingError, BlobCorruptError) as error:
-            # The reason is public, and a store's error names paths of this machine.
-            public = error.help if isinstance(error, StoreError) else str(error)
-            self.excluded[address] = f"{type(error).__name__}: {public}"[:200]
-            self._answered(address, f"excluded: {error}")
-        else:
-            self.included.append(address)
-            self._answered(address, "")
-        self.cost.verify += time.perf_counter() - started
+    def _candidates(self) -> Iterator[Candidate]:
+        """What validators are shown, one accepted update after the other."""
+        for hospital in sorted(self.view.accepted):
+            try:
+                shown = self.tally.show(self.view, hospital)
+            except (EnvelopeError, StoreError) as error:
+                number = self.view.number
+                logger.warning("round %d: the update of %s cannot be shown: %s", number, hospital, error)
+                continue
+            yield Candidate(hospital, shown)
 
     def _answered(self, address: str, reason: str) -> None:
         said = " ".join(reason.split())  # a hospital's words cannot begin a line of the log

@@ -1,11 +1,18 @@
 """What all tests share: real chest X-rays where there are any, and a small federation on synthetic ones."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from fedcxr.config import Config, Phantom, validate
+
+if TYPE_CHECKING:
+    from contract_party import LocalChain, Party
 
 DEFAULT_REAL_CXR = Path(__file__).resolve().parents[2] / "shared" / "data" / "cxr-open"
 
@@ -63,3 +70,33 @@ def anvil_binary() -> Path:
         if os.environ.get("CI"):
             pytest.fail(str(error))
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module", params=["embedded", "anvil"])
+def chain(request: pytest.FixtureRequest) -> Iterator[LocalChain]:
+    """One chain in memory a module, embedded and anvil in turn."""
+    from fedcxr.chain.anvil.chain import AnvilChain
+    from fedcxr.chain.embedded.chain import EmbeddedChain
+
+    chain: LocalChain
+    if request.param == "anvil":
+        chain = AnvilChain(None, chain_id=1337, binary=request.getfixturevalue("anvil_binary"))
+    else:
+        chain = EmbeddedChain(None, chain_id=1337)
+    yield chain
+    chain.close()
+
+
+@pytest.fixture
+def party(chain: LocalChain) -> Party:
+    """A federation of three hospitals on the module's chain."""
+    from contract_party import Party
+
+    return Party.found(chain)
+
+
+@pytest.fixture
+def opened(party: Party) -> Party:
+    """With round 1 open for the three hospitals."""
+    party.open()
+    return party

@@ -28,6 +28,7 @@ from fedcxr.errors import EnvelopeError
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.ledger.views import FederationViews
 from fedcxr.privacy.keys import EnvelopePrivateKey
+from fedcxr.privacy.kinds import protection_recorded
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update.layout import Vector
@@ -133,18 +134,19 @@ class _Audit:
             for view in views
         )
         workers = workers_for(size) if self.request.workers is None else self.request.workers
-        with BlobPool(url, keys, workers) as pool:
-            store = BlobStore(url, make=False)
+        protection = protection_recorded(ledger.open_updates)
+        with BlobPool(url, protection, keys, workers) as pool:
             evidence = Evidence(
-                ledger,
-                store,
-                pool,
-                layout,
-                sources.models(last),
-                keys,
-                scope,
-                report,
-                not ledger.open_updates,
+                ledger=ledger,
+                store=BlobStore(url, make=False),
+                pool=pool,
+                layout=layout,
+                models=sources.models(last),
+                keys=keys,
+                protection=protection,
+                readers=protection.readers(keys),
+                scope=scope,
+                report=report,
             )
             computed = self._rounds(evidence, views, size, progress)
         check_conduct(ledger, scope, last, report)

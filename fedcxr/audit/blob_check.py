@@ -14,33 +14,34 @@ from multiprocessing.shared_memory import SharedMemory
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcxr.aggregation.weighted_sum import WeightedSum
+from fedcxr.aggregation.aggregator import Measurement
+from fedcxr.aggregation.kinds import aggregator_of
 from fedcxr.errors import EnvelopeError, LayoutError, StoreError
-from fedcxr.privacy.envelope import EnvelopeContext, open_envelope, plain_update
-from fedcxr.privacy.keys import EnvelopePrivateKey
+from fedcxr.privacy.protection import UpdateContext, UpdateReader
 from fedcxr.store.blobs import BlobStore
-from fedcxr.update import fixed_point
 from fedcxr.update.fixed_point import Ring
 from fedcxr.update.layout import Layout
 
 
 @dataclass(frozen=True)
 class Opening:
-    """How an update is opened, and what it is then held to.
+    """How an update is read, and what it is then held to.
 
     Attributes:
         layout: whose size it must have.
-        context: what its envelope must have been sealed for.
+        context: what it must have been protected for.
         weight: which bounds its values.
-        keys: places of the keys to try, in their order; None where updates are not sealed.
+        readers: places of the readers to try, in their order.
         total: name of the shared sum to add it to; empty to see only whether it could be added.
+        measure: whether to take of it what it is compared by.
     """
 
     layout: Layout
-    context: EnvelopeContext
+    context: UpdateContext
     weight: int
-    keys: tuple[int, ...] | None
+    readers: tuple[int, ...]
     total: str = ""
+    measure: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,29 +61,13 @@ class BlobResult:
         size: bytes that were read.
         error: why they are not the root's bytes; empty when they are.
         refused: why it could not be opened and added; empty when it was, or was not to be.
+        measured: what it is compared by, where that was asked for.
     """
 
     size: int = 0
     error: str = ""
     refused: str = ""
-
-
-def open_update(
-    blob: NDArray[np.uint8], opening: Opening, key: EnvelopePrivateKey | None, out: Ring | None = None
-) -> Ring:
-    """The update that a blob holds: uint32 (layout.size,), with its weight in it.
-
-    Args:
-        blob: a sealed envelope, or the vector itself.
-        opening: how it was sealed.
-        key: a recipient's; None where updates are not sealed.
-        out: to open it into.
-
-    Raises:
-        EnvelopeError: it does not open.
-        LayoutError: it has another size than the layout.
-    """
-    return plain_update(blob) if key is None else open_envelope(blob, opening.context, key, out=out)
+    measured: Measurement | None = None
 
 
 class BlobChecker:
@@ -90,15 +75,15 @@ class BlobChecker:
 
     Attributes:
         store: URL.
-        keys: envelope keys, which tasks name by their place.
+        readers: of the updates, which tasks name by their place.
         turn: held while the shared sum is added to.
     """
 
     def __init__(
-        self, store: str, keys: Sequence[EnvelopePrivateKey], turn: AbstractContextManager[object]
+        self, store: str, readers: Sequence[UpdateReader], turn: AbstractContextManager[object]
     ) -> None:
         self.store = BlobStore(store, make=False)
-        self.keys = keys
+        self.readers = readers
         self.turn = turn
         self.totals: dict[str, Ring] = {}  # by name; in a worker they are attached when first named
         self._attached: list[SharedMemory] = []
@@ -114,29 +99,31 @@ class BlobChecker:
             return BlobResult(error=str(error))
         if task.opening is None:
             return BlobResult(blob.nbytes)
-        return BlobResult(blob.nbytes, refused=self._open(blob, task.opening))
+        return self._open(blob, task.opening)
 
-    def _open(self, blob: NDArray[np.uint8], opening: Opening) -> str:
+    def _open(self, blob: NDArray[np.uint8], opening: Opening) -> BlobResult:
+        """Read an update, and add it where that is asked for: the first reader that can decides."""
         why = "there is no key."
-        for key in [None] if opening.keys is None else [self.keys[place] for place in opening.keys]:
+        for place in opening.readers:
             try:
-                self._add(blob, opening, key)
+                measured = self._add(blob, opening, self.readers[place])
             except (EnvelopeError, LayoutError) as error:
                 why = str(error)
             else:
-                return ""
-        return why
+                return BlobResult(blob.nbytes, measured=measured)
+        return BlobResult(blob.nbytes, refused=why)
 
-    def _add(self, blob: NDArray[np.uint8], opening: Opening, key: EnvelopePrivateKey | None) -> None:
-        if key is not None and self._payload.size != opening.layout.size:
+    def _add(self, blob: NDArray[np.uint8], opening: Opening, reader: UpdateReader) -> Measurement | None:
+        if self._payload.size != opening.layout.size:
             self._payload = np.empty(opening.layout.size, np.uint32)
-        update = open_update(blob, opening, key, out=self._payload)
-        if not opening.total:
-            opening.layout.check(update)
-            fixed_point.check_range(update, opening.weight)
-            return
-        with self.turn:
-            WeightedSum(opening.layout, self._total(opening)).add(update, opening.weight)
+        update = reader.read(blob, opening.context, out=self._payload)
+        if opening.total:
+            with self.turn:
+                aggregator_of(opening.layout, self._total(opening)).add(update, opening.weight)
+            return None
+        screening = aggregator_of(opening.layout, update)  # nothing is added to it, so it needs no buffer
+        screening.screen(update, opening.weight)
+        return screening.measure(update, opening.weight) if opening.measure else None
 
     def _total(self, opening: Opening) -> Ring:
         if opening.total not in self.totals:

@@ -15,6 +15,8 @@ import numpy as np
 
 from fedcxr.audit.blob_check import BlobChecker, BlobResult, BlobTask
 from fedcxr.privacy.keys import EnvelopePrivateKey
+from fedcxr.privacy.kinds import protection_named
+from fedcxr.privacy.protection import Protection
 from fedcxr.update.fixed_point import Ring
 
 WORTH_A_PROCESS = 256 << 20  # bytes; under it processes take longer to start than to do the work
@@ -55,12 +57,15 @@ class SharedSum:
 class BlobPool(AbstractContextManager["BlobPool"]):
     """Checks blobs in processes, or in this one; results come as futures."""
 
-    def __init__(self, store: str, keys: Sequence[EnvelopePrivateKey], workers: int) -> None:
+    def __init__(
+        self, store: str, protection: Protection, keys: Sequence[EnvelopePrivateKey], workers: int
+    ) -> None:
         """Start the workers; they import what they need while the caller reads the ledger.
 
         Args:
             store: URL.
-            keys: that tasks name by their place.
+            protection: of the updates.
+            keys: of the readers, which tasks name by their place.
             workers: 0 to check in this process.
         """
         self._pool: ProcessPoolExecutor | None = None
@@ -73,10 +78,10 @@ class BlobPool(AbstractContextManager["BlobPool"]):
                 workers,
                 context,
                 initializer=_begin,
-                initargs=(store, [key.data for key in keys], context.Lock()),
+                initargs=(store, protection.name, [key.data for key in keys], context.Lock()),
             )
         else:
-            self._here = BlobChecker(store, keys, contextlib.nullcontext())
+            self._here = BlobChecker(store, protection.readers(keys), contextlib.nullcontext())
 
     def __enter__(self) -> Self:
         return self
@@ -113,9 +118,10 @@ class BlobPool(AbstractContextManager["BlobPool"]):
         self._free.append(one)
 
 
-def _begin(store: str, keys: Sequence[bytes], turn: AbstractContextManager[object]) -> None:
+def _begin(store: str, protection: str, keys: Sequence[bytes], turn: AbstractContextManager[object]) -> None:
     global _checker  # noqa: PLW0603 (an executor's worker has no other place for what it needs)
-    _checker = BlobChecker(store, [EnvelopePrivateKey(key) for key in keys], turn)
+    readers = protection_named(protection).readers([EnvelopePrivateKey(key) for key in keys])
+    _checker = BlobChecker(store, readers, turn)
 
 
 def _check(task: BlobTask) -> BlobResult:

@@ -15,6 +15,7 @@ from fedcxr.audit.scope import Scope
 from fedcxr.errors import LayoutError, ModelError, StoreError
 from fedcxr.ledger.views import FederationViews
 from fedcxr.privacy.keys import EnvelopePrivateKey
+from fedcxr.privacy.protection import Protection, UpdateReader
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import merkle, model_file
@@ -47,9 +48,10 @@ class Evidence:
         layout: None when what is at hand is not the ledger's; then no sum can be computed.
         models: files to compare; where the federation started is looked for in the store too.
         keys: the coordinator's first, then the auditor's; those that are at hand.
+        protection: of updates, by the contract.
+        readers: of updates, one a key, or the one that needs none; empty where nobody here can read them.
         scope: what was asked for.
         report: what findings are added to.
-        sealed: whether updates want a key.
         named: roots of the blobs that the ledger names, as they are met.
         partitions: digests of ``partition.json`` that the rounds' configurations name, as they are met.
         small: blobs of up to a few kilobytes that were read and are what they say, for an export.
@@ -61,17 +63,31 @@ class Evidence:
     layout: Layout | None
     models: ModelFiles
     keys: Sequence[EnvelopePrivateKey]
+    protection: Protection
+    readers: Sequence[UpdateReader]
     scope: Scope
     report: AuditReport
-    sealed: bool = True
     named: set[bytes] = field(default_factory=set)
     partitions: set[str] = field(default_factory=set)
     small: dict[bytes, bytes] = field(default_factory=dict)
 
-    @property
-    def opens(self) -> bool:
-        """Whether updates can be opened with what is at hand."""
-        return bool(self.keys) or not self.sealed
+    def read_small(self, what: str, root: bytes, number: int, hospital: str = "") -> bytes | None:
+        """The bytes of a small blob that the ledger names; None, and a finding, when they are not there.
+
+        Args:
+            what: the blob is, in the words of a finding.
+            root: of the blob.
+            number: of the round that names it.
+            hospital: whose it is.
+        """
+        self.named.add(root)
+        try:
+            data = self.store.get(root).tobytes()
+        except StoreError as error:
+            self.report.find(what, root.hex(), str(error), number, hospital)
+            return None
+        self.small[root] = data
+        return data
 
     def genesis(self) -> Vector | None:
         """Where the federation started: from its file, or from the store."""

@@ -239,6 +239,11 @@ class Privacy(Section):
     kem: Literal["MLKEM768_X25519", "X25519"] = "MLKEM768_X25519"
     auditor: bool = True  # seal to an auditor's key as well
 
+    @property
+    def open_updates(self) -> bool:
+        """Whether everybody can read the updates, so that the contract takes challenges of their sum."""
+        return self.envelope == "open"
+
 
 class Ledger(Section):
     """Where the contract lives. ``off`` exists to measure what the ledger costs."""

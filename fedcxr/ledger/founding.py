@@ -88,7 +88,7 @@ def rules(config: Config, parameters: int) -> dict[str, Any]:
         "weighting": config.federation.weighting,
         "admission": config.ledger.admission,
         "recording": config.ledger.recording,
-        "open_updates": config.privacy.envelope == "open",
+        "open_updates": config.privacy.open_updates,
         "committee_size": config.validation.committee if judged else 0,
         "min_updates": config.federation.min_hospitals,
         "validation_window": config.validation.window,

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from fedcxr import json_text
 from fedcxr.errors import EnvelopeError
 from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey
+from fedcxr.privacy.protection import UpdateContext
 from fedcxr.update import merkle
 
 _MAGIC = b"fedcxr/envelope/1\n"
@@ -36,30 +37,8 @@ _NONCE = bytes(12)  # the content key is fresh for each envelope, so that one no
 _MAX_HEADER = 16 * merkle.LEAF_SIZE  # about forty recipients
 
 
-@dataclass(frozen=True)
-class EnvelopeContext:
-    """What an envelope is for; sealed for one context, it opens for no other.
-
-    Attributes:
-        federation: hex id of the federation.
-        round: 1-based.
-        hospital: ledger address, checksummed.
-        layout: hex digest of the layout.
-    """
-
-    federation: str
-    round: int
-    hospital: str
-    layout: str
-
-    @property
-    def info(self) -> bytes:
-        """HPKE's ``info``."""
-        return _MAGIC + _canonical(asdict(self))
-
-
 def seal(
-    payload: NDArray[np.uint32], context: EnvelopeContext, recipients: Sequence[EnvelopePublicKey]
+    payload: NDArray[np.uint32], context: UpdateContext, recipients: Sequence[EnvelopePublicKey]
 ) -> NDArray[np.uint8]:
     """Seal an update to every recipient.
 
@@ -82,7 +61,7 @@ def seal(
                 "payload_root": merkle.root(plain).hex(),
                 "payload_size": plain.nbytes,
                 "recipients": {
-                    r.digest.hex(): b64encode(r.seal(key, context.info)).decode() for r in recipients
+                    r.digest.hex(): b64encode(r.seal(key, _info(context))).decode() for r in recipients
                 },
             }
         )
@@ -95,7 +74,7 @@ def seal(
 
 def open_envelope(
     blob: NDArray[np.uint8] | bytes,
-    context: EnvelopeContext,
+    context: UpdateContext,
     key: EnvelopePrivateKey,
     out: NDArray[np.uint32] | None = None,
 ) -> NDArray[np.uint32]:
@@ -126,25 +105,13 @@ def open_envelope(
         raise EnvelopeError(f"a payload of {size} bytes where {out.nbytes} are expected.")
     payload = np.empty(size // 4, np.uint32) if out is None else out
     try:
-        content_key = key.open(b64decode(sealed, validate=True), context.info)
+        content_key = key.open(b64decode(sealed, validate=True), _info(context))
         AESGCM(content_key).decrypt_into(_NONCE, view[len(header) :], header, payload.view(np.uint8).data)
     except (InvalidTag, ValueError):
         raise EnvelopeError("it does not open: other key, other context, or changed bytes.") from None
     if merkle.root(payload).hex() != tree["payload_root"]:
         raise EnvelopeError("its plaintext is not the one that its header commits to.")
     return payload
-
-
-def plain_update(blob: NDArray[np.uint8] | bytes) -> NDArray[np.uint32]:
-    """An update that is not sealed, as the vector that it is; shares the blob's memory.
-
-    Raises:
-        EnvelopeError: not a whole number of values.
-    """
-    view = merkle.as_bytes(blob)
-    if len(view) % 4:
-        raise EnvelopeError(f"{len(view)} bytes are no vector of 32-bit integers.")
-    return np.frombuffer(view, "<u4").astype(np.uint32, copy=False)
 
 
 def header_of(blob: NDArray[np.uint8] | bytes) -> bytes:
@@ -195,6 +162,11 @@ def _read_header(view: memoryview) -> tuple[bytes, dict[str, Any]]:
         if not isinstance(tree.get(field), kind):
             raise EnvelopeError(f"its header has no good {field}.")
     return header, tree
+
+
+def _info(context: UpdateContext) -> bytes:
+    """HPKE's ``info``."""
+    return _MAGIC + _canonical(asdict(context))
 
 
 def _canonical(tree: dict[str, Any]) -> bytes:

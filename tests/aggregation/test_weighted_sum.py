@@ -4,15 +4,11 @@ import numpy as np
 import pytest
 
 from fedcxr.aggregation.weighted_sum import WeightedSum
-from fedcxr.errors import EnvelopeError, LayoutError
-from fedcxr.privacy.envelope import EnvelopeContext, seal
-from fedcxr.privacy.keys import EnvelopePrivateKey
+from fedcxr.errors import LayoutError
 from fedcxr.update import fixed_point, merkle
 from fedcxr.update.layout import Layout, TensorSpec
 
 LAYOUT = Layout((TensorSpec("w", (100,), False, False),))
-CONTEXT = EnvelopeContext("aa", 1, "0x01", LAYOUT.digest.hex())
-KEY = EnvelopePrivateKey.generate("X25519")
 
 
 def update(seed: int, weight: int) -> np.ndarray:
@@ -20,11 +16,11 @@ def update(seed: int, weight: int) -> np.ndarray:
     return fixed_point.encode(delta, LAYOUT, (18,), weight)[0]
 
 
-def test_sealed_updates_add_to_the_naive_sum() -> None:
+def test_updates_add_to_the_naive_sum() -> None:
     total = WeightedSum(LAYOUT)
     updates = [update(seed, weight) for seed, weight in ((1, 1000), (2, 3000))]
     for ring, weight in zip(updates, (1000, 3000), strict=True):
-        total.add_blob(seal(ring, CONTEXT, [KEY.public]), CONTEXT, KEY, weight)
+        total.add(ring, weight)
     expected = [sum(column) % 2**32 for column in zip(*(u.tolist() for u in updates), strict=True)]
     assert total.weight == 4000
     assert total.root == merkle.root(np.array(expected, "<u4"))
@@ -33,20 +29,25 @@ def test_sealed_updates_add_to_the_naive_sum() -> None:
     assert np.array_equal(total.model(base, (18,)), (signed / (4000 * 2.0**18)).astype(np.float32))
 
 
-def test_an_update_that_does_not_open_leaves_the_sum_as_it_was() -> None:
+def test_an_update_that_does_not_pass_leaves_the_sum_as_it_was() -> None:
     total = WeightedSum(LAYOUT)
     total.add(update(1, 5), 5)
     before = total.root
-    blob = seal(update(2, 5), CONTEXT, [KEY.public])
-    blob[-1] ^= 1
-    with pytest.raises(EnvelopeError):
-        total.add_blob(blob, CONTEXT, KEY, 5)
     with pytest.raises(LayoutError, match="exceeds weight"):
         total.add(np.full(100, 2**31 - 1, np.uint32), 5)
-    with pytest.raises(EnvelopeError, match="396 bytes where 400"):
-        total.add_blob(seal(update(2, 5)[:99].copy(), CONTEXT, [KEY.public]), CONTEXT, KEY, 5)
+    with pytest.raises(LayoutError, match="100 values"):
+        total.add(update(2, 5)[:99], 5)
     assert total.root == before
     assert total.weight == 5
+
+
+def test_an_update_that_is_removed_leaves_no_trace() -> None:
+    total, without = WeightedSum(LAYOUT), WeightedSum(LAYOUT)
+    for seed, weight in ((1, 1000), (2, 3000)):
+        total.add(update(seed, weight), weight)
+    without.add(update(2, 3000), 3000)
+    total.remove(update(1, 1000), 1000)
+    assert (total.root, total.weight) == (without.root, without.weight)
 
 
 def test_weights_beyond_the_rings_room_are_refused() -> None:

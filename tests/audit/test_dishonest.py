@@ -11,23 +11,27 @@ import pytest
 from federation import Recorder, run_federation
 from flwr.serverapp import Grid
 
-import clients.member
-from fedcxr.aggregation.weighted_sum import Ring, WeightedSum
+import fedcxr.privacy.sealed
+from fedcxr.aggregation.weighted_sum import WeightedSum
 from fedcxr.audit.audit import audit
 from fedcxr.audit.findings import AuditReport
 from fedcxr.config import Config
 from fedcxr.errors import FederationError, QuorumError, StoreError
+from fedcxr.ledger.protocol import RoundView
 from fedcxr.messages import UpdateReply
-from fedcxr.privacy.envelope import EnvelopeContext, seal
+from fedcxr.privacy.envelope import seal
 from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey
+from fedcxr.privacy.protection import UpdateContext
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import fixed_point
+from fedcxr.update.fixed_point import Ring
 from fedcxr.update.layout import Layout, Vector
 from server.coordinator import Coordinator
 from server.events import HospitalAnswered
 from server.registration import Member
 from server.round import Round
+from server.tally import Tally
 
 
 @pytest.fixture
@@ -89,18 +93,18 @@ def test_other_weights_than_the_contracts_are_found(
 def test_an_update_excluded_without_cause_is_found(
     one_round: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = Round._include
+    honest = Tally.include
     victims: list[str] = []
 
-    def censor(self: Round, address: str) -> None:
+    def censor(self: Tally, view: RoundView, address: str) -> str:
         if victims:
-            return honest(self, address)
+            return honest(self, view, address)
         victims.append(address)
         self.excluded[address] = "EnvelopeError: it did not open"
-        return None
+        return "excluded: it did not open"
 
     with monkeypatch.context() as patch:
-        patch.setattr(Round, "_include", censor)
+        patch.setattr(Tally, "include", censor)
         run = run_federation(one_round, tmp_path / "run")
     (finding,) = audited(run).findings
     assert (finding.where, finding.hospital, finding.round) == ("excluded update", victims[0], 1)
@@ -140,14 +144,14 @@ def test_a_hospital_that_seals_what_cannot_be_added_is_left_out_and_the_audit_ag
 ) -> None:
     dishonest: list[str] = []
 
-    def seal_something(payload: Ring, context: EnvelopeContext, keys: list[EnvelopePublicKey]) -> object:
+    def seal_something(payload: Ring, context: UpdateContext, keys: list[EnvelopePublicKey]) -> object:
         if not dishonest:
             dishonest.append(context.hospital)
         return seal(attack(payload) if context.hospital in dishonest else payload, context, keys)
 
     recorder = Recorder()
     with monkeypatch.context() as patch:
-        patch.setattr(clients.member, "seal", seal_something)
+        patch.setattr(fedcxr.privacy.sealed, "seal", seal_something)
         run = run_federation(one_round, tmp_path / "run", observer=recorder)
     reasons = {e.hospital: e.reason for e in recorder.events if isinstance(e, HospitalAnswered)}
     assert [address for address, reason in reasons.items() if reason] == dishonest
@@ -262,7 +266,7 @@ def test_a_key_sealed_badly_to_one_reader_accuses_nobody_where_the_coordinators_
 ) -> None:
     dishonest: list[str] = []
 
-    def seal_badly(payload: Ring, context: EnvelopeContext, readers: list[EnvelopePublicKey]) -> object:
+    def seal_badly(payload: Ring, context: UpdateContext, readers: list[EnvelopePublicKey]) -> object:
         if not dishonest:
             dishonest.append(context.hospital)
         if context.hospital not in dishonest:
@@ -277,7 +281,7 @@ def test_a_key_sealed_badly_to_one_reader_accuses_nobody_where_the_coordinators_
         return seal(payload, context, [Badly(r.data) if i == at else r for i, r in enumerate(readers)])
 
     with monkeypatch.context() as patch:
-        patch.setattr(clients.member, "seal", seal_badly)
+        patch.setattr(fedcxr.privacy.sealed, "seal", seal_badly)
         run = run_federation(one_round, tmp_path / "run")
     (line,) = run.read_metrics()
     assert list(line["excluded"]) == (dishonest if victim == "coordinator" else [])

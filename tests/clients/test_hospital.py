@@ -15,8 +15,9 @@ from fedcxr.aggregation.weighted_sum import WeightedSum
 from fedcxr.errors import ChainError, ConfigError, FederationError, LedgerError, StoreError
 from fedcxr.ledger.signing import Refusal, Registration, Submission, recover
 from fedcxr.messages import RefusalReply, TrainRequest, UpdateReply
-from fedcxr.privacy.envelope import EnvelopeContext
 from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey
+from fedcxr.privacy.protection import UpdateContext
+from fedcxr.privacy.sealed import SealedReader
 from fedcxr.store.identity import Identity
 from fedcxr.update import merkle
 from fedcxr.update.round_config import RoundConfig
@@ -123,12 +124,10 @@ def test_an_update_opens_with_the_coordinators_key_and_carries_the_contracts_wei
     assert isinstance(reply, UpdateReply)
     weight = founded.ledger.round(1).weights[reply.hospital]
     assert weight != 7
-    context = EnvelopeContext(
-        founded.register.federation.hex(), 1, reply.hospital, founded.layout.digest.hex()
-    )
+    context = UpdateContext(founded.register.federation.hex(), 1, reply.hospital, founded.layout.digest.hex())
     key = Identity.load(founded.run.keys / "coordinator.json").envelope_key
     total = WeightedSum(founded.layout)
-    total.add_blob(reply.bulk, context, key, weight)
+    total.add(SealedReader(key).read(reply.bulk, context), weight)
     model = total.model(founded.base, RoundConfig.from_bytes(founded.train.round_config).exponents)
     assert np.isfinite(model).all()
     assert not np.array_equal(model, founded.base)

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from fedcxr.errors import EnvelopeError
-from fedcxr.privacy.envelope import EnvelopeContext, open_envelope, seal
+from fedcxr.privacy.envelope import open_envelope, seal
 from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey, KemName
+from fedcxr.privacy.protection import UpdateContext
 from fedcxr.update import merkle
 
-CONTEXT = EnvelopeContext(federation="ab" * 32, round=2, hospital="0x" + "11" * 20, layout="cd" * 32)
+CONTEXT = UpdateContext(federation="ab" * 32, round=2, hospital="0x" + "11" * 20, layout="cd" * 32)
 PAYLOAD = np.random.default_rng(0).integers(0, 2**32, 5000, dtype=np.uint32)
 
 

@@ -26,7 +26,7 @@ from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.trainer import TrainingReport
 from fedcxr.update.layout import Vector
 from server.events import HospitalAnswered
-from server.round import Round
+from server.tally import Tally
 
 POISONED = "synthetic-02"
 
@@ -169,7 +169,7 @@ def test_an_update_of_another_length_is_rejected_by_its_judges(
     judged: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that relays what it has not opened; its validators see what it is."""
-    monkeypatch.setattr(Round, "_try_open", lambda self, blob, address: None)
+    monkeypatch.setattr(Tally, "check", lambda self, blob, view, address: None)
     run = run_federation(judged, tmp_path / "run", client=hospital_app(sealing(shortened)))
     ledger, chain = on_ledger(run)
     verdicts = [event["args"] for event in ledger.events("UpdateAttested", 1)]

@@ -6,6 +6,8 @@ contract holds their roots.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
 from fedcxr.errors import LedgerError
@@ -15,7 +17,9 @@ from fedcxr.ledger.signing import SignedSubmission
 from fedcxr.ledger.submissions import listing as submission_list
 from fedcxr.ledger.submissions import tree as submission_tree
 from fedcxr.ledger.views import FederationViews
-from fedcxr.privacy.envelope import plain_update
+from fedcxr.privacy.kinds import protection_recorded
+from fedcxr.privacy.open import plain_vector
+from fedcxr.privacy.protection import Blob, UpdateContext, UpdateReader
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.submissions import with_submissions
 from fedcxr.update import merkle
@@ -32,8 +36,8 @@ def wrong_leaf(ledger: FederationViews, store: BlobStore, number: int) -> int | 
         StoreError: an update or the aggregate is missing or damaged.
         EnvelopeError: an included update is no vector.
     """
-    view = _view(ledger, store, number)
-    claimed, total = _aggregate(store, view), _sum(store, view)
+    round_ = _PublicRound.of(ledger, store, number)
+    claimed, total = plain_vector(round_.aggregate), round_.sum()
     if claimed.size != total.size:
         return 0
     differing = np.flatnonzero(claimed != total)
@@ -47,33 +51,76 @@ def prepare_challenge(ledger: FederationViews, store: BlobStore, number: int, le
         LedgerError, StoreError, EnvelopeError: as :func:`wrong_leaf`.
         IndexError: there is no such chunk.
     """
-    view = _view(ledger, store, number)
+    round_ = _PublicRound.of(ledger, store, number)
+    view = round_.view
     listed = _listed(store, view)
     leaves = submission_list.leaves(list(listed.values()), view.seats)
     events = ledger.round_events(number)
     openings = []
     for address in sorted(view.included, key=lambda a: view.seats[a]):
-        vector = store.get(view.accepted[address].root)
+        blob = round_.blob(address)
         if address in listed:
             signed = listed[address]
             message, signature = signed.message, signed.signature
             place = submission_tree.path(leaves, view.seats[address])
         else:
             message, signature, place = events.submission(ledger.federation, address), b"", []
-        chunk = vector.tobytes()[merkle.LEAF_SIZE * leaf : merkle.LEAF_SIZE * (leaf + 1)]
-        openings.append(Opening(message, chunk, merkle.proof(vector, leaf), signature, place))
-    aggregate = _aggregate(store, view)
-    chunk = aggregate.tobytes()[merkle.LEAF_SIZE * leaf : merkle.LEAF_SIZE * (leaf + 1)]
-    return result_of(ledger, number), leaf, openings, chunk, merkle.proof(aggregate, leaf)
+        openings.append(Opening(message, _chunk(blob, leaf), merkle.proof(blob, leaf), signature, place))
+    aggregate = round_.aggregate
+    proof = merkle.proof(aggregate, leaf)
+    return result_of(ledger, number), leaf, openings, _chunk(aggregate, leaf), proof
 
 
-def _view(ledger: FederationViews, store: BlobStore, number: int) -> RoundView:
-    if not ledger.open_updates:
-        raise LedgerError("this federation's updates are sealed: only its audit can add them, with a key.")
-    view = ledger.round(number)
-    if view.status != "finalized":
-        raise LedgerError(f"round {number} is {view.status}, not finalized.")
-    return with_submissions(view, store, ledger.domain)
+@dataclass(frozen=True)
+class _PublicRound:
+    """A finalized round whose updates everybody can read.
+
+    Attributes:
+        view: of the round, with its submissions.
+        store: the blobs.
+        reader: of the updates.
+        context: what an update of a hospital was protected for, but for the hospital.
+    """
+
+    view: RoundView
+    store: BlobStore
+    reader: UpdateReader
+    context: UpdateContext
+
+    @classmethod
+    def of(cls, ledger: FederationViews, store: BlobStore, number: int) -> _PublicRound:
+        protection = protection_recorded(ledger.open_updates)
+        if not protection.challengeable:
+            raise LedgerError(
+                f"this federation's updates are {protection.name}: only its audit can add them, with a key."
+            )
+        view = ledger.round(number)
+        if view.status != "finalized":
+            raise LedgerError(f"round {number} is {view.status}, not finalized.")
+        (reader,) = protection.readers([])
+        context = UpdateContext(ledger.federation.hex(), number, "", ledger.layout_digest.hex())
+        return cls(with_submissions(view, store, ledger.domain), store, reader, context)
+
+    def blob(self, address: str) -> Blob:
+        return self.store.get(self.view.accepted[address].root)
+
+    @property
+    def aggregate(self) -> Blob:
+        return self.store.get(self.view.aggregate_root)
+
+    def sum(self) -> Ring:
+        """The sum as the contract's court takes it: of any integers, whatever an aggregation would screen."""
+        total: Ring | None = None
+        for address in self.view.included:
+            update = self.reader.read(self.blob(address), replace(self.context, hospital=address))
+            if total is None:
+                total = update.copy()
+            elif update.size == total.size:
+                np.add(total, update, out=total)
+            else:
+                raise LedgerError(f"round {self.view.number}: the updates have different sizes.")
+        assert total is not None  # the contract finalizes no round without an update
+        return total
 
 
 def _listed(store: BlobStore, view: RoundView) -> dict[str, SignedSubmission]:
@@ -83,19 +130,5 @@ def _listed(store: BlobStore, view: RoundView) -> dict[str, SignedSubmission]:
     return {signed.message.hospital: signed for signed in listed}
 
 
-def _aggregate(store: BlobStore, view: RoundView) -> Ring:
-    return plain_update(store.get(view.aggregate_root))
-
-
-def _sum(store: BlobStore, view: RoundView) -> Ring:
-    total: Ring | None = None
-    for address in view.included:
-        update = plain_update(store.get(view.accepted[address].root))
-        if total is None:
-            total = update.copy()
-        elif update.size == total.size:
-            np.add(total, update, out=total)
-        else:
-            raise LedgerError(f"round {view.number}: the updates have different sizes.")
-    assert total is not None  # the contract finalizes no round without an update
-    return total
+def _chunk(blob: Blob, leaf: int) -> bytes:
+    return blob[merkle.LEAF_SIZE * leaf : merkle.LEAF_SIZE * (leaf + 1)].tobytes()

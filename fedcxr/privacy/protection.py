@@ -1,0 +1,136 @@
+"""What protects an update between a hospital and whoever adds it: one object, with both halves.
+
+A kind of protection is a file with a subclass of :class:`Protection` and a row in ``fedcxr.privacy.kinds``.
+The hospital calls :meth:`Protection.protect`; a validator calls :meth:`Protection.committed_root`; the
+coordinator, the audit and whoever challenges a round read with an :class:`UpdateReader`. Nobody else knows
+which kind a federation uses.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey
+from fedcxr.update.fixed_point import Ring
+
+Blob = NDArray[np.uint8]
+"""An update as it travels, is signed and is stored: uint8 (bytes,)."""
+
+
+@dataclass(frozen=True)
+class UpdateContext:
+    """The one place that an update is protected for; in any other it cannot be read.
+
+    Attributes:
+        federation: hex id of the federation.
+        round: 1-based.
+        hospital: ledger address, checksummed.
+        layout: hex digest of the layout.
+    """
+
+    federation: str
+    round: int
+    hospital: str
+    layout: str
+
+
+@dataclass(frozen=True)
+class ShownUpdate:
+    """An update in the clear, with what proves that its hospital committed to it.
+
+    Attributes:
+        update: uint32 (n,), the weighted update.
+        header: the first leaves of the blob, where the blob is not the update itself; empty otherwise.
+        paths: Merkle audit paths of the header's leaves, one after the other.
+    """
+
+    update: Ring
+    header: bytes = b""
+    paths: bytes = b""
+
+
+class UpdateReader(ABC):
+    """Reads the blobs of one federation, with one key or with none."""
+
+    @property
+    @abstractmethod
+    def key_digest(self) -> bytes:
+        """SHA-256 of the public key that it reads with; empty where everybody reads the same."""
+
+    @abstractmethod
+    def read(self, blob: Blob | bytes, context: UpdateContext, out: Ring | None = None) -> Ring:
+        """The update that a blob holds.
+
+        Args:
+            blob: as :meth:`Protection.protect` returned it.
+            context: what it must have been protected for.
+            out: uint32 (n,), a buffer to read into. The result may share memory with it or with ``blob``.
+
+        Returns:
+            uint32 (n,), of whatever length its hospital committed to.
+
+        Raises:
+            EnvelopeError: it cannot be read: malformed, changed, for another context or another reader.
+        """
+
+    @abstractmethod
+    def show(self, blob: Blob | bytes, context: UpdateContext) -> ShownUpdate:
+        """The update that a blob holds, with the proof that a validator holds it to.
+
+        Raises:
+            EnvelopeError: as :meth:`read`.
+        """
+
+
+class Protection(ABC):
+    """One kind of protection.
+
+    Attributes:
+        name: the word of ``privacy.envelope`` in the configuration.
+        challengeable: whether everybody can read every update, so that the contract's court can hold an
+            aggregate to the updates' sum. The aggregate's bytes are then published beside the updates.
+    """
+
+    name: ClassVar[str]
+    challengeable: ClassVar[bool]
+
+    @abstractmethod
+    def protect(self, update: Ring, context: UpdateContext, recipients: Sequence[EnvelopePublicKey]) -> Blob:
+        """An update as it leaves its hospital.
+
+        Args:
+            update: uint32 (n,), contiguous, with its hospital's weight in it.
+            context: where it may be read.
+            recipients: who may read it.
+
+        Raises:
+            EnvelopeError: it cannot be protected for these recipients.
+        """
+
+    @abstractmethod
+    def committed_root(self, root: bytes, size: int, header: bytes, paths: bytes) -> bytes:
+        """The Merkle root of the update itself, as its hospital committed to it by signing the blob's root.
+
+        Args:
+            root: of the blob, 32 bytes, as the contract accepted it.
+            size: of the blob, in bytes.
+            header: as :class:`ShownUpdate` has it.
+            paths: likewise.
+
+        Raises:
+            EnvelopeError: the header is not that of what the hospital signed.
+        """
+
+    @abstractmethod
+    def readers(self, keys: Sequence[EnvelopePrivateKey]) -> list[UpdateReader]:
+        """One reader for each key, in their order, or the one reader that needs none.
+
+        Args:
+            keys: those at hand; may be empty, and then nobody here reads what wants a key.
+        """

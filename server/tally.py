@@ -1,0 +1,150 @@
+"""The updates of one round that are in its sum, and those that are left out, with their reasons.
+
+An update is read from the store when it is needed and dropped again, so that one is in memory at a time. What
+counts, and with what weight, is the contract's word: it comes in as a :class:`RoundView`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fedcxr.aggregation.aggregator import Aggregator
+from fedcxr.aggregation.kinds import aggregator_of
+from fedcxr.errors import BlobCorruptError, BlobMissingError, EnvelopeError, LayoutError, StoreError
+from fedcxr.ledger.protocol import RoundView
+from fedcxr.privacy.protection import Blob, ShownUpdate, UpdateContext, UpdateReader
+from fedcxr.store.blobs import BlobStore
+from fedcxr.update.fixed_point import Ring
+from fedcxr.update.layout import Layout
+
+logger = logging.getLogger(__name__)
+_UNUSABLE = (EnvelopeError, LayoutError, BlobMissingError, BlobCorruptError)
+
+
+@dataclass
+class Tally:
+    """What of a round is in its sum.
+
+    Attributes:
+        layout: of the updates.
+        reader: of the updates, as the coordinator.
+        store: the blobs.
+        federation: hex id.
+        total: the sum so far.
+        included: hospitals whose updates are in the sum, in the order in which they came.
+        excluded: why an update that counts is not in the sum, by hospital.
+    """
+
+    layout: Layout
+    reader: UpdateReader
+    store: BlobStore
+    federation: str
+    included: list[str] = field(default_factory=list)
+    excluded: dict[str, str] = field(default_factory=dict)
+    total: Aggregator = field(init=False)
+    _shown: set[str] = field(default_factory=set)  # added when they were shown, before they counted
+    _buffer: Ring | None = None
+
+    def __post_init__(self) -> None:
+        self.total = aggregator_of(self.layout)
+
+    def check(self, blob: Blob, view: RoundView, address: str) -> None:
+        """See that an update can be read and may enter the sum, without adding it.
+
+        Raises:
+            EnvelopeError, LayoutError: why it may not.
+        """
+        update = self.reader.read(blob, self._context(view, address), out=self._scratch)
+        self.total.screen(update, view.weights[address])
+
+    def show(self, view: RoundView, address: str) -> ShownUpdate:
+        """An accepted update for validators; it is added on the way, and taken out if they reject it.
+
+        Raises:
+            EnvelopeError, StoreError: it cannot be read.
+        """
+        blob = self.store.get(view.accepted[address].root, verify=False)
+        shown = self.reader.show(blob, self._context(view, address))
+        if not self.total.compares and address not in self._shown:
+            try:
+                self.total.add(shown.update, view.weights[address])
+            except LayoutError as error:
+                logger.info("round %d: %s cannot be added: %s", view.number, address, error)
+            else:
+                self._shown.add(address)
+        return shown
+
+    def include(self, view: RoundView, address: str) -> str:
+        """Read an update that counts and add it; what cannot be added is excluded.
+
+        Returns:
+            Why it is excluded; empty when it is in the sum.
+        """
+        if address in self._shown:
+            self._shown.remove(address)
+            self.included.append(address)
+            return ""
+        try:
+            self.total.add(self._read(view, address), view.weights[address])
+        except _UNUSABLE as error:
+            return self._exclude(address, error)
+        self.included.append(address)
+        return ""
+
+    def include_all(self, view: RoundView) -> Iterator[tuple[str, str]]:
+        """Bring the sum to what counts in a round that is closed and judged.
+
+        Yields:
+            Each hospital whose update counts, and why it is excluded; empty when it is in the sum.
+        """
+        for address in sorted(self._shown - set(view.counted)):
+            self.total.remove(self._read(view, address), view.weights[address])
+            self._shown.remove(address)
+        left_out = self._compare(view) if self.total.compares else {}
+        for address in view.counted:
+            if address in left_out:
+                self.excluded[address] = left_out[address]
+                yield address, f"excluded: {left_out[address]}"
+            else:
+                yield address, self.include(view, address)
+
+    def _compare(self, view: RoundView) -> dict[str, str]:
+        """Which updates the aggregation leaves out, once it has measured all that can be read."""
+        measured = {}
+        for address in view.counted:
+            try:
+                update = self._read(view, address)
+                self.total.screen(update, view.weights[address])
+            except _UNUSABLE:
+                continue  # excluded when it cannot be added
+            measured[address] = self.total.measure(update, view.weights[address])
+        return {address: reason[:200] for address, reason in self.total.left_out(measured).items()}
+
+    def _read(self, view: RoundView, address: str) -> Ring:
+        # Its root was verified when it was stored; after that the envelope's own tag guards it.
+        blob = self.store.get(view.accepted[address].root, verify=False)
+        return self.reader.read(blob, self._context(view, address), out=self._scratch)
+
+    def _exclude(self, address: str, error: Exception) -> str:
+        # The reason is public, and a store's error names paths of this machine.
+        public = error.help if isinstance(error, StoreError) else str(error)
+        self.excluded[address] = f"{type(error).__name__}: {public}"[:200]
+        return f"excluded: {error}"
+
+    @property
+    def _scratch(self) -> Ring:
+        if self._buffer is None:
+            self._buffer = np.empty(self.layout.size, np.uint32)
+        return self._buffer
+
+    def _context(self, view: RoundView, address: str) -> UpdateContext:
+        return UpdateContext(
+            federation=self.federation,
+            round=view.number,
+            hospital=address,
+            layout=self.layout.digest.hex(),
+        )
