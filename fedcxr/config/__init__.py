@@ -6,6 +6,7 @@ chooses (:attr:`Training.precision`) is written back before the run begins, so t
 configuration, whose digest is on the ledger, says everything that decides the model's bits.
 """
 
+from fedcxr.config.model import Model
 from fedcxr.config.normalisation import NORMALISATIONS, Normalisation, NormName
 from fedcxr.config.reading import load, overridden
 from fedcxr.config.sections import (
@@ -14,7 +15,6 @@ from fedcxr.config.sections import (
     Evaluation,
     Federation,
     Ledger,
-    Model,
     Partition,
     Phantom,
     Privacy,

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from fedcxr.config.model import Model
 from fedcxr.config.sections import (
     Data,
     Evaluation,
     Federation,
     Ledger,
-    Model,
     Partition,
     Privacy,
     Section,
