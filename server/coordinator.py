@@ -10,7 +10,7 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 
 import numpy as np
@@ -22,14 +22,16 @@ from fedcxr.ledger.protocol import Ledger, RoundView
 from fedcxr.messages import RegisterRequest
 from fedcxr.privacy.kinds import protection_named
 from fedcxr.privacy.protection import Protection
+from fedcxr.round_lines import HospitalLine, RoundLine, read_rounds, write_round
 from fedcxr.run.founding import auditor_identity, coordinator_identity, federation_id
 from fedcxr.run.releases import Releases
-from fedcxr.run.round_lines import all_stored_metrics, round_line, write_line
+from fedcxr.run.stored_metrics import all_stored_metrics
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.store.submissions import with_submissions
 from fedcxr.update import fixed_point, model_file
 from fedcxr.update.layout import Layout, Vector
+from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import RoundConfig
 from server.events import FederationStarted, Observer, RoundFinalized, RoundOpened
 from server.registration import Member, register_hospitals
@@ -232,47 +234,47 @@ class Coordinator:
         members: dict[str, Member],
     ) -> None:
         """Put the round on ``metrics.jsonl``."""
-        line = round_line(
-            current.view.number,
-            digest,
-            included=current.tally.included,
-            excluded=current.tally.excluded,
-            metrics=current.metrics,
-            names={address: member.name for address, member in members.items()},
-            evaluation=evaluation,
-            cost={
-                "seconds": seconds,
-                "ledger_seconds": current.cost.ledger,
-                "verify_seconds": current.cost.verify,
-                "bytes_up": current.cost.bytes_up,
-                "bytes_down": current.cost.bytes_down,
-                "gas": dict(Counter(self.ledger.gas_used) - self._gas_recorded),
-            },
-        )
+        gas = dict(Counter(self.ledger.gas_used) - self._gas_recorded)
         self._gas_recorded = Counter(self.ledger.gas_used)
-        write_line(self.run_directory, line)
+        line = RoundLine(
+            round=current.view.number,
+            model=digest.hex(),
+            seconds=seconds,
+            ledger_seconds=current.cost.ledger,
+            verify_seconds=current.cost.verify,
+            bytes_up=current.cost.bytes_up,
+            bytes_down=current.cost.bytes_down,
+            gas=gas,
+            included=tuple(sorted(current.tally.included)),
+            excluded=current.tally.excluded,
+            hospitals=_entries(current.metrics, members),
+            evaluation=evaluation,
+        )
+        write_round(self.run_directory, line)
 
     def _complete_records(self, last: int, members: dict[str, Member]) -> None:
         """Write the lines that a coordinator before this one did not live to write; their cost is unknown."""
-        written = {int(line["round"]) for line in self.run_directory.read_metrics()}
+        written = {line.round for line in read_rounds(self.run_directory)}
         for number in sorted(set(range(1, last + 1)) - written):
             view = with_submissions(self.ledger.round(number), self.store, self.ledger.domain)
             evaluation = None
             if self.evaluate and self.run_directory.model(number).exists():
                 evaluation = self.evaluate(self.releases.read(number), self.layout)
-            line = round_line(
-                number,
-                view.model_digest,
-                included=view.included,
+            line = RoundLine(
+                round=number,
+                model=view.model_digest.hex(),
+                seconds=None,
+                ledger_seconds=None,
+                verify_seconds=None,
+                bytes_up=None,
+                bytes_down=None,
+                gas=None,
+                included=tuple(sorted(view.included)),
                 excluded=view.excluded,
-                metrics=all_stored_metrics(self.store, view.accepted),
-                names={address: member.name for address, member in members.items()},
+                hospitals=_entries(all_stored_metrics(self.store, view.accepted), members),
                 evaluation=evaluation,
-                cost=dict.fromkeys(
-                    ("seconds", "ledger_seconds", "verify_seconds", "bytes_up", "bytes_down", "gas")
-                ),
             )
-            write_line(self.run_directory, line)
+            write_round(self.run_directory, line)
             logger.info("round %d was finalized, but not on record: its line is written now", number)
 
     @property
@@ -297,3 +299,13 @@ class Coordinator:
             auditor_key=auditor.envelope_key.public.data if auditor else b"",
             challenge=secrets.token_bytes(32),
         )
+
+
+def _entries(
+    metrics: Mapping[str, HospitalMetrics], members: Mapping[str, Member]
+) -> dict[str, HospitalLine]:
+    """What a round's line says of hospitals, by name; one that did not come back goes by its address."""
+    return {
+        members[address].name if address in members else address: HospitalLine.of(address, one)
+        for address, one in sorted(metrics.items())
+    }

@@ -27,7 +27,7 @@ from fedcxr.errors import (
 from fedcxr.ledger.protocol import AcceptedUpdate, Ledger, RoundView
 from fedcxr.ledger.signing import Refusal, SignedSubmission
 from fedcxr.messages import RefusalReply, TrainRequest, UpdateReply, kind_of
-from fedcxr.run.round_lines import stored_metrics
+from fedcxr.run.stored_metrics import stored_metrics
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.submissions import with_submissions
 from fedcxr.update import merkle

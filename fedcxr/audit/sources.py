@@ -9,11 +9,12 @@ from typing import Protocol
 from fedcxr import config as configuration
 from fedcxr.audit.evidence import Evidence, ModelFiles
 from fedcxr.audit.findings import AuditReport
-from fedcxr.audit.metrics_line import read_lines
+from fedcxr.audit.metrics_line import Fault, read_lines
 from fedcxr.audit.surplus import check_surplus
 from fedcxr.errors import FedcxrError, LayoutError, LedgerError, StoreError
 from fedcxr.ledger.founding import differences
 from fedcxr.ledger.views import FederationViews
+from fedcxr.round_lines import RoundLine
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import merkle
@@ -29,7 +30,7 @@ class Sources(Protocol):
 
     def models(self, last: int) -> ModelFiles: ...
 
-    def lines(self, report: AuditReport) -> dict[int, dict[str, object]] | None:
+    def lines(self, report: AuditReport) -> dict[int, RoundLine | Fault] | None:
         """Of ``metrics.jsonl`` by round; None where there can be none."""
         ...
 
@@ -78,7 +79,7 @@ class RunSources:
     def models(self, last: int) -> ModelFiles:
         return ModelFiles.of_run(self.run, last)
 
-    def lines(self, report: AuditReport) -> dict[int, dict[str, object]] | None:
+    def lines(self, report: AuditReport) -> dict[int, RoundLine | Fault] | None:
         return read_lines(self.run.metrics_path, report)
 
     def conclude(self, evidence: Evidence, last: int) -> None:
@@ -169,7 +170,7 @@ class StoreSources:
             paths[last] = self.released
         return ModelFiles(paths, last)
 
-    def lines(self, report: AuditReport) -> dict[int, dict[str, object]] | None:
+    def lines(self, report: AuditReport) -> dict[int, RoundLine | Fault] | None:
         del report
         return None
 

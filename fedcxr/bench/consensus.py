@@ -28,6 +28,7 @@ from fedcxr.chain.retry import Patience
 from fedcxr.chain.sender import Sender
 from fedcxr.chain.web3_errors import translated
 from fedcxr.ledger.views import FederationViews
+from fedcxr.round_lines import read_rounds
 from fedcxr.store.run_directory import RunDirectory
 from server.events import Event, RoundFinalized
 
@@ -152,8 +153,9 @@ def _measure(work: Path, candidate: _Candidate, round_seconds: float, say: Say) 
         embedded = settings.ledger.backend == "embedded"
         growth = _Growth(there.chain_path if embedded else there.journal_path)
         run = run_protocol(Path(directory), "compact", HOSPITALS, _ROUNDS, growth, changes=candidate.changes)
-        last = run.read_metrics()[-1]
+        last = read_rounds(run)[-1]
         calldata = translated(lambda: _calldata_of_last_round(run))
+    assert last.ledger_seconds is not None and last.gas is not None
     return ChainCost(
         chain=candidate.name,
         trust=candidate.trust,
@@ -163,9 +165,9 @@ def _measure(work: Path, candidate: _Candidate, round_seconds: float, say: Say) 
         finality_median=float(np.median(final)),
         finality_p95=float(np.percentile(final, 95)),
         transactions_per_second=rate,
-        round_ledger_seconds=float(last["ledger_seconds"]),
-        round_share=float(last["ledger_seconds"]) / round_seconds,
-        round_gas=sum(last["gas"].values()),
+        round_ledger_seconds=last.ledger_seconds,
+        round_share=last.ledger_seconds / round_seconds,
+        round_gas=sum(last.gas.values()),
         round_calldata_bytes=calldata,
         round_disk_bytes=growth.last,
     )

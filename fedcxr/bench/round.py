@@ -22,6 +22,7 @@ from fedcxr import config as configuration
 from fedcxr.bench.alternatives import peak_memory
 from fedcxr.bench.trainer import bench_trainer
 from fedcxr.config import Config
+from fedcxr.round_lines import read_rounds
 from fedcxr.run.preparation import open_or_create, prepare_simulation
 from fedcxr.seeds import derive_seed
 from fedcxr.store.run_directory import RunDirectory
@@ -160,8 +161,8 @@ def _protocol(work: Path, model: str, hospitals: int) -> _ProtocolCost:
             protect.append(event.metrics.protect_seconds)
 
     run = run_protocol(work, model, hospitals, rounds=2, observer=observer)
-    lines = run.read_metrics()
-    server = [(line["verify_seconds"] + line["ledger_seconds"]) / hospitals for line in lines]
+    lines = read_rounds(run)
+    server = [((line.verify_seconds or 0.0) + (line.ledger_seconds or 0.0)) / hospitals for line in lines]
     return _ProtocolCost(statistics.median(protect) + min(server), run.read_layout().size)
 
 
@@ -176,10 +177,11 @@ def _training_round(work: Path, model: str) -> tuple[float, float, int]:
     config = _config(work, model, hospitals=4, patients=400)
     with contextlib.redirect_stdout(sys.stderr):  # the figures alone go to standard output
         run = simulate(config, work / "run", on_local_grid)
-    line = run.read_metrics()[-1]
-    protect = sum(hospital["protect_seconds"] for hospital in line["hospitals"].values())
-    share = (line["ledger_seconds"] + line["verify_seconds"] + protect) / line["seconds"]
-    return share, line["seconds"], sum(hospital["images"] for hospital in line["hospitals"].values())
+    line = read_rounds(run)[-1]
+    assert line.seconds is not None and line.ledger_seconds is not None and line.verify_seconds is not None
+    protect = sum(hospital.protect_seconds for hospital in line.hospitals.values())
+    share = (line.ledger_seconds + line.verify_seconds + protect) / line.seconds
+    return share, line.seconds, sum(hospital.images for hospital in line.hospitals.values())
 
 
 def _in_child(function: Callable[[Path, str, int], float], work: Path, model: str, hospitals: int) -> float:

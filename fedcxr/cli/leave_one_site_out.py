@@ -137,6 +137,7 @@ def _carry(config: "Config", folder: Path, grid: GridName, *, report: bool) -> "
     """One site's run, begun, continued or found finished, and its model on the site."""
     from fedcxr.cli.simulate import run_simulation
     from fedcxr.experiments.sites import SiteResult, read_result, write_result
+    from fedcxr.round_lines import read_rounds
     from fedcxr.run.preparation import open_or_create
     from fedcxr.run.released import Released, report_last
     from fedcxr.store.run_directory import RunDirectory
@@ -154,7 +155,7 @@ def _carry(config: "Config", folder: Path, grid: GridName, *, report: bool) -> "
         return read_result(path)
     released = Released.open(run.root)
     seen = released.valid.evaluate(released.valid.predict(released.model, run.config), run.config)
-    result = SiteResult(_score(released, folder), seen, str(run.read_metrics()[-1]["model"]))
+    result = SiteResult(_score(released, folder), seen, read_rounds(run)[-1].model)
     write_result(result, path)
     return result
 

@@ -9,8 +9,8 @@ from fedcxr.data.manifest import Partition
 from fedcxr.errors import ConfigError
 from fedcxr.evaluation.comparison import Comparison
 from fedcxr.models.registry import create_model
-from fedcxr.report.rounds import read_rounds
 from fedcxr.report.summary import write_comparison
+from fedcxr.round_lines import read_rounds
 from fedcxr.run.preparation import Progress, make_evaluator
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.shared_tensors import load_released

@@ -28,8 +28,8 @@ from fedcxr.config import Config, load
 from fedcxr.data.phantom import generate
 from fedcxr.errors import StoreError
 from fedcxr.evaluation.scores import explain
-from fedcxr.report.rounds import read_rounds
 from fedcxr.report.run_report import FOLDER
+from fedcxr.round_lines import read_rounds
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.speeds import Speed
 

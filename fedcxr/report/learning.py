@@ -10,7 +10,7 @@ import numpy as np
 
 from fedcxr.report.colours import hospital_colours
 from fedcxr.report.pictures import write_picture
-from fedcxr.report.rounds import RoundRecord
+from fedcxr.round_lines import RoundLine
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,7 @@ _MANY = 10  # hospitals with a colour and a name of their own
 _GREY = "#777777"
 
 
-def draw_learning(records: Sequence[RoundRecord], path: Path, *, title: str) -> None:
+def draw_learning(records: Sequence[RoundLine], path: Path, *, title: str) -> None:
     """Draw what each hospital reported after each round.
 
     Args:
@@ -54,11 +54,11 @@ def draw_learning(records: Sequence[RoundRecord], path: Path, *, title: str) -> 
     write_picture(figure, path)
 
 
-def _loss(record: RoundRecord, name: str) -> float:
+def _loss(record: RoundLine, name: str) -> float:
     return record.hospitals[name].loss if name in record.hospitals else float("nan")
 
 
-def _area(record: RoundRecord, name: str) -> float:
+def _area(record: RoundLine, name: str) -> float:
     """NaN where the hospital's studies were not scored, or have one class only."""
     if record.evaluation is None or name not in record.evaluation.hospitals:
         return float("nan")

@@ -34,8 +34,8 @@ from fedcxr.report.embedding import FEWEST, choose, draw_embedding
 from fedcxr.report.learning import draw_learning
 from fedcxr.report.reliability import draw_reliability
 from fedcxr.report.roc import draw_roc
-from fedcxr.report.rounds import read_rounds
 from fedcxr.report.scores import bootstrap_note
+from fedcxr.round_lines import read_rounds
 from fedcxr.store.run_directory import RunDirectory
 
 FOLDER = "report"

@@ -11,9 +11,10 @@ from fedcxr.evaluation.comparison import Comparison, Kind
 from fedcxr.evaluation.scores import Evaluation
 from fedcxr.report.comparison import comparison_table, own_table
 from fedcxr.report.curves import draw_curves
-from fedcxr.report.rounds import RoundRecord, read_rounds, round_table
+from fedcxr.report.rounds import round_table
 from fedcxr.report.scores import hospital_table, label_table
 from fedcxr.report.tables import count, figure
+from fedcxr.round_lines import RoundLine, read_rounds
 from fedcxr.store.run_directory import RunDirectory
 
 CURVES = "auroc.png"
@@ -75,7 +76,7 @@ def _title(config: Config) -> str:
     return f"{config.name}: {'SYNTHETIC chest X-rays, ' if config.data.phantom else ''}{config.model.name}"
 
 
-def _opening(config: Config, records: tuple[RoundRecord, ...]) -> str:
+def _opening(config: Config, records: tuple[RoundLine, ...]) -> str:
     lines = [f"# {config.name}\n"]
     if config.data.phantom:
         lines.append("**The images are SYNTHETIC**; the figures say nothing about patients.\n")
@@ -115,7 +116,7 @@ def _results(evaluation: Evaluation, number: int) -> str:
     return "\n".join(parts)
 
 
-def _exclusions(records: tuple[RoundRecord, ...]) -> str:
+def _exclusions(records: tuple[RoundLine, ...]) -> str:
     lines = [
         f"- round {record.round}, {address}: {why}"
         for record in records

@@ -11,6 +11,7 @@ from fedcxr.evaluation.validation_set import ValidationSet
 from fedcxr.models.network import Network
 from fedcxr.models.registry import build_model
 from fedcxr.report.run_report import write_report
+from fedcxr.round_lines import read_rounds
 from fedcxr.run.preparation import make_evaluator
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.shared_tensors import load_released
@@ -79,10 +80,10 @@ def check_record(run: RunDirectory, number: int, vector: Vector, layout: Layout)
             f"{run.frozen_path}: not the tensors that this run was founded on; restore the file."
         )
     found = model_file.vector_digest(vector).hex()
-    for line in run.read_metrics():
-        if line["round"] == number and line["model"] != found:
+    for line in read_rounds(run):
+        if line.round == number and line.model != found:
             raise StoreError(
-                f"{run.model(number)} has digest {found}, but round {number} released {line['model']}: "
+                f"{run.model(number)} has digest {found}, but round {number} released {line.model}: "
                 "`fedcxr audit` says more."
             )
 

@@ -11,6 +11,7 @@ from fedcxr.config import Config
 from fedcxr.errors import ChainError, ConfigError, FederationError
 from fedcxr.ledger.views import FederationViews
 from fedcxr.models.registry import create_model
+from fedcxr.round_lines import read_rounds
 from fedcxr.store.run_chain import check_genesis
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.shared_tensors import federation_layout
@@ -72,7 +73,7 @@ def standing(run: RunDirectory) -> Standing:
         for number in range(max(0, last - 1), last + 1):  # what the next round is made from
             expected = ledger.round(number).model_digest if number else ledger.genesis_digest
             check_model(run, number, expected)
-    written = {int(line["round"]) for line in run.read_metrics()}
+    written = {line.round for line in read_rounds(run)}
     recorded = written >= set(range(1, last + 1)) and run.summary_path.exists()
     return Standing(last, rounds, still_open, recorded)
 

@@ -15,8 +15,8 @@ from fedcxr.data.chexpert import read_table
 from fedcxr.evaluation.scores import Evaluation, MeanScore, Scores
 from fedcxr.models.registry import create_model
 from fedcxr.report.learning import draw_learning
-from fedcxr.report.rounds import HospitalRecord, RoundRecord
 from fedcxr.report.run_report import write_report
+from fedcxr.round_lines import HospitalLine, RoundLine
 from fedcxr.store.run_directory import RunDirectory
 
 NAN = float("nan")
@@ -26,17 +26,17 @@ def mean(value: float | None) -> MeanScore:
     return MeanScore(value=value, labels=(), of=14)
 
 
-def record(number: int, losses: dict[str, float], areas: dict[str, float | None] | None) -> RoundRecord:
+def record(number: int, losses: dict[str, float], areas: dict[str, float | None] | None) -> RoundLine:
     """A round of which nothing is said but losses and own AUROCs; None: it was not evaluated."""
     hospitals = {
-        name: HospitalRecord(images=4, passes=8, seconds=1.0, loss=loss, saturated=0)
+        name: HospitalLine(images=4, passes=8, seconds=1.0, loss=loss, saturated=0)
         for name, loss in losses.items()
     }
     evaluation = None
     if areas is not None:
         scores = {name: Scores(4, 4, (), mean(0.1), mean(area)) for name, area in areas.items()}
         evaluation = Evaluation(4, 4, (), mean(0.2), mean(0.3), hospitals=scores)
-    return RoundRecord(
+    return RoundLine(
         round=number,
         model="00",
         seconds=None,
@@ -101,7 +101,7 @@ def test_the_report_draws_the_rounds_on_record(tmp_path: Path, figures: list[Fig
     config = disc_config({"evaluation.bootstrap": 0})
     run = RunDirectory.create(tmp_path / "run", config)
     for each in THREE:
-        run.append_metrics(each.model_dump(mode="json"))
+        run.append_metrics(each.to_tree())
     rows = (table_line(f"set/valid/patient{k:05d}/study1/view1_frontal.jpg") for k in range(8))
     table = read_table(write_csv(tmp_path / "valid.csv", *rows), tmp_path / "set")
     page = write_report(run, create_model(config.model, seed=0), table, disc_valid(8), round_number=3)

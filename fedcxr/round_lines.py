@@ -1,0 +1,142 @@
+"""The lines of ``metrics.jsonl``: what became of each finalized round, typed.
+
+The coordinator writes a line a round, a resumed run writes those that are missing, the audit holds them to
+the ledger, and reports and tables are made from them; all of them through :class:`RoundLine`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fedcxr.errors import StoreError
+from fedcxr.evaluation.scores import Evaluation, explain
+from fedcxr.store.run_directory import RunDirectory
+from fedcxr.update.metrics import HospitalMetrics
+
+Count = Annotated[int, Field(strict=True, ge=0)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+class HospitalLine(BaseModel):
+    """One hospital in a round's line: its address, and what it signed of its training.
+
+    The fields are those of :class:`~fedcxr.update.metrics.HospitalMetrics`, in its order. What else a line
+    holds is kept, so that the audit can hold all of it to what was signed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    address: str = ""
+    salt: str = ""
+    images: Count
+    passes: Count
+    steps: Count = 0
+    seconds: Number
+    protect_seconds: Number = 0.0
+    loss: Number
+    terms: Mapping[str, Number] = Field(default_factory=dict)
+    saturated: Count
+    format: str = ""
+
+    @classmethod
+    def of(cls, address: str, metrics: HospitalMetrics) -> HospitalLine:
+        """The line's entry of a hospital."""
+        return cls(address=address, **asdict(metrics))
+
+    @property
+    def signed(self) -> dict[str, Any]:
+        """Every field that the line gave, but the address; no default."""
+        return {k: v for k, v in dict(self).items() if k in self.model_fields_set and k != "address"}
+
+
+class RoundLine(BaseModel):
+    """One line of ``metrics.jsonl``.
+
+    Attributes:
+        round: from 1.
+        model: digest of the released model, hex.
+        seconds: wall time of the round; ``ledger_seconds`` and ``verify_seconds`` are parts of it. These and
+            the next three are None where a coordinator died before it wrote them down.
+        bytes_up, bytes_down: of all hospitals.
+        gas: by kind of call; the first round's also has the deployment and the registrations.
+        included: hospitals' addresses whose updates are in the model.
+        excluded: addresses accepted by the contract and left out, and why.
+        hospitals: by name.
+        evaluation: of the released model; None where there is nothing to evaluate on.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    round: Annotated[int, Field(strict=True, ge=1)]
+    model: str
+    seconds: Number | None = None
+    ledger_seconds: Number | None = None
+    verify_seconds: Number | None = None
+    bytes_up: Count | None = None
+    bytes_down: Count | None = None
+    gas: Mapping[str, Count] | None = None
+    included: tuple[str, ...] = ()
+    excluded: Mapping[str, str] = Field(default_factory=dict)
+    hospitals: Mapping[str, HospitalLine] = Field(default_factory=dict)
+    evaluation: Evaluation | None = None
+
+    @property
+    def passes(self) -> int:
+        """Image passes of all hospitals."""
+        return sum(hospital.passes for hospital in self.hospitals.values())
+
+    def to_tree(self) -> dict[str, Any]:
+        """The line as JSON has it."""
+        evaluation = None if self.evaluation is None else self.evaluation.to_dict()
+        hospitals = {name: {"address": h.address, **h.signed} for name, h in self.hospitals.items()}
+        return {
+            **dict(self),
+            "included": list(self.included),
+            "excluded": dict(self.excluded),
+            "hospitals": hospitals,
+            "evaluation": evaluation,
+        }
+
+    @classmethod
+    def from_tree(cls, tree: object, where: str) -> RoundLine:
+        """Read :meth:`to_tree` back.
+
+        Args:
+            tree: anything that JSON can hold.
+            where: the line stands, for the error.
+
+        Raises:
+            StoreError: it is no round's line; names the field.
+        """
+        try:
+            return cls.model_validate(tree)
+        except ValidationError as error:
+            raise StoreError(f"{where}: {explain(error)}") from None
+
+
+def read_rounds(run: RunDirectory) -> tuple[RoundLine, ...]:
+    """The finalized rounds of a run, in order; none before the first.
+
+    Raises:
+        StoreError: a line is not a round's; names line and field.
+    """
+    lines = enumerate(run.read_metrics(), start=1)
+    return tuple(RoundLine.from_tree(tree, f"{run.metrics_path}, line {number}") for number, tree in lines)
+
+
+def write_round(run: RunDirectory, line: RoundLine) -> None:
+    """Put a round's line in its place; what a resumed run repeats, it replaces.
+
+    Raises:
+        StoreError: it cannot be written, or a line that is there is not a round's.
+    """
+    earlier = {other.round: other for other in read_rounds(run)}
+    if sorted(earlier) == list(range(1, line.round)):
+        run.append_metrics(line.to_tree())
+    else:
+        lines = {**earlier, line.round: line}
+        run.rewrite_metrics(lines[number].to_tree() for number in sorted(lines))
