@@ -65,8 +65,10 @@ def explain(
     config = released.run.config
     if bootstrap is not None:
         config = config.with_changes({"evaluation.bootstrap": bootstrap})
-    if config.model.norm == "local":
-        raise ConfigError("model.norm = 'local': each hospital has a model of its own, and none is released.")
+    if not config.model.normalisation.one_model:
+        raise ConfigError(
+            f"model.norm = '{config.model.norm}': each hospital has a model of its own, and none is released."
+        )
     everything = tuple(label for label in LABELS if label != "No Finding")
     wanted = tuple(labels) if labels else (everything if config.data.phantom else COMPETITION_LABELS)
     for label in wanted:

@@ -61,10 +61,13 @@ def leave_one_site_out(
             f"partition.scheme = {config.partition.scheme!r}: its hospitals are dealt out, so none is a "
             "site; allowed here: 'natural'."
         )
-    if config.model.norm == "local":
+    if not config.model.normalisation.one_model:
+        allowed = ", ".join(
+            f"'{norm.name}'" for norm in configuration.NORMALISATIONS.values() if norm.one_model
+        )
         raise ConfigError(
-            "model.norm = 'local': a site that was not in the federation has no normalisation of its own; "
-            "allowed here: 'shared', 'frozen', 'group'."
+            f"model.norm = '{config.model.norm}': a site that was not in the federation has no normalisation "
+            f"of its own; allowed here: {allowed}."
         )
     if config.partition.leave_out:
         raise ConfigError("partition.leave_out: each site is left out in turn; --site says which.")

@@ -65,7 +65,7 @@ def predict(
     from fedcxr.models.registry import build_model
     from fedcxr.run.released import check_record
     from fedcxr.store.run_directory import RunDirectory
-    from fedcxr.training.travelling import load_released
+    from fedcxr.training.shared_tensors import load_released
 
     directory = RunDirectory.open(run)
     config = configuration.load(directory.config_path, overrides or ())
@@ -128,12 +128,12 @@ def _normalise_as(hospital: Path | None, model: "Network", config: "Config") -> 
     """
     from fedcxr.errors import ConfigError, StoreError
     from fedcxr.store.hospital_state import HospitalState
-    from fedcxr.training.travelling import take_own
+    from fedcxr.training.shared_tensors import load_local
 
-    if (config.model.norm == "local") != (hospital is not None):
+    if config.model.normalisation.one_model == (hospital is not None):
         raise ConfigError(
-            "model.norm = 'local': each hospital has its own normalisation, and the released model none; "
-            "say whose with --hospital DIRECTORY (RUN/hospitals/0000 in a simulation)."
+            f"model.norm = '{config.model.norm}': each hospital has its own normalisation, and the released "
+            "model none; say whose with --hospital DIRECTORY (RUN/hospitals/0000 in a simulation)."
             if hospital is None
             else f"--hospital: the run has model.norm = '{config.model.norm}', one normalisation for all."
         )
@@ -141,4 +141,4 @@ def _normalise_as(hospital: Path | None, model: "Network", config: "Config") -> 
         kept = HospitalState.of_disk(hospital).last()
         if not kept:
             raise StoreError(f"{hospital}: this hospital has trained in no round yet.")
-        take_own(model, kept)
+        load_local(model, kept)

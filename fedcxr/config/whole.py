@@ -9,12 +9,12 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from fedcxr.config.model import Model
 from fedcxr.config.sections import (
     Data,
     Evaluation,
     Federation,
     Ledger,
-    Model,
     Partition,
     Privacy,
     Section,
@@ -49,7 +49,7 @@ class Config(Section):
     def _consistent(self) -> Self:
         self._check_objective()
         self._check_terms()
-        if self.federation.calibrate and self.model.norm != "shared":
+        if self.federation.calibrate and not self.model.normalisation.averages_statistics:
             raise ValueError("federation.calibrate wants model.norm = 'shared': others share no statistics")
         if self.validation.policy == "committee":
             if self.validation.committee % 3 != 1:
@@ -105,10 +105,10 @@ class Config(Section):
                 "federation.calibrate moves every layer's statistics, and training.strategy = "
                 f"'{training.strategy}' sends only some: choose 'full', 'gradual' or 'auto_rgn'"
             )
-        if self.model.norm == "local" and self.validation.policy == "committee":
+        if self.validation.policy == "committee" and not self.model.normalisation.one_model:
             raise ValueError(
-                "validation.policy = 'committee' judges a whole model, and with model.norm = 'local' none "
-                "travels: choose another norm, or policy 'none'"
+                f"validation.policy = 'committee' judges a whole model, and with model.norm = "
+                f"'{self.model.norm}' none travels: choose another norm, or policy 'none'"
             )
 
     def _check_terms(self) -> None:

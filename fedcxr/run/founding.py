@@ -18,7 +18,7 @@ from fedcxr.models.registry import create_model
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_chain import check_genesis
 from fedcxr.store.run_directory import LedgerFacts, RunDirectory
-from fedcxr.training.travelling import federation_layout, write_frozen
+from fedcxr.training.shared_tensors import federation_layout, write_frozen
 from fedcxr.update import model_file
 from fedcxr.update.layout import Layout, frozen_values
 

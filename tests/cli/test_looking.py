@@ -136,7 +136,7 @@ def test_a_model_of_which_only_a_part_travels_is_looked_at_whole(
     clean = json.loads(found.stdout)["clean"]["value"]
     assert clean == pytest.approx(np.mean([*scored.values()]), abs=0.02)
     explained = call("explain", run.root, "--label", "Cardiomegaly", "--images", 1, "--out", tmp_path / "out")
-    if config.model.norm == "local":
+    if not config.model.normalisation.one_model:
         assert isinstance(explained.exception, ConfigError)
         earlier = call("report", run.root, "--round", 0).exception
         assert isinstance(earlier, ConfigError)

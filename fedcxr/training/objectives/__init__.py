@@ -1,1 +1,1 @@
-"""The terms of the joint objective, one file each."""
+"""The terms of the joint objective: a file each, and the table that lists them."""

@@ -1,4 +1,8 @@
-"""Which of a model's tensors travel in a federation, which stay as created, and which are the hospitals'."""
+"""Which of a model's tensors a federation shares, which stay as created, and which are the hospitals' own.
+
+A tensor is *shared* if it is part of every update, *frozen* if no round trains it, and *local* if each
+hospital has its own (``model.norm = "local"``).
+"""
 
 from __future__ import annotations
 
@@ -13,15 +17,15 @@ from torch import Tensor, nn
 from fedcxr import files
 from fedcxr.config import Config
 from fedcxr.errors import LayoutError, ModelError, StoreError
-from fedcxr.models.norm import local_names
-from fedcxr.training.kept import LOCAL, Kept, below
+from fedcxr.models.norm import NORM_POLICIES
+from fedcxr.training.state_tensors import LOCAL, StateTensors, below
 from fedcxr.training.strategy import ever_trained
 from fedcxr.update import model_file
 from fedcxr.update.layout import Layout
 
 
 def federation_layout(model: nn.Module, config: Config) -> Layout:
-    """The layout of a federation: what some round of it trains, but for what is the hospitals' own.
+    """Return the layout of a federation: the tensors that some round of it trains, without the local ones.
 
     Args:
         model: as :func:`fedcxr.models.registry.create_model` makes it from ``config``.
@@ -29,51 +33,51 @@ def federation_layout(model: nn.Module, config: Config) -> Layout:
 
     Raises:
         ConfigError: ``training.train`` names what the model does not have.
-        LayoutError: nothing would travel.
+        LayoutError: no tensor would be shared.
     """
-    return Layout.of(model, trained=ever_trained(model, config), local=own_names(model, config))
+    return Layout.of(model, trained=ever_trained(model, config), local=local_names(model, config))
 
 
-def own_names(model: nn.Module, config: Config) -> frozenset[str]:
-    """The tensors that every hospital has of its own: BatchNorm's, with ``model.norm = "local"``."""
-    return local_names(model) if config.model.norm == "local" else frozenset()
+def local_names(model: nn.Module, config: Config) -> frozenset[str]:
+    """Return the names of the tensors that every hospital has of its own."""
+    return NORM_POLICIES[config.model.norm].local_tensors(model)
 
 
-def take_own(model: nn.Module, kept: Mapping[str, Tensor]) -> None:
-    """Put what a hospital kept of its own normalisation into ``model``; without any, it stays as created.
+def load_local(model: nn.Module, hospital_state: Mapping[str, Tensor]) -> None:
+    """Load the local tensors of a hospital's state into ``model``; without any, it stays as created.
 
     Raises:
-        StoreError: what was kept is of another model.
+        StoreError: the state is of another model.
     """
     state = model.state_dict()
     with torch.no_grad():
-        for name, tensor in below(kept, LOCAL).items():
+        for name, tensor in below(hospital_state, LOCAL).items():
             if name not in state or state[name].shape != tensor.shape:
                 raise StoreError(f"{name}: the state that was kept is of another model; remove its file.")
             state[name].copy_(tensor)
 
 
-def keep_own(model: nn.Module, config: Config) -> Kept:
-    """What a hospital keeps of its own normalisation, under the names that :func:`take_own` reads."""
+def local_state(model: nn.Module, config: Config) -> StateTensors:
+    """Return a copy of the model's local tensors, under the names that :func:`load_local` reads."""
     state = model.state_dict()
-    return {LOCAL + name: state[name].clone() for name in sorted(own_names(model, config))}
+    return {LOCAL + name: state[name].clone() for name in sorted(local_names(model, config))}
 
 
 def write_frozen(model: nn.Module, config: Config, layout: Layout, path: Path) -> None:
-    """Write the tensors that neither travel nor are a hospital's own; no file where there are none.
+    """Write the frozen tensors, neither shared nor local, to ``path``; no file where there are none.
 
     Raises:
-        StoreError: it cannot be written.
+        StoreError: the file cannot be written.
     """
     if layout.frozen:
-        travelling = {spec.name for spec in layout.tensors} | own_names(model, config)
+        others = {spec.name for spec in layout.tensors} | local_names(model, config)
         state = model.state_dict().items()
-        frozen = {n: t.contiguous() for n, t in state if t.is_floating_point() and n not in travelling}
+        frozen = {n: t.contiguous() for n, t in state if t.is_floating_point() and n not in others}
         files.write(path, save(frozen))
 
 
 def load_released(path: Path, model: nn.Module, config: Config, *, frozen: Path) -> Layout:
-    """Make ``model`` the one that a round released, whole but for what is the hospitals' own.
+    """Load into ``model`` all that a round released: the shared tensors and the frozen ones, not the local.
 
     Args:
         path: the round's model file.

@@ -1,4 +1,4 @@
-"""Calibration moves BatchNorm's statistics to those of the hospital's images, and nothing else."""
+"""Gathering moves BatchNorm's statistics to those of the hospital's images, and nothing else."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from fedcxr.data.examples import Examples
 from fedcxr.data.transforms import normalise, to_float
 from fedcxr.errors import DataError
 from fedcxr.models.registry import create_model
-from fedcxr.training.calibration import calibrate
+from fedcxr.training.batch_statistics import gather_statistics
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_only_statistics_move_and_the_first_layers_are_those_of_its_input(config
     model = create_model(config.model, seed=0)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     shard = examples(64)
-    report = calibrate(model, shard, config=config, round_index=4, hospital="north")
+    report = gather_statistics(model, shard, config=config, round_index=4, hospital="north")
     moved = {name for name, t in model.state_dict().items() if not torch.equal(t, before[name])}
     assert moved
     assert all("running_" in name or "num_batches" in name for name in moved)
@@ -51,7 +51,7 @@ def test_the_same_hospital_gives_the_same_bits_and_sees_a_bounded_sample(config:
     states = []
     for _ in range(2):
         model = create_model(config.model, seed=0)
-        report = calibrate(model, examples(1000), config=config, round_index=4, hospital="north")
+        report = gather_statistics(model, examples(1000), config=config, round_index=4, hospital="north")
         states.append(model.state_dict())
     assert 768 <= report.passes < 1000
     assert all(torch.equal(a, b) for a, b in zip(*(s.values() for s in states), strict=True))
@@ -60,7 +60,7 @@ def test_the_same_hospital_gives_the_same_bits_and_sees_a_bounded_sample(config:
 def test_a_decoders_statistics_are_gathered_too(config: Config) -> None:
     dual = config.with_changes({"model.name": "dual_stream", "model.streams": "autoencoder"})
     model = create_model(dual.model, seed=0)
-    calibrate(model, examples(64), config=dual, round_index=4, hospital="north")
+    gather_statistics(model, examples(64), config=dual, round_index=4, hospital="north")
     seen = {name: norm for name, norm in model.named_modules() if isinstance(norm, nn.BatchNorm2d)}
     assert any(name.startswith("encoder.up.") for name in seen)
     for name, norm in seen.items():
@@ -70,6 +70,6 @@ def test_a_decoders_statistics_are_gathered_too(config: Config) -> None:
 
 def test_a_single_image_is_refused(config: Config) -> None:
     with pytest.raises(DataError, match="hospital north, round 4: 1 images"):
-        calibrate(
+        gather_statistics(
             create_model(config.model, seed=0), examples(1), config=config, round_index=4, hospital="north"
         )

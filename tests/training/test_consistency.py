@@ -7,8 +7,10 @@ import torch
 from fedcxr.config import Config, validate
 from fedcxr.data.examples import Examples
 from fedcxr.data.labels import LABELS
+from fedcxr.models.network import ModelOutput
 from fedcxr.training.loader import Ready
-from fedcxr.training.pseudo_labels import PseudoLabels
+from fedcxr.training.objectives.consistency import Consistency
+from fedcxr.training.objectives.term import TermContext, TermInput
 
 PARENT, CHILD = LABELS.index("Enlarged Cardiomediastinum"), LABELS.index("Cardiomegaly")
 SURE = 20.0  # a logit
@@ -59,14 +61,14 @@ def asked(parent: bool) -> Ready:
 def test_a_child_is_held_against_those_like_it(
     config: Config, examples: Examples, parent: bool, frequency: float
 ) -> None:
-    term = PseudoLabels(config, examples, torch.device("cpu"))
-    logits = torch.zeros(1, 14)
+    term = Consistency(TermContext(config, examples, torch.device("cpu"), {}, torch.nn.Module(), {}))
+    student = ModelOutput(torch.zeros(1, 14), torch.empty(1, 0))
 
     def loss(said: float) -> float:
         """Of a teacher that is sure of an open parent, and says ``said`` of the child."""
         taught = torch.full((1, 14), SURE)
         taught[0, CHILD] = np.log(said / (1 - said))
-        return term(logits, taught, asked(parent)).item()
+        return term(TermInput(asked(parent), student, ModelOutput(taught, torch.empty(1, 0)))).item()
 
     gained = np.log(0.6 / 0.4)
     bar = np.log(frequency / (1 - frequency))

@@ -1,10 +1,11 @@
-"""A round in which only the normalisation statistics move.
+"""BatchNorm's running statistics, gathered anew in a round in which nothing else moves.
 
 BatchNorm's running statistics belong to the weights that they were gathered with. The average of hospitals'
 weights is a network that none of them ran, so the average of their statistics is not that network's; on
 small federations this costs more than anything else about averaging. So a federation may end with one round
 whose weights stand still: each hospital runs the released model over its own images, without augmentation
-or gradient, and sends the statistics. It travels, is weighed, sealed and audited like any other update.
+or gradient, and sends the statistics. The update is weighed, sealed and audited like any other
+(``federation.calibrate``).
 
 Precise BatchNorm (Wu and Johnson 2021, arXiv:2105.07576) recomputes the statistics in the same way, over one
 data set. The mean over hospitals leaves out the variance between their means.
@@ -32,12 +33,12 @@ IMAGES = 768  # a hospital's sample; the statistics of one channel settle within
 
 
 def batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    """The layers of a model that have running statistics."""
+    """Return the layers of a model that have running statistics."""
     return [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
 
 @torch.no_grad()
-def calibrate(
+def gather_statistics(
     model: nn.Module, examples: Examples, *, config: Config, round_index: int, hospital: str
 ) -> TrainingReport:
     """Replace the running statistics of ``model`` by those of this hospital's images, in place.
