@@ -223,7 +223,7 @@ def test_a_finalized_round_names_its_result_and_whom_it_leaves_out(closed: Party
     closed.finalize({a: "cannot be opened – ß"})
     view = closed.ledger.round(1)
     assert (view.status, view.included, view.excluded) == ("finalized", (b,), {a: "cannot be opened – ß"})
-    assert view.views.model_digest == closed.ledger.views.model_digest == hashlib.sha256(b"model\1").digest()
+    assert view.model_digest == closed.ledger.views.model_digest == hashlib.sha256(b"model\1").digest()
     assert view.aggregate_root == hashlib.sha256(b"sum\1").digest()
     assert (closed.ledger.last_finalized, closed.ledger.round_in_progress) == (1, 0)
 
