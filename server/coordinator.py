@@ -194,7 +194,7 @@ class Coordinator:
             ledger=self.ledger,
             store=self.store,
             judged=judged,
-            deferred=judged or self.config.ledger.recording == "root" or tally.total.compares,
+            deferred=judged or self.ledger.provisional or tally.total.compares,
             federation=federation,
             observer=self.observer,
         )

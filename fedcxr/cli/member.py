@@ -129,7 +129,7 @@ def suspend(run: Run, address: Address) -> None:
     from fedcxr.store.run_directory import RunDirectory
 
     with writing_ledger(RunDirectory.open(run)) as ledger:
-        ledger.suspend(address)
+        ledger.membership.suspend(address)
     typer.echo(f"{address} is suspended")
 
 
@@ -143,7 +143,7 @@ def reinstate(run: Run, address: Address) -> None:
     from fedcxr.store.run_directory import RunDirectory
 
     with writing_ledger(RunDirectory.open(run)) as ledger:
-        ledger.reinstate(address)
+        ledger.membership.reinstate(address)
     typer.echo(f"{address} is active again")
 
 

@@ -13,9 +13,10 @@ from typing import Any
 from eth_hash.auto import keccak
 
 from fedcxr.chain.address import checksummed
+from fedcxr.ledger.phase import RoundPhase
 
 ENUMS = {
-    "Phase": ("none", "open", "closed", "validated", "finalized", "aborted"),
+    "Phase": tuple(RoundPhase),
     "Weighting": ("samples", "uniform"),
     "Admission": ("coordinator", "vote"),
     "Recording": ("each", "root"),

@@ -10,6 +10,7 @@ from fedcxr.indexer.index_file import IndexFile
 from fedcxr.indexer.location import IndexedLedger
 from fedcxr.indexer.members import Member, Members
 from fedcxr.indexer.rounds import RoundRecord, read_rounds
+from fedcxr.ledger.recorded import Recorded
 from fedcxr.ledger.signing import SignedSubmission
 from fedcxr.ledger.submissions import listing as submission_list
 from fedcxr.ledger.submissions import tree as submission_tree
@@ -110,7 +111,7 @@ def check(ledger: IndexedLedger, members: Members, proof: Proof) -> RoundRecord:
 def _closed(index: IndexFile, members: Members, number: int) -> RoundRecord:
     """The last attempt at a round that has a root."""
     founding = json.loads(index.select("FederationCreated")[0]["founding"])
-    if founding["recording"] == "each":
+    if not Recorded(founding["recording"]).listed:
         raise LedgerError(
             "this federation records each submission, and there is no root to prove it under: "
             "`fedcxr ledger update` shows it."

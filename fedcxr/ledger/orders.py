@@ -118,11 +118,11 @@ class Order:
             case Registration():
                 ledger.register(self.message, self.envelope_key, *self.signatures)
             case Rotation():
-                ledger.rotate_key(self.message, self.envelope_key, *self.signatures)
+                ledger.membership.rotate_key(self.message, self.envelope_key, *self.signatures)
             case Departure():
-                ledger.leave(self.message, *self.signatures)
+                ledger.membership.leave(self.message, *self.signatures)
             case Approval():
-                ledger.approve(self.message, *self.signatures)
+                ledger.membership.approve(self.message, *self.signatures)
 
 
 def _plain(value: object) -> object:

@@ -247,7 +247,7 @@ def test_a_second_rotation_waits_for_the_first(begun: RunDirectory, tmp_path: Pa
     call("rotate", begun.hospital(0), "--out", second)
     call("relay", begun.root, second)
     with writing_ledger(begun) as ledger:
-        assert ledger.members()[ledger.seat_of(old)].address == address(begun, 0)
+        assert ledger.members()[ledger.views.seat_of(old)].address == address(begun, 0)
 
 
 def test_a_rotation_that_was_cut_short_can_be_begun_again(begun: RunDirectory, tmp_path: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from fedcxr.ledger.signing import Approval, Departure, Registration, Rotation, as_tuple, check_length
+from fedcxr.ledger.transactor import Transactor
 from fedcxr.ledger.views import checked_address
-from fedcxr.ledger.writer import LedgerWriter
 
 
-class MembershipWriter(LedgerWriter):
+class MembershipCalls:
     """The contract's calls about members."""
+
+    def __init__(self, transactor: Transactor) -> None:
+        self._transactor = transactor
 
     def register(self, registration: Registration, envelope_key: bytes, signature: bytes) -> None:
         """Admit a member under its signature.
@@ -19,7 +22,7 @@ class MembershipWriter(LedgerWriter):
         """
         check_length(signature)
         arguments = (as_tuple(registration), envelope_key, signature)
-        self._transact("register", "register", arguments, gas=300_000 + 60 * len(envelope_key))
+        self._transactor.transact("register", "register", arguments, gas=300_000 + 60 * len(envelope_key))
 
     def rotate_key(
         self, rotation: Rotation, envelope_key: bytes, signature: bytes, successor_signature: bytes
@@ -30,7 +33,7 @@ class MembershipWriter(LedgerWriter):
             ContractRejectedError: not active, bad signature, wrong key, the successor has a seat.
         """
         arguments = (as_tuple(rotation), envelope_key, signature, successor_signature)
-        self._transact("rotate", "rotateKey", arguments, gas=300_000 + 60 * len(envelope_key))
+        self._transactor.transact("rotate", "rotateKey", arguments, gas=300_000 + 60 * len(envelope_key))
 
     def leave(self, departure: Departure, signature: bytes) -> None:
         """Let a member leave, by its signature.
@@ -38,7 +41,7 @@ class MembershipWriter(LedgerWriter):
         Raises:
             ContractRejectedError: not active, bad signature.
         """
-        self._transact("leave", "leave", (as_tuple(departure), signature), gas=150_000)
+        self._transactor.transact("leave", "leave", (as_tuple(departure), signature), gas=150_000)
 
     def approve(self, approval: Approval, signature: bytes) -> None:
         """Put a hospital's vote on record.
@@ -46,7 +49,7 @@ class MembershipWriter(LedgerWriter):
         Raises:
             ContractRejectedError: not an active hospital, bad signature.
         """
-        self._transact("approve", "approve", (as_tuple(approval), signature), gas=150_000)
+        self._transactor.transact("approve", "approve", (as_tuple(approval), signature), gas=150_000)
 
     def suspend(self, address: str) -> None:
         """Suspend a member.
@@ -54,7 +57,7 @@ class MembershipWriter(LedgerWriter):
         Raises:
             ContractRejectedError: not active; not the coordinator, or not approved.
         """
-        self._transact("suspend", "suspend", (checked_address(address),), gas=150_000)
+        self._transactor.transact("suspend", "suspend", (checked_address(address),), gas=150_000)
 
     def reinstate(self, address: str) -> None:
         """Take a suspension back.
@@ -62,4 +65,4 @@ class MembershipWriter(LedgerWriter):
         Raises:
             ContractRejectedError: not suspended; not the coordinator, or not approved.
         """
-        self._transact("reinstate", "reinstate", (checked_address(address),), gas=150_000)
+        self._transactor.transact("reinstate", "reinstate", (checked_address(address),), gas=150_000)
