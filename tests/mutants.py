@@ -1,7 +1,7 @@
 """Break single lines, one at a time, and see that the suite notices: ``make mutants``.
 
-``tests/mutants.toml`` lists the mutants: a file, a piece of it that stands there once, what is put in its place,
-and the tests that must fail then. Each runs in a copy of the tree. The exit code is 1 when a mutant survives,
+``tests/mutants.toml`` lists the mutants: a file, a piece of it that stands there once, what is put in its
+place, and the tests that must fail then. Each runs in a copy of the tree. The exit code is 1 when a mutant survives,
 when its tests fail without it, or when its piece is not there exactly once.
 """
 
@@ -82,7 +82,12 @@ class Tree:
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
         try:
             return subprocess.run(
-                command, cwd=self.root, env=self._environment, capture_output=True, timeout=TIMEOUT
+                command,
+                cwd=self.root,
+                env=self._environment,
+                capture_output=True,
+                check=False,
+                timeout=TIMEOUT,
             ).returncode
         except subprocess.TimeoutExpired:
             return 124
@@ -106,7 +111,9 @@ class Tree:
 
     def _compile(self) -> str:
         command = [sys.executable, "-m", "fedcxr", "contracts", "build"]
-        done = subprocess.run(command, cwd=self.root, env=self._environment, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=self.root, env=self._environment, capture_output=True, check=False, text=True
+        )
         return "" if done.returncode == 0 else (done.stderr or done.stdout).strip()[-300:]
 
     @property
