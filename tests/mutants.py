@@ -1,8 +1,8 @@
 """Break single lines, one at a time, and see that the suite notices: ``make mutants``.
 
 ``tests/mutants.toml`` lists the mutants: a file, a piece of it that stands there once, what is put in its
-place, and the tests that must fail then. Each runs in a copy of the tree. The exit code is 1 when a mutant survives,
-when its tests fail without it, or when its piece is not there exactly once.
+place, and the tests that must fail then. Each runs in a copy of the tree. The exit code is 1 when a mutant
+survives, when its tests fail without it, or when its piece is not there exactly once.
 """
 
 from __future__ import annotations
