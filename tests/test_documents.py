@@ -143,6 +143,13 @@ def is_command(first: str, second: str) -> bool:
     return group is not None
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_target_of_make_in_a_document_is_one(page: Path) -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    typed = re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert set(typed) - targets == set()
+
+
 def test_the_map_has_every_package() -> None:
     map_ = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     packages = [path.parent for path in (ROOT / "fedcxr").glob("*/__init__.py")]
