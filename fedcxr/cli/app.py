@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
+from fedcxr.cli.spelling import SpellingGroup
 from fedcxr.errors import FedcxrError, StoreError, UnwritableError
 
 app = typer.Typer(
     name="fedcxr",
+    cls=SpellingGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,

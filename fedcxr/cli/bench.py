@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedcxr.cli.app import app
+from fedcxr.cli.options import AsJson, Overrides
 
 if TYPE_CHECKING:
     from fedcxr.bench.consensus import ChainCost
@@ -25,7 +26,7 @@ def bench() -> None:
 
 @bench_app.command("round")
 def bench_round(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Trainer speed, protection, memory, and the ledger's share of a round."""
     from rich.console import Console
@@ -53,9 +54,6 @@ Experiment = Annotated[
     Path | None,
     typer.Argument(help="TOML file; the full model at 64 px where none is named.", show_default=False),
 ]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key: data.size=320.")
-]
 
 
 @bench_app.command("train")
@@ -66,7 +64,7 @@ def bench_train(
     alternatives: Annotated[
         bool, typer.Option(help="Time the other precision, memory format and compile too.")
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """The trainer against a bare PyTorch loop of the same arithmetic, and its alternatives."""
     import json
@@ -113,7 +111,7 @@ def bench_model(
     experiment: Experiment = None,
     overrides: Overrides = None,
     turns: Annotated[int, typer.Option(min=1, help="How often each variant is timed.")] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """What attention, fusion and checkpointing cost of a training step."""
     import json
@@ -164,7 +162,7 @@ def bench_consensus(
     round_seconds: Annotated[
         float, typer.Option(min=1, help="Of the round whose share is computed.")
     ] = 600.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """What each chain costs a federation: latency, throughput, a round's seconds, gas and bytes."""
     from rich.console import Console
@@ -207,7 +205,7 @@ _CONSENSUS: dict[str, Callable[[ChainCost], str]] = {
 
 @bench_app.command("audit")
 def bench_audit(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """An audit's time over that of sha256sum for the same bytes."""
     import json
@@ -233,7 +231,7 @@ def bench_audit(
 
 @bench_app.command("gas")
 def bench_gas(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """The gas of every call of the contract, on the embedded chain."""
     from dataclasses import asdict

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from fedcxr.cli.ledger import AsJson, Contract, Rpc, Run, commands
+from fedcxr.cli.ledger import Contract, Rpc, Run, commands
 from fedcxr.cli.ledger_printing import as_json_text, console, print_lines, tree_of
 from fedcxr.cli.ledger_reading import ask, place_of
+from fedcxr.cli.options import AsJson
 from fedcxr.cli.run_group import USUAL, RunGroup
 
 bond_app = typer.Typer(

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fedcxr.cli.app import app
+from fedcxr.cli.options import AsJson
 
 chain_app = typer.Typer(
     help="Bring a development chain (anvil) up, look at it, end it.", no_args_is_help=True
@@ -55,7 +56,7 @@ def chain_down(home: Home = HOME) -> None:
 @chain_app.command("status")
 def chain_status(
     home: Home = HOME,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines; null when none is up.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say whether one is up, where, and how far it is; exits with 1 when none is."""
     from fedcxr.chain.anvil import node

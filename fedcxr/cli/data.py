@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedcxr.cli.app import app
+from fedcxr.cli.options import Experiment, Overrides
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,11 +24,6 @@ commands = typer.Typer(
 )
 app.add_typer(commands, name="data")
 
-Experiment = Annotated[Path, typer.Argument(help="The run's TOML file.", show_default=False)]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the file; may be repeated."),
-]
 Workers = Annotated[int | None, typer.Option(min=1, help="Decoding processes; as many as cores by default.")]
 
 

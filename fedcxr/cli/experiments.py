@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedcxr.cli.app import app
+from fedcxr.cli.options import Overrides
 from fedcxr.experiments.manifest import TablePlan, read_manifest
 from fedcxr.experiments.tasks import Task, carry, once, tasks_of
 
@@ -50,9 +51,7 @@ def experiments(
         str | None,
         typer.Option(help="Of the table of the files given; experiments by default.", show_default=False),
     ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="key.path=value for all; may be given many times.")
-    ] = None,
+    overrides: Overrides = None,
     bootstrap: Annotated[int, typer.Option(min=40, help="Resamples of patients.")] = 1000,
     jobs: Annotated[
         int, typer.Option(min=1, help="Runs at once; what they say goes to NAME/seed-N.log.")

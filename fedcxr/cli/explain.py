@@ -6,18 +6,14 @@ from typing import Annotated
 import typer
 
 from fedcxr.cli.app import app
+from fedcxr.cli.options import AsJson, ModelRound, RunPath
 
 
 @app.command()
 def explain(
-    run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
+    run: RunPath,
     *,
-    number: Annotated[
-        int | None,
-        typer.Option(
-            "--round", min=0, help="The model of this round; the last by default.", show_default=False
-        ),
-    ] = None,
+    number: ModelRound = None,
     labels: Annotated[
         list[str] | None,
         typer.Option("--label", help="Explain this label; may be given many times.", show_default=False),
@@ -36,7 +32,7 @@ def explain(
     out: Annotated[
         Path | None, typer.Option(help="Folder to write; RUN/report by default.", show_default=False)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Grad-CAM and the model's own attention over validation images, written as pictures and scored.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedcxr.cli.app import app
-from fedcxr.cli.simulate import GridName
+from fedcxr.cli.options import Experiment, Grid, GridName, Overrides
 
 if TYPE_CHECKING:
     from fedcxr.config import Config
@@ -22,19 +22,15 @@ _RESULT = "unseen.json"
 
 @app.command("leave-one-site-out")
 def leave_one_site_out(
-    experiment: Annotated[Path, typer.Argument(help="A TOML file, as in experiments/.", show_default=False)],
+    experiment: Experiment,
     *,
     out: Annotated[Path, typer.Option(help="Folder of the runs; what is finished there is kept.")],
     sites: Annotated[
         list[str] | None,
         typer.Option("--site", help="Leave only this one out; may be given many times.", show_default=False),
     ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="key.path=value; may be given many times.")
-    ] = None,
-    grid: Annotated[GridName, typer.Option(help="In this process, or Flower's simulation on Ray.")] = (
-        GridName.LOCAL
-    ),
+    overrides: Overrides = None,
+    grid: Grid = GridName.LOCAL,
     report: Annotated[bool, typer.Option(help="Write each run's report, too.")] = False,
 ) -> None:
     """For each site: train by all others, and test on the one that none of them holds.

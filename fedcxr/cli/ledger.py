@@ -18,6 +18,7 @@ from fedcxr.cli.ledger_reading import (
     parse_rounds,
     place_of,
 )
+from fedcxr.cli.options import AsJson
 
 if TYPE_CHECKING:
     from fedcxr.indexer.hospital import UpdateRecord
@@ -36,7 +37,6 @@ app.add_typer(commands, name="ledger")
 Run = Annotated[Path | None, typer.Argument(help="The run directory; or --rpc and --contract.")]
 Rpc = Annotated[str | None, typer.Option(metavar="URL", help="JSON-RPC endpoint of the chain.")]
 Contract = Annotated[str | None, typer.Option(metavar="ADDRESS", help="The federation's contract there.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
 Last = Annotated[int | None, typer.Option(min=1, help="Only the last so many rounds.")]
 Rounds = Annotated[str | None, typer.Option("--rounds", metavar="A-B", help="Only these rounds.")]
 Who = Annotated[

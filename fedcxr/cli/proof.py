@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedcxr.cli.ledger import AsJson, Contract, Rpc, Run, commands
+from fedcxr.cli.ledger import Contract, Rpc, Run, commands
 from fedcxr.cli.ledger_printing import as_json_text
 from fedcxr.cli.ledger_reading import ask_by_name, fetch_blob, place_of, round_number, split_run
+from fedcxr.cli.options import AsJson
 
 if TYPE_CHECKING:
     from fedcxr.indexer.location import IndexedLedger

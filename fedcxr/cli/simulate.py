@@ -1,22 +1,15 @@
 """``fedcxr simulate``: a consortium on one machine."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fedcxr.cli.app import app
+from fedcxr.cli.options import Grid, GridName, Overrides
 
 if TYPE_CHECKING:
     from fedcxr.config import Config
-
-
-class GridName(StrEnum):
-    """Where the simulated hospitals run."""
-
-    LOCAL = "local"
-    RAY = "ray"
 
 
 @app.command()
@@ -29,18 +22,14 @@ def simulate(
         Path | None,
         typer.Option(help="The run directory; an unfinished run there is continued.", show_default=False),
     ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="key.path=value; may be given many times.")
-    ] = None,
+    overrides: Overrides = None,
     resume: Annotated[
         Path | None,
         typer.Option(
             metavar="RUN", help="Continue this run; everything else is as it began.", show_default=False
         ),
     ] = None,
-    grid: Annotated[GridName, typer.Option(help="In this process, or Flower's simulation on Ray.")] = (
-        GridName.LOCAL
-    ),
+    grid: Grid = GridName.LOCAL,
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Train the pooled model and each hospital alone, too.")
     ] = False,

@@ -1,11 +1,11 @@
 """``fedcxr store``: look after a run's blobs."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fedcxr.cli.app import app
+from fedcxr.cli.options import RunPath
 
 store_app = typer.Typer(help="Look after a run's blobs.", no_args_is_help=True)
 app.add_typer(store_app, name="store")
@@ -18,7 +18,7 @@ def store() -> None:
 
 @store_app.command("gc")
 def collect(
-    run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
+    run: RunPath,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; remove nothing.")] = False,
     before: Annotated[
