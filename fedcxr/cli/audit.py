@@ -31,36 +31,48 @@ def callback() -> None:
 
 @audit_app.command(USUAL)
 def audit(
-    run: Annotated[Path | None, typer.Argument(help="The run directory; without one, see --rpc.")] = None,
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="The run directory; without one, give --rpc, --contract and --store."),
+    ] = None,
     as_json: AsJson = False,
     key: Annotated[
         Path | None,
-        typer.Option(help="Key file of the coordinator or auditor; by default those in the run's keys/."),
+        typer.Option(
+            help="The key file of the coordinator or the auditor; the default is those in the run's keys/."
+        ),
     ] = None,
     journal: Annotated[
         list[Path] | None,
-        typer.Option(help="A hospital's journal.jsonl, to hold against the ledger; may be repeated."),
+        typer.Option(
+            help="Compare this hospital's journal.jsonl with the ledger. It may be given many times."
+        ),
     ] = None,
-    rounds: Annotated[str, typer.Option(help="Only these, as in 3-7, or one.")] = "",
-    hospital: Annotated[str, typer.Option(help="Only this hospital's updates, by ledger address.")] = "",
-    rpc: Annotated[str, typer.Option(help="The chain's JSON-RPC endpoint; its events are proven.")] = "",
-    contract: Annotated[str, typer.Option(help="With --rpc, without a run: the contract's address.")] = "",
-    store: Annotated[str, typer.Option(help="With --rpc, without a run: the blob store's URL.")] = "",
+    rounds: Annotated[str, typer.Option(help="Audit only these rounds, as in 3-7, or one.")] = "",
+    hospital: Annotated[
+        str, typer.Option(help="Audit only the updates of the hospital with this ledger address.")
+    ] = "",
+    rpc: Annotated[
+        str, typer.Option(help="The chain's JSON-RPC endpoint; the audit proves its events.")
+    ] = "",
+    contract: Annotated[str, typer.Option(help="The contract's address, with --rpc and without a run.")] = "",
+    store: Annotated[str, typer.Option(help="The blob store's URL, with --rpc and without a run.")] = "",
     head: Annotated[
-        str, typer.Option(help="With --rpc: hash of the chain's head, from somebody else than the endpoint.")
+        str,
+        typer.Option(help="The hash of the chain's head, with --rpc, from somebody else than the endpoint."),
     ] = "",
     genesis: Annotated[
-        Path | None, typer.Option(help="File of the first model, where the store does not have it.")
+        Path | None, typer.Option(help="The file of the first model, where the store does not have it.")
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="Without a run: the released model's file, to compare.")
+        Path | None, typer.Option(help="The released model's file, to compare, without a run.")
     ] = None,
     export: Annotated[
-        Path | None, typer.Option(help="Write a signed export to this zip; see fedcxr audit verify.")
+        Path | None, typer.Option(help="Write a signed export to this zip; fedcxr audit verify checks it.")
     ] = None,
     sign: Annotated[
         Path | None,
-        typer.Option(help="Key file that signs the export; by default the run's keys/auditor.json."),
+        typer.Option(help="The key file that signs the export; the default is the run's keys/auditor.json."),
     ] = None,
 ) -> None:
     """Recompute a run from its ledger and store, and say what is not as it must be.
@@ -68,8 +80,8 @@ def audit(
     With --rpc, --contract and --store no run directory is needed: what a third party can check without a
     secret is checked, and the rest is listed as unchecked.
 
-    Exit code 0 when the released model is proven, 90 when something was found, 91 when nothing was found but
-    the released model could not be recomputed.
+    The exit code is 0 when the released model is proven, 90 when something was found, and 91 when nothing was
+    found but the released model could not be recomputed.
     """
     from datetime import UTC, datetime
 
@@ -100,14 +112,14 @@ def audit(
 
 @audit_app.command("verify")
 def verify(
-    file: Annotated[Path, typer.Argument(help="An export that fedcxr audit --export wrote.")],
-    signer: Annotated[str, typer.Option(help="Address that must have signed it.")] = "",
+    file: Annotated[Path, typer.Argument(help="The export, a zip that fedcxr audit --export wrote.")],
+    signer: Annotated[str, typer.Option(help="The address that must have signed the export.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Verify an audit's export offline: signature, digests, events, and that its verdict fits them.
 
-    Exit code 0 when it is what was signed and the released model is proven, 90 when it was changed, does not
-    fit together or reports findings, 91 when the audit itself proved nothing.
+    The exit code is 0 when the export is what was signed and the released model is proven, 90 when the export
+    was changed, does not fit together or reports findings, and 91 when the audit itself proved nothing.
     """
     import json
     from dataclasses import asdict

@@ -12,10 +12,10 @@ from fedcxr.cli.options import GridName, Overrides
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="The run directory.")],
+    out: Annotated[Path, typer.Option(help="The run directory to write.")],
     overrides: Overrides = None,
 ) -> None:
-    """Four synthetic hospitals, three rounds, the full model, a chain, an evaluation, and the audit."""
+    """Run and audit a whole federation on SYNTHETIC images: four hospitals, three rounds, the full model."""
     from fedcxr import config as configuration
     from fedcxr.cli.audit import audit
     from fedcxr.cli.simulate import run_simulation

@@ -13,35 +13,51 @@ from fedcxr.cli.options import AsJson, Labels, LabelSet
 def evaluate(
     *,
     predictions: Annotated[
-        Path, typer.Option(help="CSV: a column Study or Path, and a column a label.", show_default=False)
+        Path,
+        typer.Option(
+            help="The CSV of predictions: a column Study or Path, and one for each label.", show_default=False
+        ),
     ],
     truth: Annotated[
-        Path, typer.Option(help="CSV of the same form with 1, 0, -1 or blank.", show_default=False)
+        Path,
+        typer.Option(
+            help="The CSV of the truth, of the same form, with 1, 0, -1 or blank.", show_default=False
+        ),
     ],
     labels: Labels = LabelSet.COMPETITION,
     compare: Annotated[
         Path | None,
-        typer.Option(help="Other predictions: the paired difference, these minus those.", show_default=False),
+        typer.Option(
+            help="Compare with the predictions in this CSV: the paired difference, these minus those.",
+            show_default=False,
+        ),
     ] = None,
     metrics: Annotated[
         bool,
-        typer.Option("--metrics", help="AUPRC, accuracy, F1, sensitivity, specificity, Brier, ECE, too."),
+        typer.Option(
+            "--metrics", help="Measure AUPRC, accuracy, F1, sensitivity, specificity, Brier and ECE, too."
+        ),
     ] = False,
     calibrate_on: Annotated[
         Path | None,
         typer.Option(
-            help="Predictions of other patients, to fit thresholds on; else five-fold cross-fitting.",
+            help="Fit thresholds on these predictions of other patients; the default cross-fits five folds.",
             show_default=False,
         ),
     ] = None,
     calibrate_truth: Annotated[
-        Path | None, typer.Option(help="The truth of --calibrate-on.", show_default=False)
+        Path | None, typer.Option(help="The CSV of the truth for --calibrate-on.", show_default=False)
     ] = None,
     target_sensitivity: Annotated[
-        float, typer.Option(min=0, max=1, help="Thresholds reach this sensitivity; 0: Youden's index.")
+        float,
+        typer.Option(
+            min=0, max=1, help="Choose thresholds that reach this sensitivity; 0 chooses Youden's index."
+        ),
     ] = 0.0,
-    bootstrap: Annotated[int, typer.Option(min=0, help="Resamples of patients; 0: no intervals.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the resamples and the folds.")] = 0,
+    bootstrap: Annotated[
+        int, typer.Option(min=0, help="Draw this many resamples of patients; 0 gives no intervals.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the resamples and of the folds.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Score predictions as CheXpert's competition does: AUROC per study, and the mean over the tasks.

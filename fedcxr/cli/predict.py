@@ -13,22 +13,23 @@ from fedcxr.cli.options import Labels, LabelSet, ModelRound, Overrides, RunPath
 def predict(
     run: RunPath,
     *,
-    data: Annotated[Path, typer.Option(help="The data set's folder, or the one that holds it.")],
-    csv: Annotated[Path, typer.Option(help="CSV of the images; its column Path is all that is read.")],
-    out: Annotated[Path, typer.Option(help="CSV to write: a row a study.")],
+    data: Annotated[Path, typer.Option(help="The data set's folder, or the folder that holds it.")],
+    csv: Annotated[Path, typer.Option(help="The CSV of the images; only its column Path is read.")],
+    out: Annotated[Path, typer.Option(help="The CSV to write, with a row for each study.")],
     number: ModelRound = None,
     labels: Labels = LabelSet.COMPETITION,
     hospital: Annotated[
         Path | None,
         typer.Option(
-            help="The directory of a hospital, whose own normalisation is used (model.norm = 'local').",
+            help="Use the normalisation of the hospital in this directory (model.norm = 'local').",
             show_default=False,
         ),
     ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(
-            help="Keep the decoded images in this folder; else they are thrown away.", show_default=False
+            help="Keep the decoded images in this folder; the default is to throw them away.",
+            show_default=False,
         ),
     ] = None,
     overrides: Overrides = None,

@@ -12,8 +12,8 @@ def report(
 ) -> None:
     """Write RUN/report: every metric with intervals, ROC and PR curves, reliability, learning, embedding.
 
-    A simulation writes it at its end. Thresholds are cross-fitted over patients, by Youden's index or
-    evaluation.target_sensitivity; predictions.csv is what `fedcxr evaluate` takes.
+    A simulation writes this report at its end. Thresholds are cross-fitted over patients, by Youden's index
+    or evaluation.target_sensitivity; predictions.csv is what `fedcxr evaluate` takes.
     """
     from rich.console import Console
 

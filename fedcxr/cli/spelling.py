@@ -1,4 +1,4 @@
-"""What a misspelt command, option or value is answered with: the nearest name, in the same words everywhere."""
+"""A misspelt command, option or value is answered with the nearest name, in the same words everywhere."""
 
 from __future__ import annotations
 
@@ -62,5 +62,6 @@ def _name_the_nearest_value(error: click.BadParameter) -> NoReturn:
     value = re.match(r"'(.*?)' is not (one of )?'", error.message)
     if isinstance(kind, click.Choice) and value is not None:
         choices = [str(getattr(choice, "value", choice)) for choice in kind.choices]
-        error.message += suggestion(value[1], choices)
+        message = error.message + suggestion(value[1], choices)
+        raise click.BadParameter(message, error.ctx, error.param, error.param_hint) from None
     raise error
