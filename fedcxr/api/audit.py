@@ -38,6 +38,9 @@ class Audit:
         findings: what is not as the ledger says; empty when the run is clean.
         unchecked: what could not be checked, and why; it is never counted as passed.
         notes: what somebody says, and nothing can prove right or wrong.
+        clean: whether nothing was found.
+        complete: whether everything could be looked at.
+        proven: whether the released model was recomputed, and nothing was found.
     """
 
     place: str
@@ -50,6 +53,9 @@ class Audit:
     findings: tuple[Finding, ...]
     unchecked: tuple[str, ...]
     notes: tuple[str, ...]
+    clean: bool
+    complete: bool
+    proven: bool
 
     @classmethod
     def of(cls, report: AuditReport, place: str) -> Audit:
@@ -65,22 +71,10 @@ class Audit:
             findings=tuple(report.findings),
             unchecked=tuple(report.unchecked),
             notes=tuple(report.notes),
+            clean=report.clean,
+            complete=report.complete,
+            proven=report.proven,
         )
-
-    @property
-    def clean(self) -> bool:
-        """Nothing was found; whether everything could be looked at, :attr:`complete` says."""
-        return not self.findings
-
-    @property
-    def complete(self) -> bool:
-        """Everything could be looked at."""
-        return not self.unchecked
-
-    @property
-    def proven(self) -> bool:
-        """The released model was recomputed, and nothing was found."""
-        return self.clean and bool(self.released)
 
     def require_proof(self) -> None:
         """Do nothing where the released model is proven.

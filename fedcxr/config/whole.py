@@ -206,17 +206,17 @@ def _explain(loc: tuple[int | str, ...], kind: str, message: str, value: object)
 def _nearest_key(loc: tuple[int | str, ...]) -> str:
     """The sentence that names the key which an unknown one was meant to be, in its section or in another."""
     *parents, last = (str(part) for part in loc)
-    keys = {name: ".".join((*parents, name)) for name in _known_keys(loc[:-1])}
-    found = nearest(last, keys)
-    if not found:
-        sections = {name: field.annotation for name, field in Config.model_fields.items()}
-        keys = {
-            name: f"{section}.{name}"
-            for section, kind in sections.items()
-            if isinstance(kind, type) and issubclass(kind, BaseModel)
-            for name in kind.model_fields
-        }
-        found = nearest(last, keys)
+    own = {name: ".".join((*parents, name)) for name in _known_keys(loc[:-1])}
+    sections = {name: field.annotation for name, field in Config.model_fields.items()}
+    others = {
+        name: f"{section}.{name}"
+        for section, kind in sections.items()
+        if isinstance(kind, type) and issubclass(kind, BaseModel)
+        for name in kind.model_fields
+    }
+    keys = others if last in others else own  # a key that exists is in the wrong section
+    if not (found := nearest(last, keys)):
+        keys, found = others, nearest(last, others)
     return f". Did you mean {keys[found]}?" if found else ""
 
 
