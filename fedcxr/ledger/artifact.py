@@ -58,7 +58,7 @@ class Artifact:
         return {selector(entry): entry for entry in self.entries("error")}
 
     def function(self, name: str) -> dict[str, Any]:
-        """The ABI's entry of a function of the contract or of its court; of several with one name, the first."""
+        """The ABI's entry of a function of the contract or its court; of several with one name, the first."""
         return next(entry for entry in self.entries("function") if entry["name"] == name)
 
     def entries(self, kind: str) -> list[dict[str, Any]]:
