@@ -54,7 +54,7 @@ class AttackedGrid(LocalGrid):
 
 
 class ImpatientClock:
-    """The server's clock while it waits: hospitals answer at once here or never, so that a wait is over soon."""
+    """The server's clock while it waits: hospitals answer at once here, or never, so no wait is long."""
 
     def __init__(self) -> None:
         self._slept = 0.0

@@ -100,9 +100,7 @@ class Tree:
 
     def _forge(self, contracts: Sequence[str], timeout: float) -> str:
         wanted = f"^({'|'.join(contracts)})$"
-        code, said = self._call(
-            ["./forge", "test", "--match-contract", wanted], "contracts", timeout
-        )
+        code, said = self._call(["./forge", "test", "--match-contract", wanted], "contracts", timeout)
         if code == 0:
             return "passed"
         return "failed" if "[FAIL" in said else said[-2000:]

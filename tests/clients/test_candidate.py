@@ -125,7 +125,7 @@ def other_base(request: ValidateRequest) -> ValidateRequest:
         (lambda r: replace(r, bulk=r.bulk[:4]), "hold no model and vector"),
         (lambda r: replace(r, bulk=r.bulk + b"\0"), "hold no model and vector"),
         (other_base, "the base model is not the contract's"),
-        (lambda r: replace(r, header=r.header[:-4096] + b" " * 4095 + b"\n"), "header of"),
+        (lambda r: replace(r, header=r.header[:-4096] + b" " * 4095 + b"\n"), "the header is not that of"),
         (other_update, "not those that its hospital committed to"),
     ],
     ids=["attempt", "stranger", "exponents", "samples", "short", "odd", "base", "header", "update"],

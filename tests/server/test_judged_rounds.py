@@ -197,7 +197,7 @@ def test_a_verdict_is_in_its_validators_journal(approved: RunDirectory) -> None:
 
 
 def test_a_validator_judges_nothing_but_what_the_contract_accepted(judged: Config, tmp_path: Path) -> None:
-    """A server that shows something else gets no verdict, and the round no quorum; each lie: tests/clients."""
+    """A server that shows something else gets no verdict, and the round no quorum."""
     from dataclasses import replace
 
     def tamper(request: ValidateRequest) -> ValidateRequest:
