@@ -17,7 +17,7 @@ from fedcxr.evaluation.scores import Evaluation, explain
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update.metrics import HospitalMetrics
 
-Count = Annotated[int, Field(strict=True, ge=0)]
+Count = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
@@ -71,7 +71,7 @@ class RoundLine(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    round: Annotated[int, Field(strict=True, ge=1)]
+    round: Annotated[int, Field(strict=True, ge=1, lt=2**63)]
     model: str
     seconds: Number | None = None
     ledger_seconds: Number | None = None
@@ -90,16 +90,16 @@ class RoundLine(BaseModel):
         return sum(hospital.passes for hospital in self.hospitals.values())
 
     def to_tree(self) -> dict[str, Any]:
-        """The line as JSON has it."""
-        evaluation = None if self.evaluation is None else self.evaluation.to_dict()
+        """The line as JSON has it: the fields that it was given, and no default."""
         hospitals = {name: {"address": h.address, **h.signed} for name, h in self.hospitals.items()}
-        return {
+        tree = {
             **dict(self),
             "included": list(self.included),
             "excluded": dict(self.excluded),
             "hospitals": hospitals,
-            "evaluation": evaluation,
+            "evaluation": None if self.evaluation is None else self.evaluation.to_dict(),
         }
+        return {key: value for key, value in tree.items() if key in self.model_fields_set}
 
     @classmethod
     def from_tree(cls, tree: object, where: str) -> RoundLine:

@@ -67,6 +67,7 @@ def test_a_line_that_is_repeated_replaces_the_one_before_and_keeps_what_a_later_
     [
         ("bytes_up", "many"),
         ("bytes_up", -1),
+        ("bytes_up", 2**63),
         ("seconds", True),
         ("included", "0x01"),
         ("hospitals", {"north": {"images": 1.5}}),
@@ -78,3 +79,10 @@ def test_a_field_that_is_none_of_a_rounds_is_named(run: RunDirectory, key: str, 
     run.rewrite_metrics([{**json.loads(WRITTEN), key: value}])
     with pytest.raises(StoreError, match=rf"metrics\.jsonl, line 1: {key}"):
         read_rounds(run)
+
+
+def test_a_line_that_lacks_fields_is_rewritten_without_them(run: RunDirectory) -> None:
+    old = {"round": 1, "model": "ab"}
+    run.rewrite_metrics([old, {"round": 2, "model": "cd"}])
+    write_round(run, LINE.model_copy(update={"round": 2}))
+    assert run.read_metrics()[0] == old
