@@ -22,7 +22,7 @@ from fedcxr.ledger.signing import (
     HOSPITAL,
     VALIDATOR,
     Attestation,
-    Presence,
+    ChallengeResponse,
     Refusal,
     Registration,
     Submission,
@@ -40,9 +40,9 @@ from fedcxr.messages import (
 from fedcxr.models.registry import create_model
 from fedcxr.privacy.keys import EnvelopePublicKey
 from fedcxr.store.identity import Identity
-from fedcxr.training.calibration import calibrate
+from fedcxr.training.batch_statistics import gather_statistics
+from fedcxr.training.shared_tensors import federation_layout, load_local, local_state
 from fedcxr.training.trainer import TrainingReport, train
-from fedcxr.training.travelling import federation_layout, keep_own, take_own
 from fedcxr.update import fixed_point, merkle
 from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.metrics import HospitalMetrics
@@ -94,6 +94,7 @@ class Hospital:
             envelope_key_digest=envelope_key.digest,
         )
         member = Member(self.disk, identity, membership)
+        answer = ChallengeResponse(request.federation, identity.account.address, request.challenge)
         return RegisterReply(
             name=self.name,
             hospital=identity.account.address,
@@ -101,7 +102,7 @@ class Hospital:
             samples=samples,
             envelope_key=envelope_key.data,
             signature=member.sign(registration),
-            presence=member.sign(Presence(request.federation, identity.account.address, request.challenge)),
+            presence=member.sign(answer),
         )
 
     def train(self, request: TrainRequest) -> UpdateReply | RefusalReply:
@@ -212,15 +213,17 @@ class Hospital:
         layout.load(base, model)
         examples = load_shard(self.disk, config).training
         if round_number > config.federation.rounds:
-            report = calibrate(model, examples, config=config, round_index=round_number, hospital=self.name)
+            report = gather_statistics(
+                model, examples, config=config, round_index=round_number, hospital=self.name
+            )
             return report, len(examples), layout.flatten(model.state_dict())
-        state = self.disk.state(member.address)
-        kept = state.before(round_number)
-        take_own(model, kept)
+        states = self.disk.state(member.address)
+        state = states.before(round_number)
+        load_local(model, state)
         report = train(
-            model, examples, config=config, round_index=round_number, hospital=self.name, kept=kept
+            model, examples, config=config, round_index=round_number, hospital=self.name, state=state
         )
-        state.write(round_number, {**kept, **keep_own(model, config)})
+        states.write(round_number, {**state, **local_state(model, config)})
         return report, len(examples), layout.flatten(model.state_dict())
 
     def _refuse(self, member: Member, round_number: int, seen: bytes) -> RefusalReply:

@@ -81,7 +81,7 @@ class Coordinator:
             self.grid,
             ledger,
             self._register_request,
-            orders=self.run_directory.orders,
+            requests=self.run_directory.signed_requests,
             observer=self.observer,
             expected=self.expected_hospitals,
             join_timeout=config.federation.join_timeout,
@@ -194,7 +194,7 @@ class Coordinator:
             ledger=self.ledger,
             store=self.store,
             judged=judged,
-            deferred=judged or self.config.ledger.recording == "root" or tally.total.compares,
+            deferred=judged or self.ledger.provisional or tally.total.compares,
             federation=federation,
             observer=self.observer,
         )

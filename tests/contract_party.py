@@ -93,7 +93,7 @@ class Party:
     def open(self, *, seconds: int = 10_000) -> RoundView:
         return self.ledger.open_round(
             self.number,
-            base=self.ledger.model_digest,
+            base=self.ledger.views.model_digest,
             config_digest=b"R" * 32,
             participants=self.addresses,
             deadline_seconds=seconds,
@@ -108,7 +108,7 @@ class Party:
             round=number,
             attempt=attempt,  # type: ignore[arg-type]
             hospital=signer.address,
-            base=self.ledger.model_digest,
+            base=self.ledger.views.model_digest,
             root=hashlib.sha256(signer.address.encode() + bytes([number])).digest(),
             samples=5,
             size=1000,
@@ -133,7 +133,7 @@ class Party:
         digest = hashlib.sha256(b"new").digest()
         rotation = Rotation(FEDERATION, member.address, successor.address, digest)
         signatures = [sign(key, rotation, self.ledger.domain) for key in (member, successor)]
-        self.ledger.rotate_key(rotation, b"new", *signatures)
+        self.ledger.membership.rotate_key(rotation, b"new", *signatures)
 
     def close(self) -> None:
         """Close the round, and have it validated where nobody judges."""

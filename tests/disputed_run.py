@@ -74,7 +74,7 @@ def tell_wrong_root(root: Path, *, forged: Sequence[int] = (), left_out: Sequenc
         leaves = submission_list.leaves(listed, {a: seat for seat, a in enumerate(party.addresses)})
         list_root = store_blob(root, submission_list.to_bytes(listed))
         arguments = (1, submission_tree.root(leaves), list_root, 0b111)
-        party.ledger._transact("close", "closeWithRoot", arguments, gas=500_000)
+        party.ledger._transactor.transact("close", "closeWithRoot", arguments, gas=500_000)
         party.finalize()
         return party
 
@@ -84,5 +84,5 @@ def _settle_in(root: Path, party: Party) -> None:
     describe(root, party)
     key_file(root / "keys" / "coordinator.json", 1)
     key_file(root / "keys" / "auditor.json", 50)
-    DisputeCourt(party.chain.w3, party.ledger.court, party.coordinator).post_bond(BOND)
+    DisputeCourt(party.chain.w3, party.ledger.views.court, party.coordinator).post_bond(BOND)
     party.open()

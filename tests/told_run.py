@@ -133,11 +133,11 @@ def _tell(party: Party) -> None:
     # The second hospital gets another key, the third is suspended and taken back, the outsider leaves.
     rotation = Rotation(FEDERATION, second.address, SUCCESSOR.address, hashlib.sha256(ENVELOPE_KEY).digest())
     signatures = [sign(key, rotation, ledger.domain) for key in (second, SUCCESSOR)]
-    ledger.rotate_key(rotation, ENVELOPE_KEY, *signatures)
-    ledger.suspend(third.address)
-    ledger.reinstate(third.address)
+    ledger.membership.rotate_key(rotation, ENVELOPE_KEY, *signatures)
+    ledger.membership.suspend(third.address)
+    ledger.membership.reinstate(third.address)
     departure = Departure(FEDERATION, party.outsider.address)
-    ledger.leave(departure, sign(party.outsider, departure, ledger.domain))
+    ledger.membership.leave(departure, sign(party.outsider, departure, ledger.domain))
     # Round 4 is open: the new key has submitted.
     party.hospitals[1] = SUCCESSOR
     party.open()

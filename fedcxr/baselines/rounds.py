@@ -30,7 +30,7 @@ from fedcxr.data.examples import Examples
 from fedcxr.errors import DataError
 from fedcxr.models.network import Network
 from fedcxr.models.registry import build_model, create_model
-from fedcxr.training.kept import Kept, below
+from fedcxr.training.state_tensors import StateTensors, below
 from fedcxr.training.trainer import Step, train
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 POOLED = "pooled"
 """The name under which the pooled model trains, where a hospital would have its own."""
 
-KEPT = "kept."  # of tensors beside the weights: what a hospital would keep between rounds
+STATE = "kept."  # before the names of the state's tensors, which lie in one file with the weights
 _KEY = "fedcxr"  # one metadata key only: safetensors does not order them
 
 
@@ -129,7 +129,7 @@ def train_rounds(
         StoreError: the weights cannot be written.
     """
     fresh = Progress(name, _source(config, examples))
-    model, kept, done = _resume(path, fresh, config)
+    model, state, done = _resume(path, fresh, config)
     for round_index in range(done.rounds + 1, config.federation.rounds + 1):
 
         def watch(step: Step, number: int = round_index) -> None:
@@ -142,13 +142,13 @@ def train_rounds(
             config=config,
             round_index=round_index,
             hospital=name,
-            kept=kept,
+            state=state,
             on_step=watch,
         )
         done = Progress(
             name, fresh.source, round_index, done.passes + report.passes, done.seconds + report.seconds
         )
-        _write(path, {**model.state_dict(), **{KEPT + name: tensor for name, tensor in kept.items()}}, done)
+        _write(path, {**model.state_dict(), **{STATE + name: tensor for name, tensor in state.items()}}, done)
     return model, done
 
 
@@ -160,7 +160,7 @@ def _source(config: Config, examples: Examples) -> str:
     return digest.hexdigest()
 
 
-def _resume(path: Path, fresh: Progress, config: Config) -> tuple[Network, Kept, Progress]:
+def _resume(path: Path, fresh: Progress, config: Config) -> tuple[Network, StateTensors, Progress]:
     """What an earlier call left at ``path``, or the starting weights."""
     if path.exists():
         try:
@@ -169,9 +169,9 @@ def _resume(path: Path, fresh: Progress, config: Config) -> tuple[Network, Kept,
                 if (done.name, done.source) == (fresh.name, fresh.source):
                     model = build_model(config.model)
                     tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-                    kept = below(tensors, KEPT)
-                    model.load_state_dict({k: t for k, t in tensors.items() if not k.startswith(KEPT)})
-                    return model, kept, done
+                    state = below(tensors, STATE)
+                    model.load_state_dict({k: t for k, t in tensors.items() if not k.startswith(STATE)})
+                    return model, state, done
                 logger.warning("%s is of another configuration or other images; beginning anew", path)
         except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
             logger.warning("%s cannot be continued (%s); beginning anew", path, error)

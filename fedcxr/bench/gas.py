@@ -133,7 +133,7 @@ class _Federation:
             "open",
             lambda: self.ledger.open_round(
                 number,
-                base=self.ledger.model_digest,
+                base=self.ledger.views.model_digest,
                 config_digest=_digest("configuration", number),
                 participants=[hospital.address for hospital in self.hospitals],
                 deadline_seconds=10_000,
@@ -150,7 +150,7 @@ class _Federation:
                 round=number,
                 attempt=attempt,
                 hospital=hospital.address,
-                base=self.ledger.model_digest,
+                base=self.ledger.views.model_digest,
                 root=roots[i] if roots else _digest("update", number, i),
                 samples=_SAMPLES,
                 size=4 * _VALUES,
@@ -242,10 +242,10 @@ def _challenge(hospitals: int) -> int:
         party.submit(batch)
         party.close(1)
         party.finalize(1, root)
-        court = DisputeCourt(chain.w3, party.ledger.court, party.coordinator)
+        court = DisputeCourt(chain.w3, party.ledger.views.court, party.coordinator)
         openings = [Opening(signed.message, leaf, path) for signed in batch]
         court.challenge(
-            result=result_of(party.ledger, 1),
+            result=result_of(party.ledger.views, 1),
             leaf_index=1,
             openings=openings,
             aggregate_leaf=leaf,

@@ -164,13 +164,13 @@ class BareLoop:
         self.model = build_model(config.model).train()
         self.model.to(device=self.runtime.device, memory_format=self.runtime.memory_format)  # type: ignore[call-overload]
         self.phase = Phase.of(config, 1)
-        self.passes = self.phase.views * len(examples)
+        self.passes = self.phase.needs.views * len(examples)
         generator = torch.Generator().manual_seed(0)
         batches = epoch_batches(len(examples), config.training.batch_size, generator)
         self.batches = [self._ready(read_batch(examples, indices), generator) for indices in batches]
 
     def _ready(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        count = self.phase.views
+        count = self.phase.needs.views
         strength = Augmentation.scaled(self.config.training.augmentation)
         seen = normalise(augment(batch.images.repeat(count, 1, 1, 1), generator, strength))
         seen = seen.to(self.runtime.device).contiguous(memory_format=self.runtime.memory_format)

@@ -6,6 +6,8 @@ chooses (:attr:`Training.precision`) is written back before the run begins, so t
 configuration, whose digest is on the ledger, says everything that decides the model's bits.
 """
 
+from fedcxr.config.model import Model
+from fedcxr.config.normalisation import NORMALISATIONS, Normalisation, NormName
 from fedcxr.config.reading import load, overridden
 from fedcxr.config.sections import (
     MAX_HOSPITALS,
@@ -13,7 +15,6 @@ from fedcxr.config.sections import (
     Evaluation,
     Federation,
     Ledger,
-    Model,
     Partition,
     Phantom,
     Privacy,
@@ -28,12 +29,15 @@ from fedcxr.config.whole import Config, validate
 
 __all__ = [
     "MAX_HOSPITALS",
+    "NORMALISATIONS",
     "Config",
     "Data",
     "Evaluation",
     "Federation",
     "Ledger",
     "Model",
+    "NormName",
+    "Normalisation",
     "Partition",
     "Phantom",
     "Privacy",

@@ -1,4 +1,4 @@
-"""The tables of a configuration: every key, its default, and what is allowed."""
+"""The tables of a configuration, but for ``[model]``: every key, its default, and what is allowed."""
 
 from __future__ import annotations
 
@@ -102,44 +102,6 @@ class Partition(Section):
                 f"scheme = {self.scheme!r} deals hospitals out, so that none is a site to leave_out; "
                 "allowed there: 'natural'"
             )
-        return self
-
-
-class Model(Section):
-    """The network: a name of the registry ``fedcxr.models``, its parts, and where its weights start."""
-
-    name: str = "semssxl"
-    encoder: str = "legacy_xception"  # of plain and dual_stream: a name of timm's, or vit_input_enhanced
-    attention: bool = True  # of each label, over scales and positions; of Xception in semssxl and dual_stream
-    fusion: bool = True  # of the three scales, top-down; the same
-    labels: Literal["flat", "conditional"] = "flat"  # conditional: a child's logit is of P(child | parent)
-    streams: Literal["both", "transfer", "autoencoder"] = "both"  # of dual_stream
-    stream_fusion: Literal["concat", "gated", "cross_attention", "bilinear"] = "concat"  # of dual_stream
-    checkpointing: bool = False  # compute the encoder's activations again instead of keeping them
-    pretrained: str = ""  # "": random from the seed; "timm": timm's hub; else a .safetensors file
-    projection_dim: Count = 128
-    norm: Literal["shared", "local", "frozen", "group"] = (
-        "shared"  # normalisation statistics, see models.norm
-    )
-
-    @property
-    def reconstructs(self) -> bool:
-        """Whether it has an autoencoder."""
-        return self.name == "dual_stream" and self.streams != "transfer"
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.encoder != "legacy_xception" and self.name in ("semssxl", "compact"):
-            raise ValueError(
-                f"encoder = {self.encoder!r} is for name = 'plain' or 'dual_stream': "
-                f"{self.name!r} has one of its own"
-            )
-        if self.name in ("plain", "compact") and not (self.attention and self.fusion):
-            raise ValueError(
-                f"attention and fusion are parts of 'semssxl': {self.name!r} has neither to take away"
-            )
-        if self.name != "dual_stream" and (self.streams, self.stream_fusion) != ("both", "concat"):
-            raise ValueError("streams and stream_fusion are for name = 'dual_stream'")
         return self
 
 

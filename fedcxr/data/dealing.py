@@ -112,11 +112,24 @@ def device(train: Cohort, valid: Cohort, deal: Deal) -> tuple[Hospitals, Hospita
     return np.searchsorted(cuts, ranks[0], side="right"), np.searchsorted(cuts, ranks[1], side="right")
 
 
-SCHEMES: dict[str, Callable[[Cohort, Cohort, Deal], tuple[Hospitals, Hospitals]]] = {
-    "iid": iid,
-    "quantity": quantity,
-    "dirichlet": dirichlet,
-    "device": device,
+@dataclass(frozen=True)
+class Scheme:
+    """A way of dealing patients out by lot.
+
+    Attributes:
+        deal: gives the hospitals of the patients of train, and of those of valid.
+        uses_alpha: whether ``partition.alpha`` decides anything; then the manifest records it.
+    """
+
+    deal: Callable[[Cohort, Cohort, Deal], tuple[Hospitals, Hospitals]]
+    uses_alpha: bool = False
+
+
+SCHEMES: dict[str, Scheme] = {
+    "iid": Scheme(iid),
+    "quantity": Scheme(quantity, uses_alpha=True),
+    "dirichlet": Scheme(dirichlet, uses_alpha=True),
+    "device": Scheme(device),
 }
 """The schemes that draw lots, by their names in the configuration."""
 

@@ -50,16 +50,16 @@ def make_partition(
             f"{len(train.patient_names)} patients of {train.csv}."
         )
     names = tuple(f"hospital-{number + 1}" for number in range(settings.hospitals))
-    cohorts = Cohort.of(train), Cohort.of(valid)
+    scheme, cohorts = SCHEMES[settings.scheme], (Cohort.of(train), Cohort.of(valid))
     sizes: NDArray[np.int64] = np.zeros(1, dtype=np.int64)
     for draw in range(_DRAWS):
         generator = np.random.default_rng(derive_seed(seed, "partition", settings.scheme, draw))
         deal = Deal(settings.hospitals, settings.alpha, generator)
-        in_train, in_valid = SCHEMES[settings.scheme](*cohorts, deal)
+        in_train, in_valid = scheme.deal(*cohorts, deal)
         sizes = np.bincount(in_train, minlength=settings.hospitals)
         if sizes.min() >= settings.min_patients:
             shards = _shards(names, (train, in_train), (valid, in_valid))
-            alpha = settings.alpha if settings.scheme in ("dirichlet", "quantity") else None
+            alpha = settings.alpha if scheme.uses_alpha else None
             return Partition(settings.scheme, seed, shards, Sources(train.digest, valid.digest), alpha)
     raise PartitionError(
         f"{names[int(sizes.argmin())]} has {sizes.min()} patients in {train.csv}, partition.min_patients is "

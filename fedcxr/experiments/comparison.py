@@ -13,7 +13,7 @@ from fedcxr.report.summary import write_comparison
 from fedcxr.round_lines import read_rounds
 from fedcxr.run.preparation import Progress, make_evaluator
 from fedcxr.store.run_directory import RunDirectory
-from fedcxr.training.travelling import load_released
+from fedcxr.training.shared_tensors import load_released
 
 
 def compare(run: RunDirectory, progress: Progress) -> Comparison:
@@ -35,7 +35,8 @@ def compare(run: RunDirectory, progress: Progress) -> Comparison:
     model = create_model(config.model, seed=config.seed)
     load_released(run.last_model, model, config, frozen=run.frozen_path)
     baselines = Baselines(config, shards, evaluator.valid, run.root / "baselines", progress)
-    federated = evaluator.released.predict(model, config) if config.model.norm == "local" else model
+    one_model = config.model.normalisation.one_model
+    federated = model if one_model else evaluator.released.predict(model, config)
     comparison = baselines.compare(federated, passes=sum(record.passes for record in read_rounds(run)))
     write_comparison(run, comparison)
     return comparison

@@ -12,6 +12,7 @@ from fedcxr.indexer.index_file import IndexFile
 from fedcxr.indexer.members import Members
 from fedcxr.indexer.rounds import RoundRecord, read_rounds
 from fedcxr.indexer.source import Block
+from fedcxr.ledger.recorded import Recorded
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,6 @@ def read_overview(index: IndexFile) -> Overview:
 
 def _accepted(index: IndexFile, founding: Mapping[str, Any]) -> int:
     """Updates that the contract accepted, in whatever became of their rounds."""
-    if founding["recording"] == "each":
+    if not Recorded(founding["recording"]).listed:
         return index.count("UpdateAccepted")
     return sum(int(row["accepted"]).bit_count() for row in index.select("RoundClosed"))

@@ -7,12 +7,11 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from fedcxr.indexer.index_file import IndexFile
 from fedcxr.indexer.members import Members
-
-Phase = Literal["open", "closed", "validated", "finalized", "aborted"]
+from fedcxr.ledger.phase import RoundPhase
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class RoundRecord:
 
     number: int
     attempt: int
-    phase: Phase
+    phase: RoundPhase
     base: bytes
     config_digest: bytes
     deadline: int
@@ -106,24 +105,22 @@ def read_rounds(
     for record, row in each("SubmissionsCommitted"):
         record.submissions_root, record.list_root = row["submissionsRoot"], row["listRoot"]
     for record, row in each("RoundClosed"):
-        record.phase, record.closed, record.accepted = "closed", moment(row), set(seats_of(row["accepted"]))
+        record.phase, record.closed = RoundPhase.CLOSED, moment(row)
+        record.accepted = set(seats_of(row["accepted"]))
     for record, row in each("RoundValidated"):
-        record.phase, record.counted = "validated", set(seats_of(row["counted"]))
+        record.phase, record.counted = RoundPhase.VALIDATED, set(seats_of(row["counted"]))
     for record, row in each("UpdateExcluded"):
         record.excluded[members.seat_of[row["hospital"]]] = row["reason"]
     for record, row in each("RoundFinalized"):
-        record.phase, record.finalized, record.included = (
-            "finalized",
-            moment(row),
-            set(seats_of(row["included"])),
-        )
+        record.phase, record.finalized = RoundPhase.FINALIZED, moment(row)
+        record.included = set(seats_of(row["included"]))
         record.aggregate_root, record.model_digest = row["aggregateRoot"], row["modelDigest"]
     for record, row in each("RoundAborted"):
-        record.phase, record.aborted = "aborted", moment(row)
+        record.phase, record.aborted = RoundPhase.ABORTED, moment(row)
         record.aborted_by, record.abort_reason = row["by"], row["reason"]
     for record, row in each("RewardsSettled"):
         record.credits = dict(zip(seats_of(row["included"]), json.loads(row["credits"]), strict=True))
-    finalized = {record.number: record for record in records.values() if record.phase == "finalized"}
+    finalized = {record.number: record for record in records.values() if record.phase == RoundPhase.FINALIZED}
     for name in ("AggregateDisputed", "SubmissionDisputed", "BondSlashed"):
         for row in rows(name):
             if row["round"] in finalized:
@@ -147,7 +144,7 @@ def _opened(row: sqlite3.Row) -> RoundRecord:
     return RoundRecord(
         number=row["round"],
         attempt=row["attempt"],
-        phase="open",
+        phase=RoundPhase.OPEN,
         base=row["baseDigest"],
         config_digest=row["configDigest"],
         deadline=row["deadline"],

@@ -3,39 +3,64 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
 
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
-from web3.logs import DISCARD
-from web3.types import TxReceipt
 
-from fedcxr.errors import ChainError, ContractRejectedError
+from fedcxr.errors import ContractRejectedError
 from fedcxr.ledger.artifact import load_artifact
+from fedcxr.ledger.connection import ContractConnection
 from fedcxr.ledger.founding import Founding
-from fedcxr.ledger.membership_writer import MembershipWriter
-from fedcxr.ledger.protocol import RoundView, Verdict
+from fedcxr.ledger.membership import MembershipCalls
+from fedcxr.ledger.phase import RoundPhase
+from fedcxr.ledger.protocol import MemberView, RoundView, Verdict
 from fedcxr.ledger.seats import to_bitmap
 from fedcxr.ledger.signing import (
+    Domain,
     Refusal,
-    Signed,
+    Registration,
     SignedAttestation,
     SignedSubmission,
-    Struct,
     as_tuple,
     check_length,
 )
-from fedcxr.ledger.submissions.book import SubmissionBook
-from fedcxr.ledger.transaction import decode_error, send, translated
-from fedcxr.ledger.views import PHASES
+from fedcxr.ledger.submissions.recording import KINDS, Recording, relayed
+from fedcxr.ledger.transaction import send, translated
+from fedcxr.ledger.transactor import Transactor
+from fedcxr.ledger.views import FederationViews
 
 _DEPLOY_GAS = 12_000_000  # for 24 kB of code and the court's 10
 
 
-class FederationLedger(MembershipWriter):
-    """A connection to one federation's contract, to write to as its coordinator."""
+class FederationLedger:
+    """One federation's contract, to write to as its coordinator: :class:`~fedcxr.ledger.protocol.Ledger`.
+
+    Attributes:
+        views: what can be read of it.
+        membership: the calls about members.
+    """
+
+    def __init__(self, w3: Web3, address: str, account: LocalAccount | None = None) -> None:
+        """Connect without asking whether anything is there; writing needs an account."""
+        connection = ContractConnection(w3, address)
+        self._w3 = w3
+        self._transactor = Transactor(connection, account)
+        self.views = FederationViews(connection)
+        self.membership = MembershipCalls(self._transactor)
+
+    @classmethod
+    def attach(cls, w3: Web3, address: str, account: LocalAccount | None = None) -> FederationLedger:
+        """An existing federation, to write to with ``account``.
+
+        Raises:
+            LedgerError: there is no contract at this address.
+            ChainError: the chain does not answer.
+        """
+        ContractConnection.attach(w3, address)
+        return cls(w3, address, account)
 
     @classmethod
     def deploy(cls, w3: Web3, account: LocalAccount, founding: Founding) -> FederationLedger:
@@ -53,6 +78,44 @@ class FederationLedger(MembershipWriter):
         ledger = cls(w3, address, account)
         ledger.gas_used["deploy"] += receipt["gasUsed"]
         return ledger
+
+    @property
+    def address(self) -> str:
+        return self.views.address
+
+    @property
+    def domain(self) -> Domain:
+        return self.views.domain
+
+    @property
+    def federation(self) -> bytes:
+        return self.views.federation
+
+    @property
+    def genesis_digest(self) -> bytes:
+        return self.views.genesis_digest
+
+    @property
+    def last_finalized(self) -> int:
+        return self.views.last_finalized
+
+    @property
+    def round_in_progress(self) -> int:
+        return self.views.round_in_progress
+
+    @property
+    def gas_used(self) -> Counter[str]:
+        return self._transactor.gas_used
+
+    @property
+    def provisional(self) -> bool:
+        return self._recording.provisional
+
+    def members(self) -> list[MemberView]:
+        return self.views.members()
+
+    def register(self, registration: Registration, envelope_key: bytes, signature: bytes) -> None:
+        self.membership.register(registration, envelope_key, signature)
 
     # ----------------------------------------------------------------------------------------- rounds
 
@@ -79,10 +142,10 @@ class FederationLedger(MembershipWriter):
         """
         latest = translated(lambda: self._w3.eth.get_block("latest"))["timestamp"]
         deadline = max(latest, int(time.time())) + deadline_seconds
-        seats = to_bitmap(self.seat_of(address) for address in participants)
+        seats = to_bitmap(self.views.seat_of(address) for address in participants)
         arguments = (number, base, config_digest, seats, deadline)
         # Settling the round before takes a slot for each of its hospitals.
-        self._transact("open", "openRound", arguments, gas=400_000 + 40_000 * len(participants))
+        self._transactor.transact("open", "openRound", arguments, gas=400_000 + 40_000 * len(participants))
         return self.round(number)
 
     def draw_committee(self, number: int) -> list[str]:
@@ -91,23 +154,19 @@ class FederationLedger(MembershipWriter):
         Raises:
             ContractRejectedError: not open, drawn already, too late, too few validators.
         """
-        if self.committee_size == 0:
+        if self.views.committee_size == 0:
             return []
-        drawn = self.committee()
+        drawn = self.views.committee()
         if not drawn:
-            self._transact("draw", "drawCommittee", (number,), gas=500_000)
-        return drawn or self.committee()
+            self._transactor.transact("draw", "drawCommittee", (number,), gas=500_000)
+        return drawn or self.views.committee()
 
     def submit(self, batch: Sequence[SignedSubmission]) -> list[Verdict]:
         """Relay submissions; each is accepted or rejected on its own.
 
         Where one root records all, nothing is sent: they are checked here as the contract would.
         """
-        if self.recording == "root":
-            return self._enter(batch)
-        return self._batch(
-            "submit", "submitUpdates", batch, ("UpdateAccepted", "UpdateRejected"), gas=150_000
-        )
+        return self._recording.submit(batch)
 
     def submit_direct(self, signed: SignedSubmission) -> None:
         """Submit one update without a relay.
@@ -115,14 +174,12 @@ class FederationLedger(MembershipWriter):
         Raises:
             ContractRejectedError: the reason.
         """
-        self._transact("submit", "submitUpdate", (as_tuple(signed.message), signed.signature), gas=250_000)
+        arguments = (as_tuple(signed.message), signed.signature)
+        self._transactor.transact("submit", "submitUpdate", arguments, gas=250_000)
 
     def listing(self) -> bytes:
         """All submissions of the open round, to store before closing; empty where each is recorded."""
-        if self.recording == "each":
-            return b""
-        self._settle_book()
-        return self._book.listing()
+        return self._recording.listing()
 
     def close(self, number: int, list_root: bytes) -> None:
         """Close the open round: what is accepted now is what can be aggregated.
@@ -135,15 +192,12 @@ class FederationLedger(MembershipWriter):
             ContractRejectedError: not open, too few updates; UnknownSeats or SubmissionsMissing where a
                 hospital was suspended, or brought its update itself, since the listing.
         """
-        if self.recording == "each":
-            self._transact("close", "closeRound", (number,), gas=200_000)
-            return
-        arguments = (number, self._book.root(), list_root, to_bitmap(self._book.seats))
-        self._transact("close", "closeWithRoot", arguments, gas=300_000)
+        self._recording.close(number, list_root)
 
     def attest(self, batch: Sequence[SignedAttestation]) -> list[Verdict]:
         """Relay validators' verdicts; each is taken or rejected on its own."""
-        return self._batch("attest", "attest", batch, ("UpdateAttested", "AttestationRejected"), gas=150_000)
+        words = ("UpdateAttested", "AttestationRejected")
+        return relayed(self._transactor, "attest", "attest", batch, words)
 
     def countable(self, number: int) -> bool:
         """Whether every update of the closed round is decided, or the time to judge is over.
@@ -152,7 +206,7 @@ class FederationLedger(MembershipWriter):
             ContractRejectedError: the round is not closed.
         """
         try:
-            self._call("validateRound", number)  # asked, not sent
+            self.views.ask("validateRound", number)  # asked, not sent
         except ContractRejectedError as error:
             if error.name != "Undecided":
                 raise
@@ -165,8 +219,9 @@ class FederationLedger(MembershipWriter):
         Raises:
             ContractRejectedError: not closed, or an update is undecided and there is time left.
         """
-        if self.committee_size:
-            self._transact("validate", "validateRound", (number,), gas=200_000 + 60_000 * self._participants)
+        if self.views.committee_size:
+            gas = 200_000 + 60_000 * self._participants
+            self._transactor.transact("validate", "validateRound", (number,), gas=gas)
 
     def round(self, number: int) -> RoundView:
         """As the contract holds it; with what is gathered here, where one root will record all.
@@ -174,8 +229,7 @@ class FederationLedger(MembershipWriter):
         Raises:
             LedgerError: it was never opened.
         """
-        view = super().round(number)
-        return self._book.fill(view) if self.recording == "root" and view.status == "open" else view
+        return self._recording.filled(self.views.round(number))
 
     def refuse(self, refusal: Refusal, signature: bytes) -> None:
         """Put on record that a hospital was handed a model that the contract does not hold.
@@ -185,7 +239,7 @@ class FederationLedger(MembershipWriter):
             FederationError: bytes far longer than a signature.
         """
         check_length(signature)
-        self._transact("refuse", "refuseBase", (as_tuple(refusal), signature), gas=150_000)
+        self._transactor.transact("refuse", "refuseBase", (as_tuple(refusal), signature), gas=150_000)
 
     def finalize(
         self,
@@ -203,13 +257,13 @@ class FederationLedger(MembershipWriter):
         left = sorted(excluded, key=str.lower)
         arguments = (number, aggregate_root, model_digest, left, [excluded[a] for a in left])
         gas = 300_000 + 20_000 * len(left) + sum(map(_text_gas, excluded.values()))
-        self._transact("finalize", "finalizeRound", arguments, gas=gas)
+        self._transactor.transact("finalize", "finalizeRound", arguments, gas=gas)
 
     def settle(self) -> None:
         """Give the credits of the latest round, once it is finalized, unless they are given."""
-        _, _, phase, settled, *_ = self._call("latestRound")
-        if self.reward_budget and PHASES[phase] == "finalized" and not settled:
-            self._transact("settle", "settle", (), gas=200_000 + 60_000 * self._participants)
+        _, _, phase, settled, *_ = self.views.latest_round
+        if self.views.reward_budget and phase == RoundPhase.FINALIZED.number and not settled:
+            self._transactor.transact("settle", "settle", (), gas=200_000 + 60_000 * self._participants)
 
     def abort(self, number: int, reason: str) -> None:
         """Give the open round up.
@@ -217,66 +271,20 @@ class FederationLedger(MembershipWriter):
         Raises:
             ContractRejectedError: it is not open.
         """
-        self._transact("abort", "abortRound", (number, reason), gas=150_000 + _text_gas(reason))
+        self._transactor.transact("abort", "abortRound", (number, reason), gas=150_000 + _text_gas(reason))
 
     # ---------------------------------------------------------------------------------------- private
 
     @cached_property
-    def _book(self) -> SubmissionBook:
-        return SubmissionBook(self.federation, self.domain, self.update_size if self.open_updates else 0)
-
-    def _enter(self, batch: Sequence[SignedSubmission]) -> list[Verdict]:
-        """Check submissions as the contract would, for the root that closes the round."""
-        samples = {m.address: m.samples for m in self.members() if m.is_active_hospital}
-        number = self.round_in_progress
-        verdicts = []
-        for signed in batch:
-            view = self.round(number or signed.message.round)
-            verdicts.append(self._book.take(signed, view, samples.get(signed.message.hospital, 0)))
-        return verdicts
-
-    def _settle_book(self) -> None:
-        """Enter what hospitals brought to the contract themselves; leave out who may not act any more."""
-        number = self.round_in_progress
-        events = self.round_events(number).attempts[-1]
-        direct = [
-            SignedSubmission(events.submission(self.federation, v["hospital"]), bytes(v["signature"]))
-            for v in events.of("UpdateAccepted")
-        ]
-        active = {member.seat for member in self.members() if member.is_active_hospital}
-        self._book.settle(super().round(number), direct, active)
+    def _recording(self) -> Recording:
+        return KINDS[self.views.recording](self.views, self._transactor)
 
     @property
     def _participants(self) -> int:
         """How many hospitals are in the latest round."""
-        return int(self._call("latestRound")[4][4])
-
-    def _batch(
-        self, kind: str, name: str, batch: Sequence[Signed[Any]], said: tuple[str, str], *, gas: int
-    ) -> list[Verdict]:
-        """Send signed messages; the contract says one word on each, in the batch's order."""
-        arguments = ([as_tuple(s.message) for s in batch], [s.signature for s in batch])
-        receipt = self._transact(kind, name, arguments, gas=80_000 + gas * len(batch))
-        events = [event for word in said for event in self._logs(word, receipt)]
-        events.sort(key=lambda event: event["logIndex"])
-        if len(events) != len(batch):
-            raise ChainError(f"the contract said {len(events)} words on {len(batch)} messages.")
-        return [
-            Verdict(
-                _signer(signed.message),
-                decode_error(bytes(event["args"]["reason"])) if event["event"] == said[1] else None,
-            )
-            for signed, event in zip(batch, events, strict=True)
-        ]
-
-    def _logs(self, name: str, receipt: TxReceipt) -> Sequence[Any]:
-        return list(self._contract.events[name]().process_receipt(receipt, errors=DISCARD))
+        return int(self.views.latest_round[4][4])
 
 
 def _text_gas(text: str) -> int:
     """Gas for a text in call data and event: at most 40 a byte as data (EIP-7623), 8 in the log, 3 a copy."""
     return 60 * len(text.encode())
-
-
-def _signer(message: Struct) -> str:
-    return str(getattr(message, "validator", None) or getattr(message, "hospital", ""))

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
+from fedcxr.ledger.recorded import Recorded
+
 if TYPE_CHECKING:  # pydantic takes long, and a question to the ledger does not need it
     from fedcxr.config import Config
 
 WEIGHTINGS = ("samples", "uniform")
 """Names of the contract's enum ``Weighting``, in its order; so the next two."""
 ADMISSIONS = ("coordinator", "vote")
-RECORDINGS = ("each", "root")
+RECORDINGS = tuple(Recorded)
 
 
 @dataclass(frozen=True)

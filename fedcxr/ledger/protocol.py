@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from fedcxr.errors import ContractRejectedError
+from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.signing import (
     HOSPITAL,
     Domain,
@@ -16,7 +17,6 @@ from fedcxr.ledger.signing import (
     SignedSubmission,
 )
 
-Status = Literal["open", "closed", "validated", "finalized", "aborted"]
 Standing = Literal["active", "suspended", "left"]
 
 
@@ -90,7 +90,7 @@ class RoundView:
     weights: Mapping[str, int]
     seats: Mapping[str, int]
     accepted: dict[str, AcceptedUpdate]
-    status: Status
+    status: RoundPhase
     validation_deadline: int = 0
     counted: tuple[str, ...] = ()
     aggregate_root: bytes = bytes(32)
@@ -102,7 +102,7 @@ class RoundView:
 
     @property
     def in_progress(self) -> bool:
-        return self.status in ("open", "closed", "validated")
+        return self.status.in_progress
 
     def under(self, accounts: Mapping[int, str]) -> RoundView:
         """The same round, with participants under other accounts of theirs, by seat."""
@@ -159,6 +159,11 @@ class Ledger(Protocol):
     @property
     def gas_used(self) -> Mapping[str, int]:
         """Gas by kind of call, since this object was made."""
+        ...
+
+    @property
+    def provisional(self) -> bool:
+        """Whether an update that is in can still be replaced until the round is closed."""
         ...
 
     def members(self) -> Sequence[MemberView]: ...

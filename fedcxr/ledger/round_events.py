@@ -8,17 +8,10 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-from fedcxr.ledger.protocol import AcceptedUpdate, RoundView, Status
+from fedcxr.ledger.phase import BEGUN_BY
+from fedcxr.ledger.protocol import AcceptedUpdate, RoundView
 from fedcxr.ledger.seats import from_bitmap
 from fedcxr.ledger.signing import Submission
-
-_STATUS: dict[str, Status] = {
-    "RoundOpened": "open",
-    "RoundClosed": "closed",
-    "RoundValidated": "validated",
-    "RoundFinalized": "finalized",
-    "RoundAborted": "aborted",
-}
 
 
 @dataclass(frozen=True)
@@ -52,7 +45,7 @@ class RoundEvents:
         """
         latest = self.attempts[-1]
         opening = latest.of("RoundOpened")[0]
-        phases = [event for event in latest.events if event["event"] in _STATUS]
+        phases = [event for event in latest.events if event["event"] in BEGUN_BY]
         updates = {values["hospital"]: values for values in latest.of("UpdateAccepted")}
         submitted = {seat_of(address): address for address in updates}
         at_opening = dict(zip(from_bitmap(opening["seats"]), opening["participants"], strict=True))
@@ -86,7 +79,7 @@ class RoundEvents:
                 )
                 for address, values in updates.items()
             },
-            status=_STATUS[phases[-1]["event"]],
+            status=BEGUN_BY[phases[-1]["event"]],
             validation_deadline=closed[-1]["validationDeadline"] if closed else 0,
             counted=accounts(validated[-1]["counted"]) if validated else (),
             aggregate_root=bytes(finalized[-1]["aggregateRoot"]) if finalized else bytes(32),

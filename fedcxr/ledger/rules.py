@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from eth_hash.auto import keccak
 
 from fedcxr.errors import ContractRejectedError
+from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.ledger.signing import Submission
 from fedcxr.update.fixed_point import WEIGHT_SUM
@@ -41,9 +42,13 @@ def objection(
     federation: bytes,
     view: RoundView | None,
     registered: int,
+    *,
     update_size: int = 0,
+    signer: str | None = None,
 ) -> ContractRejectedError | None:
-    """The contract's checks of a submission, in its order, less the signature and what needs the clock.
+    """Why the contract would not accept a submission: its rules, in its order, but for its clock.
+
+    The property test holds this function to the contract, reason by reason.
 
     Args:
         submission: what a hospital signed.
@@ -51,11 +56,15 @@ def objection(
         view: the open round; None when none is open.
         registered: images that the hospital was registered with; 0 for a stranger.
         update_size: bytes of every update where they are open; 0 where they are sealed, and may have any.
+        signer: whose signature comes with it; None where nothing is signed.
+
+    Returns:
+        The contract's reason; None where it accepts.
     """
     s = submission
     if s.federation != federation:
         return ContractRejectedError("WrongFederation", (federation, s.federation))
-    if view is None or view.status != "open" or s.round != view.number:
+    if view is None or view.status != RoundPhase.OPEN or s.round != view.number:
         return ContractRejectedError("WrongPhase", (s.round, 0))
     rules: tuple[tuple[bool, str, tuple[object, ...]], ...] = (
         (s.attempt != view.attempt, "WrongAttempt", (view.attempt, s.attempt)),
@@ -67,6 +76,7 @@ def objection(
         (s.size == 0 or s.root == bytes(32), "EmptyUpdate", (s.hospital,)),
         (update_size not in (0, s.size), "WrongSize", (update_size, s.size)),
         (_has_submitted(view, s.hospital), "AlreadySubmitted", (s.round, s.hospital)),
+        (signer not in (None, s.hospital), "BadSignature", (s.hospital, signer)),
     )
     return next((ContractRejectedError(name, values) for broken, name, values in rules if broken), None)
 

@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fedcxr.errors import ContractRejectedError, LedgerError
+from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.protocol import AcceptedUpdate, MemberView, RoundView, Verdict
 from fedcxr.ledger.rules import assign_weights, objection
 from fedcxr.ledger.signing import Domain, Refusal, Registration, SignedAttestation, SignedSubmission
-
-_PHASES = ("open", "closed", "validated", "finalized", "aborted")
 
 
 class UnrecordedLedger:
@@ -34,6 +33,11 @@ class UnrecordedLedger:
         self._model_digest = genesis_digest
         self._members: dict[str, MemberView] = {}
         self._rounds: dict[int, RoundView] = {}
+
+    @property
+    def provisional(self) -> bool:
+        """Nobody but the coordinator brings an update."""
+        return False
 
     @property
     def domain(self) -> Domain:
@@ -65,7 +69,7 @@ class UnrecordedLedger:
         del deadline_seconds
         if self.round_in_progress:
             status = self._rounds[self.round_in_progress].status
-            raise ContractRejectedError("WrongPhase", (self.round_in_progress, _phase(status)))
+            raise ContractRejectedError("WrongPhase", (self.round_in_progress, status.number))
         if number != self.last_finalized + 1:
             raise ContractRejectedError("WrongRound", (self.last_finalized + 1, number))
         if base != self._model_digest:
@@ -83,7 +87,7 @@ class UnrecordedLedger:
             weights={m.address: weight for m, weight in zip(members, weights, strict=True)},
             seats={m.address: m.seat for m in members},
             accepted={},
-            status="open",
+            status=RoundPhase.OPEN,
         )
         self.round_in_progress = number
         return self.round(number)
@@ -115,11 +119,11 @@ class UnrecordedLedger:
 
     def close(self, number: int, list_root: bytes) -> None:
         del list_root
-        view = self._in_phase(number, "open")
+        view = self._in_phase(number, RoundPhase.OPEN)
         if len(view.accepted) < self.min_updates:
             raise ContractRejectedError("QuorumMissing", (len(view.accepted), self.min_updates))
         counted = tuple(a for a in view.participants if a in view.accepted)
-        self._rounds[number] = replace(view, status="validated", counted=counted)
+        self._rounds[number] = replace(view, status=RoundPhase.VALIDATED, counted=counted)
 
     def attest(self, batch: Sequence[SignedAttestation]) -> list[Verdict]:
         """Nobody judges."""
@@ -141,7 +145,7 @@ class UnrecordedLedger:
         model_digest: bytes,
         excluded: Mapping[str, str],
     ) -> None:
-        view = self._in_phase(number, "validated")
+        view = self._in_phase(number, RoundPhase.VALIDATED)
         for address in excluded:
             if address not in view.counted:
                 raise ContractRejectedError("NotAccepted", (number, address))
@@ -150,7 +154,7 @@ class UnrecordedLedger:
             raise ContractRejectedError("QuorumMissing", (len(included), self.min_updates))
         self._rounds[number] = replace(
             view,
-            status="finalized",
+            status=RoundPhase.FINALIZED,
             aggregate_root=aggregate_root,
             model_digest=model_digest,
             included=included,
@@ -164,7 +168,7 @@ class UnrecordedLedger:
 
     def abort(self, number: int, reason: str) -> None:
         del reason
-        self._rounds[number] = replace(self._rounds[number], status="aborted")
+        self._rounds[number] = replace(self._rounds[number], status=RoundPhase.ABORTED)
         self.round_in_progress = 0
 
     def round(self, number: int) -> RoundView:
@@ -173,13 +177,10 @@ class UnrecordedLedger:
         view = self._rounds[number]
         return replace(view, accepted=dict(view.accepted))
 
-    def _in_phase(self, number: int, status: str) -> RoundView:
+    def _in_phase(self, number: int, status: RoundPhase) -> RoundView:
         view = self._rounds.get(number)
         if view is None or number != self.round_in_progress or view.status != status:
-            raise ContractRejectedError("WrongPhase", (number, _phase(view.status if view else "none")))
+            raise ContractRejectedError(
+                "WrongPhase", (number, (view.status if view else RoundPhase.NONE).number)
+            )
         return view
-
-
-def _phase(status: str) -> int:
-    """The contract's number of a phase."""
-    return 1 + _PHASES.index(status) if status in _PHASES else 0

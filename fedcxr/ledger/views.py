@@ -8,50 +8,176 @@ from typing import Any
 from web3 import Web3
 
 from fedcxr.errors import ContractRejectedError, LedgerError
-from fedcxr.ledger.artifact import load_artifact
-from fedcxr.ledger.founded import FoundedContract
+from fedcxr.ledger.connection import ContractConnection
+from fedcxr.ledger.founding import ADMISSIONS, RECORDINGS, WEIGHTINGS, Founding
+from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.protocol import MemberView, RoundView, Standing
+from fedcxr.ledger.recorded import Recorded
 from fedcxr.ledger.round_events import RoundEvents
 from fedcxr.ledger.rules import CHANGES
 from fedcxr.ledger.seats import from_bitmap
+from fedcxr.ledger.signing import Domain
 from fedcxr.ledger.transaction import decode_error, translated
 
 _STANDINGS: tuple[Standing, ...] = ("active", "active", "suspended", "left")  # the enum's None never shows
-PHASES = ("none", "open", "closed", "validated", "finalized", "aborted")
-"""Names of the contract's enum ``Phase``, in its order."""
-_IN_PROGRESS = ("open", "closed", "validated")
 
 
-class FederationViews(FoundedContract):
-    """A connection to one federation's contract that only reads."""
+class FederationViews:
+    """One federation's contract, to read: the rules that it was founded with, its members, its rounds."""
 
-    def __init__(self, w3: Web3, address: str) -> None:
-        super().__init__(w3, address)
+    def __init__(self, connection: ContractConnection) -> None:
+        self._connection = connection
         self._seats: dict[str, int] = {}  # of every account met; an account's seat never changes
+
+    @classmethod
+    def attach(cls, w3: Web3, address: str) -> FederationViews:
+        """An existing federation.
+
+        Raises:
+            LedgerError: there is no contract at this address.
+            ChainError: the chain does not answer.
+        """
+        return cls(ContractConnection.attach(w3, address))
+
+    @property
+    def address(self) -> str:
+        return self._connection.address
+
+    @property
+    def w3(self) -> Web3:
+        """The connection to the chain."""
+        return self._connection.w3
+
+    def events(self, name: str, number: int | None = None, block: int | None = None) -> list[Any]:
+        """The contract's events of a kind, of one round or of all, up to a block, by default the latest."""
+        return self._connection.events(name, number, block)
+
+    def code_difference(self) -> str | None:
+        """What of the contract is not the artifact's: its code, or how it came to be; None when nothing."""
+        return self._connection.code_difference()
+
+    # ----------------------------------------------------------------------- what it was founded with
+
+    @cached_property
+    def domain(self) -> Domain:
+        """EIP-712 domain that members sign for."""
+        return Domain(translated(lambda: self._connection.w3.eth.chain_id), self.address)
+
+    @cached_property
+    def federation(self) -> bytes:
+        return bytes(self._connection.call("federation"))
+
+    @cached_property
+    def layout_digest(self) -> bytes:
+        return bytes(self._connection.call("layoutDigest"))
+
+    @cached_property
+    def config_digest(self) -> bytes:
+        return bytes(self._connection.call("configDigest"))
+
+    @cached_property
+    def genesis_digest(self) -> bytes:
+        return bytes(self._connection.call("genesisDigest"))
+
+    @cached_property
+    def weighting(self) -> str:
+        """One of :data:`~fedcxr.ledger.founding.WEIGHTINGS`; the same for every round."""
+        return WEIGHTINGS[self._connection.call("weighting")]
+
+    @cached_property
+    def admission(self) -> str:
+        """One of :data:`~fedcxr.ledger.founding.ADMISSIONS`."""
+        return ADMISSIONS[self._connection.call("admission")]
+
+    @cached_property
+    def recording(self) -> Recorded:
+        """What of a round's submissions the contract keeps."""
+        return RECORDINGS[int(self._connection.call("recording"))]
+
+    @cached_property
+    def open_updates(self) -> bool:
+        """Whether updates are plain vectors of the ring, which anyone can add."""
+        return bool(self._connection.call("openUpdates"))
+
+    @cached_property
+    def update_size(self) -> int:
+        """Bytes of a vector of the ring."""
+        return int(self._connection.call("updateSize"))
+
+    @cached_property
+    def committee_size(self) -> int:
+        """Validators a round; 0 where an accepted update counts."""
+        return int(self._connection.call("committeeSize"))
+
+    @cached_property
+    def reward_budget(self) -> int:
+        """Credits a round."""
+        return int(self._connection.call("rewardBudget"))
+
+    @cached_property
+    def coordinator_key_digest(self) -> bytes:
+        return bytes(self._connection.call("coordinatorKeyDigest"))
+
+    @cached_property
+    def auditor_key_digest(self) -> bytes:
+        """32 zero bytes when there is no auditor."""
+        return bytes(self._connection.call("auditorKeyDigest"))
+
+    @cached_property
+    def founding(self) -> Founding:
+        """Everything that the contract was founded with, from its first event.
+
+        Raises:
+            LedgerError: the event is not there.
+        """
+        created = self.events("FederationCreated")
+        if len(created) != 1:
+            raise LedgerError(f"{self.address}: no record of its creation.")
+        return Founding.from_tuple(list(created[0]["args"]["founding"].values()))
+
+    @cached_property
+    def court(self) -> str:
+        """Address of the contract that holds the bond and judges challenges."""
+        return str(self._connection.call("court"))
+
+    # ------------------------------------------------------------------------ its members and its rounds
 
     @property
     def coordinator(self) -> str:
         """The present coordinator's address."""
-        return str(self._call("coordinator"))
+        return str(self._connection.call("coordinator"))
 
     @property
     def model_digest(self) -> bytes:
         """Of the model that the next round starts from."""
-        return bytes(self._call("modelDigest"))
+        return bytes(self._connection.call("modelDigest"))
 
     @property
     def last_finalized(self) -> int:
-        return int(self._call("lastFinalized"))
+        return int(self._connection.call("lastFinalized"))
 
     @property
     def round_in_progress(self) -> int:
         """Number of the round that is open, closed or validated; 0 when none is."""
-        number, _, phase, *_ = self._call("latestRound")
-        return int(number) if PHASES[phase] in _IN_PROGRESS else 0
+        number, _, phase, *_ = self.latest_round
+        return int(number) if RoundPhase.numbered(phase).in_progress else 0
+
+    @property
+    def latest_round(self) -> Any:
+        """The contract's record of the round that was opened last, as the ABI has it."""
+        return self._connection.call("latestRound")
+
+    def ask(self, name: str, *arguments: object) -> Any:
+        """What a function of the contract would return, or why it would revert; nothing is sent.
+
+        Raises:
+            ContractRejectedError: the contract's reason.
+        """
+        return self._connection.call(name, *arguments)
 
     def members(self) -> list[MemberView]:
         """Everyone who has ever joined, in the order of their seats."""
-        listed, digests = self._call("members")
+        listed, digests = self._connection.call("members")
         return [
             MemberView(seat, str(account), samples, roles, _STANDINGS[standing], bytes(digest))
             for seat, ((account, samples, roles, standing), digest) in enumerate(
@@ -66,32 +192,32 @@ class FederationViews(FoundedContract):
             ContractRejectedError: it was never a member's.
         """
         if address not in self._seats:
-            self._seats[address] = int(self._call("seatOf", address)[0])
+            self._seats[address] = int(self._connection.call("seatOf", address)[0])
         return self._seats[address]
 
     def change_action(self, change: str, address: str) -> bytes:
         """What members approve to ``suspend`` or ``reinstate`` a member."""
-        return bytes(self._call("actionOf", CHANGES.index(change), checked_address(address)))
+        return bytes(self._connection.call("actionOf", CHANGES.index(change), checked_address(address)))
 
     def credits(self) -> dict[str, int]:
         """Credits of every member, by the address of its present key."""
         members = self.members()
         if not members:
             return {}
-        owned = self._call("creditsOfSeats", (1 << len(members)) - 1)
+        owned = self._connection.call("creditsOfSeats", (1 << len(members)) - 1)
         return {member.address: int(credit) for member, credit in zip(members, owned, strict=True)}
 
     def committee(self) -> list[str]:
         """Validators of the latest round; none before they are drawn."""
-        return [str(address) for address in self._call("committee")]
+        return [str(address) for address in self._connection.call("committee")]
 
     def commitment(self, number: int, attempt: int, seat: int) -> bytes:
         """What the contract keeps of an accepted submission; zeros where one root records all."""
-        return bytes(self._call("commitmentOf", number, attempt, seat))
+        return bytes(self._connection.call("commitmentOf", number, attempt, seat))
 
     def result_hash(self, number: int) -> bytes:
         """What the contract keeps of a finalized round; zeros before."""
-        return bytes(self._call("resultOf", number))
+        return bytes(self._connection.call("resultOf", number))
 
     def round(self, number: int) -> RoundView:
         """The latest attempt of a round.
@@ -100,7 +226,7 @@ class FederationViews(FoundedContract):
             LedgerError: it was never opened.
         """
         # Read at one block: through RPC the coordinator may write in between.
-        block = translated(lambda: self._w3.eth.block_number)
+        block = translated(lambda: self._connection.w3.eth.block_number)
         events = self.round_events(number, block)
         if not events.opened:
             raise LedgerError(f"round {number} was never opened.")
@@ -108,21 +234,7 @@ class FederationViews(FoundedContract):
 
     def round_events(self, number: int, block: int | None = None) -> RoundEvents:
         """Everything that the contract said of a round, in order."""
-        topic = "0x" + number.to_bytes(32, "big").hex()
-        logs = translated(
-            lambda: self._w3.eth.get_logs(
-                {
-                    "address": self._contract.address,
-                    "fromBlock": 0,
-                    "toBlock": "latest" if block is None else block,
-                    "topics": [None, topic],
-                }
-            )
-        )
-        decoded = [
-            self._decoders[log["topics"][0]](log) for log in logs if log["topics"][0] in self._decoders
-        ]
-        return RoundEvents(number, decoded)
+        return RoundEvents(number, self._connection.events_of_round(number, block))
 
     def refusals(self, number: int) -> dict[str, list[bytes]]:
         """Digests that each hospital says it was handed instead of a round's base, none twice."""
@@ -140,23 +252,18 @@ class FederationViews(FoundedContract):
 
     def sender(self, event: Any) -> str:
         """Address that sent the transaction behind an event."""
-        return str(translated(lambda: self._w3.eth.get_transaction(event["transactionHash"]))["from"])
+        return str(
+            translated(lambda: self._connection.w3.eth.get_transaction(event["transactionHash"]))["from"]
+        )
 
     def timestamp(self, block: int) -> int:
         """Seconds of chain time of a block."""
-        return int(translated(lambda: self._w3.eth.get_block(block))["timestamp"])
+        return int(translated(lambda: self._connection.w3.eth.get_block(block))["timestamp"])
 
     def participants(self, bitmap: int) -> list[str]:
         """Present accounts of a set of seats."""
         members = self.members()
         return [members[seat].address for seat in from_bitmap(bitmap)]
-
-    @cached_property
-    def _decoders(self) -> dict[Any, Any]:
-        """Decoder of each of the contract's events by its topic."""
-        names = [entry["name"] for entry in load_artifact().abi if entry["type"] == "event"]
-        events = [self._contract.events[name]() for name in names]
-        return {Web3.to_bytes(hexstr=event.topic): event.process_log for event in events}
 
 
 def checked_address(address: str) -> str:

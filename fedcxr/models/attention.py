@@ -29,21 +29,21 @@ from torch.nn import functional
 from fedcxr.models.network import LABEL_COUNT, Attended
 
 
-class Looks(NamedTuple):
-    """What attention made of B images.
+class AttentionResult(NamedTuple):
+    """What the attention made of B images.
 
     Attributes:
-        seen: shape (B, 14, width), each label's own pooled features.
+        features: shape (B, 14, width), each label's own pooled features.
         positions: float32, shape (B, 14, h_s, w_s) for each scale; each sums to 1.
         scales: float32, shape (B, 14, S); sums to 1.
     """
 
-    seen: Tensor
+    features: Tensor
     positions: list[Tensor]
     scales: Tensor
 
     def attended(self, size: Sequence[int]) -> Attended:
-        """The looks of all scales in one map a label, at ``size`` = (H, W)."""
+        """Return the weights of all scales in one map a label, at ``size`` = (H, W)."""
         maps = torch.stack([_enlarged(each, size) for each in self.positions], dim=2)
         return Attended((self.scales[..., None, None] * maps).sum(dim=2), self.scales)
 
@@ -58,10 +58,14 @@ class PerLabel(nn.Linear):
 
 
 class LabelAttention(nn.Module):
-    """Attention of each label over the maps of S scales, all ``width`` channels wide."""
+    """Attention of each label over the maps of S scales, all ``width`` channels wide.
+
+    ``look`` scores positions; ``judge`` and ``choose`` score scales. The attributes' names are part of the
+    tensors' names, and so of the layouts that ledgers hold.
+    """
 
     def __init__(self, scales: int, width: int, context: int) -> None:
-        """``context`` is the width of the image's pooled features, from which the query comes."""
+        """Make the layers; ``context`` is the width of the pooled features, from which the query comes."""
         super().__init__()
         self.query = nn.Linear(context, width, bias=False)
         self.key = nn.Linear(width, width)
@@ -69,24 +73,25 @@ class LabelAttention(nn.Module):
         self.judge = nn.Linear(width, width)
         self.choose = nn.ModuleList(PerLabel(width, LABEL_COUNT) for _ in range(scales))
 
-    def forward(self, maps: Sequence[Tensor], context: Tensor) -> Looks:
-        """Maps (B, width, h_s, w_s) and the pooled features (B, F) to what each label saw."""
+    def forward(self, maps: Sequence[Tensor], context: Tensor) -> AttentionResult:
+        """Attend to maps (B, width, h_s, w_s) of S scales, given the image's pooled features (B, F)."""
         sizes = [each.shape[-2:] for each in maps]
         values = torch.cat([each.flatten(2).transpose(1, 2) for each in maps], dim=1)  # (B, ΣP, width)
         hidden = torch.tanh(self.key(values) + self.query(context)[:, None])
         scores = self.look(hidden).float().transpose(1, 2)  # (B, 14, ΣP)
         counts = [height * width for height, width in sizes]
         weights = [part.softmax(dim=2) for part in torch.split(scores, counts, dim=2)]
-        seen = [w.to(v.dtype) @ v for w, v in zip(weights, torch.split(values, counts, dim=1), strict=True)]
-        liked = [choose(torch.tanh(self.judge(z))) for choose, z in zip(self.choose, seen, strict=True)]
-        scales = torch.stack(liked, dim=2).float().softmax(dim=2)  # (B, 14, S)
-        together = (scales.to(seen[0].dtype)[..., None] * torch.stack(seen, dim=2)).sum(dim=2)
+        pooled = [w.to(v.dtype) @ v for w, v in zip(weights, torch.split(values, counts, dim=1), strict=True)]
+        scale_hidden = [torch.tanh(self.judge(each)) for each in pooled]
+        scale_logits = [score(hidden) for score, hidden in zip(self.choose, scale_hidden, strict=True)]
+        scales = torch.stack(scale_logits, dim=2).float().softmax(dim=2)  # (B, 14, S)
+        features = (scales.to(pooled[0].dtype)[..., None] * torch.stack(pooled, dim=2)).sum(dim=2)
         positions = [w.view(*w.shape[:2], *size) for w, size in zip(weights, sizes, strict=True)]
-        return Looks(together, positions, scales)
+        return AttentionResult(features, positions, scales)
 
 
 def enlarge(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Maps (B, C, h, w) bilinearly at (B, C, H, W); beyond the middle of a cell at the rim it stays as high.
+    """Enlarge maps (B, C, h, w) bilinearly to (B, C, H, W); beyond a rim cell's middle they stay as high.
 
     So a map that says the same everywhere does so when it is large. A plateau has no highest place: whoever
     looks for one draws lots.

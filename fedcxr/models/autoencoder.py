@@ -1,4 +1,4 @@
-"""A convolutional autoencoder of radiographs: what has to be kept of an image to draw it again.
+"""A convolutional autoencoder of radiographs, whose code must hold what draws the image again.
 
 J. Masci, U. Meier, D. Cireşan, J. Schmidhuber, "Stacked Convolutional Auto-Encoders for Hierarchical Feature
 Extraction", ICANN 2011, with strides in the place of pooling. Nothing leads from encoder to decoder but the
@@ -17,7 +17,7 @@ CODE = WIDTHS[-1]
 
 
 class Autoencoder(nn.Module):
-    """Encoder, code and decoder; 0.2 M parameters. Input from 16 px a side."""
+    """An autoencoder of 0.2 M parameters, for images of 16 px a side or more."""
 
     num_features = CODE
 

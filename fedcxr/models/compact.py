@@ -28,7 +28,7 @@ class SeparableBlock(nn.Sequential):
 
 
 class CompactEncoder(nn.Sequential):
-    """The layers; the last two pool."""
+    """The compact network's layers; the last two modules pool their output."""
 
     def __init__(self) -> None:
         stem, *widths = WIDTHS
@@ -57,7 +57,10 @@ class CompactEncoder(nn.Sequential):
 
 
 class Compact(Network):
-    """Input from 16 px a side, reduced 16 times."""
+    """The compact network.
+
+    Images have 16 px a side or more; the last map is 16 times smaller.
+    """
 
     def __init__(self, settings: config.Model) -> None:
         super().__init__(settings, CompactEncoder(), features=WIDTHS[-1])

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from fedcxr import config
 from fedcxr.models.autoencoder import CODE, Autoencoder
 from fedcxr.models.encoders import Width, create_encoder, encode, width_of
-from fedcxr.models.multi_scale import Evidence, MultiScale
+from fedcxr.models.multi_scale import MultiScale, MultiScaleOutput
 from fedcxr.models.network import Attended, ModelOutput, Network, Trace
 from fedcxr.models.stream_fusion import Stream, make_stream_fusion
 from fedcxr.models.xception import XCEPTION, tap
 
 
 class DualStream(Network):
-    """Two streams, or one of them."""
+    """A model of two streams, or of the one that ``model.streams`` leaves."""
 
     def __init__(self, settings: config.Model) -> None:
         if settings.streams == "autoencoder":
@@ -40,7 +40,7 @@ class DualStream(Network):
         self.scales = MultiScale.of(settings) if settings.encoder == XCEPTION else None
 
     def trace(self, images: Tensor, *, project: bool = True, reconstruct: bool = False) -> Trace:
-        transfer, evidence = self._look(images)
+        transfer, scales = self._encode_scales(images)
         if self.joining is None or self.autoencoder is None:
             drawer: nn.Module | None = self.encoder if isinstance(self.encoder, Autoencoder) else None
             code, embedding = transfer.features, transfer.pooled
@@ -48,20 +48,20 @@ class DualStream(Network):
             drawer, code = self.autoencoder, self.autoencoder.forward_features(images)
             embedding = self.joining(transfer, Stream(code, self.autoencoder.forward_head(code)))
         output: ModelOutput = self.heads(embedding, project=project)
-        if evidence is not None:
-            output = output._replace(logits=output.logits + evidence.logits)
+        if scales is not None:
+            output = output._replace(logits=output.logits + scales.logits)
         if reconstruct and isinstance(drawer, Autoencoder):
             output = output._replace(reconstruction=drawer.decode(code, images.shape[-2], images.shape[-1]))
         return Trace(output, transfer.features, embedding)
 
     def attend(self, images: Tensor) -> Attended | None:
-        _, evidence = self._look(images)
-        if evidence is None or evidence.looks is None:
+        _, scales = self._encode_scales(images)
+        if scales is None or scales.attention is None:
             return None
-        return evidence.looks.attended(images.shape[-2:])
+        return scales.attention.attended(images.shape[-2:])
 
-    def _look(self, images: Tensor) -> tuple[Stream, Evidence | None]:
-        """The encoder's stream, and what its scales say where they are asked."""
+    def _encode_scales(self, images: Tensor) -> tuple[Stream, MultiScaleOutput | None]:
+        """Compute the encoder's stream, and the multi-scale heads' output where the model has them."""
         if self.scales is None:
             return Stream(*encode(self.encoder, images)), None
         taps = tap(self.encoder, images)

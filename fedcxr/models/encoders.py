@@ -36,7 +36,7 @@ ANY_SIZE: dict[str, Any] = {
 
 
 def create_encoder(name: str, *, pretrained: bool = False, channels: int = 1) -> Any:  # timm types a Module
-    """An encoder, with weights as timm draws them from the global generator, or from its hub.
+    """Make an encoder, with weights as timm draws them from the global generator, or from its hub.
 
     Its images have one channel, as ours, or the three of its checkpoint.
 
@@ -63,7 +63,7 @@ def create_encoder(name: str, *, pretrained: bool = False, channels: int = 1) ->
 
 
 def hub_weights(name: str) -> dict[str, Tensor]:
-    """An encoder's ImageNet weights from timm's hub, with their stem of three channels; cached by timm.
+    """Fetch an encoder's ImageNet weights from timm's hub, with a stem of three channels; timm caches them.
 
     Raises:
         ConfigError: the hub has none for it.
@@ -83,7 +83,7 @@ def hub_weights(name: str) -> dict[str, Tensor]:
 
 
 def classifier_names(encoder: nn.Module) -> tuple[str, ...]:
-    """What names of an ImageNet checkpoint begin with that an encoder has no use for: its classifier's."""
+    """Return the prefixes of an ImageNet checkpoint's classifier tensors, which an encoder has no use for."""
     found: Any = getattr(encoder, "pretrained_cfg", None) or {}
     names = found.get("classifier") or ()
     names = (names,) if isinstance(names, str) else tuple(names)
@@ -92,7 +92,7 @@ def classifier_names(encoder: nn.Module) -> tuple[str, ...]:
 
 
 def colours_of(encoder: nn.Module) -> Colours:
-    """What images an encoder's ImageNet checkpoint was trained on; as ours where timm has no word on it."""
+    """Return how an ImageNet checkpoint's images were normalised; as ours where timm does not say."""
     found: Any = getattr(encoder, "pretrained_cfg", None) or {}
     if not found.get("mean"):
         return OURS
@@ -118,7 +118,7 @@ def width_of(encoder: nn.Module) -> Width:
 
 
 def encode(encoder: Any, images: Tensor) -> tuple[Tensor, Tensor]:
-    """An encoder's last map, (B, C, h, w), and the features that it pools from that map, (B, F).
+    """Return an encoder's last map, (B, C, h, w), and the features that it pools from it, (B, F).
 
     Raises:
         ModelError: the encoder does not take images of this size.

@@ -27,7 +27,7 @@ _STEM = (48, 96, 192, 384)  # channels after each stride of 2: Xiao's for ViT-S-
 
 
 class Enhancement(nn.Module):
-    """The image plus what two convolutions make of it."""
+    """A layer that adds to an image what two convolutions make of it."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ LABEL_COUNT = 14  # CheXpert's labels; fedcxr.data.labels holds their names and 
 
 
 class ModelOutput(NamedTuple):
-    """One forward pass over B images.
+    """The output of one forward pass over B images.
 
     Attributes:
         logits: shape (B, 14), one logit a label in CheXpert's order.
@@ -29,10 +29,10 @@ class ModelOutput(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """One forward pass with what is between images and logits.
+    """The result of one forward pass, with what lies between images and logits.
 
     Attributes:
-        output: of the pass.
+        output: logits, projection and reconstruction.
         features: shape (B, C, h, w), the encoder's last map; the logits were computed from it.
         embedding: shape (B, F), the pooled features.
     """

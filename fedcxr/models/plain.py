@@ -16,7 +16,7 @@ from fedcxr.models.network import Network
 
 
 class Plain(Network):
-    """One encoder, pooled."""
+    """A model whose heads stand on the pooled features of one encoder."""
 
     def __init__(self, settings: config.Model) -> None:
         encoder = create_encoder(settings.encoder)

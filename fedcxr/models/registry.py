@@ -15,7 +15,7 @@ from fedcxr.models.dual_stream import DualStream
 from fedcxr.models.encoders import classifier_names, colours_of, hub_weights
 from fedcxr.models.initial import initialise, unstated
 from fedcxr.models.network import Network
-from fedcxr.models.norm import apply_norm
+from fedcxr.models.norm import NORM_POLICIES
 from fedcxr.models.plain import Plain
 from fedcxr.models.semssxl import SemSSXL
 from fedcxr.models.weights import load_weights, read_weights
@@ -58,9 +58,9 @@ def create_model(settings: config.Model, *, seed: int) -> Network:
     """
     model = _construct(settings, seed=seed)
     if not settings.pretrained:
-        if settings.norm == "frozen":
+        if settings.normalisation.wants_pretrained:
             raise ConfigError(
-                "model.norm = 'frozen' keeps the statistics that pretrained weights came with, and "
+                f"model.norm = '{settings.norm}' keeps the statistics that pretrained weights came with, and "
                 "model.pretrained is empty: name weights, or choose norm 'shared' or 'group'."
             )
         return model
@@ -107,5 +107,5 @@ def _build(settings: config.Model) -> Network:
             f"model.name = {settings.name!r}: no such model; the registry has {', '.join(model_names())}."
         ) from None
     model = build(settings)
-    apply_norm(model, settings.norm)
+    NORM_POLICIES[settings.norm].apply(model)
     return model

@@ -32,7 +32,7 @@ class Runtime:
 
     @classmethod
     def from_config(cls, training: Training) -> Runtime:
-        """Of a resolved configuration.
+        """Make the runtime that a resolved configuration asks for.
 
         Raises:
             ConfigError: a key is still "auto", or CUDA is asked for where there is none.

@@ -42,26 +42,26 @@ class Stream(NamedTuple):
 
 
 class StreamFusion(nn.Module, ABC):
-    """One way of joining.
+    """A way of joining two streams into one vector of features.
 
     Attributes:
-        features: width of what comes out.
+        features: width of that vector.
     """
 
     features: int
 
     @abstractmethod
     def forward(self, one: Stream, other: Stream) -> Tensor:
-        """Two streams of the same B images to (B, :attr:`features`)."""
+        """Join two streams of the same B images into features of shape (B, :attr:`features`)."""
 
 
 def make_stream_fusion(kind: Kind, one: Width, other: Width) -> StreamFusion:
-    """The fusion that ``model.stream_fusion`` names, for streams of these widths."""
+    """Make the fusion that ``model.stream_fusion`` names, for streams of these widths."""
     return _FUSIONS[kind](one, other)
 
 
 class Concatenated(StreamFusion):
-    """Both, side by side."""
+    """Concatenation: the pooled features of the one stream, then those of the other."""
 
     def __init__(self, one: Width, other: Width) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Concatenated(StreamFusion):
 
 
 class Gated(StreamFusion):
-    """g ∘ tanh(U a) + (1 − g) ∘ tanh(V b), with g = σ(W [a, b])."""
+    """A gated unit of pooled features a and b: g ∘ tanh(U a) + (1 − g) ∘ tanh(V b), g = σ(W [a, b])."""
 
     def __init__(self, one: Width, other: Width) -> None:
         super().__init__()
@@ -87,7 +87,10 @@ class Gated(StreamFusion):
 
 
 class CrossAttention(StreamFusion):
-    """Each stream's positions, with what they found in the other added; the means of both."""
+    """Cross attention: each stream's positions ask the other's.
+
+    The features are the means over positions of both results, one after the other.
+    """
 
     def __init__(self, one: Width, other: Width) -> None:
         super().__init__()
@@ -95,8 +98,8 @@ class CrossAttention(StreamFusion):
         width = JOINED // 2
         self.one = nn.Conv2d(one.channels, width, 1)
         self.other = nn.Conv2d(other.channels, width, 1)
-        self.one_asks = Asking(width)
-        self.other_asks = Asking(width)
+        self.one_asks = AttentionLayer(width)
+        self.other_asks = AttentionLayer(width)
 
     def forward(self, one: Stream, other: Stream) -> Tensor:
         first, second = _tokens(self.one(one.features)), _tokens(self.other(other.features))
@@ -104,8 +107,8 @@ class CrossAttention(StreamFusion):
         return torch.cat([each.mean(dim=1) for each in found], dim=1)
 
 
-class Asking(nn.Module):
-    """Queries of one set of positions to another, with the residual that a transformer's layer has."""
+class AttentionLayer(nn.Module):
+    """A layer in which one set of positions attends to another, with a transformer layer's residual."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -115,14 +118,14 @@ class Asking(nn.Module):
         self.value = nn.Linear(width, width)
 
     def forward(self, own: Tensor, others: Tensor) -> Tensor:
-        """(B, P, width) and (B, Q, width) to (B, P, width)."""
+        """Let ``own``, (B, P, width), attend to ``others``, (B, Q, width); return (B, P, width)."""
         own, others = self.own(own), self.others(others)
         keys, values = self.key(others), self.value(others)
         return own + functional.scaled_dot_product_attention(self.query(own), keys, values)
 
 
 class Bilinear(StreamFusion):
-    """P (tanh(U a) ∘ tanh(V b))."""
+    """Low-rank bilinear pooling of pooled features a and b: P (tanh(U a) ∘ tanh(V b))."""
 
     def __init__(self, one: Width, other: Width) -> None:
         super().__init__()

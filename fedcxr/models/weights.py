@@ -20,7 +20,7 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file, by name; of a run's model, with those that the run never trained.
+    """Read the tensors of a .safetensors file; of a run's model, with those that the run never trained.
 
     Raises:
         ModelError: no such file, or not a safetensors file.

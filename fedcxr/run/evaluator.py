@@ -14,7 +14,7 @@ from fedcxr.evaluation.validation_set import ValidationSet
 from fedcxr.models.network import Network
 from fedcxr.models.registry import create_model
 from fedcxr.store.hospital_state import HospitalState
-from fedcxr.training.travelling import keep_own, take_own
+from fedcxr.training.shared_tensors import load_local, local_state
 from fedcxr.update.layout import Layout, Vector
 
 
@@ -46,11 +46,11 @@ class Evaluator:
         Where each hospital has its own normalisation there is no one model: then a hospital's validation
         patients are seen with what it kept of its last round, as they would be at that hospital.
         """
-        if self.config.model.norm != "local":
+        if self.config.model.normalisation.one_model:
             return self.valid
-        first = keep_own(create_model(self.config.model, seed=self.config.seed), self.config)
+        first = local_state(create_model(self.config.model, seed=self.config.seed), self.config)
 
         def normalise_as(model: Network, hospital: str) -> None:
-            take_own(model, {**first, **HospitalState.of_disk(self.disks[hospital]).last()})
+            load_local(model, {**first, **HospitalState.of_disk(self.disks[hospital]).last()})
 
         return replace(self.valid, normalise_as=normalise_as)

@@ -18,7 +18,7 @@ from fedcxr.models.registry import create_model
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_chain import check_genesis
 from fedcxr.store.run_directory import LedgerFacts, RunDirectory
-from fedcxr.training.travelling import federation_layout, write_frozen
+from fedcxr.training.shared_tensors import federation_layout, write_frozen
 from fedcxr.update import model_file
 from fedcxr.update.layout import Layout, frozen_values
 
@@ -91,7 +91,7 @@ def open_ledger(run: RunDirectory, layout: Layout, chain: Chain | None) -> Ledge
     )
     ledger = FederationLedger.deploy(chain.w3, identity.account, founding)
     if config.ledger.bond:
-        DisputeCourt(chain.w3, ledger.court, identity.account).post_bond(config.ledger.bond)
+        DisputeCourt(chain.w3, ledger.views.court, identity.account).post_bond(config.ledger.bond)
     first_block = translated(chain.w3.genesis)
     run.write_facts(LedgerFacts(federation.hex(), config.ledger.chain_id, ledger.address, first_block))
     return ledger

@@ -24,7 +24,7 @@ from fedcxr.run.evaluator import Evaluator
 from fedcxr.run.logfile import log_to
 from fedcxr.store.hospital_settings import HospitalData, HospitalSettings
 from fedcxr.store.run_directory import RunDirectory
-from fedcxr.training.calibration import batch_norms
+from fedcxr.training.batch_statistics import batch_norms
 from fedcxr.training.measure import resolve
 
 logger = logging.getLogger(__name__)
@@ -174,10 +174,11 @@ def make_evaluator(run: RunDirectory) -> Evaluator | None:
             table, images = table.take(held), images[held]
         hospitals = {name: partition.rows(table, name) for name in partition.names}
         disks = {name: run.hospital(index) for index, name in enumerate(partition.names)}
-    elif config.model.norm == "local":
+    elif not config.model.normalisation.one_model:
         logger.warning(
-            "model.norm = 'local': released models have no normalisation of their own, and the hospitals' is "
-            "not here: they are not evaluated (fedcxr predict --hospital, at a hospital)"
+            "model.norm = '%s': released models have no normalisation of their own, and the hospitals' is "
+            "not here: they are not evaluated (fedcxr predict --hospital, at a hospital)",
+            config.model.norm,
         )
         return None
     valid = ValidationSet(images, table.labels, table.study_codes, table.patient_codes, hospitals)

@@ -14,7 +14,7 @@ from fedcxr.report.run_report import write_report
 from fedcxr.round_lines import read_rounds
 from fedcxr.run.preparation import make_evaluator
 from fedcxr.store.run_directory import RunDirectory
-from fedcxr.training.travelling import load_released
+from fedcxr.training.shared_tensors import load_released
 from fedcxr.update import model_file
 from fedcxr.update.layout import Layout, Vector
 
@@ -26,7 +26,7 @@ class Released:
     Attributes:
         run: the run.
         round: the model's; 0 is where the federation started.
-        model: with its weights, on the CPU; with ``model.norm = "local"`` without a normalisation of its own,
+        model: with its weights, on the CPU; where hospitals have a normalisation of their own, without one,
             which ``valid`` gives it.
         table: the validation set's rows.
         valid: the same, decoded.
@@ -58,10 +58,10 @@ class Released:
                 f"{root}: no validation set at data.root = {config.data.root!r}, data.valid_csv = "
                 f"{config.data.valid_csv!r}: nothing to score the model on."
             )
-        if config.model.norm == "local" and number != run.last_round:
+        if number != run.last_round and not config.model.normalisation.one_model:
             raise ConfigError(
-                f"--round {number}: model.norm = 'local', and hospitals keep the normalisation of the last "
-                f"round only, {run.last_round}."
+                f"--round {number}: model.norm = '{config.model.norm}', and hospitals keep the normalisation "
+                f"of the last round only, {run.last_round}."
             )
         model = build_model(config.model)
         layout = load_released(path, model, config, frozen=run.frozen_path)

@@ -14,7 +14,7 @@ from fedcxr.models.registry import create_model
 from fedcxr.round_lines import read_rounds
 from fedcxr.store.run_chain import check_genesis
 from fedcxr.store.run_directory import RunDirectory
-from fedcxr.training.travelling import federation_layout
+from fedcxr.training.shared_tensors import federation_layout
 from fedcxr.update import model_file
 
 

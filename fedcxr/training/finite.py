@@ -1,4 +1,4 @@
-"""NaN and infinity, found and named before they travel."""
+"""NaN and infinity in a model, found and named before they become part of an update."""
 
 from __future__ import annotations
 

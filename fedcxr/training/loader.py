@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -28,6 +29,9 @@ from fedcxr.training.batches import Batch, Positives, epoch_batches, grouping, i
 from fedcxr.training.objectives.hierarchy import implied_parents, possible
 
 logger = logging.getLogger(__name__)
+
+Share = Literal["images", "counted", "open"]
+"""What a term's mean runs over: images, labels that are counted, or labels that are open."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,7 @@ class Ready:
             conditional labels no child whose parent is known to be absent.
         groups: int64, shape (B,): equal for positives of each other.
         owners: int64, shape (B,): equal for images of one patient.
-        share: of the whole batch that this part is, by what a term's mean runs over: "images",
-            "counted" labels and "open" ones.
+        share: of the whole batch that this part is, by what a term's mean runs over.
     """
 
     views: Tensor
@@ -57,7 +60,7 @@ class Ready:
     open: Tensor
     groups: Tensor
     owners: Tensor
-    share: dict[str, float]
+    share: dict[Share, float]
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -178,6 +181,6 @@ class Loader:
         return images.contiguous(memory_format=self._runtime.memory_format)
 
 
-def _counts(counted: Tensor, openly: Tensor) -> dict[str, int]:
+def _counts(counted: Tensor, openly: Tensor) -> dict[Share, int]:
     """How many images, counted labels and open ones there are."""
     return {"images": len(counted), "counted": int(counted.sum()), "open": int(openly.sum())}

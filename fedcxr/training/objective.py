@@ -1,38 +1,35 @@
 """The joint objective of one hospital in one round: its terms, weighed and added.
 
 One backbone pass of the student sees all views of a batch, and every term is computed from its output. Where
-a term wants a momentum network, that makes a pass of its own, without gradients: over the views where their
-projections are compared, else over the images as they are.
+a term asks a momentum network, that makes a pass of its own, without gradients: over the views where their
+projections are compared, else over the images as they are. The phase (:mod:`fedcxr.training.phases`) knows
+which terms there are and what they need; here no term has a name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from fedcxr.config import Config
 from fedcxr.data.examples import Examples
+from fedcxr.models.network import ModelOutput
 from fedcxr.models.runtime import Runtime
-from fedcxr.training.kept import Kept
-from fedcxr.training.label_loss import PREFIX as LABEL_PREFIX
-from fedcxr.training.label_loss import make_label_loss
 from fedcxr.training.loader import Ready
-from fedcxr.training.objectives.consistency import ramp_up
-from fedcxr.training.objectives.reconstruction import reconstruction_error
-from fedcxr.training.objectives.supervised import supervised_contrastive
+from fedcxr.training.objectives.term import TeacherNeed, Term, TermContext, TermInput, TermSpec
 from fedcxr.training.phases import Phase
-from fedcxr.training.pseudo_labels import PseudoLabels
-from fedcxr.training.self_supervised import PREFIX, Projections, SelfSupervised, make_self_supervised
+from fedcxr.training.state_tensors import StateTensors, below
 from fedcxr.training.teacher import Teacher
-
-_SHARES = {"bce": "counted", "consistency": "open"}  # what a term's mean runs over, where not images
 
 
 class Objective:
-    """What is minimised, with the networks and memories that this takes beside the model."""
+    """What is minimised, with the networks and memories that this takes beside the model.
+
+    Attributes:
+        teacher: the momentum network; None where no term asks it.
+    """
 
     def __init__(
         self,
@@ -42,35 +39,38 @@ class Objective:
         config: Config,
         phase: Phase,
         runtime: Runtime,
-        kept: Kept,
+        state: StateTensors,
     ) -> None:
-        """``model`` is where it runs; ``examples`` are all that the round trains on, ``kept`` is what the
-        hospital kept of its last one."""
-        training = config.training
-        self.model, self.training, self.phase, self._runtime = model, training, phase, runtime
-        self._forward = torch.compile(model) if training.compile else model
-        self._label_loss = make_label_loss(config, examples, kept, runtime.device) if phase.labels else None
-        self._pseudo_labels = PseudoLabels(config, examples, runtime.device)
-        self._contrast: SelfSupervised | None = None
-        if training.self_supervised in phase.weights:
-            self._contrast = make_self_supervised(config, kept, runtime.device)
+        """Build the terms of a phase.
+
+        Args:
+            model: with the weights that the round begins with, where it runs.
+            examples: all that the round trains on.
+            config: resolved (nothing "auto").
+            phase: the round's.
+            runtime: where and how the model runs.
+            state: the hospital's, of its last round; it is not changed.
+
+        Raises:
+            StoreError: the momentum network in ``state`` is of another model.
+        """
+        self._phase, self._runtime, self._training = phase, runtime, config.training
+        self._forward = torch.compile(model) if config.training.compile else model
+        base = _trainable(model) if phase.needs.base else {}
+
+        def make(term: TermSpec) -> Term:
+            own = {name: t.to(runtime.device) for name, t in below(state, term.state_prefix).items()}
+            return term.make(TermContext(config, examples, runtime.device, own, model, base))
+
+        self._terms = {term: make(term) for term in phase.terms}
         self.teacher: Teacher | None = None
-        if self._keys or "consistency" in phase.weights:
-            self.teacher = Teacher(model, momentum=training.teacher_momentum, kept=kept)
+        if phase.needs.teacher is not TeacherNeed.NONE:
+            self.teacher = Teacher(model, momentum=config.training.teacher_momentum, state=state)
 
-    @property
-    def wants_clean(self) -> bool:
-        """Whether batches must have the images without augmentation too."""
-        return self.teacher is not None and not self._keys
-
-    @property
-    def _keys(self) -> bool:
-        return self._contrast is not None and self._contrast.wants_teacher
-
-    def heads(self) -> Iterator[nn.Parameter]:
+    def parameters(self) -> Iterator[nn.Parameter]:
         """What is trained beside the model, and stays at the hospital."""
-        if self._contrast is not None:
-            yield from self._contrast.heads.parameters()
+        for term in self._terms.values():
+            yield from term.parameters()
 
     def backward(self, batch: list[Ready], progress: float) -> dict[str, Tensor]:
         """Add a batch's gradient to the parameters'; return the batch's terms, unweighted and detached.
@@ -80,77 +80,54 @@ class Objective:
 
         Args:
             batch: its parts.
-            progress: rounds since the phase began, for the ramp of the pseudo labels.
+            progress: rounds since the phase began, for the ramps of the terms.
+
+        Returns:
+            Each term's value by its name, a scalar, and ``joint``: the weighted sum.
         """
         if self.teacher is not None:
             with self._runtime.autocast():
-                self.teacher.settle(batch[0].views)
+                self.teacher.initialise_statistics(batch[0].views)
+        weights = {t.name: w * t.ramp(self._training, progress) for t, w in self._phase.terms.items()}
         totals: dict[str, Tensor] = {}
         for part in batch:
-            terms = self._terms(part)
-            shares = {name: part.share[_SHARES.get(name, "images")] for name in terms}
-            weights = {name: self._weight(name, progress) for name in terms}
+            seen = self._see(part)
+            terms = {term.name: compute(seen) for term, compute in self._terms.items()}
+            shares = {term.name: part.share[term.share] for term in self._terms}
             joint = sum((weights[n] * shares[n] * term for n, term in terms.items()), start=torch.tensor(0.0))
             if joint.requires_grad:
                 torch.autograd.backward(joint)
             for name, term in terms.items():
                 totals[name] = totals.get(name, 0.0) + shares[name] * term.detach()
-        totals["joint"] = torch.stack(
-            [self._weight(name, progress) * term for name, term in totals.items()]
-        ).sum()
-        if self._label_loss is not None:
-            self._label_loss.step()
+        totals["joint"] = torch.stack([weights[name] * term for name, term in totals.items()]).sum()
+        for computed in self._terms.values():
+            computed.end_batch()
         return totals
 
-    def follow(self) -> None:
-        """Let the momentum network follow the student, after one of its steps."""
+    def update_teacher(self) -> None:
+        """Move the momentum network towards the student, after one of the student's steps."""
         if self.teacher is not None:
-            self.teacher.follow()
+            self.teacher.update()
 
-    def keep(self) -> Kept:
-        """What the hospital keeps for its next round."""
-        kept: Kept = {}
-        for prefix, term in ((PREFIX, self._contrast), (LABEL_PREFIX, self._label_loss)):
-            if term is not None:
-                kept |= {prefix + name: tensor for name, tensor in term.keep().items()}
-        return kept if self.teacher is None else {**kept, **self.teacher.keep()}
+    def state(self) -> StateTensors:
+        """What the hospital keeps of the terms and of the momentum network for its next round."""
+        state: StateTensors = {}
+        for term, computed in self._terms.items():
+            state |= {term.state_prefix + name: tensor for name, tensor in computed.state().items()}
+        return state if self.teacher is None else {**state, **self.teacher.state()}
 
-    def _weight(self, name: str, progress: float) -> float:
-        weight = self.phase.weights[name]
-        if name == "consistency":
-            weight *= ramp_up(progress, self.training.consistency_rampup)
-        return weight
-
-    def _terms(self, part: Ready) -> dict[str, Tensor]:
-        """Each term of one part, a scalar."""
-        training, wanted, views = self.training, self.phase.weights, self.phase.views
+    def _see(self, part: Ready) -> TermInput:
+        """Both networks' passes over one part."""
+        needs = self._phase.needs
         with self._runtime.autocast():
-            output = self._forward(
-                part.views, project=self.phase.projects, reconstruct="reconstruction" in wanted
-            )
-        targets, mask = part.targets.repeat(views, 1), part.mask.repeat(views, 1)
-        terms: dict[str, Tensor] = {}
-        if self._label_loss is not None:
-            counted = part.counted.repeat(views, 1)
-            terms[training.label_loss] = self._label_loss(output.logits, targets, counted)
-        taught = self._ask_teacher(part)
-        if self._contrast is not None:
-            keys = taught.projection if self._keys else None
-            seen = Projections(output.projection, keys, part.groups, part.owners)
-            terms[training.self_supervised] = self._contrast(seen)
-        if "supervised" in wanted:
-            terms["supervised"] = supervised_contrastive(
-                output.projection, targets, mask, training.temperature
-            )
-        if "consistency" in wanted:
-            terms["consistency"] = self._pseudo_labels(output.logits, taught.logits, part)
-        if "reconstruction" in wanted:
-            terms["reconstruction"] = reconstruction_error(output.reconstruction, part.views)
-        return terms
+            student = self._forward(part.views, project=needs.projection, reconstruct=needs.reconstruction)
+            taught: ModelOutput | None = None
+            if self.teacher is not None:
+                images = part.views if part.clean is None else part.clean
+                taught = self.teacher(images, project=needs.teacher is TeacherNeed.PROJECTIONS)
+        return TermInput(part, student, taught)
 
-    def _ask_teacher(self, part: Ready) -> Any:
-        if self.teacher is None:
-            return None
-        images = part.views if part.clean is None else part.clean
-        with self._runtime.autocast():
-            return self.teacher(images, project=self._keys)
+
+def _trainable(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of the parameters that the round trains, by name."""
+    return {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}

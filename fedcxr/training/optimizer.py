@@ -26,7 +26,7 @@ def make_optimizer(
     Args:
         model: its parameters that require a gradient are trained.
         training: rate, decay and strategy.
-        heads: further parameters, which do not travel.
+        heads: further parameters, which stay at the hospital.
     """
     apart = training.strategy == "auto_rgn"
     units: dict[tuple[str, bool], list[nn.Parameter]] = {}

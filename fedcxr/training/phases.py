@@ -8,12 +8,14 @@ configuration and a round's number, so that a resumed run needs nothing else.
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from functools import reduce
 
 from fedcxr.config import Config
-
-LABEL_LOSSES = frozenset(("bce", "auc_margin"))
+from fedcxr.training.objectives import registry
+from fedcxr.training.objectives.term import Needs, PhaseName, TermSpec
 
 
 @dataclass(frozen=True)
@@ -26,58 +28,34 @@ class Phase:
         rounds: in it.
         epochs: over a hospital's images in each of them.
         learning_rate: at the top of its schedule.
-        weights: of the objective's terms, those above 0, by name.
+        terms: of the objective, each with its weight, above 0; in the order in which they are added.
     """
 
-    name: Literal["pretraining", "training"]
+    name: PhaseName
     start: int
     rounds: int
     epochs: int
     learning_rate: float
-    weights: dict[str, float]
+    terms: Mapping[TermSpec, float]
 
     @classmethod
     def of(cls, config: Config, round_index: int) -> Phase:
         """The phase of a round, from 1."""
         training, first = config.training, config.federation.pretrain_rounds
-        contrast: dict[str, float] = {}
-        if training.contrast:
-            contrast[training.self_supervised] = training.contrastive_weight
-        always = {"reconstruction": training.reconstruction_weight}
         if round_index <= first:
+            terms = registry.weighted_terms(training, "pretraining")
             epochs, rate = training.pretrain_epochs or training.local_epochs, training.pretrain_learning_rate
-            return cls("pretraining", 0, first, epochs, rate, _positive({**contrast, **always}))
-        weights = {
-            training.label_loss: 1.0,
-            **(contrast if training.joint else {}),
-            "supervised": training.supervised_weight,
-            "consistency": training.consistency_weight,
-            **always,
-        }
+            return cls("pretraining", 0, first, epochs, rate, terms)
+        terms = registry.weighted_terms(training, "training")
         rounds = config.federation.rounds - first
-        weights = _positive(weights)
-        return cls("training", first, rounds, training.local_epochs, training.learning_rate, weights)
+        return cls("training", first, rounds, training.local_epochs, training.learning_rate, terms)
 
     @property
-    def views(self) -> int:
-        """Augmented views of an image in one epoch: two where views are compared."""
-        return 2 if self.projects else 1
+    def weights(self) -> dict[str, float]:
+        """The terms' weights by name."""
+        return {term.name: weight for term, weight in self.terms.items()}
 
     @property
-    def projects(self) -> bool:
-        """Whether a term compares projections."""
-        return bool(self.weights.keys() - {*LABEL_LOSSES, "consistency", "reconstruction"})
-
-    @property
-    def labels(self) -> bool:
-        """Whether a term is of the known labels."""
-        return not LABEL_LOSSES.isdisjoint(self.weights)
-
-    @property
-    def only_labels(self) -> bool:
-        """Whether an image without a known label has nothing to teach."""
-        return self.weights.keys() <= {*LABEL_LOSSES, "supervised"}
-
-
-def _positive(weights: dict[str, float]) -> dict[str, float]:
-    return {name: weight for name, weight in weights.items() if weight > 0}
+    def needs(self) -> Needs:
+        """What all terms of the phase together must be given."""
+        return reduce(operator.or_, (term.needs for term in self.terms), Needs())

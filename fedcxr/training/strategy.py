@@ -1,4 +1,4 @@
-"""Fine-tuning strategies: which of a model's tensors a round trains, and so which travel.
+"""Fine-tuning strategies: which of a model's tensors a round trains, and so which a federation shares.
 
 As compared by A. Davila, J. Colan and Y. Hasegawa, "Comparison of fine-tuning strategies for transfer
 learning in medical image classification", 2024, https://arxiv.org/abs/2406.10050:
@@ -70,7 +70,7 @@ def trained_names(model: nn.Module, config: Config, round_index: int) -> frozens
     if phase.name == "pretraining" or training.strategy in ("full", "auto_rgn"):
         return frozenset(names)
     if training.strategy == "probe":
-        moving = (*LINEAR, "projection.") if phase.projects else LINEAR
+        moving = (*LINEAR, "projection.") if phase.needs.projection else LINEAR
         return frozenset(n for n in names if n.startswith(moving))
     if training.strategy == "selective":
         selected = frozenset(_selected(names, training.train))
@@ -116,8 +116,8 @@ def training_only(model: nn.Module, names: frozenset[str]) -> Iterator[None]:
 def _learns(parameter: str, phase: Phase) -> bool:
     """Whether a loss depends on it."""
     if parameter.startswith("projection."):
-        return phase.projects
-    return "reconstruction" in phase.weights or not parameter.startswith(DECODER)
+        return phase.needs.projection
+    return phase.needs.reconstruction or not parameter.startswith(DECODER)
 
 
 def _selected(names: list[str], patterns: tuple[str, ...]) -> Iterator[str]:

@@ -1,8 +1,8 @@
-"""The momentum network: a slow average of the student, which labels what is open and gives the keys.
+"""The momentum network: a slow average of the student, which gives pseudo labels, keys and targets.
 
 One such network serves all that want one: the teacher of pseudo labels (A. Tarvainen and H. Valpola, "Mean
 teachers are better role models", NIPS 2017, https://arxiv.org/abs/1703.01780), MoCo's key encoder and BYOL's
-target. It belongs to one hospital, never travels, and goes on from round to round.
+target. It belongs to one hospital, is never shared, and goes on from round to round.
 
 Normalisation statistics are averaged like weights and used as they are (EMAN, Z. Cai et al., CVPR 2021,
 https://arxiv.org/abs/2101.08482): so an image's target does not depend on its batch, and no key can be told
@@ -14,13 +14,14 @@ and the student would follow it there.
 from __future__ import annotations
 
 import copy
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from fedcxr.errors import StoreError
-from fedcxr.training.kept import Kept, below
+from fedcxr.models.network import ModelOutput
+from fedcxr.training.state_tensors import StateTensors, below
 
 PREFIX = "teacher."
 _STEPS = "steps"
@@ -29,38 +30,39 @@ _STEPS = "steps"
 class Teacher:
     """A second copy of the model, in evaluation mode and without gradients."""
 
-    def __init__(self, student: nn.Module, *, momentum: float, kept: Kept) -> None:
-        """Go on from what the hospital kept of its last round, or begin as a copy of the student.
+    def __init__(self, student: nn.Module, *, momentum: float, state: StateTensors) -> None:
+        """Go on from the hospital's state of its last round, or begin as a copy of the student.
 
         Args:
             student: where it runs; the teacher stays on its device and in its memory format.
             momentum: of the average, a step; in the first steps less, so that it forgets where it began
                 (a plain mean of the students so far, as in Mean Teacher's own code).
-            kept: of the hospital.
+            state: the hospital's.
 
         Raises:
-            StoreError: what was kept is of another model.
+            StoreError: the momentum network in ``state`` is of another model.
         """
         self.model = copy.deepcopy(student).eval().requires_grad_(False)
         self.momentum = momentum
         self.steps = 0
         self.fresh = True
         self._student = student
-        if own := below(kept, PREFIX):
+        if own := below(state, PREFIX):
             self.steps, self.fresh = int(own.pop(_STEPS)), False
             self._load(own)
 
-    def __call__(self, images: Tensor, *, project: bool) -> Any:
-        """The model's output for (N, 1, S, S) images, detached."""
+    def __call__(self, images: Tensor, *, project: bool) -> ModelOutput:
+        """Return the network's output for (N, 1, S, S) images, detached."""
         with torch.no_grad():
-            return self.model(images, project=project)
+            output: ModelOutput = self.model(images, project=project)
+        return output
 
     @torch.no_grad()
-    def settle(self, images: Tensor) -> None:
-        """Give student and teacher the statistics of these images, once, where the teacher begins anew.
+    def initialise_statistics(self, images: Tensor) -> None:
+        """Give student and teacher the normalisation statistics of these images, where the teacher is new.
 
-        Costs one forward pass in a hospital's first round. Layers that do not train keep what they have, and
-        so do those that have seen images before.
+        Only the first call does anything; it costs one forward pass in a hospital's first round. Layers that
+        do not train keep what they have, and so do those that have seen images before.
         """
         if not self.fresh:
             return
@@ -80,20 +82,20 @@ class Teacher:
             tensor.copy_(students[name])
 
     @torch.no_grad()
-    def follow(self) -> None:
-        """Move towards the student, after one of its steps; all tensors in one fused pass."""
+    def update(self) -> None:
+        """Move the network towards the student, after one of its steps; all tensors in one fused pass."""
         self.steps += 1
         momentum = min(1.0 - 1.0 / (self.steps + 1), self.momentum)
         own, students = _floats(self.model), _floats(self._student)
         torch._foreach_lerp_(list(own.values()), [students[name] for name in own], 1.0 - momentum)
 
-    def keep(self) -> Kept:
-        """What the hospital keeps of it, on the CPU."""
+    def state(self) -> StateTensors:
+        """Return what the hospital keeps of the network for its next round, on the CPU."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _floats(self.model).items()}
-        kept = {**tensors, _STEPS: torch.tensor(self.steps)}
-        return {PREFIX + name: tensor.clone() for name, tensor in kept.items()}
+        state = {**tensors, _STEPS: torch.tensor(self.steps)}
+        return {PREFIX + name: tensor.clone() for name, tensor in state.items()}
 
-    def _load(self, tensors: Kept) -> None:
+    def _load(self, tensors: StateTensors) -> None:
         own = _floats(self.model)
         if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in tensors.items()}:
             raise StoreError("the momentum network that was kept is of another model; remove its state file.")

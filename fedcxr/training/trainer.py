@@ -20,13 +20,13 @@ from fedcxr.errors import DataError
 from fedcxr.models.runtime import Runtime
 from fedcxr.training.batches import batch_count
 from fedcxr.training.finite import check_finite, check_step
-from fedcxr.training.kept import Kept
 from fedcxr.training.loader import Loader
 from fedcxr.training.objective import Objective
 from fedcxr.training.optimizer import make_optimizer
 from fedcxr.training.phases import Phase
 from fedcxr.training.relative_gradients import relative_gradient_norms
 from fedcxr.training.schedule import learning_rate, step_progress
+from fedcxr.training.state_tensors import StateTensors
 from fedcxr.training.strategy import HEAD, trained_names, training_only
 
 
@@ -72,7 +72,7 @@ def train(
     config: Config,
     round_index: int,
     hospital: str,
-    kept: Kept | None = None,
+    state: StateTensors | None = None,
     on_step: Callable[[Step], None] | None = None,
 ) -> TrainingReport:
     """Train ``model`` in place on one hospital's examples for one round.
@@ -88,8 +88,8 @@ def train(
         config: resolved (nothing "auto").
         round_index: from 1, as on the ledger.
         hospital: its name; with the round and the seed it decides every random draw.
-        kept: what this hospital kept of its last round; on return its content is what it keeps for the next
-            one. Untouched when training fails. None: nothing was kept, and nothing will be.
+        state: the hospital's, of its last round; on return its content is the state for the next one.
+            Untouched when training fails. None: there was none, and nothing will be kept.
         on_step: called after every step.
 
     Raises:
@@ -97,12 +97,12 @@ def train(
         DataError: too few images; no label at all and nothing to contrast; positives of studies or patients
             where the examples do not say whose images are whose.
         NonFiniteError: NaN or infinity in loss, gradient, weights or statistics, with the tensor's name.
-        StoreError: ``kept`` is of another model.
+        StoreError: ``state`` is of another model.
     """
     started = time.perf_counter()
     training, phase = config.training, Phase.of(config, round_index)
     where = f"hospital {hospital}, round {round_index}"
-    seen = examples.labelled if phase.only_labels else examples
+    seen = examples if phase.needs.unlabelled else examples.labelled
     _check_examples(seen, phase, where)
     runtime = Runtime.from_config(training)
     steps = phase.epochs * batch_count(len(seen), training.batch_size)
@@ -115,9 +115,9 @@ def train(
         training_only(model, trained_names(model, config, round_index)),
     ):
         objective = Objective(
-            model, seen, config=config, phase=phase, runtime=runtime, kept={} if kept is None else kept
+            model, seen, config=config, phase=phase, runtime=runtime, state={} if state is None else state
         )
-        heads = list(objective.heads())
+        heads = list(objective.parameters())
         measures_rates = training.strategy == "auto_rgn" and phase.name == "training"
         optimizer = make_optimizer(model, training, heads)
         parameters = [*model.parameters(), *heads]
@@ -127,9 +127,9 @@ def train(
             runtime=runtime,
             where=(round_index, hospital),
             epochs=phase.epochs,
-            views=phase.views,
-            clean=objective.wants_clean,
-            positives=training.positives if phase.projects else "views",
+            views=phase.needs.views,
+            clean=phase.needs.clean,
+            positives=training.positives if phase.needs.projection else "views",
         )
         for batch in loader:
             progress = step_progress(round_index, step, steps) - phase.start
@@ -147,16 +147,16 @@ def train(
                 model, loss=values["joint"], gradient_norm=values["norm"], where=f"{where}, step {step}"
             )
             optimizer.step()
-            objective.follow()
+            objective.update_teacher()
             sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
-            passes += phase.views * sum(map(len, batch))
+            passes += phase.needs.views * sum(map(len, batch))
             if on_step is not None:
                 on_step(Step(number=step, of=steps, passes=passes, loss=values["joint"]))
         check_finite(model, where=where)
-        if kept is not None:
-            new = objective.keep()
-            kept.clear()
-            kept.update(new)
+        if state is not None:
+            new = objective.state()
+            state.clear()
+            state.update(new)
 
     return TrainingReport(
         images=len(examples),
@@ -183,7 +183,7 @@ def _scale_rates(optimizer: torch.optim.Optimizer, norms: dict[str, float]) -> N
 def _check_examples(seen: Examples, phase: Phase, where: str) -> None:
     if len(seen) >= 2:
         return
-    if not phase.only_labels:
+    if phase.needs.unlabelled:
         raise DataError(
             f"{where}: {len(seen)} images; training needs at least two (BatchNorm's statistics do). "
             "Raise partition.min_patients, or leave this hospital out."

@@ -18,7 +18,7 @@ from pathlib import Path
 from fedcxr.errors import FedcxrError, GridError
 from fedcxr.models.registry import create_model
 from fedcxr.store.run_directory import RunDirectory
-from fedcxr.training.travelling import federation_layout
+from fedcxr.training.shared_tensors import federation_layout
 from server.grids import ray_leftovers
 from server.grids.flower_environment import flower_environment
 from server.grids.ray_resources import RayResources

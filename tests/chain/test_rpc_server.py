@@ -15,12 +15,12 @@ from web3 import HTTPProvider, Web3
 from web3.exceptions import ContractCustomError
 
 from fedcxr.chain.embedded.chain import EmbeddedChain
-from fedcxr.chain.retry import Patience
+from fedcxr.chain.retry import RetryPolicy
 from fedcxr.chain.rpc_server import SEND_GAS, RpcServer, connect
 from fedcxr.errors import ChainError, ContractRejectedError
 from fedcxr.ledger.contract import FederationLedger
 
-IMPATIENT = Patience(retries=1, backoff=0.01)
+IMPATIENT = RetryPolicy(retries=1, backoff=0.01)
 
 
 @pytest.fixture
@@ -59,8 +59,8 @@ def test_a_client_reads_what_the_owner_reads(opened: Party, server: RpcServer) -
     assert remote.members() == opened.ledger.members()
     assert remote.domain == opened.ledger.domain
     assert remote.federation == opened.ledger.federation
-    assert remote.code_difference() is None
-    assert [(a, e.name) for a, e in remote.rejections(1)] == [(opened.addresses[2], "WrongBase")]
+    assert remote.views.code_difference() is None
+    assert [(a, e.name) for a, e in remote.views.rejections(1)] == [(opened.addresses[2], "WrongBase")]
     opened.close()
     opened.finalize({opened.addresses[1]: "ß"})
     assert remote.round(1) == opened.ledger.round(1)
@@ -106,7 +106,7 @@ def test_a_custom_error_is_told_by_name(opened: Party, server: RpcServer) -> Non
         remote.abort(1, "")
     assert raised.value.name == "NotCoordinator"
     with pytest.raises(ContractCustomError):
-        remote._contract.functions.abortRound(1, "").call({"from": hospital.address})
+        remote.views._connection.contract.functions.abortRound(1, "").call({"from": hospital.address})
 
 
 def test_a_hospital_submits_for_itself(opened: Party, server: RpcServer) -> None:
@@ -272,10 +272,10 @@ def test_a_chain_that_goes_away_is_a_chain_error(party: Party) -> None:
     remote = FederationLedger.attach(connect(server.url, IMPATIENT), party.ledger.address)
     server.close()
     for question in (
-        lambda: remote.model_digest,
+        lambda: remote.views.model_digest,
         lambda: remote.round(1),
         remote.members,
-        remote.code_difference,
+        remote.views.code_difference,
         lambda: remote.domain,
         lambda: FederationLedger.attach(remote._w3, party.ledger.address),
     ):

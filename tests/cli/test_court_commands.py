@@ -58,7 +58,7 @@ def reopen(root: Path, party: Party, number: int) -> None:
         participants = party.addresses
         ledger.open_round(
             number,
-            base=ledger.model_digest,
+            base=ledger.views.model_digest,
             config_digest=b"R" * 32,
             participants=participants,
             deadline_seconds=1000,
@@ -119,7 +119,7 @@ def test_a_strangers_share_of_the_bond_does_not_pledge_it_again(tmp_path: Path) 
     with served(root) as (chain, _):
         chain.fund(STRANGER.address)
         ledger = FederationLedger(chain.w3, party.ledger.address)
-        DisputeCourt(chain.w3, ledger.court, STRANGER).post_bond(5)
+        DisputeCourt(chain.w3, ledger.views.court, STRANGER).post_bond(5)
     assert (bond(root)["wei"], bond(root)["pledged"]) == (BOND + 5, False)
 
 

@@ -350,10 +350,10 @@ def test_watch_follows_a_run_through_its_coordinators_coming_and_going(
         watcher.said("after block")
         with open_chain(run) as chain:
             ledger = type(party.ledger)(chain.w3, party.ledger.address, party.coordinator)
-            ledger.suspend(party.addresses[0])
+            ledger.membership.suspend(party.addresses[0])
             assert "MemberSuspended  member=hospital-1 seat=0" in watcher.line()
         with open_chain(run) as chain:
-            type(party.ledger)(chain.w3, party.ledger.address, party.coordinator).reinstate(
+            type(party.ledger)(chain.w3, party.ledger.address, party.coordinator).membership.reinstate(
                 party.addresses[0]
             )
         # The coordinator may have been gone before anybody asked: the file says it.

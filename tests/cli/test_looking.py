@@ -48,7 +48,7 @@ def test_report_writes_the_folder(run: RunDirectory) -> None:
     truth = run.config.data.root_path / "valid.csv"
     again = call(
         "evaluate", "--predictions", run.root / "report" / "predictions.csv", "--truth", truth, "--json",
-        "--tasks", "all", "--bootstrap", 0,
+        "--labels", "all", "--bootstrap", 0,
     )  # fmt: skip
     figures = json.loads((run.root / "report" / "metrics.json").read_text())["labels"]
     tasks = json.loads(again.stdout)["tasks"]
@@ -136,7 +136,7 @@ def test_a_model_of_which_only_a_part_travels_is_looked_at_whole(
     clean = json.loads(found.stdout)["clean"]["value"]
     assert clean == pytest.approx(np.mean([*scored.values()]), abs=0.02)
     explained = call("explain", run.root, "--label", "Cardiomegaly", "--images", 1, "--out", tmp_path / "out")
-    if config.model.norm == "local":
+    if not config.model.normalisation.one_model:
         assert isinstance(explained.exception, ConfigError)
         earlier = call("report", run.root, "--round", 0).exception
         assert isinstance(earlier, ConfigError)

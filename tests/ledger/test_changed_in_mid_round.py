@@ -61,13 +61,13 @@ def test_an_update_stays_in_when_its_key_is_rotated_afterwards(party: Party) -> 
 
 
 def suspend(party: Party) -> None:
-    party.ledger.suspend(party.hospitals[0].address)
+    party.ledger.membership.suspend(party.hospitals[0].address)
 
 
 def leave(party: Party) -> None:
     leaver = party.hospitals[0]
     departure = Departure(FEDERATION, leaver.address)
-    party.ledger.leave(departure, sign(leaver, departure, party.ledger.domain))
+    party.ledger.membership.leave(departure, sign(leaver, departure, party.ledger.domain))
 
 
 @pytest.mark.parametrize("go", [suspend, leave])
@@ -78,7 +78,7 @@ def test_an_update_of_a_hospital_that_went_is_left_out_where_the_chain_does_not_
     party.ledger.submit([party.signed(h) for h in party.hospitals])
     go(party)
     left = {second.address, third.address}
-    held = left | ({first.address} if party.ledger.recording == "each" else set())
+    held = left | ({first.address} if party.ledger.views.recording == "each" else set())
     assert set(close(party).accepted) == held
 
 
@@ -109,5 +109,5 @@ def test_a_hospital_that_is_asked_again_under_its_new_key_was_not_forgotten(chai
     party.hospitals[0] = account(700)
     party.whole_round()
     report = AuditReport()
-    check_conduct(party.ledger, Scope(), 1, report)
+    check_conduct(party.ledger.views, Scope(), 1, report)
     assert report.findings == []

@@ -47,7 +47,7 @@ def verdict(
         attempt=1,
         validator=validator,
         hospital=hospital,
-        commitment=commitment(party.ledger.round_events(1).submission(FEDERATION, hospital)),
+        commitment=commitment(party.ledger.views.round_events(1).submission(FEDERATION, hospital)),
         accepted=accepted,
         score=score,
     )
@@ -57,7 +57,7 @@ def verdict(
 
 def judge(party: Party, hospital: str, *opinions: tuple[bool, int]) -> None:
     """Let the validators that may, in the order of the draw, say so much."""
-    able = [v for v in party.ledger.committee() if v != hospital]
+    able = [v for v in party.ledger.views.committee() if v != hospital]
     batch = [verdict(party, v, hospital, *o) for v, o in zip(able, opinions, strict=False)]
     assert all(said.accepted for said in party.ledger.attest(batch))
 
@@ -115,7 +115,7 @@ def test_silence_does_not_stop_a_round_for_ever(judged: Party) -> None:
 
 
 def test_a_verdict_is_rejected_by_name(judged: Party) -> None:
-    committee = judged.ledger.committee()
+    committee = judged.ledger.views.committee()
     member = next(v for v in committee if v in judged.addresses)
     hospital = next(a for a in judged.addresses if a != member)
     outside = next(a for a in [*judged.addresses, judged.outsider.address] if a not in committee)
@@ -154,7 +154,7 @@ def test_the_score_is_the_median_and_weighs_the_credits(judged: Party) -> None:
     # Medians 200, -10, 0, 10 and 1: nothing is owed for no gain.
     gains = dict(zip(judged.addresses, [200, 0, 0, 10, 1], strict=True))
     total = sum(view.weights[a] * gains[a] for a in judged.addresses)
-    owed = judged.ledger.credits()
+    owed = judged.ledger.views.credits()
     assert sum(owed.values()) == 1000
     for address in judged.addresses:
         assert abs(owed[address] - 1000 * view.weights[address] * gains[address] / total) < 1
@@ -172,7 +172,7 @@ def test_a_committee_needs_each_submission_on_the_chain(chain: LocalChain) -> No
 
 
 def test_an_update_is_judged_under_the_key_that_submitted_it_though_that_was_rotated(judged: Party) -> None:
-    hospital = next(a for a in judged.addresses if a not in judged.ledger.committee()[:3])
+    hospital = next(a for a in judged.addresses if a not in judged.ledger.views.committee()[:3])
     judged.rotate(account(key_of(judged, hospital)), account(700))
     judge(judged, hospital, (True, 1), (True, 1), (True, 1))
     judged.travel(2000)

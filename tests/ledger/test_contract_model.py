@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.errors import ContractRejectedError
 from fedcxr.ledger.contract import FederationLedger
+from fedcxr.ledger.rules import objection
+from fedcxr.ledger.signing import SignedSubmission, recover
 
 HOSPITALS = 3
 BUDGET = 1000
@@ -93,7 +95,7 @@ class Real:
         return self.party.number
 
     def open(self, asked: set[int]) -> bool:
-        base = self.party.ledger.model_digest
+        base = self.party.ledger.views.model_digest
         addresses = [self.party.addresses[i] for i in sorted(asked)]
         return taken(
             lambda: self.party.ledger.open_round(
@@ -112,10 +114,26 @@ class Real:
         }.get(flaw, {})  # type: ignore[assignment]
         key = self.party.outsider if flaw == "forged" else None
         signed = self.party.signed(hospital, key=key, **{"attempt": attempt, **changes})
+        foreseen = self.foreseen(signed)
         (verdict,) = self.party.ledger.submit([signed])
+        assert (verdict.error.name if verdict.error else None) == foreseen
         direct = taken(lambda: self.party.ledger.submit_direct(signed))
         assert not direct  # it is in now, or as bad as before
         return verdict.accepted
+
+    def foreseen(self, signed: SignedSubmission) -> str | None:
+        """Why the contract will reject a submission, by the one Python function of its rules."""
+        views, message = self.party.ledger.views, signed.message
+        number = views.round_in_progress
+        samples = {m.address: m.samples for m in views.members() if m.is_active_hospital}
+        error = objection(
+            message,
+            views.federation,
+            views.round(number) if number else None,
+            samples.get(message.hospital, 0),
+            signer=recover(message, signed.signature, views.domain),
+        )
+        return error.name if error else None
 
     def close(self, stranger: bool) -> bool:
         return taken(lambda: self.by(stranger).close(self.number, bytes(32)))
@@ -140,14 +158,14 @@ class Real:
         return taken(self.stranger.settle) and self.credits != before
 
     def suspend(self, who: int, stranger: bool) -> bool:
-        return taken(lambda: self.by(stranger).suspend(self.party.addresses[who]))
+        return taken(lambda: self.by(stranger).membership.suspend(self.party.addresses[who]))
 
     def reinstate(self, who: int, stranger: bool) -> bool:
-        return taken(lambda: self.by(stranger).reinstate(self.party.addresses[who]))
+        return taken(lambda: self.by(stranger).membership.reinstate(self.party.addresses[who]))
 
     @property
     def credits(self) -> int:
-        return sum(self.party.ledger.credits().values())
+        return sum(self.party.ledger.views.credits().values())
 
 
 def taken(call: object) -> bool:

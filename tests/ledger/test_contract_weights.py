@@ -39,6 +39,6 @@ def test_weights_are_the_references_and_never_sum_to_more_than_they_may(
 )
 def test_the_contract_assigns_the_same(chain: LocalChain, samples: list[int], weighting: str) -> None:
     party = Party.found(chain, samples, weighting=weighting)
-    assert party.ledger.weighting == weighting
+    assert party.ledger.views.weighting == weighting
     view = party.open()
     assert [view.weights[a] for a in party.addresses] == assign_weights(samples, weighting)

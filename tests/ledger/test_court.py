@@ -59,7 +59,7 @@ def play(chain: LocalChain, *, wrong: int | None = None, hospitals: int = 3) -> 
     party = Party.found(
         chain, [10] * hospitals, open_updates=True, update_size=4 * SIZE, minimum_bond=BOND, reward_budget=0
     )
-    court = DisputeCourt(chain.w3, party.ledger.court, party.coordinator)
+    court = DisputeCourt(chain.w3, party.ledger.views.court, party.coordinator)
     court.post_bond(BOND)
     party.open()
     rng = np.random.default_rng(5)
@@ -77,7 +77,7 @@ def play(chain: LocalChain, *, wrong: int | None = None, hospitals: int = 3) -> 
     challenger = account(66)
     chain.fund(challenger.address)
     theirs = DisputeCourt(chain.w3, court.address, challenger)
-    return OpenRound(party, vectors, signed, aggregate, result_of(party.ledger, 1), theirs)
+    return OpenRound(party, vectors, signed, aggregate, result_of(party.ledger.views, 1), theirs)
 
 
 @pytest.mark.parametrize("hospitals", [1, 4])
@@ -151,8 +151,11 @@ def test_the_bond_comes_back_after_the_last_window(chain: LocalChain) -> None:
 def test_sealed_updates_cannot_be_added(chain: LocalChain) -> None:
     party = Party.found(chain)
     party.whole_round()
-    court = DisputeCourt(chain.w3, party.ledger.court, party.coordinator)
-    assert rejected(lambda: court.challenge(result_of(party.ledger, 1), 0, [], b"", [])) == "UpdatesAreSealed"
+    court = DisputeCourt(chain.w3, party.ledger.views.court, party.coordinator)
+    assert (
+        rejected(lambda: court.challenge(result_of(party.ledger.views, 1), 0, [], b"", []))
+        == "UpdatesAreSealed"
+    )
 
 
 def test_an_open_update_of_another_size_is_rejected(chain: LocalChain) -> None:

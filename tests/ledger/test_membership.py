@@ -40,18 +40,18 @@ def rotate(p: Party, number: int, successor: int, *, old: int | None = None) -> 
         sign(account(number if old is None else old), rotation, domain),
         sign(account(successor), rotation, domain),
     )
-    p.ledger.rotate_key(rotation, NEW_KEY, *signatures)
+    p.ledger.membership.rotate_key(rotation, NEW_KEY, *signatures)
 
 
 def leave(p: Party, number: int) -> None:
     departure = Departure(FEDERATION, account(number).address)
-    p.ledger.leave(departure, sign(account(number), departure, p.ledger.domain))
+    p.ledger.membership.leave(departure, sign(account(number), departure, p.ledger.domain))
 
 
 def approve(p: Party, action: bytes, *numbers: int) -> None:
     for number in numbers:
         approval = Approval(FEDERATION, action, account(number).address)
-        p.ledger.approve(approval, sign(account(number), approval, p.ledger.domain))
+        p.ledger.membership.approve(approval, sign(account(number), approval, p.ledger.domain))
 
 
 # -------------------------------------------------------------------------------------------------- keys
@@ -65,7 +65,11 @@ def test_a_rotated_key_is_worthless_and_its_successor_has_the_seat(opened: Party
     view = opened.ledger.round(1)
     assert view.seats[account(500).address] == 0
     assert view.weights[account(500).address] > 0
-    assert opened.ledger.seat_of(account(10).address) == opened.ledger.seat_of(account(500).address) == 0
+    assert (
+        opened.ledger.views.seat_of(account(10).address)
+        == opened.ledger.views.seat_of(account(500).address)
+        == 0
+    )
     member = opened.ledger.members()[0]
     assert (member.address, member.samples) == (account(500).address, 100)
     assert member.envelope_key_digest == hashlib.sha256(NEW_KEY).digest()
@@ -81,7 +85,7 @@ def test_what_the_old_key_signed_before_stands(opened: Party) -> None:
     opened.finalize()
     view = opened.ledger.round(1)
     assert view.included == (opened.addresses[0],)  # the key of its time
-    assert opened.ledger.commitment(1, 1, 0) == commitment(signed.message)
+    assert opened.ledger.views.commitment(1, 1, 0) == commitment(signed.message)
 
 
 def test_a_rotation_needs_both_keys_and_a_successor_without_a_seat(party: Party) -> None:
@@ -110,29 +114,29 @@ def test_who_left_takes_no_part_and_is_not_called_left_out(party: Party) -> None
     party.ledger.open_round(
         1, base=b"G" * 32, config_digest=b"R" * 32, participants=stayed, deadline_seconds=100
     )
-    assert not_asked(party.ledger, 1) == [party.outsider.address]
+    assert not_asked(party.ledger.views, 1) == [party.outsider.address]
 
 
 def test_a_suspended_key_is_worthless_until_it_is_reinstated(opened: Party) -> None:
     address = opened.addresses[0]
-    opened.ledger.suspend(address)
+    opened.ledger.membership.suspend(address)
     signed = opened.signed(opened.hospitals[0])
     assert rejected(lambda: opened.ledger.submit_direct(signed)) == "NotActive"
     assert rejected(lambda: rotate(opened, 10, 500)) == "NotActive"
-    assert rejected(lambda: opened.ledger.suspend(address)) == "NotActive"
-    opened.ledger.reinstate(address)
+    assert rejected(lambda: opened.ledger.membership.suspend(address)) == "NotActive"
+    opened.ledger.membership.reinstate(address)
     opened.ledger.submit_direct(signed)
-    assert rejected(lambda: opened.ledger.reinstate(address)) == "NotSuspended"
+    assert rejected(lambda: opened.ledger.membership.reinstate(address)) == "NotSuspended"
 
 
 def test_only_the_coordinator_suspends_where_it_admits(party: Party) -> None:
     party.chain.fund(account(66).address)
     stranger = FederationLedger.attach(party.chain.w3, party.ledger.address, account(66))
-    assert rejected(lambda: stranger.suspend(party.addresses[0])) == "NotCoordinator"
+    assert rejected(lambda: stranger.membership.suspend(party.addresses[0])) == "NotCoordinator"
 
 
 def test_roles_are_those_of_membership(party: Party) -> None:
-    contract = party.ledger._contract
+    contract = party.ledger.views._connection.contract
     role = {name: bytes(contract.functions[f"{name}_ROLE"]().call()) for name in ("HOSPITAL", "VALIDATOR")}
     auditor = account(300)
     request = registration(auditor, 0, AUDITOR | VALIDATOR)
@@ -141,10 +145,13 @@ def test_roles_are_those_of_membership(party: Party) -> None:
     assert has(role["VALIDATOR"], auditor.address).call()
     assert not has(role["HOSPITAL"], auditor.address).call()
     assert has(role["HOSPITAL"], party.addresses[0]).call()
-    party.ledger.suspend(party.addresses[0])
+    party.ledger.membership.suspend(party.addresses[0])
     assert not has(role["HOSPITAL"], party.addresses[0]).call()
     grant = ("grantRole", (role["HOSPITAL"], auditor.address))
-    assert rejected(lambda: party.ledger._transact("grant", *grant, gas=100_000)) == "RolesFollowMembership"
+    assert (
+        rejected(lambda: party.ledger._transactor.transact("grant", *grant, gas=100_000))
+        == "RolesFollowMembership"
+    )
 
 
 @pytest.mark.parametrize(("roles", "samples"), [(0, 5), (8, 5), (VALIDATOR, 5)])
@@ -180,33 +187,33 @@ def test_more_than_half_of_the_hospitals_let_a_member_in(voting: Party) -> None:
 
 
 def test_a_vote_counts_once_and_not_after_its_voter_was_suspended(voting: Party) -> None:
-    action = voting.ledger.change_action("suspend", voting.addresses[2])
+    action = voting.ledger.views.change_action("suspend", voting.addresses[2])
     approve(voting, action, 10, 10, 11)
-    assert rejected(lambda: voting.ledger.suspend(voting.addresses[2])) == "NotApproved"
-    other = voting.ledger.change_action("suspend", voting.addresses[0])
+    assert rejected(lambda: voting.ledger.membership.suspend(voting.addresses[2])) == "NotApproved"
+    other = voting.ledger.views.change_action("suspend", voting.addresses[0])
     approve(voting, other, 11, 12, 9)
-    voting.ledger.suspend(voting.addresses[0])
+    voting.ledger.membership.suspend(voting.addresses[0])
     # Three are left, of whom one has voted; a second makes more than half.
-    assert rejected(lambda: voting.ledger.suspend(voting.addresses[2])) == "NotApproved"
+    assert rejected(lambda: voting.ledger.membership.suspend(voting.addresses[2])) == "NotApproved"
     approve(voting, action, 9)
-    voting.ledger.suspend(voting.addresses[2])
+    voting.ledger.membership.suspend(voting.addresses[2])
 
 
 def test_votes_for_one_suspension_do_not_serve_for_the_next(voting: Party) -> None:
     target = voting.addresses[0]
-    approve(voting, voting.ledger.change_action("suspend", target), 11, 12, 9)
-    voting.ledger.suspend(target)
-    approve(voting, voting.ledger.change_action("reinstate", target), 11, 12)
-    voting.ledger.reinstate(target)
-    assert rejected(lambda: voting.ledger.suspend(target)) == "NotApproved"
+    approve(voting, voting.ledger.views.change_action("suspend", target), 11, 12, 9)
+    voting.ledger.membership.suspend(target)
+    approve(voting, voting.ledger.views.change_action("reinstate", target), 11, 12)
+    voting.ledger.membership.reinstate(target)
+    assert rejected(lambda: voting.ledger.membership.suspend(target)) == "NotApproved"
 
 
 def test_a_stranger_has_no_vote(voting: Party) -> None:
     approval = Approval(FEDERATION, b"A" * 32, account(66).address)
     signature = sign(account(66), approval, voting.ledger.domain)
-    assert rejected(lambda: voting.ledger.approve(approval, signature)) == "NotActive"
+    assert rejected(lambda: voting.ledger.membership.approve(approval, signature)) == "NotActive"
     forged = replace(approval, member=voting.addresses[0])
-    assert rejected(lambda: voting.ledger.approve(forged, signature)) == "BadSignature"
+    assert rejected(lambda: voting.ledger.membership.approve(forged, signature)) == "BadSignature"
 
 
 def test_the_founders_are_gathered_by_the_coordinator(chain: LocalChain) -> None:

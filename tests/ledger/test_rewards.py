@@ -30,7 +30,7 @@ def test_the_whole_budget_is_given_by_weight(chain: LocalChain, samples: list[in
     party.whole_round()
     weights = party.ledger.round(1).weights
     party.ledger.settle()
-    owed = [party.ledger.credits()[a] for a in party.addresses]
+    owed = [party.ledger.views.credits()[a] for a in party.addresses]
     assert owed == shares([weights[a] for a in party.addresses], budget)
     assert sum(owed) == budget
 
@@ -40,7 +40,7 @@ def test_who_is_left_out_gets_nothing_and_the_others_all(opened: Party) -> None:
     opened.close()
     opened.finalize({opened.addresses[0]: "it cannot be opened"})
     opened.ledger.settle()
-    owed = opened.ledger.credits()
+    owed = opened.ledger.views.credits()
     assert owed[opened.addresses[0]] == 0
     assert owed[opened.addresses[1]] + owed[opened.addresses[2]] == 1000
 
@@ -48,17 +48,17 @@ def test_who_is_left_out_gets_nothing_and_the_others_all(opened: Party) -> None:
 def test_a_round_is_settled_once_by_anyone_or_by_the_next_opening(party: Party) -> None:
     party.ledger.settle()  # it knows better than to ask before there is anything
     with pytest.raises(ContractRejectedError, match="NothingFinalized"):
-        party.ledger._transact("settle", "settle", (), gas=500_000)
+        party.ledger._transactor.transact("settle", "settle", (), gas=500_000)
     party.whole_round()
     party.ledger.settle()
-    before = party.ledger.credits()
+    before = party.ledger.views.credits()
     party.ledger.settle()  # nor twice
     with pytest.raises(ContractRejectedError, match="AlreadySettled"):
-        party.ledger._transact("settle", "settle", (), gas=500_000)
-    assert party.ledger.credits() == before
+        party.ledger._transactor.transact("settle", "settle", (), gas=500_000)
+    assert party.ledger.views.credits() == before
     party.whole_round()
     party.open()  # settles round 2
-    assert sum(party.ledger.credits().values()) == 2000
+    assert sum(party.ledger.views.credits().values()) == 2000
 
 
 def test_a_federation_without_a_budget_gives_nothing(chain: LocalChain) -> None:
@@ -66,4 +66,4 @@ def test_a_federation_without_a_budget_gives_nothing(chain: LocalChain) -> None:
     party.whole_round()
     party.ledger.settle()
     party.whole_round()
-    assert not any(party.ledger.credits().values())
+    assert not any(party.ledger.views.credits().values())

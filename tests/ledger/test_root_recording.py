@@ -76,7 +76,7 @@ def test_a_list_that_is_not_the_roots_is_named(rooted: Party) -> None:
 def test_a_hospital_proves_that_it_is_in_or_that_it_is_not(rooted: Party) -> None:
     _, batch = finish(rooted, 2)
     view = rooted.ledger.round(1)
-    court = DisputeCourt(rooted.chain.w3, rooted.ledger.court)
+    court = DisputeCourt(rooted.chain.w3, rooted.ledger.views.court)
     leaves = submission_list.leaves(batch, view.seats)
     root = view.submissions_root
     for seat, signed in enumerate(batch):
@@ -112,7 +112,7 @@ def test_what_a_hospital_brought_to_the_contract_itself_must_be_in_the_root(root
     rooted.ledger.submit_direct(rooted.signed(second))
     without = (1, b"R" * 32, b"L" * 32, 1)
     with pytest.raises(ContractRejectedError, match="SubmissionsMissing"):
-        rooted.ledger._transact("close", "closeWithRoot", without, gas=500_000)
+        rooted.ledger._transactor.transact("close", "closeWithRoot", without, gas=500_000)
     listing = rooted.ledger.listing()
     rooted.close()
     view = submission_list.fill(rooted.ledger.round(1), listing, rooted.ledger.domain)
@@ -121,7 +121,7 @@ def test_what_a_hospital_brought_to_the_contract_itself_must_be_in_the_root(root
 
 def test_a_forged_submission_under_the_root_costs_the_bond(chain: LocalChain) -> None:
     party = Party.found(chain, recording="root", minimum_bond=10**18)
-    court = DisputeCourt(chain.w3, party.ledger.court, party.coordinator)
+    court = DisputeCourt(chain.w3, party.ledger.views.court, party.coordinator)
     with pytest.raises(ContractRejectedError, match="BondTooSmall"):
         party.open()
     court.post_bond(10**18)
@@ -130,9 +130,9 @@ def test_a_forged_submission_under_the_root_costs_the_bond(chain: LocalChain) ->
     forged = party.signed(party.hospitals[1], key=party.coordinator)
     leaves = {0: submission_tree.leaf(good), 1: submission_tree.leaf(forged)}
     arguments = (1, submission_tree.root(leaves), b"L" * 32, 3)
-    party.ledger._transact("close", "closeWithRoot", arguments, gas=500_000)
+    party.ledger._transactor.transact("close", "closeWithRoot", arguments, gas=500_000)
     party.finalize()
-    result = result_of(party.ledger, 1)
+    result = result_of(party.ledger.views, 1)
     with pytest.raises(ContractRejectedError, match="SubmissionGood"):
         court.dispute_submission(result, 0, good, submission_tree.path(leaves, 0))
     with pytest.raises(ContractRejectedError, match="NotCommitted"):
@@ -149,14 +149,14 @@ def test_a_forged_submission_under_the_root_costs_the_bond(chain: LocalChain) ->
 
 def test_a_hospital_that_counts_without_a_submission_costs_the_bond(chain: LocalChain) -> None:
     party = Party.found(chain, recording="root", minimum_bond=10**18)
-    court = DisputeCourt(chain.w3, party.ledger.court, party.coordinator)
+    court = DisputeCourt(chain.w3, party.ledger.views.court, party.coordinator)
     court.post_bond(10**18)
     party.open()
     leaves = {0: submission_tree.leaf(party.signed(party.hospitals[0]))}
     arguments = (1, submission_tree.root(leaves), b"L" * 32, 0b11)
-    party.ledger._transact("close", "closeWithRoot", arguments, gas=500_000)
+    party.ledger._transactor.transact("close", "closeWithRoot", arguments, gas=500_000)
     party.finalize()
-    result = result_of(party.ledger, 1)
+    result = result_of(party.ledger.views, 1)
     for seat in (0, 2):
         with pytest.raises(ContractRejectedError, match="NotOmitted"):
             court.dispute_omission(result, seat, submission_tree.path(leaves, seat))
@@ -172,7 +172,7 @@ def test_a_signature_of_the_lists_is_checked(rooted: Party) -> None:
     bad = replace(good, signature=sign(rooted.coordinator, good.message, rooted.ledger.domain))
     listing = submission_list.to_bytes([bad])
     root = submission_tree.root({0: submission_tree.leaf(bad)})
-    rooted.ledger._transact("close", "closeWithRoot", (1, root, b"L" * 32, 1), gas=500_000)
+    rooted.ledger._transactor.transact("close", "closeWithRoot", (1, root, b"L" * 32, 1), gas=500_000)
     with pytest.raises(LedgerError, match="did not sign"):
         submission_list.fill(rooted.ledger.round(1), listing, rooted.ledger.domain)
 
@@ -183,7 +183,7 @@ def test_a_submission_of_another_round_under_the_root_is_named(rooted: Party) ->
     replayed = [first[0], rooted.signed(rooted.hospitals[1])]
     leaves = {seat: submission_tree.leaf(signed) for seat, signed in enumerate(replayed)}
     arguments = (2, submission_tree.root(leaves), b"L" * 32, 3)
-    rooted.ledger._transact("close", "closeWithRoot", arguments, gas=500_000)
+    rooted.ledger._transactor.transact("close", "closeWithRoot", arguments, gas=500_000)
     with pytest.raises(LedgerError, match="was signed for round 1"):
         submission_list.fill(rooted.ledger.round(2), submission_list.to_bytes(replayed), rooted.ledger.domain)
 

@@ -107,7 +107,8 @@ def test_opening_is_rejected_by_name(party: Party, changes: dict[str, object], e
 def test_a_seat_that_nobody_has_is_rejected(party: Party) -> None:
     arguments = (1, GENESIS, b"R" * 32, 1 << 255, 2**40)
     assert (
-        rejected(lambda: party.ledger._transact("open", "openRound", arguments, gas=10**6)) == "UnknownSeats"
+        rejected(lambda: party.ledger._transactor.transact("open", "openRound", arguments, gas=10**6))
+        == "UnknownSeats"
     )
 
 
@@ -167,7 +168,7 @@ def closed(submitted: Party) -> Party:
 def finalize_raw(p: Party, excluded: list[str], reasons: list[str], number: int = 1) -> None:
     """Past the client, which pairs them."""
     arguments = (number, b"A" * 32, b"N" * 32, excluded, reasons)
-    p.ledger._transact("finalize", "finalizeRound", arguments, gas=1_000_000)
+    p.ledger._transactor.transact("finalize", "finalizeRound", arguments, gas=1_000_000)
 
 
 def test_a_closed_round_takes_no_more_updates(closed: Party) -> None:
@@ -225,25 +226,25 @@ def test_a_finalized_round_names_its_result_and_whom_it_leaves_out(closed: Party
     closed.finalize({a: "cannot be opened – ß"})
     view = closed.ledger.round(1)
     assert (view.status, view.included, view.excluded) == ("finalized", (b,), {a: "cannot be opened – ß"})
-    assert view.model_digest == closed.ledger.model_digest == hashlib.sha256(b"model\1").digest()
+    assert view.model_digest == closed.ledger.views.model_digest == hashlib.sha256(b"model\1").digest()
     assert view.aggregate_root == hashlib.sha256(b"sum\1").digest()
     assert (closed.ledger.last_finalized, closed.ledger.round_in_progress) == (1, 0)
 
 
 def test_the_contract_keeps_what_the_events_of_a_finalized_round_say(closed: Party) -> None:
     closed.finalize({closed.addresses[0]: "cannot be opened"})
-    result = result_of(closed.ledger, 1)  # raises where the hash is another
-    assert result.hash == closed.ledger.result_hash(1)
+    result = result_of(closed.ledger.views, 1)  # raises where the hash is another
+    assert result.hash == closed.ledger.views.result_hash(1)
     assert result.included == 2
-    assert replace(result, aggregate_root=b"B" * 32).hash != closed.ledger.result_hash(1)
+    assert replace(result, aggregate_root=b"B" * 32).hash != closed.ledger.views.result_hash(1)
 
 
 def test_the_contract_keeps_a_commitment_to_every_field_of_an_accepted_update(opened: Party) -> None:
     signed = opened.signed(opened.hospitals[1])
     opened.ledger.submit([signed])
-    assert opened.ledger.commitment(1, 1, 1) == commitment(signed.message)
-    assert opened.ledger.commitment(1, 1, 0) == bytes(32)
-    again = opened.ledger.round_events(1).submission(FEDERATION, opened.addresses[1])
+    assert opened.ledger.views.commitment(1, 1, 1) == commitment(signed.message)
+    assert opened.ledger.views.commitment(1, 1, 0) == bytes(32)
+    again = opened.ledger.views.round_events(1).submission(FEDERATION, opened.addresses[1])
     assert again == signed.message
 
 
@@ -266,7 +267,10 @@ def test_finalizing_is_rejected_by_name(closed: Party) -> None:
 def test_a_round_without_a_model_is_not_finalized(closed: Party) -> None:
     arguments = (1, b"A" * 32, bytes(32), [], [])
     ledger = closed.ledger
-    assert rejected(lambda: ledger._transact("finalize", "finalizeRound", arguments, gas=10**6)) == "NoModel"
+    assert (
+        rejected(lambda: ledger._transactor.transact("finalize", "finalizeRound", arguments, gas=10**6))
+        == "NoModel"
+    )
 
 
 def test_only_the_validated_round_is_finalized_and_only_once(submitted: Party) -> None:
@@ -315,8 +319,8 @@ def test_a_refusal_is_on_record_under_the_hospitals_signature_only(opened: Party
     forged = sign(opened.coordinator, refusal, opened.ledger.domain)
     assert rejected(lambda: opened.ledger.refuse(refusal, forged)) == "BadSignature"
     opened.ledger.refuse(refusal, sign(hospital, refusal, opened.ledger.domain))
-    assert opened.ledger.refusals(1) == {hospital.address: [b"S" * 32]}
-    assert opened.ledger.refusals(2) == {}
+    assert opened.ledger.views.refusals(1) == {hospital.address: [b"S" * 32]}
+    assert opened.ledger.views.refusals(2) == {}
     stranger = replace(refusal, hospital=account(777).address)
     signature = sign(account(777), stranger, opened.ledger.domain)
     assert rejected(lambda: opened.ledger.refuse(stranger, signature)) == "NotActive"
@@ -329,7 +333,7 @@ def test_a_refusal_is_on_record_under_the_hospitals_signature_only(opened: Party
 
 
 def test_the_code_is_the_artifacts_and_other_code_is_named(party: Party) -> None:
-    assert party.ledger.code_difference() is None
+    assert party.ledger.views.code_difference() is None
     w3 = party.chain.w3
     code = bytearray(w3.eth.get_code(party.ledger.address))
     constructed = {at for start, length in load_artifact().immutables for at in range(start, start + length)}
@@ -343,7 +347,7 @@ def test_the_code_is_the_artifacts_and_other_code_is_named(party: Party) -> None
         n = len(other)
         init = bytes.fromhex(f"62{n:06x}80600d6000396000f3") + other
         address = party.create(init)["contractAddress"]
-        found = FederationLedger.attach(w3, str(address)).code_difference()
+        found = FederationLedger.attach(w3, str(address)).views.code_difference()
         assert found is not None
         assert difference in found
 
@@ -361,7 +365,7 @@ def test_the_artifacts_code_over_storage_of_anothers_making_is_named(
     init = b"\x7f" + b"X" * 32 + bytes([0x60, slot, 0x55])
     data = b""
     if with_event:  # the event of that contract's creation, word for word
-        (event,) = party.ledger.events("FederationCreated")
+        (event,) = party.ledger.views.events("FederationCreated")
         *_, log = w3.eth.get_transaction_receipt(event["transactionHash"])["logs"]
         topics, data = log["topics"], bytes(log["data"])
         at = len(init) + 12 + 33 * len(topics) + 5 + 16
@@ -375,9 +379,9 @@ def test_the_artifacts_code_over_storage_of_anothers_making_is_named(
     forged = FederationLedger.attach(w3, str(receipt["contractAddress"]))
     assert bytes(w3.eth.get_code(forged.address)) == code
     assert len(receipt["logs"]) == with_event
-    assert forged.model_digest == b"X" * 32
+    assert forged.views.model_digest == b"X" * 32
     assert forged.genesis_digest == GENESIS
-    assert difference in str(forged.code_difference())
+    assert difference in str(forged.views.code_difference())
 
 
 def test_attaching_to_no_contract_is_an_error(party: Party) -> None:
@@ -402,5 +406,5 @@ def test_an_account_without_ether_meets_a_chain_error(opened: Party) -> None:
 
 def test_too_little_gas_is_a_chain_error(opened: Party) -> None:
     with pytest.raises(ChainError):
-        opened.ledger._transact("abort", "abortRound", (1, "x"), gas=25_000)
+        opened.ledger._transactor.transact("abort", "abortRound", (1, "x"), gas=25_000)
     assert opened.ledger.round(1).status == "open"

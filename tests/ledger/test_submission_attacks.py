@@ -189,7 +189,7 @@ def test_an_update_is_rejected_by_name(
     (verdict,) = opened.ledger.submit([signed])
     assert verdict.error is not None
     assert (verdict.error.name, verdict.error.arguments) == (error, reverted.value.arguments)
-    assert opened.ledger.rejections(number)[-1][1].name == error
+    assert opened.ledger.views.rejections(number)[-1][1].name == error
     assert opened.ledger.round(opened.number).accepted == before
 
 
@@ -275,7 +275,7 @@ def test_nobody_is_the_zero_address(party: Party) -> None:
 
 
 def test_a_submission_starts_from_the_open_rounds_base_also_when_it_is_the_genesis(opened: Party) -> None:
-    assert opened.ledger.round(1).base == GENESIS == opened.ledger.model_digest
+    assert opened.ledger.round(1).base == GENESIS == opened.ledger.views.model_digest
     signed = opened.submission(opened.hospitals[0])
     assert signed.base == GENESIS
     good = SignedSubmission(signed, sign(opened.hospitals[0], signed, opened.ledger.domain))

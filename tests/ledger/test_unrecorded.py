@@ -76,7 +76,7 @@ def test_verdicts_are_the_contracts_on_any_sequence(
             ledger.close(number, b"")
             assert ledger.round(number).counted == party.ledger.round(number).counted
             party.finalize()
-            base = party.ledger.model_digest
+            base = party.ledger.views.model_digest
             ledger.finalize(number, aggregate_root=b"A" * 32, model_digest=base, excluded={})
             assert ledger.round(number).included == party.ledger.round(number).included
             number += 1

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fedcxr.models.attention import LabelAttention, Looks, enlarge
+from fedcxr.models.attention import AttentionResult, LabelAttention, enlarge
 from fedcxr.models.fusion import Laterals, TopDown
 from fedcxr.models.initial import initialise
 from fedcxr.models.multi_scale import MultiScale
@@ -37,7 +37,7 @@ def attention() -> LabelAttention:
     return made
 
 
-def naive(attention: LabelAttention, maps: list[Tensor], context: Tensor) -> Looks:
+def naive(attention: LabelAttention, maps: list[Tensor], context: Tensor) -> AttentionResult:
     """One image, label, scale and position after the other."""
     count = len(context)
     seen = torch.zeros(count, 14, WIDTH)
@@ -46,7 +46,7 @@ def naive(attention: LabelAttention, maps: list[Tensor], context: Tensor) -> Loo
     for image in range(count):
         query = attention.query.weight @ context[image]
         for label in range(14):
-            pooled, liked = [], []
+            pooled, scale_logits = [], []
             for scale, (rows, columns) in enumerate(SIZES):
                 scores = torch.zeros(rows, columns)
                 for row in range(rows):
@@ -57,13 +57,13 @@ def naive(attention: LabelAttention, maps: list[Tensor], context: Tensor) -> Loo
                 weights = scores.exp() / scores.exp().sum()
                 positions[scale][image, label] = weights
                 pooled.append((weights * maps[scale][image]).sum(dim=(1, 2)))
-                judged = torch.tanh(attention.judge.weight @ pooled[-1] + attention.judge.bias)
+                scale_hidden = torch.tanh(attention.judge.weight @ pooled[-1] + attention.judge.bias)
                 choose = attention.choose[scale]
-                liked.append(float(choose.weight[label] @ judged + choose.bias[label]))  # type: ignore[operator, index]
-            shares = torch.tensor(liked).exp() / torch.tensor(liked).exp().sum()
+                scale_logits.append(float(choose.weight[label] @ scale_hidden + choose.bias[label]))  # type: ignore[operator, index]
+            shares = torch.tensor(scale_logits).exp() / torch.tensor(scale_logits).exp().sum()
             scales[image, label] = shares
             seen[image, label] = sum(share * each for share, each in zip(shares, pooled, strict=True))
-    return Looks(seen, positions, scales)
+    return AttentionResult(seen, positions, scales)
 
 
 def test_attention_is_that_of_the_loop(
@@ -71,7 +71,7 @@ def test_attention_is_that_of_the_loop(
 ) -> None:
     with torch.no_grad():
         found, expected = attention(maps, context), naive(attention, maps, context)
-    torch.testing.assert_close(found.seen, expected.seen, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.features, expected.features, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found.scales, expected.scales, rtol=1e-4, atol=1e-6)
     for one, other in zip(found.positions, expected.positions, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
@@ -90,15 +90,15 @@ def test_maps_at_the_images_size_sum_to_one_and_peak_where_the_attention_does(
     attention: LabelAttention, maps: list[Tensor], context: Tensor
 ) -> None:
     with torch.no_grad():
-        looks = attention(maps, context)
-    found = looks.attended((40, 32))
+        result = attention(maps, context)
+    found = result.attended((40, 32))
     assert found.maps.shape == (2, 14, 40, 32)
     assert (found.maps >= 0).all()
     torch.testing.assert_close(found.maps.sum(dim=(2, 3)), torch.ones(2, 14))
     torch.testing.assert_close(found.scales.sum(dim=2), torch.ones(2, 14))
     positions = [torch.zeros(1, 14, 2, 2), torch.full((1, 14, 1, 1), 1.0)]
     positions[0][:, :, 1, 0] = 1.0
-    alone = Looks(looks.seen[:1], positions, torch.tensor([1.0, 0.0]).expand(1, 14, 2))
+    alone = AttentionResult(result.features[:1], positions, torch.tensor([1.0, 0.0]).expand(1, 14, 2))
     own = alone.attended((8, 8)).maps[0, 0]
     highest = (own == own.max()).nonzero().tolist()
     assert [6, 1] in highest, "the middle of the cell"
@@ -150,4 +150,4 @@ def test_without_attention_every_label_sees_the_plain_mean() -> None:
         found = heads(taps, torch.zeros(2, FEATURES))
         means = [each.mean(dim=(2, 3)) for each in heads.laterals(taps)]
     torch.testing.assert_close(found.logits, sum(means) / 3 @ heads.evidence.weight.T)
-    assert found.looks is None
+    assert found.attention is None

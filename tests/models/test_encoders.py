@@ -6,7 +6,7 @@ import torch
 
 from fedcxr.config import Model, validate
 from fedcxr.errors import ConfigError, ModelError
-from fedcxr.models.norm import local_names
+from fedcxr.models.norm import batch_norm_tensors
 from fedcxr.models.plain import Plain
 from fedcxr.models.registry import build_model, create_model
 from fedcxr.update.layout import Layout
@@ -88,7 +88,7 @@ def test_the_input_enhanced_transformer_has_convolutions_before_its_tokens() -> 
     assert len(model.encoder.blocks) == 11  # type: ignore[arg-type]
     model(torch.rand(2, 1, 32, 32)).logits.sum().backward()
     assert all(p.grad is not None for n, p in model.named_parameters() if not n.startswith("projection"))
-    assert local_names(model)
+    assert batch_norm_tensors(model)
 
 
 def test_an_unknown_encoder_is_told_the_closest() -> None:
@@ -131,7 +131,7 @@ def test_norms_keep_the_activation_that_timm_puts_into_them(norm: str) -> None:
     assert (traced.features >= 0).all()
     moved = any(not torch.equal(model.state_dict()[name], tensor) for name, tensor in before.items())
     assert moved == (norm in ("shared", "local"))
-    assert bool(local_names(model)) == (norm != "group")
+    assert bool(batch_norm_tensors(model)) == (norm != "group")
 
 
 @pytest.mark.parametrize("norm", ["local", "frozen", "group"])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fedcxr.config import Model
 from fedcxr.errors import ModelError
-from fedcxr.models.norm import local_names
+from fedcxr.models.norm import batch_norm_tensors
 from fedcxr.models.registry import create_model
 from fedcxr.models.xception import tap
 from fedcxr.update.layout import Layout
@@ -117,11 +117,11 @@ def test_frozen_statistics_are_the_encoders_and_new_parts_have_group_norm(tmp_pa
 
 def test_local_normalisation_is_every_batch_norms_that_of_the_new_parts_too() -> None:
     model = create_model(Model(norm="local"), seed=0)
-    own = local_names(model)
+    own = batch_norm_tensors(model)
     layers = [name for name, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)]
     parts = ("weight", "bias", "running_mean", "running_var")
     assert own == {f"{layer}.{part}" for layer in layers for part in parts}
     assert any(name.startswith("scales.") for name in own)
-    travelling = {spec.name for spec in Layout.of(model, local=own).tensors}
-    assert travelling | own == {n for n, t in model.state_dict().items() if t.is_floating_point()}
-    assert not travelling & own
+    shared = {spec.name for spec in Layout.of(model, local=own).tensors}
+    assert shared | own == {n for n, t in model.state_dict().items() if t.is_floating_point()}
+    assert not shared & own

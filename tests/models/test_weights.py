@@ -12,7 +12,7 @@ from fedcxr.config import Model, validate
 from fedcxr.errors import ConfigError, ModelError
 from fedcxr.models import encoders
 from fedcxr.models.registry import create_model
-from fedcxr.training.travelling import federation_layout, write_frozen
+from fedcxr.training.shared_tensors import federation_layout, write_frozen
 from fedcxr.update import model_file
 
 

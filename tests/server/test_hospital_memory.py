@@ -26,13 +26,13 @@ from fedcxr.cli.app import app
 from fedcxr.config import Config
 from fedcxr.errors import ConfigError, QuorumError
 from fedcxr.messages import UpdateReply
-from fedcxr.models.norm import local_names
+from fedcxr.models.norm import batch_norm_tensors
 from fedcxr.models.registry import create_model
 from fedcxr.run.resumption import reading_ledger
 from fedcxr.store.garbage import Waste, find_waste, read_attempts
 from fedcxr.store.hospital_state import HospitalState
 from fedcxr.store.run_directory import RunDirectory
-from fedcxr.training.travelling import federation_layout, load_released
+from fedcxr.training.shared_tensors import federation_layout, load_released
 from fedcxr.update.layout import Vector
 
 
@@ -131,7 +131,7 @@ def test_without_its_memory_a_hospital_would_end_elsewhere(
 
 def test_normalisation_stays_at_the_hospital_and_differs_between_hospitals(whole: RunDirectory) -> None:
     model = create_model(whole.config.model, seed=whole.config.seed)
-    own = local_names(model)
+    own = batch_norm_tensors(model)
     assert own
     assert not own & {spec.name for spec in whole.read_layout().tensors}
     kept = [HospitalState.of_disk(disk).last() for disk in sorted(whole.hospitals.iterdir())]

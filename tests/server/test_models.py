@@ -8,7 +8,7 @@ from lives import audited
 
 from fedcxr.config import Config
 from fedcxr.models.registry import create_model
-from fedcxr.training.travelling import federation_layout
+from fedcxr.training.shared_tensors import federation_layout
 
 MODELS = {
     "dual stream": {

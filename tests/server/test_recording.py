@@ -114,7 +114,7 @@ def test_a_coordinator_that_adds_wrongly_in_the_open_is_caught_by_the_contract(
     assert "has added chunk 1 and found the aggregate wrong" in won.output
     assert f"{10**18 // 2:,} wei" in won.output
     with writing_ledger(cheated) as ledger:
-        assert DisputeCourt(ledger.w3, ledger.court).bond == 0
+        assert DisputeCourt(ledger.views.w3, ledger.views.court).bond == 0
     report = audit(cheated, [])
     assert any("a challenge that the court found for" in f.found for f in report.findings)
     assert any(f.where == "aggregate root" for f in report.findings)
@@ -142,7 +142,7 @@ def test_under_one_root_the_sum_is_of_what_stands_at_the_closing(
             1,
             1,
             hospital,
-            self.model_digest,
+            self.views.model_digest,
             store.put(other),
             held.samples,
             other.nbytes,

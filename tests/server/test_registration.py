@@ -37,7 +37,7 @@ def register(
         LocalGrid(app, [{"hospital": str(place)} for place in places], {}),
         federation.ledger,
         federation.register,
-        orders=federation.run.orders,
+        requests=federation.run.signed_requests,
         observer=log_event,
         expected=expected or len(places),
         join_timeout=0.3,

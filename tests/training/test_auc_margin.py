@@ -122,12 +122,12 @@ def test_running_means_forget_what_is_long_ago_and_never_the_last_image() -> Non
 def run(
     config: Config, examples: Examples, rounds: int, **named: object
 ) -> tuple[torch.nn.Module, dict[str, torch.Tensor], list[TrainingReport]]:
-    model, kept = create_model(config.model, seed=0), {}  # type: ignore[var-annotated]
+    model, state = create_model(config.model, seed=0), {}  # type: ignore[var-annotated]
     reports = [
-        train(model, examples, config=config, round_index=number, hospital="north", kept=kept)
+        train(model, examples, config=config, round_index=number, hospital="north", state=state)
         for number in range(1, rounds + 1)
     ]
-    return model, kept, reports
+    return model, state, reports
 
 
 def separated(model: torch.nn.Module, examples: Examples) -> float:
@@ -148,16 +148,16 @@ def test_it_learns_to_rank_a_visible_finding(shard: MakeShard, make_config: Make
 
 def test_its_means_are_kept_and_matter_to_the_next_round(shard: MakeShard, make_config: MakeConfig) -> None:
     config = make_config(label_loss="auc_margin", self_supervised="none", warmup_rounds=0.0)
-    model, kept, _ = run(config, shard(40), 1)
-    assert {name: tuple(tensor.shape) for name, tensor in kept.items()} == {
+    model, state, _ = run(config, shard(40), 1)
+    assert {name: tuple(tensor.shape) for name, tensor in state.items()} == {
         "label_loss.sums": (2, 14),
         "label_loss.counts": (2, 14),
     }
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     ends = []
-    for memory in (dict(kept), dict(kept), {}):
+    for memory in (dict(state), dict(state), {}):
         model.load_state_dict(weights)
-        train(model, shard(40), config=config, round_index=2, hospital="north", kept=memory)
+        train(model, shard(40), config=config, round_index=2, hospital="north", state=memory)
         ends.append(torch.cat([tensor.flatten().double() for tensor in model.state_dict().values()]))
     assert torch.equal(ends[0], ends[1])
     assert not torch.equal(ends[0], ends[2])
@@ -177,8 +177,8 @@ def test_in_parts_it_moves_the_weights_as_the_whole_batch_does(
             accumulate=accumulate,
             warmup_rounds=0.0,
         )
-        model, kept, reports = run(config, examples, 1)
-        ends.append((model.state_dict(), kept, reports[0].loss))
+        model, state, reports = run(config, examples, 1)
+        ends.append((model.state_dict(), state, reports[0].loss))
     assert ends[1][2] == pytest.approx(ends[0][2], rel=1e-4)
     for name, tensor in ends[0][0].items():
         torch.testing.assert_close(ends[1][0][name], tensor, rtol=1e-3, atol=2e-4, msg=name)

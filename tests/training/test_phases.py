@@ -42,7 +42,7 @@ def test_pretraining_may_go_over_the_images_another_number_of_times(
 
 def test_fine_tuning_on_labels_alone_sees_one_view(make_config: MakeConfig) -> None:
     config = make_config(pretrain=1, joint=False)
-    assert [Phase.of(config, number).views for number in (1, 2)] == [2, 1]
+    assert [Phase.of(config, number).needs.views for number in (1, 2)] == [2, 1]
 
 
 def test_pretraining_leaves_the_classifier_as_it_was(shard: MakeShard, make_config: MakeConfig) -> None:

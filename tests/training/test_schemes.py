@@ -14,7 +14,7 @@ from fedcxr.data.examples import Examples
 from fedcxr.data.transforms import Augmentation, augment, normalise, to_float
 from fedcxr.errors import StoreError
 from fedcxr.models.registry import create_model
-from fedcxr.training.kept import Kept
+from fedcxr.training.state_tensors import StateTensors
 from fedcxr.training.trainer import TrainingReport, train
 
 MakeShard = Callable[..., Examples]
@@ -24,18 +24,18 @@ SCHEMES = ["ntxent", "moco", "byol", "swav"]
 
 def run(
     config: Config, examples: Examples, rounds: int, *, again: tuple[int, ...] = ()
-) -> tuple[torch.nn.Module, Kept, list[TrainingReport]]:
+) -> tuple[torch.nn.Module, StateTensors, list[TrainingReport]]:
     """Rounds of one hospital; those in ``again`` are trained once more from where they began."""
-    model, kept, reports = create_model(config.model, seed=0), {}, []
+    model, state, reports = create_model(config.model, seed=0), {}, []
     for number in range(1, rounds + 1):
-        before, memory = {n: t.clone() for n, t in model.state_dict().items()}, dict(kept)
+        before, memory = {n: t.clone() for n, t in model.state_dict().items()}, dict(state)
         for attempt in range(2 if number in again else 1):
             if attempt:
                 model.load_state_dict(before)
-                kept = dict(memory)
-            report = train(model, examples, config=config, round_index=number, hospital="north", kept=kept)
+                state = dict(memory)
+            report = train(model, examples, config=config, round_index=number, hospital="north", state=state)
         reports.append(report)
-    return model, kept, reports
+    return model, state, reports
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -99,10 +99,10 @@ def test_a_round_that_is_trained_again_gives_the_same_bits_and_the_same_memory(
         queue=24,
         data={"uncertain": "ignore"},
     )
-    whole, kept, _ = run(config, shard(40), 3)
-    repeated, same_kept, _ = run(config, shard(40), 3, again=(1, 3))
+    whole, state, _ = run(config, shard(40), 3)
+    repeated, same_state, _ = run(config, shard(40), 3, again=(1, 3))
     assert same(whole.state_dict(), repeated.state_dict())
-    assert same(kept, same_kept)
+    assert same(state, same_state)
 
 
 @pytest.mark.parametrize("scheme", ["moco", "byol", "swav"])
@@ -110,43 +110,43 @@ def test_what_was_kept_matters_to_the_next_round(
     shard: MakeShard, make_config: MakeConfig, scheme: str
 ) -> None:
     config, examples = make_config(self_supervised=scheme, contrastive_weight=1.0), shard(40)
-    model, kept, _ = run(config, examples, 1)
+    model, state, _ = run(config, examples, 1)
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     ends = []
-    for memory in (dict(kept), {}):
+    for memory in (dict(state), {}):
         model.load_state_dict(weights)
-        train(model, examples, config=config, round_index=2, hospital="north", kept=memory)
+        train(model, examples, config=config, round_index=2, hospital="north", state=memory)
         ends.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
     assert not same(*ends)
 
 
 def test_the_queue_holds_the_last_keys_and_whose_they_are(shard: MakeShard, make_config: MakeConfig) -> None:
     config = make_config(self_supervised="moco", queue=24)
-    _, kept, _ = run(config, shard(40), 2)
-    rows, owners = kept["self_supervised.queue.rows"], kept["self_supervised.queue.owners"]
+    _, state, _ = run(config, shard(40), 2)
+    rows, owners = state["self_supervised.queue.rows"], state["self_supervised.queue.owners"]
     assert rows.shape == (24, config.model.projection_dim)
     torch.testing.assert_close(rows.norm(dim=1), torch.ones(24))
     assert len(set(owners.tolist())) == 24  # the last batches of one epoch: no image twice
-    assert {name.split(".")[0] for name in kept} == {"teacher", "self_supervised"}
+    assert {name.split(".")[0] for name in state} == {"teacher", "self_supervised"}
 
 
 def test_memory_stays_as_it_was_when_training_fails(shard: MakeShard, make_config: MakeConfig) -> None:
     config = make_config(self_supervised="moco")
-    model, kept, _ = run(config, shard(40), 1)
-    before = dict(kept)
+    model, state, _ = run(config, shard(40), 1)
+    before = dict(state)
 
     def stop(_: object) -> None:
         raise RuntimeError("stopped")
 
     with pytest.raises(RuntimeError, match="stopped"):
-        train(model, shard(40), config=config, round_index=2, hospital="north", kept=kept, on_step=stop)
-    assert same(kept, before)
+        train(model, shard(40), config=config, round_index=2, hospital="north", state=state, on_step=stop)
+    assert same(state, before)
 
 
 def test_memory_of_another_model_is_refused(shard: MakeShard, make_config: MakeConfig) -> None:
     config = make_config(self_supervised="byol")
     other = make_config(self_supervised="byol", norm="group")
-    _, kept, _ = run(config, shard(16), 1)
+    _, state, _ = run(config, shard(16), 1)
     with pytest.raises(StoreError, match="of another model"):
         train(
             create_model(other.model, seed=0),
@@ -154,7 +154,7 @@ def test_memory_of_another_model_is_refused(shard: MakeShard, make_config: MakeC
             config=other,
             round_index=2,
             hospital="north",
-            kept=kept,
+            state=state,
         )
 
 

@@ -12,9 +12,9 @@ from fedcxr.models.registry import create_model
 from fedcxr.training import trainer
 from fedcxr.training.optimizer import make_optimizer
 from fedcxr.training.relative_gradients import relative_gradient_norms
+from fedcxr.training.shared_tensors import federation_layout
 from fedcxr.training.strategy import HEAD, ever_trained, trained_names, unit_of, units
 from fedcxr.training.trainer import train
-from fedcxr.training.travelling import federation_layout
 
 MakeShard = Callable[..., Examples]
 MakeConfig = Callable[..., Config]

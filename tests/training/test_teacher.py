@@ -14,10 +14,10 @@ from fedcxr.config import Config
 from fedcxr.data.examples import Examples
 from fedcxr.models.registry import create_model
 from fedcxr.models.runtime import Runtime
-from fedcxr.training.kept import Kept
 from fedcxr.training.loader import Loader, Ready
 from fedcxr.training.objective import Objective
 from fedcxr.training.phases import Phase
+from fedcxr.training.state_tensors import StateTensors
 from fedcxr.training.teacher import Teacher
 from fedcxr.training.trainer import train
 
@@ -32,7 +32,7 @@ def images(count: int = 12) -> Tensor:
 def test_the_teacher_is_the_average_of_its_students(make_config: MakeConfig) -> None:
     """A plain mean at first, then one that forgets; parameters and statistics alike."""
     student = create_model(make_config().model, seed=0)
-    teacher = Teacher(student, momentum=0.7, kept={})
+    teacher = Teacher(student, momentum=0.7, state={})
     expected = {n: t.double() for n, t in student.state_dict().items() if t.is_floating_point()}
     generator = torch.Generator().manual_seed(0)
     for step in range(1, 7):
@@ -40,7 +40,7 @@ def test_the_teacher_is_the_average_of_its_students(make_config: MakeConfig) -> 
             for tensor in student.state_dict().values():
                 if tensor.is_floating_point():
                     tensor.add_(torch.rand(tensor.shape, generator=generator))
-        teacher.follow()
+        teacher.update()
         momentum = min(step / (step + 1), 0.7)
         for name, tensor in student.state_dict().items():
             if name in expected:
@@ -53,10 +53,10 @@ def test_the_teacher_is_the_average_of_its_students(make_config: MakeConfig) -> 
 
 def test_what_the_teacher_says_of_an_image_does_not_depend_on_its_batch(make_config: MakeConfig) -> None:
     student = create_model(make_config().model, seed=0)
-    teacher = Teacher(student, momentum=0.9, kept={})
+    teacher = Teacher(student, momentum=0.9, state={})
     seen = images()
     student.train()
-    teacher.settle(seen)
+    teacher.initialise_statistics(seen)
     together, alone = teacher(seen, project=True), teacher(seen[:1], project=True)
     torch.testing.assert_close(together.logits[:1], alone.logits)
     torch.testing.assert_close(together.projection[:1], alone.projection)
@@ -72,8 +72,8 @@ def test_only_statistics_that_have_seen_nothing_are_given_some(make_config: Make
             for _ in range(5):
                 student(seen.flip(0) * 0.3, project=False)
         before = copy.deepcopy(student.state_dict())
-        teacher = Teacher(student, momentum=0.9, kept={})
-        teacher.settle(seen)
+        teacher = Teacher(student, momentum=0.9, state={})
+        teacher.initialise_statistics(seen)
         changed = {n for n, t in student.state_dict().items() if not torch.equal(t, before[n])}
         assert bool({name for name in changed if "running" in name}) == (not trained)
         for name, tensor in teacher.model.state_dict().items():
@@ -111,7 +111,7 @@ def cross_entropy(logit: Tensor, target: float) -> Tensor:
 
 
 def by_hand(
-    model: torch.nn.Module, teacher: torch.nn.Module, kept: Kept, part: Ready, seen: Examples
+    model: torch.nn.Module, teacher: torch.nn.Module, state: StateTensors, part: Ready, seen: Examples
 ) -> dict[str, Tensor]:
     """Each term image by image and pair by pair, in float64."""
     student = model(part.views, project=True)
@@ -137,7 +137,7 @@ def by_hand(
             unknown.append(cross_entropy(logit, p) if sure else 0.0 * logit)
     queries = torch.nn.functional.normalize(student.projection.double(), dim=1) / 0.1
     keys = torch.nn.functional.normalize(taught.projection.double(), dim=1)
-    queue, whose = kept["self_supervised.queue.rows"].double(), kept["self_supervised.queue.owners"]
+    queue, whose = state["self_supervised.queue.rows"].double(), state["self_supervised.queue.owners"]
     owners = part.owners.repeat(2)
     losses = []
     for i in range(2 * count):
@@ -166,19 +166,19 @@ def test_the_joint_objective_is_the_definitions_and_so_is_its_gradient(
         data={"uncertain": "ignore"},
     )
     examples = several(shard, 32)
-    model, kept = create_model(config.model, seed=0), {}  # type: ignore[var-annotated]
-    train(model, examples, config=config, round_index=1, hospital="north", kept=kept)
-    assert len(kept["self_supervised.queue.rows"]) == 24
+    model, state = create_model(config.model, seed=0), {}  # type: ignore[var-annotated]
+    train(model, examples, config=config, round_index=1, hospital="north", state=state)
+    assert len(state["self_supervised.queue.rows"]) == 24
     model.train().zero_grad()
     twin, teacher = copy.deepcopy(model), create_model(config.model, seed=0).eval()
     with torch.no_grad():
         for name, tensor in teacher.state_dict().items():
             if tensor.is_floating_point():
-                tensor.copy_(kept[f"teacher.{name}"])
+                tensor.copy_(state[f"teacher.{name}"])
     runtime, phase = Runtime.from_config(config.training), Phase.of(config, 2)
     parts = first_batch(examples, config, runtime, clean=False)
-    expected = by_hand(twin, teacher, kept, parts[0], examples)
-    objective = Objective(model, examples, config=config, phase=phase, runtime=runtime, kept=dict(kept))
+    expected = by_hand(twin, teacher, state, parts[0], examples)
+    objective = Objective(model, examples, config=config, phase=phase, runtime=runtime, state=dict(state))
     found = objective.backward(parts, progress=1.0)
     for name, value in expected.items():
         assert found[name].item() == pytest.approx(value.item(), rel=1e-4), name
@@ -210,7 +210,7 @@ def test_a_teacher_that_knows_only_how_frequent_a_finding_is_labels_nothing(
         frequency = (torch.from_numpy(targets) * known).sum(0) / known.sum(0)
         model.classifier.bias.copy_(torch.logit(frequency))
     runtime, phase = Runtime.from_config(config.training), Phase.of(config, 1)
-    objective = Objective(model.train(), examples, config=config, phase=phase, runtime=runtime, kept={})
+    objective = Objective(model.train(), examples, config=config, phase=phase, runtime=runtime, state={})
     assert (
         objective.backward(first_batch(examples, config, runtime, clean=True), progress=1.0)[
             "consistency"

@@ -83,7 +83,7 @@ class _Round:
     def __init__(self, ledger: FederationViews, store: BlobStore, number: int) -> None:
         self._ledger = ledger
         self._view = ledger.round(number)
-        if ledger.recording == "each":
+        if not ledger.recording.listed:
             raise LedgerError(
                 "this federation records each submission: the contract has checked every one, and there is "
                 "no root to dispute."

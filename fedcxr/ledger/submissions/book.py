@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from dataclasses import replace
 
-from fedcxr.errors import ContractRejectedError, LedgerError
+from fedcxr.errors import LedgerError
 from fedcxr.ledger.protocol import RoundView, Verdict
 from fedcxr.ledger.rules import objection
 from fedcxr.ledger.signing import Domain, SignedSubmission, recover
@@ -42,9 +42,14 @@ class SubmissionBook:
             registered: images of the hospital; 0 for a stranger.
         """
         message = signed.message
-        error = objection(message, self._federation, view, registered, self._update_size)
-        if error is None and (signer := self._signer(signed)) != message.hospital:
-            error = ContractRejectedError("BadSignature", (message.hospital, signer))
+        error = objection(
+            message,
+            self._federation,
+            view,
+            registered,
+            update_size=self._update_size,
+            signer=self._signer(signed),
+        )
         if error is None:
             self._turn(view)
             self._held[view.seats[message.hospital]] = signed

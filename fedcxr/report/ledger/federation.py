@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from fedcxr.indexer.members import Member
 from fedcxr.indexer.overview import Overview
+from fedcxr.ledger.recorded import Recorded
 from fedcxr.report.ledger.words import NOTHING, Names, digest, ether, number, span, when
 from fedcxr.report.tables import Table, count
 
@@ -91,5 +92,4 @@ def _latest(overview: Overview) -> str:
 
 
 def _recording(recording: str, plain_updates: bool) -> str:
-    text = "each update, with its signature checked" if recording == "each" else "one Merkle root a round"
-    return f"{text}; updates are {'open' if plain_updates else 'sealed'}"
+    return f"{Recorded(recording).said}; updates are {'open' if plain_updates else 'sealed'}"

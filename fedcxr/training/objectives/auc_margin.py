@@ -18,12 +18,16 @@ import math
 import torch
 from torch import Tensor
 
+from fedcxr.config import Training
+from fedcxr.training.objectives.term import PhaseName, Term, TermContext, TermInput, TermSpec
+from fedcxr.training.state_tensors import StateTensors
+
 MARGIN = 1.0  # the paper's, for scores in [0, 1]
 WINDOW = 1024.0  # images over which the running means forget: some twenty of a finding that 2 % have
 
 
 def class_shares(targets: Tensor, mask: Tensor) -> Tensor:
-    """How much of a shard is positive, and how much negative, for each label.
+    """Return which share of a shard is positive, and which negative, for each label.
 
     Args:
         targets: float, shape (n, L), in [0, 1]; read only where ``mask`` is true.
@@ -48,18 +52,18 @@ class ClassMeans:
 
     @classmethod
     def unknowing(cls, labels: int, device: torch.device) -> ClassMeans:
-        """One image of each class at ½, which a batch outweighs."""
+        """Start from one image of each class with score ½, which a batch outweighs."""
         counts = torch.ones(2, labels, device=device)
         return cls(0.5 * counts, counts)
 
     @property
     def values(self) -> Tensor:
-        """float32, shape (2, L), in [0, 1]."""
+        """The means: float32, shape (2, L), in [0, 1]; positives, then negatives."""
         return self.sums / self.counts
 
     @torch.no_grad()
     def add(self, scores: Tensor, targets: Tensor, mask: Tensor) -> None:
-        """Take in N rows: scores and targets float, mask bool, each (N, L).
+        """Add N images to the means: scores and targets float, mask bool, each (N, L).
 
         What was seen last is remembered with the weight of one image at least, however long ago it was.
         """
@@ -105,3 +109,37 @@ def _parts(targets: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     known = mask.float()
     positive = targets.float().masked_fill(~mask, 0.0)
     return positive, known - positive
+
+
+class AUCMargin(Term):
+    """The AUC margin term, against class means that follow the network from batch to batch.
+
+    Within a batch the means stand still, so that its parts add up to the whole. The hospital keeps them.
+    """
+
+    def __init__(self, context: TermContext) -> None:
+        examples, device, state = context.examples, context.device, context.state
+        targets, mask = torch.from_numpy(examples.targets), torch.from_numpy(examples.mask)
+        self._shares = class_shares(targets, mask).to(device)
+        self._means = ClassMeans(**state) if state else ClassMeans.unknowing(targets.shape[1], device)
+        self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def __call__(self, seen: TermInput) -> Tensor:
+        scores = seen.student.logits.float().sigmoid()
+        self._seen.append((scores.detach(), seen.targets, seen.counted))
+        return auc_margin(scores, seen.targets, seen.counted, shares=self._shares, means=self._means.values)
+
+    def end_batch(self) -> None:
+        self._means.add(*(torch.cat(parts) for parts in zip(*self._seen, strict=True)))
+        self._seen.clear()
+
+    def state(self) -> StateTensors:
+        own = {"sums": self._means.sums, "counts": self._means.counts}
+        return {name: tensor.cpu().clone() for name, tensor in own.items()}
+
+
+def _weight(training: Training, phase: PhaseName) -> float:
+    return 1.0 if phase == "training" and training.label_loss == "auc_margin" else 0.0
+
+
+AUC_MARGIN = TermSpec(name="auc_margin", weight=_weight, make=AUCMargin, prefix="label_loss.")

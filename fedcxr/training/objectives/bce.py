@@ -27,7 +27,7 @@ def masked_bce(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
 
 
 def masked_bce_of_logs(present: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-    """The same for probabilities that come as logarithms.
+    """Return the loss of :func:`masked_bce` for probabilities that come as logarithms, in nats.
 
     The product of two small probabilities is 0 in float32 long before its logarithm is not.
 
@@ -44,7 +44,7 @@ def masked_bce_of_logs(present: Tensor, targets: Tensor, mask: Tensor) -> Tensor
 
 
 def log_of_rest(logs: Tensor) -> Tensor:
-    """log(1 − p) from log p, finite for every p, 0 and 1 too, as is its gradient."""
+    """Return log(1 − p) given log p; it and its gradient are finite for every p, 0 and 1 too."""
     logs = logs.clamp(max=-torch.finfo(torch.float32).tiny)
     small = torch.log1p(-logs.clamp(max=-0.5).exp())
     large = torch.log(-torch.expm1(logs.clamp(min=-0.5)))

@@ -6,10 +6,16 @@ There are no negatives; the predictor, and a target that moves slowly, keep the 
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
 from torch.nn import functional
 
-from fedcxr.training.objectives.positives import mean_over_positives
+from fedcxr.training.objectives import self_supervised
+from fedcxr.training.objectives.positives import mean_over_positives, positive_pairs
+from fedcxr.training.objectives.term import TeacherNeed, Term, TermContext, TermInput
+from fedcxr.training.state_tensors import StateTensors
 
 
 def byol_regression(predictions: Tensor, targets: Tensor, positives: Tensor) -> Tensor:
@@ -26,3 +32,41 @@ def byol_regression(predictions: Tensor, targets: Tensor, positives: Tensor) -> 
     predictions = functional.normalize(predictions.float(), dim=1)
     targets = functional.normalize(targets.detach().float(), dim=1)
     return mean_over_positives(2.0 - 2.0 * predictions @ targets.T, positives).mean()
+
+
+class BYOLRegression(Term):
+    """BYOL's term: a predictor on the student, and the momentum network's projections as its targets."""
+
+    def __init__(self, context: TermContext) -> None:
+        predictor = make_predictor(
+            context.config.model.projection_dim, self_supervised.heads_generator(context.config)
+        )
+        self_supervised.restore_heads(predictor, context.state)
+        self._predictor = predictor.to(context.device)
+
+    def __call__(self, seen: TermInput) -> Tensor:
+        predictions = self._predictor(seen.student.projection)
+        return byol_regression(predictions, seen.taught.projection, positive_pairs(seen.part.groups))
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        return self._predictor.parameters()
+
+    def state(self) -> StateTensors:
+        return self_supervised.heads_state(self._predictor)
+
+
+def make_predictor(width: int, generator: torch.Generator) -> nn.Sequential:
+    """Make the MLP that predicts projections of ``width`` values; narrower than the paper's.
+
+    Its BatchNorm is what keeps small batches from collapsing.
+    """
+    hidden = 2 * width
+    return nn.Sequential(
+        self_supervised.linear(width, hidden, generator, bias=False),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(inplace=True),
+        self_supervised.linear(hidden, width, generator),
+    )
+
+
+BYOL = self_supervised.declare("byol", BYOLRegression, teacher=TeacherNeed.PROJECTIONS)

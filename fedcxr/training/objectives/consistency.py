@@ -19,12 +19,25 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from fedcxr.config import Training
+from fedcxr.models.hierarchy import CHILDREN, above, log_given
 from fedcxr.training.objectives.bce import log_of_rest, masked_bce_of_logs
+from fedcxr.training.objectives.hierarchy import PRESENT, implied_parents
+from fedcxr.training.objectives.term import (
+    Needs,
+    PhaseName,
+    TeacherNeed,
+    Term,
+    TermContext,
+    TermInput,
+    TermSpec,
+)
 
 
 def frequencies(targets: Tensor, mask: Tensor) -> Tensor:
-    """How frequent each finding is among the images of which it is known.
+    """Return how frequent each finding is among the images whose label of it is known.
 
     Args:
         targets: float, shape (n, L), in [0, 1]; read only where ``mask`` is true.
@@ -64,10 +77,75 @@ def pseudo_label_bce(
 
 
 def ramp_up(progress: float, rounds: float) -> float:
-    """The term's share of its full weight after ``progress`` rounds: exp(−5 (1 − t)²), as in Mean Teacher.
+    """Return the share of the full weight after ``progress`` rounds: exp(−5 (1 − t)²), as in Mean Teacher.
 
     A teacher that has seen little repeats its prejudices. ``rounds`` is when t is 1; 0: from the start.
     """
     if progress >= rounds:
         return 1.0
     return math.exp(-5.0 * (1.0 - max(progress, 0.0) / rounds) ** 2)
+
+
+class Consistency(Term):
+    """The consistency term: student and teacher are compared on the labels that are open.
+
+    The hospital's own labels say how frequent each finding is. The hospital keeps nothing of the term.
+    """
+
+    def __init__(self, context: TermContext) -> None:
+        config, examples, device = context.config, context.examples, context.device
+        targets, mask = torch.from_numpy(examples.targets), torch.from_numpy(examples.mask)
+        self._conditional = config.model.labels == "conditional"
+        if self._conditional:
+            targets, mask = implied_parents(targets, mask)
+        self._frequency = frequencies(targets, mask).to(device)
+        under = mask.clone()
+        under[:, list(CHILDREN)] &= above(mask & (targets > PRESENT))
+        self._under_parent = frequencies(targets, under).to(device)
+        self._threshold = config.training.consistency_threshold
+
+    def __call__(self, seen: TermInput) -> Tensor:
+        """Return the term of a part, in nats; the teacher's opinion of an image is its mean over views."""
+        part, logits, taught = seen.part, seen.student.logits, seen.taught.logits
+        present = part.mask & (part.targets > PRESENT)
+        views, opinions = len(logits) // len(part), len(taught) // len(part)
+        said = self._logs(taught, present.repeat(opinions, 1)).view(opinions, len(part), -1)
+        opinion = (said.logsumexp(0) - math.log(opinions)).clamp(max=0.0)
+        return pseudo_label_bce(
+            self._logs(logits, present.repeat(views, 1)),
+            opinion.repeat(views, 1),
+            openly=part.open.repeat(views, 1),
+            frequency=self._expected(present).repeat(views, 1),
+            threshold=self._threshold,
+        )
+
+    def _logs(self, logits: Tensor, present: Tensor) -> Tensor:
+        """log P(label), of a child given its parent where that is known to be there."""
+        return log_given(logits, present) if self._conditional else functional.logsigmoid(logits.float())
+
+    def _expected(self, present: Tensor) -> Tensor:
+        """How frequent each finding is among images like these, (B, 14)."""
+        expected = self._frequency.expand(present.shape)
+        if not self._conditional:
+            return expected
+        below = torch.zeros_like(present)
+        below[:, list(CHILDREN)] = above(present)
+        return torch.where(below, self._under_parent, expected)
+
+
+def _weight(training: Training, phase: PhaseName) -> float:
+    return training.consistency_weight if phase == "training" else 0.0
+
+
+def _ramp(training: Training, progress: float) -> float:
+    return ramp_up(progress, training.consistency_rampup)
+
+
+CONSISTENCY = TermSpec(
+    name="consistency",
+    weight=_weight,
+    make=Consistency,
+    needs=Needs(teacher=TeacherNeed.LOGITS, unlabelled=True),
+    share="open",
+    ramp=_ramp,
+)

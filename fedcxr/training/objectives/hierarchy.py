@@ -22,7 +22,7 @@ PRESENT = 0.5  # a target above it is a finding that is there; soft targets lie 
 
 
 def implied_parents(targets: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Labels in which a finding that is there has its parent there too.
+    """Return the labels with the parent of every finding that is present marked as present too.
 
     A parent that was not asked about, or is said to be absent, gets the largest target of its present
     children; else targets and mask stay what they are.
@@ -45,7 +45,7 @@ def implied_parents(targets: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def possible(targets: Tensor, mask: Tensor) -> Tensor:
-    """The labels that an image leaves to be said: all but children whose parent is known to be absent.
+    """Return which labels may be present in an image: all but children whose parent is known to be absent.
 
     Args:
         targets: float, shape (B, 14), with implied parents.
@@ -94,9 +94,9 @@ def whole_bce(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
 def label_loss(
     logits: Tensor, targets: Tensor, mask: Tensor, labels: Literal["flat", "conditional"]
 ) -> Tensor:
-    """The label loss of what a model says in the end, whatever its logits mean; in nats.
+    """Return the label loss of a model's probabilities, whatever its logits mean; in nats.
 
-    What models are compared by: with ``conditional`` labels on all images and on probabilities.
+    Models are compared by it. With ``conditional`` labels it runs over all images, on the probabilities.
     """
     if labels == "flat":
         return masked_bce(logits, targets, mask)

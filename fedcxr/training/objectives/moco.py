@@ -18,7 +18,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fedcxr.training.objectives.positives import mean_over_positives
+from fedcxr.training.objectives import self_supervised
+from fedcxr.training.objectives.positives import mean_over_positives, positive_pairs
+from fedcxr.training.objectives.queue import Queue
+from fedcxr.training.objectives.term import TeacherNeed, Term, TermContext, TermInput
+from fedcxr.training.state_tensors import StateTensors
 
 
 def info_nce(
@@ -53,3 +57,31 @@ def info_nce(
     others = torch.logsumexp(unlike, dim=1, keepdim=True)
     losses = functional.softplus(others - alike)
     return mean_over_positives(losses, positives).mean()
+
+
+class MoCo(Term):
+    """MoCo's term: the momentum network's keys of earlier batches are an image's negatives."""
+
+    def __init__(self, context: TermContext) -> None:
+        self._temperature = context.config.training.temperature
+        self._queue = Queue(context)
+
+    def __call__(self, seen: TermInput) -> Tensor:
+        queue, owners, keys = self._queue, seen.part.owners, seen.taught.projection
+        strangers = owners.repeat(2).unsqueeze(1) != queue.owners.unsqueeze(0)
+        loss = info_nce(
+            seen.student.projection,
+            keys,
+            positive_pairs(seen.part.groups),
+            queue=queue.rows,
+            negatives=strangers,
+            temperature=self._temperature,
+        )
+        queue.add(keys[len(owners) :], owners)  # one view: the other would say the same
+        return loss
+
+    def state(self) -> StateTensors:
+        return self._queue.state()
+
+
+MOCO = self_supervised.declare("moco", MoCo, teacher=TeacherNeed.PROJECTIONS)

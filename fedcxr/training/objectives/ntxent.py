@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fedcxr.training.objectives import self_supervised
 from fedcxr.training.objectives.positives import mean_over_positives, positive_pairs, self_excluded
+from fedcxr.training.objectives.term import Term, TermContext, TermInput
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float, groups: Tensor | None = None) -> Tensor:
@@ -44,3 +46,17 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float, groups: Tensor | 
         return functional.cross_entropy(similarity, partner)
     losses = -functional.log_softmax(similarity, dim=1)
     return mean_over_positives(losses, positive_pairs(groups)).mean()
+
+
+class NTXent(Term):
+    """SimCLR's term: the rest of the batch are an image's negatives; the hospital keeps nothing of it."""
+
+    def __init__(self, context: TermContext) -> None:
+        self._temperature = context.config.training.temperature
+
+    def __call__(self, seen: TermInput) -> Tensor:
+        first, second = seen.student.projection.chunk(2)
+        return nt_xent(first, second, self._temperature, seen.part.groups)
+
+
+NTXENT = self_supervised.declare("ntxent", NTXent)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
+from fedcxr.config import Training
+from fedcxr.training.objectives.term import Needs, PhaseName, Term, TermContext, TermInput, TermSpec
+
 
 def reconstruction_error(reconstruction: Tensor, images: Tensor) -> Tensor:
     """Mean squared error over all pixels, in the units of the network's input ([−1, 1]), squared.
@@ -22,3 +25,27 @@ def reconstruction_error(reconstruction: Tensor, images: Tensor) -> Tensor:
     if reconstruction.shape != images.shape:
         raise ValueError(f"images of shape {images.shape}, but a reconstruction of {reconstruction.shape}")
     return functional.mse_loss(reconstruction.float(), images.float())
+
+
+class Reconstruction(Term):
+    """The reconstruction term, of the views as the network sees them; the hospital keeps nothing of it."""
+
+    def __init__(self, context: TermContext) -> None:
+        """The term needs nothing of ``context``."""
+
+    def __call__(self, seen: TermInput) -> Tensor:
+        if seen.student.reconstruction is None:
+            raise ValueError("the model made no reconstruction")
+        return reconstruction_error(seen.student.reconstruction, seen.part.views)
+
+
+def _weight(training: Training, phase: PhaseName) -> float:
+    return training.reconstruction_weight
+
+
+RECONSTRUCTION = TermSpec(
+    name="reconstruction",
+    weight=_weight,
+    make=Reconstruction,
+    needs=Needs(reconstruction=True, unlabelled=True),
+)

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fedcxr.config import Training
 from fedcxr.training.objectives.positives import self_excluded
+from fedcxr.training.objectives.term import Needs, PhaseName, Term, TermContext, TermInput, TermSpec
 
 
 def label_similarity(targets: Tensor, mask: Tensor) -> Tensor:
@@ -60,3 +62,22 @@ def supervised_contrastive(projections: Tensor, targets: Tensor, mask: Tensor, t
     anchors = total > 0
     each = (weights * losses).sum(1) / total.clamp(min=torch.finfo(torch.float32).tiny)
     return each.masked_fill(~anchors, 0.0).sum() / anchors.sum().clamp(min=1)
+
+
+class SupervisedContrast(Term):
+    """The supervised contrastive term; the hospital keeps nothing of it."""
+
+    def __init__(self, context: TermContext) -> None:
+        self._temperature = context.config.training.temperature
+
+    def __call__(self, seen: TermInput) -> Tensor:
+        return supervised_contrastive(seen.student.projection, seen.targets, seen.mask, self._temperature)
+
+
+def _weight(training: Training, phase: PhaseName) -> float:
+    return training.supervised_weight if phase == "training" else 0.0
+
+
+SUPERVISED = TermSpec(
+    name="supervised", weight=_weight, make=SupervisedContrast, needs=Needs(views=2, projection=True)
+)

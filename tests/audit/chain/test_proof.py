@@ -82,10 +82,10 @@ def test_an_honest_endpoints_events_are_proven_and_read_as_before(
     assert views.members() == ledger.members()
     assert views.code_difference() is None
     event = views.events("UpdateAccepted", 1)[0]
-    assert views.sender(event) == ledger.coordinator
+    assert views.sender(event) == ledger.views.coordinator
     created = honest.creation()
     assert created is not None
-    assert (created.sender, created.created) == (ledger.coordinator, ledger.address)
+    assert (created.sender, created.created) == (ledger.views.coordinator, ledger.address)
 
 
 def drop(logs: list[Any]) -> list[Any]:

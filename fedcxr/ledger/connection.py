@@ -1,0 +1,113 @@
+"""A connection to one federation's contract: calls, events, and whether it is the artifact's contract."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from web3 import Web3
+from web3.types import BlockIdentifier
+
+from fedcxr.errors import LedgerError
+from fedcxr.ledger.artifact import load_artifact
+from fedcxr.ledger.transaction import translated
+
+
+class ContractConnection:
+    """The contract at one address of a chain, as web3 has it; every error of web3's comes as ours."""
+
+    def __init__(self, w3: Web3, address: str) -> None:
+        """Connect without asking whether anything is there.
+
+        Args:
+            w3: the chain.
+            address: of the contract.
+        """
+        self.w3 = w3
+        self.contract = w3.eth.contract(address=Web3.to_checksum_address(address), abi=load_artifact().abi)
+
+    @classmethod
+    def attach(cls, w3: Web3, address: str) -> ContractConnection:
+        """Connect to a contract that is there.
+
+        Raises:
+            LedgerError: there is no contract at this address.
+            ChainError: the chain does not answer.
+        """
+        found = Web3.is_address(address) and translated(
+            lambda: w3.eth.get_code(Web3.to_checksum_address(address))
+        )
+        if not found:
+            raise LedgerError(f"no contract at {address}.")
+        return cls(w3, address)
+
+    @property
+    def address(self) -> str:
+        return str(self.contract.address)
+
+    def call(self, name: str, *arguments: object, block: int | None = None) -> Any:
+        """What a view of the contract returns, at a block, by default the latest.
+
+        Raises:
+            ContractRejectedError: the contract reverted.
+            ChainError: the chain does not answer.
+        """
+        at: BlockIdentifier = "latest" if block is None else block
+        return translated(lambda: self.contract.functions[name](*arguments).call(block_identifier=at))
+
+    def events(self, name: str, number: int | None = None, block: int | None = None) -> list[Any]:
+        """The contract's events of a kind, of one round or of all, up to a block, by default the latest."""
+        event = self.contract.events[name]()
+        to = "latest" if block is None else block
+        wanted = {} if number is None else {"round": number}
+        return translated(lambda: list(event.get_logs(from_block=0, to_block=to, argument_filters=wanted)))
+
+    def events_of_round(self, number: int, block: int | None = None) -> list[Any]:
+        """Everything that the contract said of a round, decoded, in the order of the chain."""
+        topic = "0x" + number.to_bytes(32, "big").hex()
+        logs = translated(
+            lambda: self.w3.eth.get_logs(
+                {
+                    "address": self.contract.address,
+                    "fromBlock": 0,
+                    "toBlock": "latest" if block is None else block,
+                    "topics": [None, topic],
+                }
+            )
+        )
+        return [self._decoders[log["topics"][0]](log) for log in logs if log["topics"][0] in self._decoders]
+
+    def code_difference(self) -> str | None:
+        """What of the contract is not the artifact's: its code, or how it came to be; None when nothing.
+
+        The code alone would prove little: other initialisation code may write any storage and any immutable,
+        and then leave the same code behind. So the transaction that created the contract must carry the
+        artifact's bytecode; what follows there are the constructor's arguments, which the views show.
+        """
+        artifact = load_artifact()
+        expected = bytearray(bytes.fromhex(artifact.deployed_bytecode[2:]))
+        found = bytearray(translated(lambda: self.w3.eth.get_code(self.contract.address)))
+        if len(found) != len(expected):
+            return f"{len(found)} bytes instead of {len(expected)}"
+        for start, length in artifact.immutables:
+            expected[start : start + length] = found[start : start + length]
+        if found != expected:
+            return f"other code from byte {next(i for i, b in enumerate(found) if b != expected[i])} on"
+        created = self.events("FederationCreated")
+        if len(created) != 1:
+            return "no record of its creation"
+        transaction = created[0]["transactionHash"]
+        receipt = translated(lambda: self.w3.eth.get_transaction_receipt(transaction))
+        if receipt["contractAddress"] != self.address:
+            return "created by another contract"
+        code = bytes.fromhex(artifact.bytecode[2:])
+        if not bytes(translated(lambda: self.w3.eth.get_transaction(transaction))["input"]).startswith(code):
+            return "created by other code, which may have written anything into its storage"
+        return None
+
+    @cached_property
+    def _decoders(self) -> dict[Any, Any]:
+        """Decoder of each of the contract's events by its topic."""
+        names = [entry["name"] for entry in load_artifact().abi if entry["type"] == "event"]
+        events = [self.contract.events[name]() for name in names]
+        return {Web3.to_bytes(hexstr=event.topic): event.process_log for event in events}

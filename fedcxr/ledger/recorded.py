@@ -1,0 +1,22 @@
+"""What of a round's submissions stands on the chain, in the words of the contract's enum ``Recording``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Recorded(StrEnum):
+    """The ways to record submissions, in the order in which the contract numbers them."""
+
+    EACH = "each"
+    ROOT = "root"
+
+    @property
+    def listed(self) -> bool:
+        """Whether the submissions themselves are in a list in the store, under the contract's root."""
+        return self is Recorded.ROOT
+
+    @property
+    def said(self) -> str:
+        """The way in words, for people."""
+        return "one Merkle root a round" if self.listed else "each update, with its signature checked"

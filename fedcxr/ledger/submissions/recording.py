@@ -1,0 +1,155 @@
+"""What of a round's submissions the contract keeps: each by itself, or one Merkle root over all of them.
+
+The configuration names a kind in ``ledger.recording``; the contract is founded with it. A kind is a subclass
+of :class:`Recording` and a row of :data:`KINDS`; nobody else asks which kind a federation has.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+from fedcxr.errors import ChainError
+from fedcxr.ledger.phase import RoundPhase
+from fedcxr.ledger.protocol import RoundView, Verdict
+from fedcxr.ledger.recorded import Recorded
+from fedcxr.ledger.seats import to_bitmap
+from fedcxr.ledger.signing import Signed, SignedSubmission, Struct, as_tuple
+from fedcxr.ledger.submissions.book import SubmissionBook
+from fedcxr.ledger.transaction import decode_error
+from fedcxr.ledger.transactor import Transactor
+from fedcxr.ledger.views import FederationViews
+
+
+class Recording(ABC):
+    """How submissions reach the contract, and where they are read from while a round is open.
+
+    Attributes:
+        kind: the contract's word for it.
+        provisional: whether an update that is in can still be replaced until the round is closed.
+    """
+
+    kind: ClassVar[Recorded]
+    provisional: ClassVar[bool]
+
+    def __init__(self, views: FederationViews, transactor: Transactor) -> None:
+        self._views = views
+        self._transactor = transactor
+
+    @abstractmethod
+    def submit(self, batch: Sequence[SignedSubmission]) -> list[Verdict]:
+        """Bring submissions to the open round; each is accepted or rejected on its own."""
+
+    @abstractmethod
+    def listing(self) -> bytes:
+        """All submissions of the open round, to store before closing; empty where each is recorded."""
+
+    @abstractmethod
+    def close(self, number: int, list_root: bytes) -> None:
+        """Close the open round.
+
+        Raises:
+            ContractRejectedError: the contract's reason.
+        """
+
+    @abstractmethod
+    def filled(self, view: RoundView) -> RoundView:
+        """A round with the submissions that are not on the chain yet."""
+
+
+class EachRecorded(Recording):
+    """The contract checks and keeps every submission."""
+
+    kind: ClassVar[Recorded] = Recorded.EACH
+    provisional: ClassVar[bool] = False
+
+    def submit(self, batch: Sequence[SignedSubmission]) -> list[Verdict]:
+        words = ("UpdateAccepted", "UpdateRejected")
+        return relayed(self._transactor, "submit", "submitUpdates", batch, words)
+
+    def listing(self) -> bytes:
+        return b""
+
+    def close(self, number: int, list_root: bytes) -> None:
+        self._transactor.transact("close", "closeRound", (number,), gas=200_000)
+
+    def filled(self, view: RoundView) -> RoundView:
+        return view
+
+
+class RootRecorded(Recording):
+    """The contract keeps one root; submissions are checked here as the contract would, and listed."""
+
+    kind: ClassVar[Recorded] = Recorded.ROOT
+    provisional: ClassVar[bool] = True
+
+    def submit(self, batch: Sequence[SignedSubmission]) -> list[Verdict]:
+        samples = {m.address: m.samples for m in self._views.members() if m.is_active_hospital}
+        number = self._views.round_in_progress
+        verdicts = []
+        for signed in batch:
+            view = self.filled(self._views.round(number or signed.message.round))
+            verdicts.append(self._book.take(signed, view, samples.get(signed.message.hospital, 0)))
+        return verdicts
+
+    def listing(self) -> bytes:
+        """The list, once it has what hospitals brought to the contract themselves, and nobody's who left."""
+        number = self._views.round_in_progress
+        events = self._views.round_events(number).attempts[-1]
+        direct = [
+            SignedSubmission(events.submission(self._views.federation, v["hospital"]), bytes(v["signature"]))
+            for v in events.of("UpdateAccepted")
+        ]
+        active = {member.seat for member in self._views.members() if member.is_active_hospital}
+        self._book.settle(self._views.round(number), direct, active)
+        return self._book.listing()
+
+    def close(self, number: int, list_root: bytes) -> None:
+        arguments = (number, self._book.root(), list_root, to_bitmap(self._book.seats))
+        self._transactor.transact("close", "closeWithRoot", arguments, gas=300_000)
+
+    def filled(self, view: RoundView) -> RoundView:
+        return self._book.fill(view) if view.status == RoundPhase.OPEN else view
+
+    @cached_property
+    def _book(self) -> SubmissionBook:
+        views = self._views
+        return SubmissionBook(views.federation, views.domain, views.update_size if views.open_updates else 0)
+
+
+KINDS: dict[Recorded, type[Recording]] = {made.kind: made for made in (EachRecorded, RootRecorded)}
+
+
+def relayed(
+    transactor: Transactor, kind: str, name: str, batch: Sequence[Signed[Any]], words: tuple[str, str]
+) -> list[Verdict]:
+    """Send signed messages in one transaction; the contract says one word on each, in the batch's order.
+
+    Args:
+        transactor: that pays.
+        kind: under which the gas is counted.
+        name: of the contract's function.
+        batch: what is sent.
+        words: names of the events that say yes and no.
+
+    Raises:
+        ChainError: the contract did not say one word on each.
+    """
+    arguments = ([as_tuple(s.message) for s in batch], [s.signature for s in batch])
+    receipt = transactor.transact(kind, name, arguments, gas=80_000 + 150_000 * len(batch))
+    events = transactor.said(receipt, words)
+    if len(events) != len(batch):
+        raise ChainError(f"the contract said {len(events)} words on {len(batch)} messages.")
+    return [
+        Verdict(
+            _signer(signed.message),
+            decode_error(bytes(event["args"]["reason"])) if event["event"] == words[1] else None,
+        )
+        for signed, event in zip(batch, events, strict=True)
+    ]
+
+
+def _signer(message: Struct) -> str:
+    return str(getattr(message, "validator", None) or getattr(message, "hospital", ""))
