@@ -94,7 +94,9 @@ def test_a_plaintext_other_than_the_committed_one_is_refused(
         open_envelope(blob, CONTEXT, key)
 
 
-def test_a_header_is_written_in_one_way_only(key: EnvelopePrivateKey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_header_is_written_in_one_way_only(
+    key: EnvelopePrivateKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its hospital has sealed it like that, so its tag is good; but then one update would have many blobs."""
 
     def loosely(tree: dict[str, object]) -> bytes:
