@@ -95,8 +95,8 @@ class Proof:
         _require("path", found["path"], list)
         if len(found["path"]) > submission_tree.DEPTH:
             raise FederationError(f"proof.path: has more than {submission_tree.DEPTH} siblings.")
-        if found.pop("proof") != _WORDS[found["submission"] is not None]:
-            raise FederationError("proof.proof: says another thing than proof.submission.")
+        if (word := found.pop("proof")) not in _WORDS:  # a word for the reader; the submission is what proves
+            raise FederationError(f"proof.proof: {word!r:.80} is none of {', '.join(_WORDS)}.")
         return cls(
             **{
                 **found,
