@@ -176,12 +176,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--timeout", type=float, default=600, help="seconds for a set of tests")
-    parser.add_argument("--only", action="append", default=[], help="mutants whose name has this in it")
+    parser.add_argument("--only", action="append", default=[], help="part of a mutant's file or name")
     arguments = parser.parse_args()
     mutants = read(Path(__file__).with_suffix(".toml"))
-    chosen = [m for m in mutants if not arguments.only or any(part in m.name for part in arguments.only)]
+    chosen = [
+        m
+        for m in mutants
+        if not arguments.only or any(part in f"{m.file} {m.name}" for part in arguments.only)
+    ]
     if not chosen:
-        parser.error("no mutant has such a name")
+        parser.error("no mutant has this in its file or name")
     started = time.monotonic()
     wrong = judge(chosen, arguments.jobs, arguments.timeout)
     print(f"{len(chosen)} mutants, {len(wrong)} problems, {time.monotonic() - started:.0f} s")

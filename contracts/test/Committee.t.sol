@@ -365,6 +365,18 @@ contract RewardsTest is Party {
         ledger.settle();
     }
 
+    function test_what_was_earned_stays_when_more_is_earned() public {
+        whole(1, 3);
+        ledger.settle();
+        uint256[] memory once = ledger.creditsOfSeats(7);
+        whole(2, 3);
+        ledger.settle();
+        uint256[] memory twice = ledger.creditsOfSeats(7);
+        for (uint256 i = 0; i < 3; ++i) {
+            equal(twice[i], 2 * once[i]);
+        }
+    }
+
     function test_the_next_opening_settles_what_was_not() public {
         closed(1, 3);
         exclude(1, 1);

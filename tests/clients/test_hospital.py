@@ -126,8 +126,10 @@ def test_an_update_opens_with_the_coordinators_key_and_carries_the_contracts_wei
     assert weight != 7
     context = UpdateContext(founded.register.federation.hex(), 1, reply.hospital, founded.layout.digest.hex())
     key = Identity.load(founded.run.keys / "coordinator.json").envelope_key
+    update = SealedReader(key).read(reply.bulk, context)
+    assert not (update.view(np.int32) % weight).any()
     total = WeightedSum(founded.layout)
-    total.add(SealedReader(key).read(reply.bulk, context), weight)
+    total.add(update, weight)
     model = total.model(founded.base, RoundConfig.from_bytes(founded.train.round_config).exponents)
     assert np.isfinite(model).all()
     assert not np.array_equal(model, founded.base)

@@ -145,3 +145,15 @@ def test_kinds_of_message_do_not_pass_for_each_other() -> None:
 def test_what_is_no_signature_is_an_error(signature: bytes) -> None:
     with pytest.raises(LedgerError, match="not a signature"):
         recover(registration(account(10)), signature, DOMAIN)
+
+
+def test_a_signatures_twin_with_the_upper_s_is_none() -> None:
+    """Both recover the signer; the contract takes one of them."""
+    order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+    request = registration(account(10))
+    good = sign(account(10), request, DOMAIN)
+    assert recover(request, good, DOMAIN) == account(10).address
+    upper = order - int.from_bytes(good[32:64])
+    twin = good[:32] + upper.to_bytes(32) + bytes([27 + 28 - good[64]])
+    with pytest.raises(LedgerError, match="not a signature"):
+        recover(request, twin, DOMAIN)

@@ -94,6 +94,24 @@ def test_a_plaintext_other_than_the_committed_one_is_refused(
         open_envelope(blob, CONTEXT, key)
 
 
+def test_a_header_is_written_in_one_way_only(
+    key: EnvelopePrivateKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its hospital has sealed it like that, so its tag is good; but then one update would have many blobs."""
+
+    def loosely(tree: dict[str, object]) -> bytes:
+        return json.dumps(tree).encode() if "recipients" in tree else canonical(tree)
+
+    from fedcxr.privacy import envelope
+
+    canonical = envelope._canonical
+    monkeypatch.setattr(envelope, "_canonical", loosely)
+    blob = seal(PAYLOAD, CONTEXT, [key.public])
+    monkeypatch.undo()
+    with pytest.raises(EnvelopeError, match="its header is not canonical"):
+        open_envelope(blob, CONTEXT, key)
+
+
 def test_a_payload_of_another_length_is_refused(key: EnvelopePrivateKey) -> None:
     blob = seal(PAYLOAD, CONTEXT, [key.public])
     with pytest.raises(EnvelopeError, match="20000 bytes where 4 are expected"):
