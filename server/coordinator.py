@@ -103,7 +103,7 @@ class Coordinator:
             )
         )
         if first == 1:
-            self.run_directory.rewrite_metrics([])
+            self.run_directory.metrics.rewrite([])
         if first > 1:
             self.ledger.settle()  # a coordinator before this one may have died before it
         self._complete_records(first - 1, members)

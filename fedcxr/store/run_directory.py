@@ -29,13 +29,13 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from fedcxr import files, json_text
 from fedcxr.errors import ConfigError, StoreError
+from fedcxr.store.metrics_file import MetricsFile
 
 if TYPE_CHECKING:  # torch and pydantic are seconds that a question to the ledger does not need
     from fedcxr.config import Config
@@ -178,8 +178,8 @@ class RunDirectory:
         return self.root / "partition.json"
 
     @property
-    def metrics_path(self) -> Path:
-        return self.root / "metrics.jsonl"
+    def metrics(self) -> MetricsFile:
+        return MetricsFile(self.root / "metrics.jsonl")
 
     @property
     def summary_path(self) -> Path:
@@ -208,7 +208,7 @@ class RunDirectory:
 
         A model file of a round that is not on record was never released: a coordinator died over it.
         """
-        return max((int(line["round"]) for line in self.read_metrics()), default=0)
+        return self.metrics.last_round
 
     @property
     def last_model(self) -> Path:
@@ -270,32 +270,6 @@ class RunDirectory:
             if type(value).__name__ != field.type:  # annotations are strings here
                 raise StoreError(f"{path}: damaged: {field.name} is {value!r}, not a {field.type}.")
         return facts
-
-    def append_metrics(self, line: Mapping[str, Any]) -> None:
-        """Append one round's line; it is on the disk when this returns.
-
-        Raises:
-            StoreError: it cannot be written.
-        """
-        files.append_line(self.metrics_path, json.dumps(line, allow_nan=False))
-
-    def read_metrics(self) -> list[dict[str, Any]]:
-        """The rounds' lines in order, up to one that is none: a crash cuts the last one short."""
-        lines = []
-        for text in files.whole_lines(self.metrics_path):
-            try:
-                line = json_text.parse(text)
-            except ValueError:
-                break
-            if not isinstance(line, dict) or type(line.get("round")) is not int:
-                break
-            lines.append(line)
-        return lines
-
-    def rewrite_metrics(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Replace all lines at once."""
-        text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
-        files.write(self.metrics_path, text)
 
 
 def _read_text(path: Path) -> str:
