@@ -1,4 +1,4 @@
-"""A model's explanations, scored: do maps point at lesions, and do they name what the model uses?"""
+"""Scores of a model's saliency maps: do they point at lesions, and does the model use what they show?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fedcxr.errors import DataError
 from fedcxr.evaluation.auroc import Floats
 from fedcxr.evaluation.explanation.case_scores import COLUMNS
 from fedcxr.evaluation.explanation.deletion import Curves, follow
-from fedcxr.evaluation.explanation.localisation import Localisation, compare_places, means
+from fedcxr.evaluation.explanation.localisation import Localisation, compare_localisation, means
 from fedcxr.evaluation.explanation.ranking import stand_ins
 from fedcxr.evaluation.explanation.saliency import Maps, Method, saliency
 from fedcxr.evaluation.scores import Estimate
@@ -48,7 +48,7 @@ class Cases:
 
 @dataclass(frozen=True)
 class MeanCurves:
-    """The label's probability, mean over cases, from none of the places to all, in equal shares.
+    """The label's probability, mean over cases, from none of the pixels taken to all, in equal shares.
 
     Attributes:
         deletion, insertion: by the image's own map.
@@ -86,12 +86,12 @@ class Faithfulness:
 
 @dataclass(frozen=True)
 class MethodScore:
-    """One method.
+    """The scores of one method.
 
     Attributes:
         faithfulness: of all cases.
         localisation: of all cases with a mask; None without masks.
-        by_label: the same label by label.
+        by_label: localisation label by label.
     """
 
     faithfulness: Faithfulness
@@ -101,7 +101,7 @@ class MethodScore:
 
 @dataclass(frozen=True)
 class Explanation:
-    """All methods on the same cases.
+    """The scores of all methods on the same cases.
 
     Attributes:
         cases: findings explained.
@@ -222,7 +222,7 @@ def _localisation(
     wide = functional.interpolate(
         torch.from_numpy(maps[lesions])[:, None], size=masks.shape[1:], mode="bilinear", align_corners=False
     )
-    whole, by_label, each[lesions] = compare_places(
+    whole, by_label, each[lesions] = compare_localisation(
         wide[:, 0].numpy(),
         masks[lesions],
         cases.labels[lesions],
