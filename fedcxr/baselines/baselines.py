@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcxr.baselines.rounds import POOLED, pool, train_rounds, weights_path
+from fedcxr.baselines.training import POOLED, pool, train_rounds, weights_path
 from fedcxr.config import Config
 from fedcxr.data.examples import Examples
 from fedcxr.errors import DataError, NonFiniteError
@@ -76,9 +76,9 @@ class Baselines:
     def _train(self, kind: Kind, name: str, examples: Examples) -> Contender:
         what = name if kind is Kind.POOLED else f"{name} alone"
 
-        def on_step(round_index: int, step: Step) -> None:
+        def on_step(round_number: int, step: Step) -> None:
             if self.progress is not None:
-                done = (round_index - 1) * step.of + step.number
+                done = (round_number - 1) * step.of + step.number
                 self.progress(f"training {what}", done, step.of * self.config.federation.rounds)
 
         path = weights_path(self.directory, name, pooled=kind is Kind.POOLED)

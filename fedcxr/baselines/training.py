@@ -130,23 +130,23 @@ def train_rounds(
     """
     fresh = Progress(name, _source(config, examples))
     model, state, done = _resume(path, fresh, config)
-    for round_index in range(done.rounds + 1, config.federation.rounds + 1):
+    for round_number in range(done.rounds + 1, config.federation.rounds + 1):
 
-        def watch(step: Step, number: int = round_index) -> None:
+        def watch(step: Step, current: int = round_number) -> None:
             if on_step is not None:
-                on_step(number, step)
+                on_step(current, step)
 
         report = train(
             model,
             examples,
             config=config,
-            round_index=round_index,
+            round_index=round_number,
             hospital=name,
             state=state,
             on_step=watch,
         )
         done = Progress(
-            name, fresh.source, round_index, done.passes + report.passes, done.seconds + report.seconds
+            name, fresh.source, round_number, done.passes + report.passes, done.seconds + report.seconds
         )
         _write(path, {**model.state_dict(), **{STATE + name: tensor for name, tensor in state.items()}}, done)
     return model, done

@@ -59,7 +59,7 @@ def post(
 
     The run must not be going on, for it holds its chain, unless that is one that others keep (ledger.url).
     """
-    from fedcxr.run.coordinator_desk import writing_court
+    from fedcxr.run.ledger_access import writing_court
     from fedcxr.store.run_directory import RunDirectory
 
     with writing_court(RunDirectory.open(run)) as court:
@@ -80,7 +80,7 @@ def announce(run: OwnRun) -> None:
     The run must not be going on, for it holds its chain, unless that is one that others keep (ledger.url).
     """
     from fedcxr.report.ledger.words import when
-    from fedcxr.run.coordinator_desk import writing_court
+    from fedcxr.run.ledger_access import writing_court
     from fedcxr.store.run_directory import RunDirectory
 
     with writing_court(RunDirectory.open(run)) as court:
@@ -95,7 +95,7 @@ def release(run: OwnRun) -> None:
 
     The run must not be going on, for it holds its chain, unless that is one that others keep (ledger.url).
     """
-    from fedcxr.run.coordinator_desk import writing_court
+    from fedcxr.run.ledger_access import writing_court
     from fedcxr.store.run_directory import RunDirectory
 
     with writing_court(RunDirectory.open(run)) as court:

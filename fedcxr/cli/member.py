@@ -109,7 +109,7 @@ def relay(
     any time. A hospital that was voted in joins at the next start of the run.
     """
     from fedcxr.ledger.orders import Order
-    from fedcxr.run.coordinator_desk import writing_ledger
+    from fedcxr.run.ledger_access import writing_ledger
     from fedcxr.store.run_directory import RunDirectory
 
     read = [Order.read(path) for path in orders]
@@ -125,7 +125,7 @@ def suspend(run: Run, address: Address) -> None:
 
     The run must not be going on, for it holds its chain, unless that is one that others keep (ledger.url).
     """
-    from fedcxr.run.coordinator_desk import writing_ledger
+    from fedcxr.run.ledger_access import writing_ledger
     from fedcxr.store.run_directory import RunDirectory
 
     with writing_ledger(RunDirectory.open(run)) as ledger:
@@ -139,7 +139,7 @@ def reinstate(run: Run, address: Address) -> None:
 
     The run must not be going on, for it holds its chain, unless that is one that others keep (ledger.url).
     """
-    from fedcxr.run.coordinator_desk import writing_ledger
+    from fedcxr.run.ledger_access import writing_ledger
     from fedcxr.store.run_directory import RunDirectory
 
     with writing_ledger(RunDirectory.open(run)) as ledger:

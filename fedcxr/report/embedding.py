@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcxr.data.labels import COMPETITION_LABELS, LABELS
-from fedcxr.report.colours import hospital_colours
-from fedcxr.report.pictures import write_picture
+from fedcxr.report.pictures import hospital_colours, write_picture
 from fedcxr.seeds import derive_seed
 
 if TYPE_CHECKING:

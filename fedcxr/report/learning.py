@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedcxr.report.colours import hospital_colours
-from fedcxr.report.pictures import write_picture
+from fedcxr.report.pictures import hospital_colours, write_picture
 from fedcxr.round_lines import RoundLine
 
 if TYPE_CHECKING:

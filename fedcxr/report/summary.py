@@ -9,9 +9,9 @@ from fedcxr.config import Config
 from fedcxr.errors import StoreError
 from fedcxr.evaluation.comparison import Comparison, Kind
 from fedcxr.evaluation.scores import Evaluation
-from fedcxr.report.comparison import comparison_table, own_table
+from fedcxr.report.comparison_table import comparison_table, own_table
 from fedcxr.report.curves import draw_curves
-from fedcxr.report.rounds import round_table
+from fedcxr.report.round_table import round_table
 from fedcxr.report.scores import hospital_table, label_table
 from fedcxr.report.tables import count, figure
 from fedcxr.round_lines import RoundLine, read_rounds
@@ -102,9 +102,9 @@ def _opening(config: Config, records: tuple[RoundLine, ...]) -> str:
     return "\n".join([*lines, *(f"- {fact}" for fact in facts)]) + "\n"
 
 
-def _results(evaluation: Evaluation, number: int) -> str:
+def _results(evaluation: Evaluation, round_number: int) -> str:
     parts = [
-        f"## After round {number}\n",
+        f"## After round {round_number}\n",
         f"Mean AUROC {figure(evaluation.macro)} over {len(evaluation.macro.labels)} labels; "
         f"{figure(evaluation.competition)} over {len(evaluation.competition.labels)} of the five "
         "competition tasks.\n",

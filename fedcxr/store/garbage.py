@@ -58,9 +58,9 @@ class Attempts:
     aborted: frozenset[bytes]
 
 
-def disputable(ledger: FederationViews, number: int) -> bool:
+def disputable(ledger: FederationViews, round_number: int) -> bool:
     """Whether a finalized round may still be disputed; then nobody may take its blobs away."""
-    return DisputeCourt(ledger.w3, ledger.court).disputable(result_of(ledger, number))
+    return DisputeCourt(ledger.w3, ledger.court).disputable(result_of(ledger, round_number))
 
 
 def find_waste(
@@ -85,11 +85,11 @@ def find_waste(
     Raises:
         StoreError: the store cannot be listed.
     """
-    past = {number for number in attempts.kept if number < before and not needed(number)}
+    past = {n for n in attempts.kept if n < before and not needed(n)}
     keep = (attempts.founding | attempts.current).union(
         *(roots for n, roots in attempts.kept.items() if n not in past)
     )
-    old = frozenset[bytes]().union(*(attempts.kept[number] for number in past))
+    old = frozenset[bytes]().union(*(attempts.kept[n] for n in past))
     waste = []
     for name, size in store.sizes().items():
         why = _why(name, keep, old, attempts, alone=alone)
@@ -137,10 +137,10 @@ def read_attempts(ledger: FederationViews, store: BlobStore) -> Attempts:
     if frozen := Layout.from_json(store.get(ledger.layout_digest).tobytes().decode()).frozen:
         founding |= {bytes.fromhex(frozen)}
     last = ledger.last_finalized
-    for number in range(1, last + 2):
-        attempts = [_named(attempt, store) for attempt in ledger.round_events(number).attempts]
+    for round_number in range(1, last + 2):
+        attempts = [_named(attempt, store) for attempt in ledger.round_events(round_number).attempts]
         aborted.update(*attempts[:-1])
-        kept[number] = attempts[-1] if attempts else frozenset()
+        kept[round_number] = attempts[-1] if attempts else frozenset()
     latest = kept.pop(last + 1)
     if ledger.round_in_progress:
         return Attempts(founding, kept, latest, frozenset(aborted))

@@ -21,7 +21,7 @@ from fedcxr.errors import ChainError, ContractRejectedError, FederationError, Le
 from fedcxr.ledger.orders import Order
 from fedcxr.ledger.signing import HOSPITAL, Departure, Registration
 from fedcxr.round_lines import read_rounds
-from fedcxr.run.coordinator_desk import writing_ledger
+from fedcxr.run.ledger_access import writing_ledger
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from server.events import Event, NotRegistered

@@ -13,7 +13,7 @@ from fedcxr.errors import DataError, StoreError
 from fedcxr.evaluation.comparison import Contender, Kind, compare
 from fedcxr.evaluation.scores import Evaluation
 from fedcxr.report.curves import draw_curves
-from fedcxr.report.rounds import round_table
+from fedcxr.report.round_table import round_table
 from fedcxr.report.summary import read_comparison, write_comparison, write_summary
 from fedcxr.round_lines import read_rounds
 from fedcxr.store.run_directory import RunDirectory

@@ -29,7 +29,7 @@ from fedcxr.messages import UpdateReply
 from fedcxr.models.norm import batch_norm_tensors
 from fedcxr.models.registry import create_model
 from fedcxr.round_lines import read_rounds
-from fedcxr.run.resumption import reading_ledger
+from fedcxr.run.ledger_access import reading_ledger
 from fedcxr.store.garbage import Waste, find_waste, read_attempts
 from fedcxr.store.hospital_state import HospitalState
 from fedcxr.store.run_directory import RunDirectory

@@ -20,7 +20,7 @@ from fedcxr.ledger.court import DisputeCourt
 from fedcxr.ledger.signing import SignedSubmission, Submission, sign
 from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.round_lines import read_rounds
-from fedcxr.run.coordinator_desk import writing_ledger
+from fedcxr.run.ledger_access import writing_ledger
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update.layout import Vector
