@@ -1,1 +1,1 @@
-"""What the federation is compared with: all images pooled, and each hospital alone."""
+"""The baselines of a federation: one model of all images pooled, and one of each hospital alone."""

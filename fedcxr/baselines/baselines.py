@@ -1,4 +1,4 @@
-"""The federation against what it stands between: all images pooled, and each hospital by itself."""
+"""The comparison of the federated model with a pooled one, and with one of each hospital alone."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Baselines:
     progress: Report | None = None
 
     def compare(self, federated: Network | NDArray[np.float32], *, passes: int) -> Comparison:
-        """Train what is not trained yet, and score it beside the federated model.
+        """Train the baselines that are not trained yet, and score them beside the federated model.
 
         A hospital that cannot be trained alone is left out and named, as a federation would.
 

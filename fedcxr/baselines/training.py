@@ -44,7 +44,7 @@ _KEY = "fedcxr"  # one metadata key only: safetensors does not order them
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a baseline is: what its weights file says beside the weights.
+    """How far the training of a baseline has come; its weights file says so beside the weights.
 
     Attributes:
         name: pooled, or the hospital's.
@@ -62,7 +62,7 @@ class Progress:
 
 
 def pool(shards: Mapping[str, Examples]) -> Examples:
-    """All hospitals' examples as one set, in the order of the cache.
+    """Pool all hospitals' examples into one set, in the order of the cache.
 
     Raises:
         DataError: no shard, or shards of different caches.
@@ -83,7 +83,7 @@ def pool(shards: Mapping[str, Examples]) -> Examples:
 
 
 def _joined(codes: Sequence[NDArray[np.int64] | None], order: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """Patients or studies of all shards, with codes from one table; None where a shard has none."""
+    """The patients or studies of all shards, by codes of one table; None where a shard has none."""
     known = [part for part in codes if part is not None]
     return np.concatenate(known)[order] if len(known) == len(codes) else None
 
@@ -102,7 +102,7 @@ def _same_cache(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
 
 
 def weights_path(directory: Path, name: str, *, pooled: bool) -> Path:
-    """Where a baseline's weights lie; a hospital may be called anything, "pooled" too."""
+    """The path of a baseline's weights; a hospital may be called anything, even "pooled"."""
     return directory / (f"{POOLED}.safetensors" if pooled else f"alone-{quote(name, safe='')}.safetensors")
 
 
@@ -114,7 +114,7 @@ def train_rounds(
     path: Path,
     on_step: Callable[[int, Step], None] | None = None,
 ) -> tuple[Network, Progress]:
-    """Train from the federation's starting weights through all its rounds.
+    """Train a baseline from the federation's starting weights through all its rounds.
 
     Args:
         examples: what to train on.
@@ -161,7 +161,7 @@ def _source(config: Config, examples: Examples) -> str:
 
 
 def _resume(path: Path, fresh: Progress, config: Config) -> tuple[Network, StateTensors, Progress]:
-    """What an earlier call left at ``path``, or the starting weights."""
+    """Load what an earlier call wrote to ``path``, or the federation's starting weights."""
     if path.exists():
         try:
             with safe_open(path, framework="pt") as file:

@@ -1,1 +1,1 @@
-"""Many runs and their tables: manifests, tasks, kept results, comparisons with other ways to train."""
+"""Experiments of many runs: manifests, tasks, kept results, tables, and comparisons with baselines."""

@@ -1,4 +1,4 @@
-"""The federation beside its baselines, after a simulation: pooled, and each hospital alone."""
+"""The baselines of a simulated federation: one pooled model, and one of each hospital alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fedcxr.training.shared_tensors import load_released
 
 
 def compare_with_baselines(run: RunDirectory, progress: Progress) -> Comparison:
-    """Train the baselines under the federation's budget, score all three, and write the comparison.
+    """Train the baselines under the federation's budget, score all models, and write the comparison.
 
     Raises:
         ConfigError: the run has no validation set.

@@ -28,7 +28,7 @@ def draw_curves(
     title: str,
     references: Mapping[str, float] | None = None,
 ) -> None:
-    """Draw mean AUROC per round: left on all studies with its 95 % band, right hospital by hospital.
+    """Draw mean AUROC by round: on the left over all studies with its 95 % band, on the right by hospital.
 
     Args:
         history: evaluations by round; a round without one leaves a gap.
@@ -157,7 +157,7 @@ def _legend(axes: Axes) -> None:
 def _series(
     rounds: NDArray[np.int64], estimates: Mapping[int, Estimate]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Value, low and high by round; NaN where there is none, which matplotlib leaves open."""
+    """The value, low and high of each round, float64 (rounds,) each; NaN leaves a gap in the plot."""
     found = [estimates.get(int(round_number), Estimate()) for round_number in rounds]
     columns = ([e.value for e in found], [e.low for e in found], [e.high for e in found])
     value, low, high = (np.array([np.nan if v is None else v for v in column]) for column in columns)

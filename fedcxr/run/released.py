@@ -21,7 +21,7 @@ from fedcxr.update.layout import Layout, Vector
 
 @dataclass(frozen=True, eq=False)
 class ReleasedModel:
-    """One released model of a run.
+    """A released model of a run, and the validation set that it is scored on.
 
     Attributes:
         run: the run.
@@ -40,7 +40,7 @@ class ReleasedModel:
 
     @classmethod
     def open(cls, root: Path, round_number: int | None = None) -> ReleasedModel:
-        """The last model of the run at ``root``, or that of a round.
+        """Load the last released model of the run at ``root``, or the model that a round released.
 
         Raises:
             StoreError: there is no run, or no such model, or its file is another.

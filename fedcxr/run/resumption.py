@@ -1,4 +1,4 @@
-"""How far a run has come, read from its ledger and held against its files, before it goes on."""
+"""How far a run has come: read from its ledger, and checked against its files before the run goes on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fedcxr.training.shared_tensors import federation_layout
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a run has come.
+    """How many of its rounds a run has finalized, and what is left to do.
 
     Attributes:
         finalized: the last round that is final on the ledger; 0 before the first.

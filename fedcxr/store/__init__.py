@@ -1,1 +1,1 @@
-"""Where a run's bytes lie: content-addressed blobs, and the run directory around them."""
+"""The files of a run: content-addressed blobs, the run directory, and hospitals' own disks."""

@@ -1,4 +1,4 @@
-"""The run directory: where everything that a run leaves behind lies.
+"""The run directory: the paths of everything that a run leaves behind.
 
 ::
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:  # torch and pydantic are seconds that a question to the ledge
 
 @dataclass(frozen=True)
 class LedgerFacts:
-    """What identifies the federation's contract.
+    """The facts that identify the federation's contract, in ``ledger.json``.
 
     Attributes:
         federation: hex id.
@@ -62,7 +62,7 @@ class LedgerFacts:
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """Paths and small files of one run."""
+    """The paths and the small files of one run."""
 
     root: Path
 
@@ -93,7 +93,7 @@ class RunDirectory:
 
     @classmethod
     def open(cls, root: Path) -> Self:
-        """A run that exists.
+        """Open a run that exists.
 
         Raises:
             StoreError: there is none.
@@ -108,11 +108,11 @@ class RunDirectory:
 
     @property
     def founded(self) -> bool:
-        """Whether its federation is: from then on the configuration is on the ledger."""
+        """Whether the run's federation is founded; from then on its configuration is on the ledger."""
         return (self.root / "ledger.json").exists()
 
     def forget(self) -> None:
-        """Remove what a configuration has made, up to the moment that the federation is founded."""
+        """Remove the files that a configuration made, for a run whose federation is not founded yet."""
         if not self.root.is_dir():
             return
         made = ("config.toml", "partition.json", "partition.png", "layout.json", "frozen.safetensors")
@@ -135,12 +135,12 @@ class RunDirectory:
 
     @property
     def index_path(self) -> Path:
-        """What `fedcxr ledger` has read of the chain; deleting it changes nothing."""
+        """The index that `fedcxr ledger` makes of the chain; it is a cache, and may be deleted."""
         return self.root / "ledger.index.sqlite"
 
     @property
     def journal_path(self) -> Path:
-        """What an anvil's chain is rebuilt from."""
+        """The journal that an anvil's chain is rebuilt from."""
         return self.root / "ledger.journal"
 
     @property
@@ -191,7 +191,7 @@ class RunDirectory:
 
     @property
     def endpoint_path(self) -> Path:
-        """URL at which the chain answers while the run goes on."""
+        """The file with the URL at which the chain answers while the run goes on."""
         return self.root / "ledger.url"
 
     def hospital(self, index: int) -> Path:
@@ -233,7 +233,7 @@ class RunDirectory:
 
     @property
     def store_url(self) -> str:
-        """Of the store that the configuration names, by default ``RUN/blobs``."""
+        """The URL of the store that the configuration names, by default ``RUN/blobs``."""
         try:  # the one key, for who needs no more: the whole configuration takes pydantic to read
             url = tomllib.loads(_read_text(self.config_path)).get("store", {})["url"]
         except (KeyError, AttributeError, ValueError):
@@ -241,7 +241,7 @@ class RunDirectory:
         return str(url or self.root / "blobs")
 
     def blob_store(self) -> BlobStore:
-        """The store at :attr:`store_url`, which is made."""
+        """Open the store at :attr:`store_url`, or make it."""
         from fedcxr.store.blobs import BlobStore
 
         return BlobStore(self.store_url)
@@ -250,7 +250,7 @@ class RunDirectory:
         files.write(self.layout_path, layout.to_json())
 
     def read_layout(self) -> Layout:
-        """Raises StoreError when it is missing, LayoutError when it is damaged."""
+        """Read the layout; raises StoreError when it is missing, LayoutError when it is damaged."""
         from fedcxr.update.layout import Layout
 
         return Layout.from_json(_read_text(self.layout_path))
@@ -259,7 +259,7 @@ class RunDirectory:
         files.write(self.root / "ledger.json", json.dumps(asdict(facts), indent=2) + "\n")
 
     def read_facts(self) -> LedgerFacts:
-        """Raises StoreError when they are missing or damaged."""
+        """Read the facts of the ledger; raises StoreError when they are missing or damaged."""
         path = self.root / "ledger.json"
         try:
             facts = LedgerFacts(**json_text.parse(_read_text(path)))

@@ -1,4 +1,4 @@
-"""Where a run's ledger is read."""
+"""The location of a run's ledger, for those who read it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fedcxr.store.run_directory import RunDirectory
 
 
 def place_of_run(run: RunDirectory, contract: str = "") -> Place:
-    """The chain of a run, while it goes on and where it left it.
+    """The location of a run's contract: on its endpoint while the run goes on, else in its files.
 
     Args:
         run: a run whose federation is founded.

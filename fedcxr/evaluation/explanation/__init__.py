@@ -1,1 +1,1 @@
-"""Where a model looks, and what that is worth: saliency maps, their scores, and curves of deletion."""
+"""Saliency maps of a model, and their scores: localisation by masks, deletion and insertion."""

@@ -1,4 +1,4 @@
-"""Whether a map names what the model uses: deletion and insertion curves.
+"""Deletion and insertion curves: whether the model uses what a saliency map shows.
 
 Petsiuk, Das and Saenko, "RISE: Randomized input sampling for explanation of black-box models" (BMVC 2018),
 https://arxiv.org/abs/1806.07421. Deletion takes the map's highest pixels out of the image, a share at a time,
@@ -35,7 +35,7 @@ _BLUR = 8  # the blurred image keeps 1/8 of the pixels a side
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Probabilities of n images' own labels along the curves.
+    """The deletion and insertion curves of n images: the probabilities of each image's own label.
 
     Attributes:
         deletion, insertion: float64, shape (n, STEPS + 1), from none of the pixels taken to all of them.

@@ -1,4 +1,4 @@
-"""Whether a map points at the lesion, where a mask says where it is.
+"""Localisation scores: whether a saliency map points at the lesion that a mask shows.
 
 - **hit**: the pointing game of Zhang et al., "Top-down neural attention by excitation backprop" (ECCV 2016),
   https://arxiv.org/abs/1608.00507: the map's highest pixel is in the mask. That paper allows 15 pixels'
@@ -27,7 +27,7 @@ from fedcxr.evaluation.scores import Estimate
 
 @dataclass(frozen=True)
 class Localisation:
-    """The means over lesions, with intervals over patients.
+    """The mean localisation scores over lesions, with intervals over patients.
 
     Attributes:
         lesions: images and labels scored.

@@ -30,7 +30,7 @@ from fedcxr.seeds import derive_seed
 
 @dataclass(frozen=True, eq=False)
 class Cases:
-    """n findings to explain: an image and a label that it is positive for.
+    """n findings to explain, each an image and a label that it is positive for.
 
     Attributes:
         rows: int64 (n,), of the table.
@@ -48,7 +48,7 @@ class Cases:
 
 @dataclass(frozen=True)
 class MeanCurves:
-    """The label's probability, mean over cases, from none of the pixels taken to all, in equal shares.
+    """Mean curves over cases: the label's probability as more pixels are taken, in equal shares.
 
     Attributes:
         deletion, insertion: by the image's own map.
@@ -63,7 +63,7 @@ class MeanCurves:
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """Deletion and insertion, means over cases, with intervals over patients.
+    """The mean deletion and insertion scores over cases, with intervals over patients.
 
     Attributes:
         cases: with a map that is not empty; the others are left out.
@@ -119,7 +119,7 @@ class Explanation:
 
 
 def choose_cases(table: ChexpertTable, labels: Sequence[str], most: int, seed: int) -> Cases:
-    """Up to ``most`` positive images of each label, drawn from ``seed``.
+    """Choose up to ``most`` positive images of each label, drawn from ``seed``.
 
     Raises:
         DataError: no image is positive for any of them.
@@ -139,7 +139,7 @@ def choose_cases(table: ChexpertTable, labels: Sequence[str], most: int, seed: i
 
 
 def read_masks(table: ChexpertTable, cases: Cases) -> NDArray[np.bool_] | None:
-    """The masks of the cases' lesions, bool (n, M, M); None where the images have no masks.
+    """Read the masks of the cases' lesions, bool (n, M, M); None where the images have no masks.
 
     Raises:
         ImageError: a mask cannot be read.
