@@ -10,13 +10,21 @@ export PYTHONPATH := $(CURDIR)
 export FLWR_TELEMETRY_ENABLED := 0
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test coverage lint format bench contracts contracts-check setup clean
+.PHONY: demo test test-fast coverage mutants lint format bench contracts contracts-check setup clean
 
 demo: setup
 	$(BIN)/python -m fedcxr demo --out $(RUN)
 
 test: setup contracts/node_modules
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+# An answer in two minutes: what takes over ten seconds is left out.
+test-fast: setup
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile -m "not slow"
+
+# Breaks single lines, one at a time; the suite must notice each.
+mutants: setup contracts/node_modules
+	$(BIN)/python tests/mutants.py
 
 # The same tests, traced: twice as long, for py-evm is Python.
 coverage: setup contracts/node_modules

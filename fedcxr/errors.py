@@ -22,6 +22,7 @@
     │   ├── BlobCorruptError      62   bytes whose root is not their name
     │   └── UnwritableError       63   a disk or store that takes no more: full, read-only, out of reach
     ├── FederationError           70   a round
+    │   ├── ExperimentError       70   some runs of a table of experiments failed
     │   ├── BaseMismatchError     71   a hospital was given a model that the contract does not hold
     │   ├── QuorumError           72   too few updates were accepted
     │   └── GridError             73   the grid cannot be started, or lost what it was asked to carry

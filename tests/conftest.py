@@ -17,6 +17,18 @@ if TYPE_CHECKING:
 DEFAULT_REAL_CXR = Path(__file__).resolve().parents[2] / "shared" / "data" / "cxr-open"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the files that are listed as slow are marked so, and come first: none is left for the end."""
+    here = Path(__file__).parent
+    listed = {here / name for name in (here / "slow_files.txt").read_text().split("\n")[1:] if name}
+    if missing := [str(path) for path in listed if not path.is_file()]:
+        raise pytest.UsageError(f"tests/slow_files.txt names what is not there: {', '.join(sorted(missing))}")
+    for item in items:
+        if item.path in listed:
+            item.add_marker("slow")
+    items.sort(key=lambda item: item.path not in listed)
+
+
 @pytest.fixture(scope="session")
 def real_cxr() -> Path:
     """Root of the real chest X-rays (NIH and Guangzhou images in the CheXpert layout)."""

@@ -18,6 +18,7 @@ from fedcxr.cli.ledger_reading import (
     parse_rounds,
     place_of,
 )
+from fedcxr.cli.options import AsJson
 
 if TYPE_CHECKING:
     from fedcxr.indexer.hospital import UpdateRecord
@@ -28,19 +29,28 @@ if TYPE_CHECKING:
 
 commands = typer.Typer(
     help="Read the ledger: the federation, its rounds, hospitals, updates and credits. Prove who is in a "
-    "round, hold a round to the contract, and keep the bond.",
+    "round, challenge a round on chain, and keep the bond.",
     no_args_is_help=True,
 )
 app.add_typer(commands, name="ledger")
 
-Run = Annotated[Path | None, typer.Argument(help="The run directory; or --rpc and --contract.")]
-Rpc = Annotated[str | None, typer.Option(metavar="URL", help="JSON-RPC endpoint of the chain.")]
-Contract = Annotated[str | None, typer.Option(metavar="ADDRESS", help="The federation's contract there.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
-Last = Annotated[int | None, typer.Option(min=1, help="Only the last so many rounds.")]
-Rounds = Annotated[str | None, typer.Option("--rounds", metavar="A-B", help="Only these rounds.")]
+Run = Annotated[
+    Path | None, typer.Argument(help="The run directory; without one, give --rpc and --contract.")
+]
+Rpc = Annotated[str | None, typer.Option(metavar="URL", help="The chain's JSON-RPC endpoint.")]
+Contract = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="The address of the federation's contract on that chain."),
+]
+Last = Annotated[int | None, typer.Option(min=1, help="Show only this many rounds, the last ones.")]
+Rounds = Annotated[
+    str | None, typer.Option("--rounds", metavar="A-B", help="Show only these rounds, as in 3-7, or one.")
+]
 Who = Annotated[
-    str, typer.Argument(metavar="HOSPITAL", help="Address, its first digits, or name in the run.")
+    str,
+    typer.Argument(
+        metavar="HOSPITAL", help="The hospital: its address, the first digits of it, or its name in the run."
+    ),
 ]
 
 
@@ -73,7 +83,7 @@ def rounds(
     contract: Contract = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the rounds: phase, updates, model, and when."""
+    """List the rounds with their phase, updates, model and time."""
     from fedcxr.indexer.rounds import read_rounds
     from fedcxr.report.ledger.rounds import round_table
 
@@ -136,16 +146,18 @@ def hospital(
 
 @commands.command()
 def update(
-    number: Annotated[int, typer.Argument(metavar="ROUND", min=1)],
+    number: Annotated[int, typer.Argument(metavar="ROUND", min=1, help="The round, from 1.")],
     who: Who,
     run: Run = None,
     *,
     rpc: Rpc = None,
     contract: Contract = None,
-    store: Annotated[str | None, typer.Option(metavar="URL", help="Look for its blob here.")] = None,
+    store: Annotated[
+        str | None, typer.Option(metavar="URL", help="Look for the update's blob in the store at this URL.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one update: all that was signed, where it stands, who judged it, and whether its blob is there."""
+    """Show one update: what its hospital signed, who judged it, and whether the store has it."""
     from fedcxr.indexer.hospital import read_update
     from fedcxr.report.ledger.rounds import attestation_table, update_lines
 
@@ -178,7 +190,7 @@ def rewards(
 ) -> None:
     """Tabulate contribution credits by hospital and round, and check their sums.
 
-    Exit code 50 when the credits are not the budget, or the contract's sums are others.
+    The exit code is 50 when the credits are not the budget, or differ from the contract's sums.
     """
     from fedcxr.errors import LedgerError
     from fedcxr.indexer.rewards import read_rewards
@@ -215,10 +227,10 @@ def watch(
     run: Run = None,
     rpc: Rpc = None,
     contract: Contract = None,
-    interval: Annotated[float, typer.Option(min=0.05, help="Seconds between questions to the chain.")] = 1.0,
+    interval: Annotated[float, typer.Option(min=0.05, help="Ask the chain every so many seconds.")] = 1.0,
     as_json: AsJson = False,
 ) -> None:
-    """Follow new events, a line each, until Ctrl-C; a coordinator may come and go meanwhile."""
+    """Print each new event on a line until Ctrl-C; the coordinator may stop and start meanwhile."""
     from fedcxr.cli.progress import bar
     from fedcxr.indexer.follow import Notice, follow
     from fedcxr.report.ledger.watch import event_fields, event_line

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedcxr.cli.ledger import AsJson, Contract, Rpc, Run, commands
+from fedcxr.cli.ledger import Contract, Rpc, Run, commands
 from fedcxr.cli.ledger_printing import as_json_text
 from fedcxr.cli.ledger_reading import ask_by_name, fetch_blob, place_of, round_number, split_run
+from fedcxr.cli.options import AsJson
 
 if TYPE_CHECKING:
     from fedcxr.indexer.location import IndexedLedger
@@ -24,19 +25,24 @@ def prove(
         list[str],
         typer.Argument(
             metavar="[RUN] ROUND HOSPITAL",
-            help="The run directory, the round, and whose proof: address, its first digits, or name in the "
-            "run. Without a run: --rpc, --contract and --store.",
+            help="The run directory, the round, and the hospital: its address, the first digits of it, or "
+            "its name in the run. Without a run, give --rpc, --contract and --store.",
         ),
     ],
     *,
-    out: Annotated[Path | None, typer.Option(help="File for the proof; otherwise it is printed.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write; the default is to print the proof.")
+    ] = None,
     rpc: Rpc = None,
     contract: Contract = None,
-    store: Annotated[str | None, typer.Option(metavar="URL", help="Store with the round's list.")] = None,
+    store: Annotated[
+        str | None, typer.Option(metavar="URL", help="The URL of the store that has the round's list.")
+    ] = None,
 ) -> None:
     """Write a proof that a hospital's submission is in a closed round, or that it has none there.
 
-    For federations that record one root a round (ledger.recording = "root"). The proof stands by itself:
+    The command is for federations that record one root a round (ledger.recording = "root"). The proof stands
+    by itself:
     whoever reads the contract checks it with fedcxr ledger check-proof, without store, run or secret.
 
     RUN ROUND HOSPITAL in a run's directory; ROUND HOSPITAL with --rpc, --contract and --store. HOSPITAL is an
@@ -64,7 +70,7 @@ def prove(
 
 @commands.command("check-proof")
 def check_proof(
-    file: Annotated[Path, typer.Argument(help="A proof that fedcxr ledger prove wrote.")],
+    file: Annotated[Path, typer.Argument(help="The proof, a file that fedcxr ledger prove wrote.")],
     run: Run = None,
     *,
     rpc: Rpc = None,
@@ -73,8 +79,8 @@ def check_proof(
 ) -> None:
     """Check a proof of inclusion or omission against the contract's root; it takes no secret and no store.
 
-    FILE and RUN, or FILE with --rpc, and with --contract to insist on a federation's: by default the contract
-    that the proof names. Exit code 50 when it does not hold.
+    Give FILE and RUN, or FILE with --rpc. The contract is the one that the proof names, unless --contract
+    insists on another. The exit code is 50 when the proof does not hold.
     """
     from fedcxr.errors import LedgerError, StoreError
     from fedcxr.indexer.round_list import check

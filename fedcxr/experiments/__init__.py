@@ -1,1 +1,4 @@
-"""Experiments of many runs: manifests, tasks, kept results, tables, and comparisons with baselines."""
+"""Many runs and their tables: manifests, tasks, kept results, and comparisons with intervals.
+
+What is here starts runs and reads what they left; how one run trains is decided elsewhere.
+"""

@@ -26,6 +26,7 @@ from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.trainer import TrainingReport
 from fedcxr.update.layout import Vector
+from fedcxr.update.round_config import RoundConfig
 from server.events import HospitalAnswered
 from server.tally import Tally
 
@@ -190,7 +191,7 @@ def test_a_verdict_is_in_its_validators_journal(judged: Config, tmp_path: Path) 
     assert kinds.count("attestation") == 12
 
 
-@pytest.mark.parametrize("part", ["update", "base", "header"])
+@pytest.mark.parametrize("part", ["update", "base", "header", "round configuration", "submission"])
 def test_a_validator_judges_nothing_but_what_the_contract_accepted(
     judged: Config, tmp_path: Path, part: str
 ) -> None:
@@ -203,6 +204,12 @@ def test_a_validator_judges_nothing_but_what_the_contract_accepted(
             bulk[-1] ^= 1
         elif part == "base":
             bulk[0] ^= 1
+        elif part == "round configuration":  # the update would count for something else
+            shown = RoundConfig.from_bytes(request.round_config)
+            coarser = replace(shown, exponents=tuple(exponent - 1 for exponent in shown.exponents))
+            return replace(request, round_config=coarser.to_bytes())
+        elif part == "submission":
+            return replace(request, samples=request.samples + 1)
         else:
             return replace(request, header=request.header[:-4096] + b" " * 4095 + b"\n")
         return replace(request, bulk=bytes(bulk))
