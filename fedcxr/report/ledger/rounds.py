@@ -11,7 +11,7 @@ from fedcxr.report.ledger.words import NOTHING, Names, digest, error, gain, numb
 from fedcxr.report.tables import Table, count
 
 
-def round_table(records: Sequence[RoundRecord], names: Names, notes: tuple[str, ...] = ()) -> Table:
+def attempt_table(records: Sequence[RoundRecord], names: Names, notes: tuple[str, ...] = ()) -> Table:
     """The table of rounds, a row for each attempt; rejections have a column where there are any."""
     rejected = any(record.rejections for record in records)
     rows = tuple(
