@@ -112,10 +112,10 @@ class ContractRejectedError(LedgerError):
     exit_code = 52
     help = "The contract's rules forbid this; its error and arguments say which rule."
 
-    def __init__(self, name: str, arguments: tuple[object, ...] = (), hint: str = "") -> None:
+    def __init__(self, name: str, arguments: tuple[object, ...] = (), help_text: str = "") -> None:
         self.name = name
         self.arguments = arguments
-        self.help = hint or type(self).help
+        self.help = help_text or type(self).help
         shown = ", ".join(a.hex() if isinstance(a, bytes) else str(a) for a in arguments)
         super().__init__(f"the contract rejected the call: {name}({shown})")
 

@@ -1,172 +1,193 @@
-"""Break single lines, one at a time, and see that the suite notices: ``make mutants``.
+"""Breaks one line of the code at a time and runs the tests nearest to it: a break that none notices is a gap.
 
-``tests/mutants.toml`` lists the mutants: a file, a piece of it that stands there once, what is put in its
-place, and the tests that must fail then. Each runs in a copy of the tree. The exit code is 1 when a mutant
-survives, when its tests fail without it, or when its piece is not there exactly once.
+``mutants.toml`` names each mutant, its file, a snippet that stands there exactly once, what replaces it, the
+tests that must fail, and why it matters. Tests of a contract (``forge NAME``) run against what forge makes of
+the sources; the others are arguments of pytest. Each job works in a copy of the tree, and the tests must pass
+there before anything is broken. Exits 1 when a mutant survives, cannot be judged, or is not found.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import queue
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
 
 ROOT = Path(__file__).resolve().parents[1]
-TIMEOUT = 900  # seconds for the tests of one mutant
-FAILED = 1  # pytest's exit code for tests that ran and failed; an import that broke is another
+FORGE = "forge "
+SHIPPED = ("contracts/test/Party.sol", "vm.isContext(COVERAGE)", "true")  # tests deploy what forge compiled
+PYTEST_PASSED, PYTEST_FAILED = 0, 1
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One broken line.
-
-    Attributes:
-        name: what it breaks, in words.
-        file: from the root.
-        line: the piece that is replaced; it stands in the file once.
-        becomes: what it is replaced by.
-        tests: arguments of pytest that name the tests which must fail.
-    """
+    """One broken line."""
 
     name: str
     file: str
     line: str
-    becomes: str
+    broken: str
     tests: tuple[str, ...]
+    why: str
 
     @property
-    def compiled(self) -> bool:
-        """Whether the contract has to be compiled again."""
-        return self.file.endswith(".sol")
+    def problem(self) -> str:
+        """Why it cannot be applied to the tree as it stands; empty when it can."""
+        path = ROOT / self.file
+        count = path.read_text().count(self.line) if path.exists() else 0
+        return "" if count == 1 else f"its line stands {count} times in {self.file}"
 
-    def misplaced(self) -> str:
-        """Why it cannot be applied; empty where it can."""
-        count = (ROOT / self.file).read_text(encoding="utf-8").count(self.line)
-        return "" if count == 1 else f"{self.file} has {self.line!r} {count} times, not once"
+
+@dataclass
+class Tree:
+    """A copy of the working tree to break."""
+
+    root: Path
+
+    @classmethod
+    def copy(cls, root: Path) -> Tree:
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for name in filter(None, listed.split("\0")):
+            if (ROOT / name).is_file():
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, root / name)
+        modules = root / "contracts" / "node_modules"
+        if not modules.exists():
+            modules.symlink_to(ROOT / "contracts" / "node_modules")
+        tree = cls(root)
+        tree._replace(*SHIPPED)
+        return tree
+
+    def _replace(self, file: str, line: str, broken: str) -> None:
+        path = self.root / file
+        path.write_text(path.read_text().replace(line, broken))
+
+    @contextmanager
+    def broken(self, mutant: Mutant) -> Iterator[None]:
+        path = self.root / mutant.file
+        whole = path.read_text()
+        path.write_text(whole.replace(mutant.line, mutant.broken))
+        try:
+            yield
+        finally:
+            path.write_text(whole)
+
+    def run(self, tests: Sequence[str], timeout: float) -> str:
+        """``passed``, ``failed``, ``timed out``, or what went wrong before a test could say anything."""
+        contracts = [test.removeprefix(FORGE) for test in tests if test.startswith(FORGE)]
+        others = [test for test in tests if not test.startswith(FORGE)]
+        try:
+            said = self._forge(contracts, timeout) if contracts else "passed"
+            return self._pytest(others, timeout) if said == "passed" and others else said
+        except subprocess.TimeoutExpired:
+            return "timed out"
+
+    def _forge(self, contracts: Sequence[str], timeout: float) -> str:
+        wanted = f"^({'|'.join(contracts)})$"
+        code, said = self._call(["./forge", "test", "--match-contract", wanted], "contracts", timeout)
+        if code == 0:
+            return "passed"
+        return "failed" if "[FAIL" in said else said[-2000:]
+
+    def _pytest(self, tests: Sequence[str], timeout: float) -> str:
+        options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
+        code, said = self._call([sys.executable, "-m", "pytest", *options, *tests], ".", timeout)
+        return {PYTEST_PASSED: "passed", PYTEST_FAILED: "failed"}.get(code, said[-2000:])
+
+    def _call(self, command: Sequence[str], folder: str, timeout: float) -> tuple[int, str]:
+        environment = os.environ | {"PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"}
+        ended = subprocess.run(
+            command,
+            cwd=self.root / folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return ended.returncode, ended.stdout
 
 
 def read(path: Path) -> list[Mutant]:
-    """The mutants of a list, in its order."""
-    tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    return [Mutant(**{**one, "tests": tuple(one["tests"])}) for one in tree["mutant"]]
+    tree = tomllib.loads(path.read_text())
+    mutants = [Mutant(**{**entry, "tests": tuple(entry["tests"])}) for entry in tree["mutant"]]
+    names = [mutant.name for mutant in mutants]
+    if doubled := {name for name in names if names.count(name) > 1}:
+        raise SystemExit(f"{path}: two mutants are named {', '.join(sorted(doubled))}")
+    return mutants
 
 
-class Tree:
-    """A copy of the tracked files, in which one mutant at a time is applied."""
+def judge(mutants: Sequence[Mutant], jobs: int, timeout: float) -> list[str]:
+    """Run everything; what is wrong, a line each."""
+    wrong = [f"{mutant.name}: {mutant.problem}" for mutant in mutants if mutant.problem]
+    sound = [mutant for mutant in mutants if not mutant.problem]
+    with tempfile.TemporaryDirectory(prefix="fedcxr-mutants-") as place, ThreadPoolExecutor(jobs) as pool:
+        trees: queue.SimpleQueue[Tree] = queue.SimpleQueue()
+        for number in range(jobs):
+            trees.put(Tree.copy(Path(place) / str(number)))
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
-        for name in listed.decode().split("\0"):
-            if name and (ROOT / name).is_file():
-                (root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(ROOT / name, root / name)
-        (root / "contracts" / "node_modules").symlink_to(
-            (ROOT / "contracts" / "node_modules").resolve(), target_is_directory=True
-        )
-        for script in ("solc", "check", "slither"):
-            (root / "contracts" / script).chmod(0o755)
+        def run(tests: Sequence[str], mutant: Mutant | None = None) -> str:
+            tree = trees.get()
+            try:
+                if mutant is None:
+                    return tree.run(tests, timeout)
+                with tree.broken(mutant):
+                    return tree.run(tests, timeout)
+            finally:
+                trees.put(tree)
 
-    def run(self, tests: Sequence[str]) -> int:
-        """Exit code of the tests; 124 when they took too long."""
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-        try:
-            return subprocess.run(
-                command,
-                cwd=self.root,
-                env=self._environment,
-                capture_output=True,
-                check=False,
-                timeout=TIMEOUT,
-            ).returncode
-        except subprocess.TimeoutExpired:
-            return 124
-
-    def verdict(self, mutant: Mutant) -> str:
-        """What became of a mutant: ``killed``, ``SURVIVED``, or why that cannot be said."""
-        path = self.root / mutant.file
-        whole = path.read_text(encoding="utf-8")
-        path.write_text(whole.replace(mutant.line, mutant.becomes), encoding="utf-8")
-        try:
-            if mutant.compiled and (said := self._compile()):
-                return f"does not compile: {said}"
-            code = self.run(mutant.tests)
-        finally:
-            path.write_text(whole, encoding="utf-8")
-            if mutant.compiled:
-                self._compile()
-        if code in (FAILED, 124):  # a guard without which a test never ends is missed, too
-            return "killed"
-        return "SURVIVED" if code == 0 else f"its tests did not run (pytest's exit code {code})"
-
-    def _compile(self) -> str:
-        command = [sys.executable, "-m", "fedcxr", "contracts", "build"]
-        done = subprocess.run(
-            command, cwd=self.root, env=self._environment, capture_output=True, check=False, text=True
-        )
-        return "" if done.returncode == 0 else (done.stderr or done.stdout).strip()[-300:]
-
-    @property
-    def _environment(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1", "CI": "true"}
+        whole = {pool.submit(run, tests): tests for tests in dict.fromkeys(m.tests for m in sound)}
+        for done in as_completed(whole):
+            if (said := done.result()) != "passed":
+                wrong.append(f"{' '.join(whole[done])}: does not pass on the whole code: {said}")
+        if any(done.result() != "passed" for done in whole):
+            return wrong
+        print(f"{len(whole)} sets of tests pass on the whole code", flush=True)
+        started = {pool.submit(run, mutant.tests, mutant): mutant for mutant in sound}
+        for count, done in enumerate(as_completed(started), 1):
+            mutant, said = started[done], done.result()
+            verdict = {"failed": "killed", "timed out": "killed (by time)", "passed": "SURVIVED"}.get(said)
+            print(f"{count:3}/{len(started)} {verdict or 'UNCLEAR'}: {mutant.name}", flush=True)
+            if verdict is None:
+                wrong.append(f"{mutant.name}: its tests could not run: {said}")
+            elif verdict == "SURVIVED":
+                wrong.append(f"{mutant.name}: survived {' '.join(mutant.tests)} ({mutant.why})")
+    return wrong
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--only", default="", help="mutants whose name or file has this in it")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    asked = parser.parse_args()
-    wanted = [
-        m for m in read(ROOT / "tests" / "mutants.toml") if asked.only in m.name or asked.only in m.file
-    ]
-    problems = [f"{mutant.name}: {why}" for mutant in wanted if (why := mutant.misplaced())]
-    if problems or not wanted:
-        print("\n".join(problems) or f"no mutant is called {asked.only!r}")
-        return 1
-    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
-        trees: SimpleQueue[Tree] = SimpleQueue()
-        for number in range(asked.jobs):
-            trees.put(Tree(Path(scratch) / str(number)))
-        with ThreadPoolExecutor(asked.jobs) as pool:
-
-            def sound(tests: tuple[str, ...]) -> bool:
-                tree = trees.get()
-                try:
-                    return tree.run(tests) == 0
-                finally:
-                    trees.put(tree)
-
-            def verdict(mutant: Mutant) -> str:
-                tree, started = trees.get(), time.monotonic()
-                try:
-                    said = tree.verdict(mutant)
-                finally:
-                    trees.put(tree)
-                print(
-                    f"{said:9} {time.monotonic() - started:5.0f} s  {mutant.name} ({mutant.file})", flush=True
-                )
-                return said
-
-            sets = sorted({mutant.tests for mutant in wanted})
-            broken = [tests for tests, good in zip(sets, pool.map(sound, sets), strict=True) if not good]
-            if broken:
-                print("without any mutant, these fail:", *(" ".join(tests) for tests in broken), sep="\n  ")
-                return 1
-            print(f"{len(sets)} sets of tests pass without a mutant", flush=True)
-            said = list(pool.map(verdict, wanted))
-    killed = said.count("killed")
-    print(f"{killed} of {len(said)} mutants were killed")
-    return 0 if killed == len(said) else 1
+    parser.add_argument("--timeout", type=float, default=600, help="seconds for a set of tests")
+    parser.add_argument("--only", action="append", default=[], help="mutants whose name has this in it")
+    arguments = parser.parse_args()
+    mutants = read(Path(__file__).with_suffix(".toml"))
+    chosen = [m for m in mutants if not arguments.only or any(part in m.name for part in arguments.only)]
+    if not chosen:
+        parser.error("no mutant has such a name")
+    started = time.monotonic()
+    wrong = judge(chosen, arguments.jobs, arguments.timeout)
+    print(f"{len(chosen)} mutants, {len(wrong)} problems, {time.monotonic() - started:.0f} s")
+    for line in wrong:
+        print(f"  {line}")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

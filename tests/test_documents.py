@@ -124,6 +124,20 @@ def test_every_command_is_on_the_page_of_commands() -> None:
     assert [command for command in typed if not re.search(rf"{re.escape(command)}[ `]", page)] == []
 
 
+def options(command: click.Command) -> Iterator[str]:
+    """Every option of a command and of those below it."""
+    yield "--help"
+    for parameter in command.params:
+        yield from parameter.opts
+    for inner in command.commands.values() if isinstance(command, click.Group) else ():
+        yield from options(inner)
+
+
+def test_every_option_on_the_page_of_commands_is_one() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", page)) - set(options(COMMAND)) == set()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_command_in_a_document_is_one(page: Path) -> None:
     text = page.read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ import typer
 
 from fedcxr.cli.ledger import Contract, Rpc, Run, commands
 from fedcxr.cli.ledger_printing import as_json_text, console, print_lines, tree_of
-from fedcxr.cli.ledger_reading import ask, place_of
+from fedcxr.cli.ledger_reading import ask, location_of
 from fedcxr.cli.options import AsJson
 from fedcxr.cli.run_group import USUAL, RunGroup
 
@@ -35,8 +35,8 @@ def show(run: Run = None, rpc: Rpc = None, contract: Contract = None, as_json: A
     from fedcxr.indexer.bond import read_bond
     from fedcxr.report.ledger.bond import bond_lines, bond_table
 
-    place, _ = place_of(run, rpc, contract)
-    bond, head = ask(place, lambda ledger: (read_bond(ledger.index), ledger.index.scanned))
+    location, _ = location_of(run, rpc, contract)
+    bond, head = ask(location, lambda ledger: (read_bond(ledger.index), ledger.index.scanned))
     if as_json:
         typer.echo(as_json_text({**tree_of(bond), "pledged": bond.pledged, "lacking": bond.lacking}))
         return

@@ -14,9 +14,9 @@ from fedcxr.cli.ledger_reading import (
     asked_rounds,
     earlier_rounds,
     fetch_blob,
+    location_of,
     names_of,
     parse_rounds,
-    place_of,
 )
 from fedcxr.cli.options import AsJson
 
@@ -60,16 +60,16 @@ def show(run: Run = None, rpc: Rpc = None, contract: Contract = None, as_json: A
     from fedcxr.indexer.overview import read_overview
     from fedcxr.report.ledger.federation import federation_lines, member_table
 
-    place, names = place_of(run, rpc, contract)
+    location, names = location_of(run, rpc, contract)
     (overview, chain_id), names = ask_by_name(
-        place, names, lambda ledger, *_: (read_overview(ledger.index), ledger.chain_id)
+        location, names, lambda ledger, *_: (read_overview(ledger.index), ledger.chain_id)
     )
     if as_json:
-        facts = {"contract": place.contract, "chain_id": chain_id}
+        facts = {"contract": location.contract, "chain_id": chain_id}
         typer.echo(as_json_text({**facts, **tree_of(overview), "members": overview.members.seats}))
         return
     screen = console()
-    print_lines(screen, federation_lines(overview, place.contract, chain_id))
+    print_lines(screen, federation_lines(overview, location.contract, chain_id))
     screen.print(member_table(overview.members, names))
 
 
@@ -87,13 +87,13 @@ def rounds(
     from fedcxr.indexer.rounds import read_rounds
     from fedcxr.report.ledger.rounds import attempt_table
 
-    place, names = place_of(run, rpc, contract)
+    location, names = location_of(run, rpc, contract)
 
     def question(ledger: IndexedLedger, members: Members, _: Names) -> tuple[list[RoundRecord], int]:
         first, until, hidden = asked_rounds(ledger, last, numbers, as_json)
         return read_rounds(ledger.index, members, first, until), hidden
 
-    (records, hidden), names = ask_by_name(place, names, question)
+    (records, hidden), names = ask_by_name(location, names, question)
     if as_json:
         typer.echo(as_json_text(records))
         return
@@ -115,14 +115,14 @@ def hospital(
     from fedcxr.indexer.hospital import read_hospital
     from fedcxr.report.ledger.rounds import membership_table, part_table
 
-    place, names = place_of(run, rpc, contract)
+    location, names = location_of(run, rpc, contract)
 
     def question(ledger: IndexedLedger, members: Members, names: Names) -> tuple[Any, Any, int]:
         first, until, hidden = asked_rounds(ledger, last, numbers, as_json)
         member = members.find(who, names.by_address)
         return member, read_hospital(ledger.index, members, member, first, until), hidden
 
-    (member, parts, hidden), names = ask_by_name(place, names, question)
+    (member, parts, hidden), names = ask_by_name(location, names, question)
     if as_json:
         typer.echo(as_json_text({**tree_of(member), "account": member.account, "rounds": parts}))
         return
@@ -161,13 +161,13 @@ def update(
     from fedcxr.indexer.hospital import read_update
     from fedcxr.report.ledger.rounds import attestation_table, update_lines
 
-    place, names = place_of(run, rpc, contract)
+    location, names = location_of(run, rpc, contract)
 
     def question(ledger: IndexedLedger, members: Members, names: Names) -> list[UpdateRecord]:
         member = members.find(who, names.by_address)
         return read_update(ledger.index, members, member, number, lambda root: fetch_blob(run, store, root))
 
-    updates, names = ask_by_name(place, names, question)
+    updates, names = ask_by_name(location, names, question)
     blobs = [_blob(run, store, each) for each in updates]
     if as_json:
         trees = [{**tree_of(each), "blob": blob} for each, blob in zip(updates, blobs, strict=True)]
@@ -196,12 +196,12 @@ def rewards(
     from fedcxr.indexer.rewards import read_rewards
     from fedcxr.report.ledger.rewards import reward_table, reward_verdicts
 
-    place, names = place_of(run, rpc, contract)
+    location, names = location_of(run, rpc, contract)
 
     def question(ledger: IndexedLedger, members: Members, _: Names) -> tuple[Any, Members]:
-        return read_rewards(ledger.index, members, ledger.source, place.contract), members
+        return read_rewards(ledger.index, members, ledger.source, location.contract), members
 
-    (given, members), names = ask_by_name(place, names, question)
+    (given, members), names = ask_by_name(location, names, question)
     if as_json:
         accounts = {member.seat: member.account for member in members}
         verdicts = {"total": given.total, "exact": given.exact, "agrees": given.agrees}
@@ -219,7 +219,7 @@ def rewards(
             waiting = ", ".join(map(str, given.unsettled[:10]))
             screen.print(f"[yellow]·[/] finalized, and to be settled by the next opening: round {waiting}")
     if not given.exact or not given.agrees:
-        raise LedgerError(f"{place.contract}: the credits are not what they must be.")
+        raise LedgerError(f"{location.contract}: the credits are not what they must be.")
 
 
 @commands.command()
@@ -235,10 +235,10 @@ def watch(
     from fedcxr.indexer.follow import Notice, follow
     from fedcxr.report.ledger.watch import event_fields, event_line
 
-    place, _ = place_of(run, rpc, contract)
+    location, _ = location_of(run, rpc, contract)
     try:
         with bar("read the chain", "blocks") as progress:
-            stream = follow(place, interval=interval, progress=progress)
+            stream = follow(location, interval=interval, progress=progress)
             for item in stream:
                 if isinstance(item, Notice):
                     text = as_json_text({"notice": item.what, "text": item.text}) if as_json else item.text

@@ -9,7 +9,7 @@ import typer
 from fedcxr.cli.app import app
 
 if TYPE_CHECKING:
-    from fedcxr.ledger.orders import Order
+    from fedcxr.ledger.signed_requests import SignedRequest
     from fedcxr.ledger.signing import Registration
 
 member_app = typer.Typer(
@@ -91,11 +91,11 @@ def approve(
     from clients.membership import approve_joining
 
     if change is Change.JOIN:
-        order, registration = approve_joining(hospital, Path(what))
+        request, registration = approve_joining(hospital, Path(what))
         typer.echo(_described(registration))
     else:
-        order = sign_approval(hospital, change.value, what, rpc)
-    _written(order, out)
+        request = sign_approval(hospital, change.value, what, rpc)
+    _written(request, out)
 
 
 @member_app.command()
@@ -110,15 +110,15 @@ def relay(
     Stop the run first, for it holds its chain; a chain that others keep (ledger.url) takes orders at any
     time. A hospital that was voted in joins at the next start of the run.
     """
-    from fedcxr.ledger.orders import Order
+    from fedcxr.ledger.signed_requests import SignedRequest
     from fedcxr.run.ledger_access import writing_ledger
     from fedcxr.store.run_directory import RunDirectory
 
-    read = [Order.read(path) for path in orders]
+    read = [SignedRequest.read(path) for path in orders]
     with writing_ledger(RunDirectory.open(run)) as ledger:
-        for path, order in zip(orders, read, strict=True):
-            order.relay(ledger)
-            typer.echo(f"{path}: the contract has taken the {order.kind}")
+        for path, request in zip(orders, read, strict=True):
+            request.relay(ledger)
+            typer.echo(f"{path}: the contract has taken the {request.kind}")
 
 
 @member_app.command()
@@ -156,10 +156,10 @@ def _described(registration: "Registration") -> str:
     return f"a vote for {registration.member} as {roles}, with {registration.samples:,} images"
 
 
-def _written(order: "Order", out: Path) -> None:
-    order.write(out)
-    _tell(order, out)
+def _written(request: "SignedRequest", out: Path) -> None:
+    request.write(out)
+    _tell(request, out)
 
 
-def _tell(order: "Order", out: Path) -> None:
-    typer.echo(f"{out}: a signed {order.kind}; the coordinator brings it: fedcxr member relay RUN {out}")
+def _tell(request: "SignedRequest", out: Path) -> None:
+    typer.echo(f"{out}: a signed {request.kind}; the coordinator brings it: fedcxr member relay RUN {out}")

@@ -9,7 +9,7 @@ import typer
 
 from fedcxr.cli.ledger import Contract, Rpc, Run, commands
 from fedcxr.cli.ledger_printing import as_json_text
-from fedcxr.cli.ledger_reading import ask_by_name, fetch_blob, place_of, round_number, split_run
+from fedcxr.cli.ledger_reading import ask_by_name, fetch_blob, location_of, round_number, split_run
 from fedcxr.cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -52,14 +52,14 @@ def prove(
     from fedcxr.indexer.round_list import prove as prove_place
 
     run, (number, who) = split_run(words, rpc, "ROUND", "HOSPITAL")
-    place, names = place_of(run, rpc, contract)
+    location, names = location_of(run, rpc, contract)
 
     def question(ledger: IndexedLedger, members: Members, names: Names) -> Proof:
         member = members.find(who, names.by_address)
         wanted = round_number(number)
         return prove_place(ledger, members, member, wanted, lambda root: fetch_blob(run, store, root))
 
-    proof, names = ask_by_name(place, names, question)
+    proof, names = ask_by_name(location, names, question)
     if out is None:
         typer.echo(proof.to_json(), nl=False)
         return
@@ -92,9 +92,9 @@ def check_proof(
         raise StoreError(f"{file}: cannot be read: {error}") from None
     except LedgerError as error:
         raise LedgerError(f"{file}: {error}") from None
-    place, names = place_of(run, rpc, contract or (proof.contract if rpc else None))
+    location, names = location_of(run, rpc, contract or (proof.contract if rpc else None))
     try:
-        record, names = ask_by_name(place, names, lambda ledger, members, _: check(ledger, members, proof))
+        record, names = ask_by_name(location, names, lambda ledger, members, _: check(ledger, members, proof))
     except LedgerError as error:
         raise type(error)(f"{file}: {error}") from None
     included = record.included is not None and proof.seat in record.included
@@ -103,7 +103,7 @@ def check_proof(
         typer.echo(as_json_text({**facts, "phase": record.phase, "proof": proof}))
         return
     of = f"{names(proof.hospital)} ({proof.hospital}, seat {proof.seat})"
-    where = f"round {proof.round}, attempt {proof.attempt}, of {place.contract}"
+    where = f"round {proof.round}, attempt {proof.attempt}, of {location.contract}"
     if proof.submission is None:
         asked = "though it was asked" if proof.seat in record.weights else "and was not asked"
         typer.echo(f"proven: {of} has no submission in {where}, {asked}")
