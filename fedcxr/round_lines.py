@@ -1,17 +1,19 @@
 """The lines of ``metrics.jsonl``: what became of each finalized round, typed.
 
 The coordinator writes a line a round, a resumed run writes those that are missing, the audit holds them to
-the ledger, and reports and tables are made from them; all of them through :class:`RoundLine`.
+the ledger, and reports and tables are made from them; all of them through :class:`RoundLine`. The file under
+them is :class:`fedcxr.store.metrics_file.MetricsFile`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fedcxr import json_text
 from fedcxr.errors import StoreError
 from fedcxr.evaluation.scores import Evaluation, explain
 from fedcxr.store.run_directory import RunDirectory
@@ -107,7 +109,7 @@ class RoundLine(BaseModel):
 
         Args:
             tree: anything that JSON can hold.
-            where: the line stands, for the error.
+            where: the place of the line, for the error.
 
         Raises:
             StoreError: it is no round's line; names the field.
@@ -118,25 +120,63 @@ class RoundLine(BaseModel):
             raise StoreError(f"{where}: {explain(error)}") from None
 
 
+@dataclass(frozen=True)
+class FaultyLine:
+    """A line that names a round, and is otherwise not what a round's line is.
+
+    Attributes:
+        round: that it names.
+        field: the first one that is wrong, with dots between the levels.
+        fault: what is wrong with it.
+    """
+
+    round: int
+    field: str
+    fault: str
+
+
+def parse_line(text: bytes) -> RoundLine | FaultyLine:
+    """Read one line of the file, whoever wrote it.
+
+    Raises:
+        ValueError: it is not JSON, nests too deep, or names no round.
+    """
+    tree = json_text.parse(text)
+    try:
+        named = int(tree["round"])
+    except (TypeError, KeyError, OverflowError) as error:
+        raise ValueError(str(error)) from None
+    try:
+        return RoundLine.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        return FaultyLine(named, ".".join(map(str, first["loc"])), first["msg"])
+
+
 def read_rounds(run: RunDirectory) -> tuple[RoundLine, ...]:
     """The finalized rounds of a run, in order; none before the first.
 
     Raises:
         StoreError: a line is not a round's; names line and field.
     """
-    lines = enumerate(run.read_metrics(), start=1)
-    return tuple(RoundLine.from_tree(tree, f"{run.metrics_path}, line {number}") for number, tree in lines)
+    return _typed(run, run.metrics.read())
 
 
 def write_round(run: RunDirectory, line: RoundLine) -> None:
-    """Put a round's line in its place; what a resumed run repeats, it replaces.
+    """Put a round's line in its place, instead of one that is there; all other lines keep their bytes.
 
     Raises:
         StoreError: it cannot be written, or a line that is there is not a round's.
     """
-    earlier = {other.round: other for other in read_rounds(run)}
+    trees = run.metrics.read()
+    earlier = {other.round: tree for other, tree in zip(_typed(run, trees), trees, strict=True)}
     if sorted(earlier) == list(range(1, line.round)):
-        run.append_metrics(line.to_tree())
+        run.metrics.append(line.to_tree())
     else:
-        lines = {**earlier, line.round: line}
-        run.rewrite_metrics(lines[number].to_tree() for number in sorted(lines))
+        lines = {**earlier, line.round: line.to_tree()}
+        run.metrics.rewrite(lines[round_number] for round_number in sorted(lines))
+
+
+def _typed(run: RunDirectory, trees: Sequence[Mapping[str, Any]]) -> tuple[RoundLine, ...]:
+    where = f"{run.metrics.path}, line"
+    return tuple(RoundLine.from_tree(tree, f"{where} {place}") for place, tree in enumerate(trees, start=1))

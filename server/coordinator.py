@@ -24,7 +24,7 @@ from fedcxr.privacy.kinds import protection_named
 from fedcxr.privacy.protection import Protection
 from fedcxr.round_lines import HospitalLine, RoundLine, read_rounds, write_round
 from fedcxr.run.founding import auditor_identity, coordinator_identity, federation_id
-from fedcxr.run.releases import Releases
+from fedcxr.run.model_files import RunModels
 from fedcxr.run.stored_metrics import all_stored_metrics
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
@@ -65,7 +65,7 @@ class Coordinator:
         self.observer = observer
         self.evaluate = evaluate
         self.store = run.blob_store()
-        self.releases = Releases(run, ledger, layout)
+        self.releases = RunModels(run, ledger, layout)
         self._gas_recorded: Counter[str] = Counter()
 
     def run(self) -> None:
@@ -103,7 +103,7 @@ class Coordinator:
             )
         )
         if first == 1:
-            self.run_directory.rewrite_metrics([])
+            self.run_directory.metrics.rewrite([])
         if first > 1:
             self.ledger.settle()  # a coordinator before this one may have died before it
         self._complete_records(first - 1, members)
@@ -263,12 +263,6 @@ class Coordinator:
             line = RoundLine(
                 round=number,
                 model=view.model_digest.hex(),
-                seconds=None,
-                ledger_seconds=None,
-                verify_seconds=None,
-                bytes_up=None,
-                bytes_down=None,
-                gas=None,
                 included=tuple(sorted(view.included)),
                 excluded=view.excluded,
                 hospitals=_entries(all_stored_metrics(self.store, view.accepted), members),

@@ -12,6 +12,7 @@ from flwr.app import Message, UserConfig
 from clients.app import app as client_app
 from fedcxr.config import Config
 from fedcxr.messages import UpdateReply, kind_of
+from fedcxr.round_lines import read_rounds
 from fedcxr.run.preparation import make_evaluator, open_or_create, prepare_simulation
 from fedcxr.store.run_directory import RunDirectory
 from server.app import coordinate
@@ -105,4 +106,4 @@ def run_federation(
 
 def digests(run: RunDirectory) -> list[str]:
     """The model digest of every finalized round."""
-    return [line["model"] for line in run.read_metrics()]
+    return [line.model for line in read_rounds(run)]

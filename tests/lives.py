@@ -16,6 +16,7 @@ from fedcxr.audit.ledger_source import RunLedger
 from fedcxr.audit.sources import RunSources
 from fedcxr.config import Config, Phantom
 from fedcxr.data.phantom import generate
+from fedcxr.round_lines import read_rounds
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 
@@ -143,14 +144,14 @@ class Lives:
         for path in whole.models.glob("*.safetensors"):
             assert (run.models / path.name).read_bytes() == path.read_bytes(), f"{where}: {path.name}"
         assert memories(run) == memories(whole), where
-        for ours, theirs in zip(run.read_metrics(), whole.read_metrics(), strict=True):
+        for ours, theirs in zip(read_rounds(run), read_rounds(whole), strict=True):
             for key in ("round", "model", "excluded", "evaluation"):
-                assert ours[key] == theirs[key], f"{where}: round {theirs['round']}, {key}"
-            assert ours["hospitals"].keys() == theirs["hospitals"].keys(), where
+                assert getattr(ours, key) == getattr(theirs, key), f"{where}: round {theirs.round}, {key}"
+            assert ours.hospitals.keys() == theirs.hospitals.keys(), where
         assert run.summary_path.exists(), where
         report = audited(run)
         assert [*map(str, report.findings), *report.unchecked] == [], where
-        assert report.released == whole.read_metrics()[-1]["model"], where
+        assert report.released == read_rounds(whole)[-1].model, where
 
 
 def audited(run: RunDirectory) -> AuditReport:

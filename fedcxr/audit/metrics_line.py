@@ -7,34 +7,18 @@ bytes, gas and scores are the coordinator's own word, and are not proven by anyt
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from fedcxr import json_text
 from fedcxr.audit.findings import AuditReport
 from fedcxr.ledger.protocol import RoundView
-from fedcxr.round_lines import RoundLine
+from fedcxr.round_lines import FaultyLine, RoundLine, parse_line
 from fedcxr.update.metrics import HospitalMetrics
 
 Difference = tuple[str, str, str, str]  # where, expected, found, hospital
 
 
-@dataclass(frozen=True)
-class Fault:
-    """A line that names a round and is not a round's line.
-
-    Attributes:
-        field: where its first fault is.
-        said: what is wrong there.
-    """
-
-    field: str
-    said: str
-
-
-def read_lines(path: Path, report: AuditReport) -> dict[int, RoundLine | Fault]:
+def read_lines(path: Path, report: AuditReport) -> dict[int, RoundLine | FaultyLine]:
     """The lines by round; a line that is none is a finding, unless a crash cut the last one short."""
     try:
         data = path.read_bytes()
@@ -43,36 +27,29 @@ def read_lines(path: Path, report: AuditReport) -> dict[int, RoundLine | Fault]:
     except OSError as error:
         report.find(path.name, "a line for each round", str(error))
         return {}
-    lines: dict[int, RoundLine | Fault] = {}
+    lines: dict[int, RoundLine | FaultyLine] = {}
     texts = data.split(b"\n")
-    for number, text in enumerate(texts, start=1):
-        if not text and number == len(texts):
+    for place, text in enumerate(texts, start=1):
+        if not text and place == len(texts):
             break
         try:
-            line = json_text.parse(text)
-            if (of := int(line["round"])) in lines:
-                report.find(f"{path.name} line {number}", f"one line of round {of}", "a second one")
-            lines[of] = _typed(line)
-        except (ValueError, TypeError, KeyError, OverflowError) as error:
-            if number < len(texts):
-                report.find(f"{path.name} line {number}", "a round's metrics", str(error))
+            line = parse_line(text)
+        except ValueError as error:
+            if place < len(texts):
+                report.find(f"{path.name} line {place}", "a round's metrics", str(error))
+            continue
+        if line.round in lines:
+            report.find(f"{path.name} line {place}", f"one line of round {line.round}", "a second one")
+        lines[line.round] = line
     return lines
 
 
-def _typed(tree: dict[str, object]) -> RoundLine | Fault:
-    try:
-        return RoundLine.model_validate(tree)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        return Fault(".".join(map(str, first["loc"])), first["msg"])
-
-
 def differences(
-    line: RoundLine | Fault, view: RoundView, metrics: Mapping[str, HospitalMetrics]
+    line: RoundLine | FaultyLine, view: RoundView, metrics: Mapping[str, HospitalMetrics]
 ) -> Iterator[Difference]:
     """Where a round's line is not what the ledger, and the metrics that it names, say."""
-    if isinstance(line, Fault):
-        yield f"metrics.jsonl {line.field}", "a round's metrics", line.said, ""
+    if isinstance(line, FaultyLine):
+        yield f"metrics.jsonl {line.field}", "a round's metrics", line.fault, ""
         return
     for what, expected, found in (
         ("model", view.model_digest.hex(), line.model),

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from fedcxr.aggregation.aggregator import Aggregator
 from fedcxr.audit.evidence import Evidence
-from fedcxr.audit.metrics_line import Fault, differences
+from fedcxr.audit.metrics_line import differences
 from fedcxr.audit.round_updates import Advance, RoundUpdates
 from fedcxr.errors import FedcxrError, LayoutError, StoreError
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.ledger.submissions import listing as submission_list
-from fedcxr.round_lines import RoundLine
+from fedcxr.round_lines import FaultyLine, RoundLine
 from fedcxr.update import fixed_point, model_file
 from fedcxr.update.layout import Vector
 from fedcxr.update.metrics import HospitalMetrics
@@ -53,7 +53,7 @@ class RoundAudit:
         self,
         base: Vector | None,
         before: Vector | None,
-        lines: Mapping[int, RoundLine | Fault] | None,
+        lines: Mapping[int, RoundLine | FaultyLine] | None,
         advance: Advance,
     ) -> tuple[Vector | None, bool]:
         """Check everything that the ledger says of the round.
@@ -97,7 +97,7 @@ class RoundAudit:
             self._find("aggregate", f"its bytes in the store, under {root.hex()}", str(error))
 
     def _check_line(
-        self, lines: Mapping[int, RoundLine | Fault], metrics: Mapping[str, HospitalMetrics]
+        self, lines: Mapping[int, RoundLine | FaultyLine], metrics: Mapping[str, HospitalMetrics]
     ) -> None:
         view, report = self.view, self.evidence.report
         if view.number not in lines:

@@ -9,12 +9,12 @@ from typing import Protocol
 from fedcxr import config as configuration
 from fedcxr.audit.evidence import Evidence, ModelFiles
 from fedcxr.audit.findings import AuditReport
-from fedcxr.audit.metrics_line import Fault, read_lines
+from fedcxr.audit.metrics_line import read_lines
 from fedcxr.audit.surplus import check_surplus
 from fedcxr.errors import FedcxrError, LayoutError, LedgerError, StoreError
 from fedcxr.ledger.founding import differences
 from fedcxr.ledger.views import FederationViews
-from fedcxr.round_lines import RoundLine
+from fedcxr.round_lines import FaultyLine, RoundLine
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import merkle
@@ -30,7 +30,7 @@ class Sources(Protocol):
 
     def models(self, last: int) -> ModelFiles: ...
 
-    def lines(self, report: AuditReport) -> dict[int, RoundLine | Fault] | None:
+    def lines(self, report: AuditReport) -> dict[int, RoundLine | FaultyLine] | None:
         """Of ``metrics.jsonl`` by round; None where there can be none."""
         ...
 
@@ -79,8 +79,8 @@ class RunSources:
     def models(self, last: int) -> ModelFiles:
         return ModelFiles.of_run(self.run, last)
 
-    def lines(self, report: AuditReport) -> dict[int, RoundLine | Fault] | None:
-        return read_lines(self.run.metrics_path, report)
+    def lines(self, report: AuditReport) -> dict[int, RoundLine | FaultyLine] | None:
+        return read_lines(self.run.metrics.path, report)
 
     def conclude(self, evidence: Evidence, last: int) -> None:
         self._check_partition(evidence)
@@ -170,7 +170,7 @@ class StoreSources:
             paths[last] = self.released
         return ModelFiles(paths, last)
 
-    def lines(self, report: AuditReport) -> dict[int, RoundLine | Fault] | None:
+    def lines(self, report: AuditReport) -> dict[int, RoundLine | FaultyLine] | None:
         del report
         return None
 

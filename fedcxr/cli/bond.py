@@ -61,7 +61,7 @@ def post(
 
     Stop the run first, for it holds its chain, unless others keep that chain (ledger.url).
     """
-    from fedcxr.run.coordinator_desk import writing_court
+    from fedcxr.run.ledger_access import writing_court
     from fedcxr.store.run_directory import RunDirectory
 
     with writing_court(RunDirectory.open(run)) as court:
@@ -83,7 +83,7 @@ def announce(run: OwnRun) -> None:
     Stop the run first, for it holds its chain, unless others keep that chain (ledger.url).
     """
     from fedcxr.report.ledger.words import when
-    from fedcxr.run.coordinator_desk import writing_court
+    from fedcxr.run.ledger_access import writing_court
     from fedcxr.store.run_directory import RunDirectory
 
     with writing_court(RunDirectory.open(run)) as court:
@@ -98,7 +98,7 @@ def release(run: OwnRun) -> None:
 
     Stop the run first, for it holds its chain, unless others keep that chain (ledger.url).
     """
-    from fedcxr.run.coordinator_desk import writing_court
+    from fedcxr.run.ledger_access import writing_court
     from fedcxr.store.run_directory import RunDirectory
 
     with writing_court(RunDirectory.open(run)) as court:

@@ -59,9 +59,9 @@ def explain(
     from fedcxr.report.deletion import draw_deletion
     from fedcxr.report.explanation import faithfulness_table, grid_note, localisation_table
     from fedcxr.report.overlays import draw_overlays
-    from fedcxr.run.released import Released
+    from fedcxr.run.released import ReleasedModel
 
-    released = Released.open(run, number)
+    released = ReleasedModel.open(run, number)
     config = released.run.config
     if bootstrap is not None:
         config = config.with_changes({"evaluation.bootstrap": bootstrap})

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fedcxr.data.manifest import Partition
     from fedcxr.evaluation.scores import Evaluation
     from fedcxr.experiments.sites import SiteResult
-    from fedcxr.run.released import Released
+    from fedcxr.run.released import ReleasedModel
     from fedcxr.store.run_directory import RunDirectory
 
 _RESULT = "unseen.json"
@@ -138,7 +138,7 @@ def _carry(config: "Config", folder: Path, grid: GridName, *, report: bool) -> "
     from fedcxr.experiments.sites import SiteResult, read_result, write_result
     from fedcxr.round_lines import read_rounds
     from fedcxr.run.preparation import open_or_create
-    from fedcxr.run.released import Released, report_last
+    from fedcxr.run.released import ReleasedModel, report_last
     from fedcxr.store.run_directory import RunDirectory
 
     run = RunDirectory(folder / "run")
@@ -152,14 +152,14 @@ def _carry(config: "Config", folder: Path, grid: GridName, *, report: bool) -> "
         run_simulation(config, run.root, grid, baselines=False, report=report)
     if path.is_file():
         return read_result(path)
-    released = Released.open(run.root)
+    released = ReleasedModel.open(run.root)
     seen = released.valid.evaluate(released.valid.predict(released.model, run.config), run.config)
     result = SiteResult(_score(released, folder), seen, read_rounds(run)[-1].model)
     write_result(result, path)
     return result
 
 
-def _score(released: "Released", folder: Path) -> "Evaluation":
+def _score(released: "ReleasedModel", folder: Path) -> "Evaluation":
     """The model on the site that it never saw; its predictions are kept for `fedcxr evaluate`."""
     from fedcxr.data.cache import prepare
     from fedcxr.data.chexpert import read_table

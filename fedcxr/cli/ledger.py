@@ -85,7 +85,7 @@ def rounds(
 ) -> None:
     """List the rounds with their phase, updates, model and time."""
     from fedcxr.indexer.rounds import read_rounds
-    from fedcxr.report.ledger.rounds import round_table
+    from fedcxr.report.ledger.rounds import attempt_table
 
     location, names = location_of(run, rpc, contract)
 
@@ -97,7 +97,7 @@ def rounds(
     if as_json:
         typer.echo(as_json_text(records))
         return
-    console().print(round_table(records, names, earlier_rounds(hidden)))
+    console().print(attempt_table(records, names, earlier_rounds(hidden)))
 
 
 @commands.command()

@@ -35,10 +35,10 @@ def location_of(run: Path | None, rpc: str | None, contract: str | None) -> tupl
 
 def names_of(run: Path | None) -> Names:
     """What a run calls its members; nothing without one."""
-    from fedcxr.report.ledger.names import read_names
     from fedcxr.report.ledger.words import Names
+    from fedcxr.store.run_directory import RunDirectory
 
-    return Names({} if run is None else read_names(run / "metrics.jsonl"))
+    return Names({} if run is None else RunDirectory(run).metrics.hospital_names())
 
 
 def ask(location: ChainLocation, question: Callable[[IndexedLedger], T]) -> T:

@@ -111,7 +111,7 @@ def relay(
     time. A hospital that was voted in joins at the next start of the run.
     """
     from fedcxr.ledger.signed_requests import SignedRequest
-    from fedcxr.run.coordinator_desk import writing_ledger
+    from fedcxr.run.ledger_access import writing_ledger
     from fedcxr.store.run_directory import RunDirectory
 
     read = [SignedRequest.read(path) for path in orders]
@@ -127,7 +127,7 @@ def suspend(run: Run, address: Address) -> None:
 
     Stop the run first, for it holds its chain, unless others keep that chain (ledger.url).
     """
-    from fedcxr.run.coordinator_desk import writing_ledger
+    from fedcxr.run.ledger_access import writing_ledger
     from fedcxr.store.run_directory import RunDirectory
 
     with writing_ledger(RunDirectory.open(run)) as ledger:
@@ -141,7 +141,7 @@ def reinstate(run: Run, address: Address) -> None:
 
     Stop the run first, for it holds its chain, unless others keep that chain (ledger.url).
     """
-    from fedcxr.run.coordinator_desk import writing_ledger
+    from fedcxr.run.ledger_access import writing_ledger
     from fedcxr.store.run_directory import RunDirectory
 
     with writing_ledger(RunDirectory.open(run)) as ledger:

@@ -18,8 +18,8 @@ def report(
     from rich.console import Console
 
     from fedcxr.report.run_report import write_report
-    from fedcxr.run.released import Released
+    from fedcxr.run.released import ReleasedModel
 
-    found = Released.open(run, number)
+    found = ReleasedModel.open(run, number)
     page = write_report(found.run, found.model, found.table, found.valid, round_number=found.round)
     Console(highlight=False).print(f"report: {page}", soft_wrap=True)

@@ -39,9 +39,9 @@ def robustness(
     from fedcxr.evaluation.corruptions import CORRUPTIONS
     from fedcxr.evaluation.robustness import measure_robustness
     from fedcxr.report.robustness import draw_robustness, robustness_table
-    from fedcxr.run.released import Released
+    from fedcxr.run.released import ReleasedModel
 
-    released = Released.open(run, number)
+    released = ReleasedModel.open(run, number)
     config = released.run.config
     with bar("corrupt and predict", "cases") as progress:
         found = measure_robustness(

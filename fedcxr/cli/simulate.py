@@ -79,8 +79,8 @@ def run_simulation(
     """Prepare a run, carry it to its end on a grid, and write its summary and its report."""
     from rich.console import Console
 
-    from fedcxr.experiments.comparison import compare
-    from fedcxr.report.comparison import comparison_table
+    from fedcxr.experiments.baselines import compare_with_baselines
+    from fedcxr.report.comparison_table import comparison_table
     from fedcxr.report.summary import write_summary
     from fedcxr.run.released import report_last
     from fedcxr.store.run_directory import RunDirectory
@@ -91,7 +91,7 @@ def run_simulation(
         run = simulation.simulate(config, out, simulation.CARRIERS[grid.value])
         if baselines:
             with console.Console() as shown:
-                comparison = compare(run, shown.progress)
+                comparison = compare_with_baselines(run, shown.progress)
             Console().print(comparison_table(comparison))
     except KeyboardInterrupt:
         done = RunDirectory(out).last_round

@@ -51,7 +51,7 @@ def collect(
     from rich.markup import escape
 
     from fedcxr.report.tables import count
-    from fedcxr.run.resumption import reading_ledger
+    from fedcxr.run.ledger_access import reading_ledger
     from fedcxr.store import garbage
     from fedcxr.store.run_directory import RunDirectory
 

@@ -49,7 +49,7 @@ def weighted_auroc(
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Cases in order, so that a further weighting needs no sorting.
+    """The cases of a label in the order of their scores, so that a further weighting needs no sorting.
 
     Attributes:
         positives, negatives: rows of the weights, by rising score.
@@ -71,7 +71,7 @@ class Ranking:
         positive: NDArray[np.bool_],
         rows: NDArray[np.int64] | None = None,
     ) -> Ranking:
-        """Of m cases, both (m,); ``rows`` (m,) says which row of the weights is which case's."""
+        """Rank m cases by score, (m,), and truth, (m,); ``rows`` (m,) has the row of weights of each case."""
         negatives = np.flatnonzero(~positive)
         negatives = negatives[np.argsort(scores[negatives], kind="stable")]
         positives = np.flatnonzero(positive)
@@ -86,7 +86,7 @@ class Ranking:
         )
 
     def auroc(self, weights: NDArray[np.int32]) -> Floats:
-        """Under each of R weightings, int32 (rows, R): float64 (R,); NaN where a class has no weight."""
+        """The AUROC, float64 (R,), under R weightings, int32 (rows, R); NaN where a class has no weight."""
         if not len(self.positives) or not len(self.negatives):
             return np.full(weights.shape[1], np.nan)
         if max(len(weights), len(self.positives) + len(self.negatives)) > LARGE:
@@ -99,7 +99,7 @@ class Ranking:
         return areas
 
     def _count(self, weights: NDArray[np.int32]) -> tuple[int, int]:
-        """Under one weighting, (rows,): twice the pairs in order, and all pairs."""
+        """Count pairs under one weighting, (rows,): twice those in order, and all."""
         sums = np.zeros(len(self.negatives) + 1, dtype=np.int32)
         np.cumsum(weights.take(self.negatives, mode="clip"), out=sums[1:])  # clip: rows are known to be there
         chosen = weights.take(self.positives, mode="clip").astype(np.int64)
@@ -108,7 +108,7 @@ class Ranking:
         return int(chosen @ twice.astype(np.int64)), int(chosen.sum()) * int(sums[-1])
 
     def _count_together(self, weights: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The same under R weightings at once, both int64 (R,)."""
+        """Count pairs as :meth:`_count` under R weightings at once, both int64 (R,)."""
         sums = np.zeros((len(self.negatives) + 1, weights.shape[1]), dtype=np.int32)
         np.cumsum(weights[self.negatives], axis=0, out=sums[1:])
         chosen = weights[self.positives]

@@ -31,7 +31,7 @@ Measure = Callable[[NDArray[np.int32]], Floats]
 
 @dataclass(frozen=True, eq=False)
 class Resampled:
-    """K figures, and what they come to in each of R resamples.
+    """K figures, and their values in each of R resamples.
 
     Attributes:
         values: float64, shape (K,); NaN where a figure is undefined, as an AUROC of one class.
@@ -43,7 +43,7 @@ class Resampled:
 
     @classmethod
     def measure(cls, patients: NDArray[np.int64], measure: Measure, resamples: int, seed: int) -> Resampled:
-        """Take figures on some studies, and on ``resamples`` resamples of their patients.
+        """Measure figures on some studies, and on ``resamples`` resamples of their patients.
 
         Args:
             patients: int64, shape (m,), m > 0: equal for studies of one patient.
@@ -65,7 +65,7 @@ class Resampled:
         )
 
     def __sub__(self, other: Resampled) -> Resampled:
-        """By how much this model is above another on the same studies, resample by resample."""
+        """This model's figures minus another's on the same studies, resample by resample."""
         return Resampled(self.values - other.values, self.drawn - other.drawn)
 
     def estimate(self, columns: Sequence[int]) -> Estimate:

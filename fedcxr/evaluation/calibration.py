@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: the Brier score, and the expected calibration error.
+"""How well probabilities are calibrated: the Brier score, and the expected calibration error.
 
 Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78 (1950). The
 calibration error is over ten bins of equal mass (Nguyen and O'Connor, EMNLP 2015; Nixon et al., "Measuring
@@ -43,7 +43,7 @@ class Reliability:
 
 
 def reliability(probabilities: NDArray[np.floating], positive: NDArray[np.bool_]) -> Reliability:
-    """The diagram of m probabilities, shape (m,), in [0, 1], against truth, bool (m,)."""
+    """Make the diagram of m probabilities, shape (m,), in [0, 1], against truth, bool (m,)."""
     bins = equal_mass_bins(probabilities)
     count = int(bins.max(initial=-1)) + 1
     cases = np.bincount(bins, minlength=count)

@@ -1,4 +1,4 @@
-"""Federated against pooled against alone: the same studies, the same resamples, a paired difference."""
+"""The paired comparison of the federated model with the pooled one and with each hospital's own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fedcxr.evaluation.validation_set import ValidationSet, bootstrap_seed
 
 
 class Kind(StrEnum):
-    """How a model, or a mean over models, came about."""
+    """How a model, or a mean over models, was trained."""
 
     FEDERATED = "federated"
     POOLED = "pooled"
@@ -30,7 +30,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Contender:
-    """A trained model's answers.
+    """A trained model's probabilities on the validation set, and what its training took.
 
     Attributes:
         kind: federated, pooled or alone.
@@ -49,7 +49,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One contender, or the mean of the hospitals' own models, on the common validation set.
+    """The scores of one contender, or of the mean of the hospitals' own models.
 
     Attributes:
         kind, name, images, passes: as of :class:`Contender`; summed for a mean.
@@ -71,7 +71,7 @@ class ComparisonRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Federated, pooled and alone, under one budget.
+    """The scores of the federated, the pooled and the hospitals' own models, trained under one budget.
 
     Attributes:
         rounds, local_epochs: the budget; every model saw each of its images this often, twice each with two

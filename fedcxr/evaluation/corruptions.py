@@ -1,4 +1,4 @@
-"""Images made worse on purpose: five ways, five severities.
+"""Corruptions of images: five kinds at five severities.
 
 After Hendrycks and Dietterich, "Benchmarking neural network robustness to common corruptions and
 perturbations" (ICLR 2019, ImageNet-C), https://arxiv.org/abs/1903.12261: Gaussian noise, blur, contrast and
@@ -39,7 +39,7 @@ _ANGLE = (3.0, 6.0, 10.0, 15.0, 25.0)  # degrees; clockwise for odd images
 
 
 def corrupt(images: Bytes, kind: str, severity: int, *, numbers: NDArray[np.int64], seed: int) -> Bytes:
-    """A batch of corrupted images.
+    """Corrupt a batch of images.
 
     Args:
         images: uint8, shape (n, S, S).

@@ -104,7 +104,7 @@ def covariance(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> tup
 
 
 def _midranks(values: NDArray[np.floating]) -> Floats:
-    """Ranks from 1, ties sharing the mean of theirs."""
+    """The ranks of scores from 1; scores that tie share the mean of their ranks."""
     _, index, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     ranks: Floats = (last - (counts - 1) / 2)[index]

@@ -24,7 +24,7 @@ def predict(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float32]:
-    """Probabilities of the 14 labels for each of n images.
+    """Predict the probabilities of the 14 labels for each of n images.
 
     Device, precision, memory format and threads are those of ``config.training``, so that a prediction can
     be repeated bit for bit. Batches are ``config.evaluation.batch_size`` images; no more are ever read at
@@ -66,7 +66,7 @@ def predict(
 def embed(
     model: Network, images: NDArray[np.uint8], rows: NDArray[np.int64], config: Config
 ) -> NDArray[np.float32]:
-    """What the network makes of each of n images before it decides: its pooled features.
+    """Compute the pooled features of each of n images, before the classifier.
 
     Args and errors: as of :func:`predict`.
 
@@ -89,7 +89,7 @@ def _each_batch(
     config: Config,
     work: Callable[[int, NDArray[np.int64], torch.Tensor], None],
 ) -> None:
-    """Give ``work`` each batch: where it starts, its rows, and its images as a model sees them."""
+    """Call ``work`` with each batch: its start, its rows, and its images as a model sees them."""
     if len(rows) and (rows.min() < 0 or rows.max() >= len(images)):
         raise DataError(f"rows {rows.min()} to {rows.max()} are asked of {len(images)} images.")
     runtime = Runtime.from_config(config.training)

@@ -1,4 +1,4 @@
-"""Evaluation of a model's probabilities as CheXpert does it: per study, by AUROC, on raw labels.
+"""The evaluation of probabilities as CheXpert does it: per study, by AUROC, on raw labels.
 
 Only labels of 1 and 0 are truth here; uncertain (-1) and blank ones are left out, whatever the training's
 policy makes of them. (CheXpert's own validation set, read by radiologists, has neither.) A label with one
@@ -66,7 +66,7 @@ def evaluate(
 
 
 def make_evaluation(scored: StudyScores, measured: Resampled, hospitals: Mapping[str, Scores]) -> Evaluation:
-    """An :class:`Evaluation` of areas that are measured already."""
+    """Make an :class:`Evaluation` of areas that are measured already."""
     scores = make_scores(scored, measured)
     return Evaluation(
         images=scores.images,
@@ -80,7 +80,7 @@ def make_evaluation(scored: StudyScores, measured: Resampled, hospitals: Mapping
 
 
 def make_scores(scored: StudyScores, measured: Resampled) -> Scores:
-    """The :class:`Scores` of areas that are measured already; counts come from the studies."""
+    """Make the :class:`Scores` of areas that are measured already; counts come from the studies."""
     return Scores(
         images=scored.images,
         studies=len(scored),

@@ -1,4 +1,4 @@
-"""The figures that a reader of a clinical paper looks for, per label, macro and micro, with intervals.
+"""The panel of figures that clinical papers give: per label, macro and micro, with intervals.
 
 AUROC and average precision need no threshold; accuracy, F1, sensitivity and specificity are taken at
 thresholds that were fitted on other patients (:mod:`fedcxr.evaluation.thresholds`); the Brier score and the
@@ -34,7 +34,7 @@ MULTILABEL = ("subset_accuracy", "hamming_accuracy")
 
 @dataclass(frozen=True)
 class Panel:
-    """Figures of one model on one set of studies.
+    """The figures of one model on one set of studies.
 
     Attributes:
         labels: by label, each of :data:`METRICS`; what is undefined has no value.
@@ -56,7 +56,7 @@ class Panel:
 def measure_panel(
     scored: StudyScores, labels: Sequence[str], thresholds: Floats, *, resamples: int, seed: int
 ) -> Panel:
-    """Every figure of some labels of m studies.
+    """Measure every figure of some labels of m studies.
 
     Args:
         scored: the studies, m > 0.
@@ -74,7 +74,7 @@ def measure_panel(
 
 @dataclass(frozen=True, eq=False)
 class _Table:
-    """What the figures are counted from: L labels of m studies."""
+    """The counts behind the figures, of L labels of m studies."""
 
     scores: Floats  # (m, L)
     positive: NDArray[np.bool_]  # (m, L), False where unknown

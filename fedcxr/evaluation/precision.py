@@ -30,7 +30,7 @@ def average_precision(ranking: Ranking, weights: NDArray[np.int32]) -> Floats:
 
 
 def _weighted(ranking: Ranking, weights: NDArray[np.int32]) -> float:
-    """Under one weighting, (rows,): one at a time, for it stays in a core's cache."""
+    """The average precision under one weighting, (rows,): one at a time stays in a core's cache."""
     chosen = weights[ranking.positives]
     hits, alarms = _above(chosen, ranking.first), _above(weights[ranking.negatives], ranking.below)
     total = int(chosen.sum())
@@ -41,7 +41,7 @@ def _weighted(ranking: Ranking, weights: NDArray[np.int32]) -> float:
 
 
 def _above(weights: NDArray[np.int32], starts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The weight from each of some places on, of weights by rising score."""
+    """The weight from each of some positions on, of weights in the order of rising scores."""
     sums = np.zeros(len(weights) + 1, dtype=np.int64)
     np.cumsum(weights, out=sums[1:])
     return np.asarray(sums[-1] - sums[starts])

@@ -1,4 +1,4 @@
-"""What a model is worth on the same images made worse: AUROC by corruption and severity, and the drop."""
+"""The robustness of a model: AUROC on corrupted images by kind and severity, and its drop."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fedcxr.models.network import Network
 
 @dataclass(frozen=True)
 class Corrupted:
-    """One corruption at one severity.
+    """The scores under one corruption at one severity.
 
     Attributes:
         corruption, severity: which.
@@ -40,7 +40,7 @@ class Corrupted:
 
 @dataclass(frozen=True)
 class Robustness:
-    """One model on one test set, clean and corrupted.
+    """The scores of one model on one test set, clean and corrupted.
 
     Attributes:
         images, studies: of the set.
@@ -112,7 +112,7 @@ def measure_robustness(
 def _predict(
     model: Network, valid: ValidationSet, config: Config, kind: str, severity: int
 ) -> NDArray[np.float32]:
-    """Probabilities of all images under one corruption; no more than some batches are held at once."""
+    """Predict all images under one corruption, holding no more than a few batches at once."""
     step = 8 * config.evaluation.batch_size
     parts = []
     for start in range(0, len(valid.images), step):

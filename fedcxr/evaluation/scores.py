@@ -1,4 +1,4 @@
-"""What an evaluation says: typed, frozen, and the same after a trip through JSON."""
+"""The scores of an evaluation: typed, frozen, and the same after a trip through JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelScore(Estimate):
-    """One label's AUROC.
+    """The AUROC of one label, and the studies that it is over.
 
     Attributes:
         label: its name.
@@ -48,7 +48,7 @@ class LabelScore(Estimate):
 
     @property
     def fewest(self) -> int:
-        """Patients of the class that has fewer: what resampling them can say no more than.
+        """The number of patients of the class that has fewer, which bounds what resampling can say.
 
         Studies, where patients were not counted: there are no more patients than these.
         """
@@ -63,7 +63,7 @@ class LabelScore(Estimate):
 
 
 def lacking(positives: int, negatives: int) -> str:
-    """What studies of two classes are too few for, in words; empty where both classes are there."""
+    """Say which class of studies is missing; empty where both classes are there."""
     if not positives and not negatives:
         return "no study with this label known"
     if not positives:
@@ -86,7 +86,7 @@ class MeanScore(Estimate):
 
 @dataclass(frozen=True)
 class Scores:
-    """One model on one set of studies.
+    """The scores of one model on one set of studies.
 
     Attributes:
         images, studies: what was scored.
@@ -110,7 +110,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Evaluation(Scores):
-    """One model on a validation set, whole and hospital by hospital.
+    """The scores of one model on a validation set, whole and hospital by hospital.
 
     Attributes:
         bootstrap: resamples drawn; 0: no intervals.
@@ -154,7 +154,7 @@ class Evaluation(Scores):
 
 
 def explain(error: ValidationError) -> str:
-    """The first fault: which field, and what is wrong with it."""
+    """Describe the first fault that pydantic found: the field, and what is wrong with it."""
     fault = error.errors()[0]
     return f"{'.'.join(map(str, fault['loc'])) or 'the whole'}: {fault['msg']}"
 

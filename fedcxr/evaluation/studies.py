@@ -1,4 +1,4 @@
-"""From images to studies, the unit that CheXpert scores.
+"""The reduction of images to studies, the unit that CheXpert scores.
 
 A study's score is the maximum over its views (Irvin et al. 2019, section 4): a finding seen on one view is
 there. A study's rows share their labels, for the labels come from its one report; should they differ, the
@@ -18,7 +18,7 @@ from fedcxr.errors import DataError, NonFiniteError
 
 @dataclass(frozen=True, eq=False)
 class StudyScores:
-    """m studies.
+    """The scores and labels of m studies.
 
     Attributes:
         images: rows that they were made from.

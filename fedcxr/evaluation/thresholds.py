@@ -1,4 +1,4 @@
-"""Operating points: where a probability becomes a yes. Fitted on other patients than they are scored on.
+"""Decision thresholds, fitted on other patients than they are scored on.
 
 A threshold of 0.5 means nothing to a network trained on rare findings, and one fitted on the studies that it
 is scored on flatters. So thresholds come from a calibration set of other patients, or, where a run has one
@@ -26,7 +26,7 @@ FOLDS = 5
 
 
 def fit_threshold(scores: NDArray[np.floating], positive: NDArray[np.bool_], target: float = 0.0) -> float:
-    """The threshold t of "positive where score ≥ t", halfway between two scores of the m.
+    """Fit the threshold t of "positive where score ≥ t", halfway between two of the m scores.
 
     Args:
         scores: shape (m,), finite.
@@ -55,7 +55,7 @@ def fit_threshold(scores: NDArray[np.floating], positive: NDArray[np.bool_], tar
 
 
 def fit_thresholds(scored: StudyScores, target: float = 0.0) -> Floats:
-    """One threshold a label from a calibration set, float64 (14,); NaN where a class is absent."""
+    """Fit one threshold for each label on a calibration set, float64 (14,); NaN where a class is absent."""
     found = []
     for column in range(scored.labels.shape[1]):
         rows, positive = scored.known(column)
@@ -64,7 +64,7 @@ def fit_thresholds(scored: StudyScores, target: float = 0.0) -> Floats:
 
 
 def unfitted(thresholds: Floats, labels: Sequence[str], calibration: StudyScores | None) -> list[str]:
-    """The labels that have no threshold, and why; a sentence each.
+    """Sentences that say which labels have no threshold, and why.
 
     Args:
         thresholds: float64, (14,) or (m, 14), as fitted.
@@ -88,12 +88,12 @@ def unfitted(thresholds: Floats, labels: Sequence[str], calibration: StudyScores
 
 
 def rule(target: float) -> str:
-    """What thresholds are chosen by, in words."""
+    """The rule that thresholds are chosen by, in words."""
     return f"sensitivity of at least {target:g}" if target else "Youden's index"
 
 
 def cross_fit(scored: StudyScores, seed: int, target: float = 0.0) -> Floats:
-    """A threshold for each study and label, fitted on the other folds' patients: float64 (m, 14).
+    """Fit a threshold for each study and label on the other folds' patients, float64 (m, 14).
 
     The deal follows from the number of patients and ``seed``. A label of which some folds lack a class has
     no threshold, NaN, for any study: figures over the rest would be of other studies, perhaps of no case. So

@@ -1,4 +1,4 @@
-"""The images that a released model is scored on."""
+"""The validation set: the images that a released model is scored on."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class ValidationSet:
     def predict(
         self, model: Network, config: Config, *, progress: Callable[[int, int], None] | None = None
     ) -> NDArray[np.float32]:
-        """Probabilities for all n images, float32 (n, 14); raises as :func:`.inference.predict`."""
+        """Predict all n images, float32 (n, 14); raises as :func:`.inference.predict`."""
         rows = np.arange(len(self.images), dtype=np.int64)
         probabilities, done = np.empty((len(rows), len(LABELS)), np.float32), 0
         for own in self.seen_by(model, rows):
@@ -66,14 +66,14 @@ class ValidationSet:
         return probabilities
 
     def embed(self, model: Network, rows: NDArray[np.int64], config: Config) -> NDArray[np.float32]:
-        """Pooled features of these images, float32 (len(rows), F); raises as :func:`.inference.embed`."""
+        """Compute these images' features, float32 (len(rows), F); raises as :func:`.inference.embed`."""
         parts = [(own, embed(model, self.images, rows[own], config)) for own in self.seen_by(model, rows)]
         order = np.argsort(np.concatenate([own for own, _ in parts]))
         features: NDArray[np.float32] = np.concatenate([found for _, found in parts])[order]
         return features
 
     def score(self, probabilities: NDArray[np.float32]) -> StudyScores:
-        """Probabilities of all n images, float32 (n, 14), by study; raises as :func:`.score_studies`."""
+        """Reduce all n images' probabilities, (n, 14), to studies; raises as :func:`.score_studies`."""
         return score_studies(probabilities, self.labels, self.studies, self.patients)
 
     def evaluate(self, probabilities: NDArray[np.float32], config: Config) -> Evaluation:

@@ -1,4 +1,4 @@
-"""The table of where experiments' models look, and the differences between methods and models."""
+"""The table of experiments' saliency scores, and of differences between methods and between models."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HIT, _COVERAGE, _DELETION, _INSERTION = (
 
 
 def explanation_table(experiments: Sequence[Experiment], *, title: str, resamples: int = 1000) -> Table:
-    """Where the models look: a row an experiment, seed and method, of those that were asked.
+    """The table of saliency scores: a row for each experiment, seed and method that was explained.
 
     Args:
         experiments: with their results.
@@ -58,7 +58,7 @@ def explanation_table(experiments: Sequence[Experiment], *, title: str, resample
 
 
 def _grid_notes(experiments: Sequence[Experiment]) -> Iterator[str]:
-    """How coarse Grad-CAM's maps are: once, where it is the same for all."""
+    """Notes on how coarse Grad-CAM's maps are; one note where it is the same for all experiments."""
     grids = {}
     for experiment in experiments:
         for result in experiment.results.values():
@@ -95,7 +95,7 @@ def _explained(experiment: Experiment) -> Iterator[tuple[str, ...]]:
 
 
 def _pair_notes(experiments: Sequence[Experiment], resamples: int) -> Iterator[str]:
-    """Each two methods on the same findings, of one model or of two, seed by seed."""
+    """Notes on the differences of every two methods on the same findings, of one model or two, by seed."""
     for seed in sorted({seed for experiment in experiments for seed in experiment.results}):
         rows = []
         for experiment in experiments:

@@ -1,4 +1,4 @@
-"""The list of tables: which experiments are in each, under which seeds."""
+"""The manifest of experiments: a list of tables, each with its experiments and their seeds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TablePlan:
 
 
 def read_manifest(path: Path) -> list[TablePlan]:
-    """The tables of a manifest, in its order.
+    """Read the tables of a manifest, in the order of the file.
 
     Raises:
         ConfigError: it cannot be read, is not TOML, or lacks something.

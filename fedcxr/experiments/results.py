@@ -1,4 +1,4 @@
-"""What is kept of a finished run: small enough for a repository, and enough for every table.
+"""The results that are kept of a finished run: small enough for a repository, and enough for every table.
 
 ::
 
@@ -38,7 +38,7 @@ _FACTS, _CONFIG, _SPEED = "result.json", "config.toml", "speed.json"
 
 
 class Facts(BaseModel):
-    """``result.json``.
+    """The file ``result.json``: what a run was, and what it cost.
 
     Attributes:
         model: digest of the last released model, hex.
@@ -64,7 +64,7 @@ class Facts(BaseModel):
 
 
 class KeptSpeed(BaseModel):
-    """An entry of ``speed.json``: as :class:`fedcxr.training.speeds.Speed`, and the machine."""
+    """An entry of ``speed.json``: a :class:`fedcxr.training.speeds.Speed`, and its machine."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -78,14 +78,14 @@ _SPEEDS = TypeAdapter(dict[str, KeptSpeed])
 
 
 class Result:
-    """One kept run."""
+    """The folder of one run's kept results."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @property
     def exists(self) -> bool:
-        """Whether it is there whole: its facts are written last."""
+        """Whether the results are complete: ``result.json`` is written last."""
         return self.facts_path.is_file()
 
     @property
@@ -106,12 +106,12 @@ class Result:
 
     @property
     def config(self) -> Config:
-        """The run's configuration; raises ConfigError where it is none."""
+        """The run's configuration; raises ConfigError where the file is none."""
         return load(self.folder / _CONFIG)
 
     @property
     def facts(self) -> Facts:
-        """Raises StoreError where they are none."""
+        """The content of ``result.json``; raises StoreError where the file is none."""
         try:
             return Facts.model_validate_json(self.facts_path.read_bytes())
         except ValidationError as error:
@@ -120,7 +120,7 @@ class Result:
             raise StoreError(f"{self.facts_path}: cannot be read: {error.strerror}.") from None
 
     def speed(self, table: str) -> KeptSpeed | None:
-        """As measured beside a table's others; None where it was not.
+        """The speed that was measured for a table, beside its other experiments; None where it was not.
 
         Raises:
             StoreError: the file is none.
@@ -128,7 +128,7 @@ class Result:
         return self._speeds().get(table)
 
     def keep_speed(self, table: str, speed: Speed) -> None:
-        """Take a measurement beside a table's others on this machine, in place of one that is there."""
+        """Keep the speed that was measured on this machine for a table; it replaces an earlier one."""
         kept = KeptSpeed(
             images_per_second=round(speed.images_per_second, 1),
             parameters=speed.parameters,
@@ -149,7 +149,7 @@ class Result:
 
     @property
     def truth(self) -> Path:
-        """The CSV that the predictions are held against; phantoms that are gone are drawn again."""
+        """The CSV with the predictions' true labels; phantoms that were removed are generated again."""
         config = self.config
         csv = config.data.root_path / config.data.valid_csv
         if config.data.phantom is not None and not csv.is_file():
@@ -157,7 +157,7 @@ class Result:
         return csv
 
     def keep(self, run: RunDirectory) -> None:
-        """Take a finished run's result, in place of one that is there.
+        """Keep a finished run's results; they replace earlier ones.
 
         Raises:
             StoreError: the run lacks a file, or the folder cannot be written.
@@ -190,12 +190,12 @@ class Result:
 
 
 def predictions_of(run: RunDirectory) -> Path:
-    """Where a run's stored predictions are."""
+    """The path of a run's stored predictions."""
     return run.root / FOLDER / PREDICTIONS
 
 
 def machine() -> str:
-    """This machine, as a reader of figures wants to know it."""
+    """A description of this machine, for readers of measurements: processor, cores, GPU, torch."""
     import torch
 
     cores = f"{os.cpu_count()} cores"
@@ -213,7 +213,7 @@ def _processor(information: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def _predicted(path: Path) -> bytes:
-    """Every digit: of a network that is sure of itself, four would make hundreds of studies equal."""
+    """The predictions with every digit: with four, hundreds of confident predictions would be equal."""
     if not path.is_file():
         raise StoreError(f"{path}: missing; `fedcxr report {path.parent.parent}` writes it.")
     return path.read_bytes()

@@ -1,4 +1,4 @@
-"""The table of leaving each site out: a model on the site that it never saw, and on those that it knows."""
+"""The table of leaving one site out: scores on the site that a model never saw, and on those it knows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fedcxr.report.tables import Table, figure
 
 @dataclass(frozen=True)
 class SiteResult:
-    """One site left out.
+    """The scores of one model that was trained without one site.
 
     Attributes:
         unseen: the model on all studies of the site.
@@ -48,7 +48,7 @@ def read_result(path: Path) -> SiteResult:
 
 
 def site_table(results: Mapping[str, SiteResult], *, title: str) -> Table:
-    """A row a site."""
+    """The table of sites left out, a row each."""
     rows = [
         (
             site,

@@ -1,4 +1,4 @@
-"""The tables of some experiments, made from what was kept of their runs.
+"""The tables of experiments, made from the kept results of their runs.
 
 An experiment is a configuration, run under one or several seeds. Its AUROC is the mean over its seeds,
 resample by resample, so that the interval says how it varies with patients; the spread over seeds stands
@@ -47,7 +47,7 @@ class Experiment:
 
 @dataclass(frozen=True, eq=False)
 class _Scored:
-    """One finished run."""
+    """The scores of one finished run."""
 
     areas: Resampled
     few: tuple[str, ...]  # labels, and of how many patients
@@ -59,7 +59,7 @@ class _Scored:
 def experiment_table(
     experiments: Sequence[Experiment], *, name: str, title: str, resamples: int = 1000
 ) -> Table:
-    """A row an experiment, the first of them the reference of the differences.
+    """The table of experiments, a row each; differences are to the first.
 
     Args:
         experiments: with their results.
@@ -121,7 +121,7 @@ def experiment_table(
 
 
 def _few_note(reference: Mapping[int, _Scored]) -> tuple[str, ...]:
-    """Labels whose part in a mean rests on few patients; the same in every row, for the studies are."""
+    """The note on labels with few patients; it holds for every row, as all rows have the same studies."""
     few = next((run.few for run in reference.values() if run.few), ())
     if not few:
         return ()
@@ -132,7 +132,7 @@ def _few_note(reference: Mapping[int, _Scored]) -> tuple[str, ...]:
 
 
 def _pair_notes(scored: Mapping[str, Mapping[int, _Scored]]) -> Iterator[str]:
-    """The differences that no column has, between experiments that are not the first."""
+    """Notes on the differences between experiments that are not the first, which no column shows."""
     if len(scored) > EVERY_PAIR:
         return
     for before, name in combinations(list(scored)[1:], 2):
@@ -145,7 +145,7 @@ def _pair_notes(scored: Mapping[str, Mapping[int, _Scored]]) -> Iterator[str]:
 
 
 def _gain(name: str, own: Mapping[int, _Scored], first: Mapping[int, _Scored]) -> Resampled | None:
-    """By how much an experiment is above another, mean over the seeds that both have; None without one.
+    """An experiment's gain over another, as the mean over the seeds that both have; None without one.
 
     Raises:
         DataError: their studies are not the same.
@@ -188,7 +188,7 @@ def _row(
 
 
 def _score(result: Result, table: str, resamples: int) -> _Scored:
-    """A run's kept predictions against its validation set."""
+    """Score a run's kept predictions against the labels of its validation set."""
     predictions, truth = read_scores(result.predictions), read_truth(result.truth)
     if result.config.partition.leave_out:
         truth = truth.among(predictions.studies)

@@ -1,4 +1,4 @@
-"""The runs of experiments: which there are, and one brought to its end, whose result is kept."""
+"""The runs of experiments: which runs there are, and how one is completed and its results kept."""
 
 import shutil
 import subprocess
@@ -23,7 +23,7 @@ _MEASURED = ("training.device", "training.precision", "training.memory_format")
 
 @dataclass(frozen=True)
 class Task:
-    """One run: of a file under a seed."""
+    """One run: the experiment of a file under one seed."""
 
     path: Path
     overrides: tuple[str, ...]
@@ -34,7 +34,7 @@ class Task:
 
 
 def tasks_of(path: Path, plan: TablePlan, out: Path, results: Path) -> list[Task]:
-    """One experiment's runs, seed by seed."""
+    """List the runs of one experiment, one for each seed."""
     from fedcxr import config as configuration
     from fedcxr.experiments.results import Result
     from fedcxr.store.run_directory import RunDirectory
@@ -53,7 +53,7 @@ def tasks_of(path: Path, plan: TablePlan, out: Path, results: Path) -> list[Task
 
 
 def once(tasks: Iterable[Task]) -> list[Task]:
-    """Each run once, though it may be in two tables; explained where one of them wants that.
+    """List each run once, though two tables may have it; it is explained where one of them asks for that.
 
     Raises:
         ConfigError: two configurations have one name.
@@ -73,7 +73,7 @@ def once(tasks: Iterable[Task]) -> list[Task]:
 
 
 def carry(task: Task, console: "Console", *, quiet: bool, discard: bool, bootstrap: int) -> str:
-    """Bring one run to its end and keep its result; why it failed, or nothing.
+    """Complete one run and keep its results; return the reason where it failed, else nothing.
 
     Raises:
         ConfigError: the folder holds a run, or the result, of another configuration.
@@ -122,7 +122,7 @@ def _check_same(held: "Config", wanted: "Config", folder: Path) -> None:
 
 
 def _simulate(task: Task, log: Path | None) -> str:
-    """Begin, continue or leave alone; why it failed, or nothing."""
+    """Begin the run, or continue it where it is not complete; return the reason where it failed."""
     run = task.run
     arguments = ["simulate", str(task.path), "--out", str(run.root)]
     arguments += [x for override in task.overrides for x in ("--set", override)]
@@ -136,7 +136,7 @@ def _simulate(task: Task, log: Path | None) -> str:
 
 
 def _call(arguments: Sequence[str], log: Path | None) -> str:
-    """Run fedcxr in a process of its own; why it failed, or nothing."""
+    """Run fedcxr in a process of its own; return the reason where it failed, else nothing."""
     from fedcxr import files
 
     program = [sys.executable, "-m", "fedcxr", *arguments]

@@ -16,7 +16,7 @@ _NAMES |= {"ece_equal_mass": "ECE, equal mass", "ece_equal_width": "ECE, equal w
 
 
 def assessment_table(found: Assessment) -> Table:
-    """Every task's AUROC with its intervals, then the mean."""
+    """The table of every task's AUROC with its intervals, and of their mean."""
     rows = [
         (
             label,
@@ -45,7 +45,7 @@ def assessment_table(found: Assessment) -> Table:
 
 
 def difference_table(found: Difference) -> Table:
-    """These predictions minus others, task by task."""
+    """The table of differences between two sets of predictions, task by task."""
     rows = [
         (
             label,
@@ -65,7 +65,7 @@ def difference_table(found: Difference) -> Table:
 
 
 def panel_table(panel: Panel, thresholds_from: str) -> Table:
-    """Every figure of every label, then macro and micro."""
+    """The table of every figure of every label, and of the macro and micro averages."""
 
     def line(name: str, figures: Mapping[str, Estimate], threshold: float | None) -> tuple[str, ...]:
         shown = "–" if threshold is None else f"{threshold:.3f}"

@@ -22,7 +22,7 @@ _CAPTION = 15  # pixels over each row
 def contact_sheet(
     table: ChexpertTable, *, labels: Sequence[str] | None = None, columns: int = 6, cell: int = 128
 ) -> Image.Image:
-    """A row of images a label, those with the fewest other findings first, each of another patient.
+    """Lay out one row of images for each label, each of another patient, fewest other findings first.
 
     Args:
         table: read from a folder in the CheXpert layout; outlines appear where it has phantom masks.
@@ -56,7 +56,7 @@ def contact_sheet(
 
 
 def write_sheet(sheet: Image.Image, path: Path) -> None:
-    """Write a sheet as a PNG of 40 greys and the ink: a third of the bytes, and no difference to the eye."""
+    """Write a sheet as a PNG of 40 greys and the ink: a third of the bytes, and it looks the same."""
     greys = np.linspace(0, 255, 40).round().astype(np.uint8)
     colours = [value for grey in greys.tolist() for value in (grey, grey, grey)] + list(_INK)
     palette = Image.new("P", (1, 1))

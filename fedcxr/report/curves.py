@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from fedcxr.errors import DataError
 from fedcxr.evaluation.scores import Estimate, Evaluation
-from fedcxr.report.colours import hospital_colours
-from fedcxr.report.pictures import write_picture
+from fedcxr.report.pictures import hospital_colours, write_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +28,7 @@ def draw_curves(
     title: str,
     references: Mapping[str, float] | None = None,
 ) -> None:
-    """Draw mean AUROC per round: left on all studies with its 95 % band, right hospital by hospital.
+    """Draw mean AUROC by round: on the left over all studies with its 95 % band, on the right by hospital.
 
     Args:
         history: evaluations by round; a round without one leaves a gap.
@@ -158,8 +157,8 @@ def _legend(axes: Axes) -> None:
 def _series(
     rounds: NDArray[np.int64], estimates: Mapping[int, Estimate]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Value, low and high by round; NaN where there is none, which matplotlib leaves open."""
-    found = [estimates.get(int(number), Estimate()) for number in rounds]
+    """The value, low and high of each round, float64 (rounds,) each; NaN leaves a gap in the plot."""
+    found = [estimates.get(int(round_number), Estimate()) for round_number in rounds]
     columns = ([e.value for e in found], [e.low for e in found], [e.high for e in found])
     value, low, high = (np.array([np.nan if v is None else v for v in column]) for column in columns)
     return value, low, high

@@ -1,4 +1,4 @@
-"""The picture of deletion and insertion: what becomes of a label's probability, share by share."""
+"""The picture of deletion and insertion: a label's probability as more of the image is taken."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _COLOURS = ("#2b6ca3", "#d68c45")
 
 
 def draw_deletion(found: Explanation, path: Path, *, title: str) -> None:
-    """Draw each method's mean curves, and beside them those by another patient's map.
+    """Draw each method's mean curves by the image's own map, and by another patient's map.
 
     Args:
         found: of a model.

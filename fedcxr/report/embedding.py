@@ -1,4 +1,4 @@
-"""The embedding as a map: where findings lie apart, and where only hospitals do.
+"""The picture of the embedding: whether findings lie apart in it, or only hospitals do.
 
 t-SNE (van der Maaten and Hinton, JMLR 9, 2008) by scikit-learn, started from the principal components so that
 the same features give the same map. A map shows neighbours: distances between its clusters, and their sizes,
@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcxr.data.labels import COMPETITION_LABELS, LABELS
-from fedcxr.report.colours import hospital_colours
-from fedcxr.report.pictures import write_picture
+from fedcxr.report.pictures import hospital_colours, write_picture
 from fedcxr.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ _FINDINGS = dict(
 
 
 def choose(images: int, seed: int) -> NDArray[np.int64]:
-    """The rows that go on the map: all, or :data:`MOST` drawn from ``seed``, in order."""
+    """Choose the images to show, int64, rising: all of them, or :data:`MOST` drawn from ``seed``."""
     rows = np.arange(images, dtype=np.int64)
     if images <= MOST:
         return rows
@@ -49,7 +48,7 @@ def draw_embedding(
     title: str,
     seed: int,
 ) -> None:
-    """Draw n images once by finding and once by hospital.
+    """Draw the t-SNE map of n images twice: coloured by finding, and coloured by hospital.
 
     Args:
         features: float32, shape (n, F), n at least :data:`FEWEST`.
@@ -72,7 +71,7 @@ def draw_embedding(
 
 
 def _places(features: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
-    """Places of n images on the map, float32 (n, 2)."""
+    """The coordinates of n images on the map, float32 (n, 2)."""
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
@@ -88,7 +87,7 @@ def _places(features: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
 
 
 def _findings(labels: NDArray[np.int8]) -> dict[str, NDArray[np.bool_]]:
-    """Each image under one name: none found, one task alone, several tasks, or something else."""
+    """Which images, bool (n,), are in each group: none found, one task alone, several tasks, all else."""
     five = labels[:, [LABELS.index(label) for label in COMPETITION_LABELS]] == 1
     count = five.sum(axis=1)
     normal = labels[:, LABELS.index("No Finding")] == 1
@@ -100,7 +99,7 @@ def _findings(labels: NDArray[np.int8]) -> dict[str, NDArray[np.bool_]]:
 
 
 def _owners(images: int, hospitals: Mapping[str, NDArray[np.int64]]) -> dict[str, NDArray[np.bool_]]:
-    """The largest hospitals under their names, the rest together."""
+    """Which images, bool (n,), each of the largest hospitals has, and which all others have together."""
     groups = {}
     rest = np.ones(images, dtype=np.bool_)
     for name in sorted(hospitals, key=lambda name: -len(hospitals[name]))[:_MANY]:

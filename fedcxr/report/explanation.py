@@ -10,7 +10,7 @@ COARSE = 4  # positions a side below which a map's highest place is nearly anybo
 
 
 def grid_note(down: int, across: int) -> str:
-    """What the size of Grad-CAM's map has to do with its scores."""
+    """The table's note on how coarse Grad-CAM's map is, which bounds its scores."""
     said = f"Grad-CAM's map has {down} × {across} positions, enlarged"
     if min(down, across) >= COARSE:
         return f"{said}."
@@ -20,7 +20,7 @@ def grid_note(down: int, across: int) -> str:
 
 
 def localisation_table(found: Explanation, *notes: str) -> Table | None:
-    """Each method on lesions with masks, all and label by label; None without masks."""
+    """The table of each method's localisation scores, over all lesions and by label; None without masks."""
     rows = []
     for name, score in found.methods.items():
         if score.localisation is not None:
@@ -55,7 +55,7 @@ def localisation_table(found: Explanation, *notes: str) -> Table | None:
 
 
 def faithfulness_table(found: Explanation, *notes: str) -> Table:
-    """Each method's deletion and insertion."""
+    """The table of each method's deletion and insertion scores."""
     rows = [
         (
             name,

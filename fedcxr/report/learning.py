@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedcxr.report.colours import hospital_colours
-from fedcxr.report.pictures import write_picture
+from fedcxr.report.pictures import hospital_colours, write_picture
 from fedcxr.round_lines import RoundLine
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def _loss(record: RoundLine, name: str) -> float:
 
 
 def _area(record: RoundLine, name: str) -> float:
-    """NaN where the hospital's studies were not scored, or have one class only."""
+    """A hospital's mean AUROC in a round; NaN where its studies were not scored or have one class only."""
     if record.evaluation is None or name not in record.evaluation.hospitals:
         return float("nan")
     value = record.evaluation.hospitals[name].macro.value

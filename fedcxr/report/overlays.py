@@ -1,4 +1,4 @@
-"""Overlays: an image, and where each method says that the model looks, label by label."""
+"""The picture of overlays: images with each method's saliency map over them, label by label."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def draw_overlays(
 def _picture(
     image: NDArray[np.uint8], heat: NDArray[np.float32] | None, mask: NDArray[np.bool_] | None
 ) -> NDArray[np.uint8]:
-    """RGB, uint8 (_CELL, _CELL, 3)."""
+    """An image with its map and mask drawn over it: RGB, uint8 (_CELL, _CELL, 3)."""
     from matplotlib import colormaps
 
     grey = np.asarray(Image.fromarray(image).resize((_CELL, _CELL), Image.Resampling.BICUBIC)) / 255.0

@@ -1,4 +1,4 @@
-"""The reliability diagram: what probabilities say, against how often it is so."""
+"""The reliability diagram: predicted probabilities against the observed frequency of the finding."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def draw_reliability(scored: StudyScores, path: Path, *, title: str) -> None:
 
 
 def _reach(shares: NDArray[np.float64]) -> float:
-    """Where an axis ends."""
+    """The upper end of an axis."""
     return min(1.0, max(0.05, 1.1 * float(shares.max(initial=0.0))))
 
 

@@ -1,4 +1,4 @@
-"""The table and the picture of a model on images made worse."""
+"""The table and the picture of a model's scores on corrupted images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fedcxr.report.tables import Table, figure
 
 
 def robustness_table(found: Robustness, name: str) -> Table:
-    """A row a corruption and severity."""
+    """The table of scores, a row for each corruption and severity."""
     rows = [("clean", "", figure(found.clean), "", figure(found.clean_competition))]
     rows += [
         (
@@ -37,13 +37,13 @@ def robustness_table(found: Robustness, name: str) -> Table:
 
 
 def _interval_note(found: Robustness) -> str:
-    """Corrupting changes no label, so that the same resamples count in every row."""
+    """The note on intervals; it holds for every row, because corrupting an image changes no label."""
     named = [("a row's mean", found.clean), ("a row's mean of five", found.clean_competition)]
     return bootstrap_note(found.bootstrap, named)
 
 
 def draw_robustness(found: Robustness, path: Path, *, title: str) -> None:
-    """Draw mean AUROC over severity, a line a corruption.
+    """Draw mean AUROC over severity, one line for each corruption.
 
     Args:
         found: at least one row.

@@ -21,7 +21,7 @@ _GREY = "#777777"
 
 
 def curve(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """False and true positives at each threshold from the highest down, beginning with none: float64 (k,)."""
+    """False and true positives at each threshold, float64 (k,), from none at the highest threshold down."""
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
     ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], [True] * bool(len(ordered))))

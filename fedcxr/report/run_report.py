@@ -1,4 +1,4 @@
-"""``RUN/report/``: one released model looked at closely, in figures and pictures.
+"""The folder ``RUN/report/``: every figure of one released model, and pictures of them.
 
 ::
 
@@ -44,7 +44,7 @@ FOLDER = "report"
 def write_report(
     run: RunDirectory, model: Network, table: ChexpertTable, valid: ValidationSet, *, round_number: int
 ) -> Path:
-    """Score a released model on its validation set and write the folder; the path of ``report.md``.
+    """Score a released model on its validation set, write the folder, and return the path of ``report.md``.
 
     Args:
         run: the run.
@@ -96,7 +96,7 @@ def _draw_embedding(model: Network, valid: ValidationSet, config: Config, path: 
 
 
 def _again(config: Config) -> str:
-    """How to have the figures a second time."""
+    """The sentence that says which command computes the figures again."""
     words = ["fedcxr evaluate --predictions predictions.csv --truth VALID.csv --labels all --metrics"]
     words.append(f"--seed {config.seed}")
     if config.evaluation.target_sensitivity:

@@ -18,7 +18,7 @@ METHOD = (
 
 
 def label_table(evaluation: Evaluation) -> Table:
-    """Every label's AUROC with its interval and counts, then the two means."""
+    """The table of every label's AUROC with its interval and counts, and of the two means."""
     rows = [
         (
             f"{score.label} *" if score.label in COMPETITION_LABELS else score.label,
@@ -41,7 +41,7 @@ def label_table(evaluation: Evaluation) -> Table:
 
 
 def hospital_table(evaluation: Evaluation) -> Table:
-    """The two means and the five competition tasks on each hospital's own studies."""
+    """The table of each hospital's own studies: the two means and the five competition tasks."""
     parts: list[tuple[str, Scores]] = [*evaluation.hospitals.items(), ("all", evaluation)]
     rows = [
         (
@@ -83,7 +83,7 @@ def _few_note(parts: Iterable[Scores]) -> tuple[str, ...]:
 
 
 def mean_name(score: MeanScore, what: str) -> str:
-    """``Mean of 4 of 5 competition tasks``."""
+    """The name of a mean, such as ``Mean of 4 of 5 competition tasks``."""
     return f"Mean of {len(score.labels)} of {score.of} {what}"
 
 

@@ -1,4 +1,4 @@
-"""The picture of a partition: how much each hospital holds, of which findings, in which views.
+"""The picture of a partition: how many images each hospital holds, of which findings, in which views.
 
 One row a hospital, read across three panels, so that quantity, label and device skew are seen side by side.
 """
@@ -30,7 +30,7 @@ _VIEW_COLOURS = ("#4c956c", "#d68c45", "#b8b8b8", "#7d70ba")
 
 @dataclass(frozen=True, eq=False)
 class ShardFigures:
-    """What the picture shows; k hospitals in the partition's order.
+    """The counts that the picture shows, of k hospitals in the partition's order.
 
     Attributes:
         prevalence: float64 (k, 14), the share of a hospital's train images on which a label is positive,
@@ -48,7 +48,7 @@ class ShardFigures:
     def of(
         cls, partition: Partition, train: ChexpertTable, blank: Literal["negative", "ignore"]
     ) -> ShardFigures:
-        """Count a partition's train table."""
+        """Count the training images of a partition."""
         held, hospitals = partition.held(train), [partition.rows(train, name) for name in partition.names]
         positive = train.labels == 1
         known = positive | (train.labels == 0)
@@ -73,7 +73,7 @@ def draw(
     blank: Literal["negative", "ignore"],
     synthetic: bool = False,
 ) -> None:
-    """Draw who holds what.
+    """Draw what each hospital holds of a partition.
 
     Args:
         partition: the shards.
@@ -196,7 +196,7 @@ def _percent(share: float) -> str:
 
 
 def _share(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Columns' counts of ``part`` over those of ``whole``; NaN for an empty whole."""
+    """The columns' counts of ``part`` over those of ``whole``; NaN where the whole is empty."""
     with np.errstate(invalid="ignore"):
         share: NDArray[np.float64] = (part & whole).sum(axis=0) / whole.sum(axis=0)
     return share

@@ -1,4 +1,4 @@
-"""``RUN/summary.md``: what came out of a run, for people, with the commands that check it."""
+"""The file ``RUN/summary.md``: a run's results for people, with the commands that check them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from fedcxr.config import Config
 from fedcxr.errors import StoreError
 from fedcxr.evaluation.comparison import Comparison, Kind
 from fedcxr.evaluation.scores import Evaluation
-from fedcxr.report.comparison import comparison_table, own_table
+from fedcxr.report.comparison_table import comparison_table, own_table
 from fedcxr.report.curves import draw_curves
-from fedcxr.report.rounds import round_table
+from fedcxr.report.round_table import round_table
 from fedcxr.report.scores import hospital_table, label_table
 from fedcxr.report.tables import count, figure
 from fedcxr.round_lines import RoundLine, read_rounds
@@ -22,14 +22,14 @@ COMPARISON = Path("baselines", "comparison.json")
 
 
 def write_comparison(run: RunDirectory, comparison: Comparison) -> Path:
-    """Write ``RUN/baselines/comparison.json``; the next summary shows it."""
+    """Write ``RUN/baselines/comparison.json``, which the next summary shows."""
     path = run.root / COMPARISON
     files.write(path, comparison.to_json() + "\n")
     return path
 
 
 def read_comparison(run: RunDirectory) -> Comparison | None:
-    """What :func:`write_comparison` left, or None.
+    """Read the comparison that :func:`write_comparison` wrote; None where there is none.
 
     Raises:
         StoreError: it cannot be read.
@@ -45,7 +45,7 @@ def read_comparison(run: RunDirectory) -> Comparison | None:
 
 
 def write_summary(run: RunDirectory) -> Path:
-    """Write ``summary.md`` and its picture from what the run directory holds; may be called at any round.
+    """Write ``summary.md`` and its picture from the run directory's files, after any round.
 
     Raises:
         StoreError: a file of the run is damaged, or the summary cannot be written.
@@ -102,9 +102,9 @@ def _opening(config: Config, records: tuple[RoundLine, ...]) -> str:
     return "\n".join([*lines, *(f"- {fact}" for fact in facts)]) + "\n"
 
 
-def _results(evaluation: Evaluation, number: int) -> str:
+def _results(evaluation: Evaluation, round_number: int) -> str:
     parts = [
-        f"## After round {number}\n",
+        f"## After round {round_number}\n",
         f"Mean AUROC {figure(evaluation.macro)} over {len(evaluation.macro.labels)} labels; "
         f"{figure(evaluation.competition)} over {len(evaluation.competition.labels)} of the five "
         "competition tasks.\n",

@@ -107,12 +107,12 @@ def _groups(widths: list[int], most: int) -> list[list[int]]:
 
 
 def _plain(text: str) -> str:
-    """Text that does not end a cell or a line of Markdown."""
+    """Text in which nothing ends a cell or a line of Markdown."""
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
 
 
 def figure(estimate: Estimate, *, signed: bool = False) -> str:
-    """``0.713 [0.690, 0.735]``; without an interval the value alone, and ``undefined`` without a value."""
+    """A figure with its interval, ``0.713 [0.690, 0.735]``; ``undefined`` where it has no value."""
     if estimate.value is None:
         return UNDEFINED
     form = "+.3f" if signed else ".3f"
@@ -122,5 +122,5 @@ def figure(estimate: Estimate, *, signed: bool = False) -> str:
 
 
 def count(number: int, thing: str) -> str:
-    """``1 round``, ``3 rounds``."""
+    """A number of things, with the plural's s: ``1 round``, ``3 rounds``."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"

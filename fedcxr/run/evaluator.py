@@ -20,7 +20,7 @@ from fedcxr.update.layout import Layout, Vector
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Scores a model that comes as a vector.
+    """Scores a released model, which comes as a vector of weights, on the validation set.
 
     Attributes:
         config: the run's.
@@ -41,7 +41,7 @@ class Evaluator:
 
     @cached_property
     def released(self) -> ValidationSet:
-        """The validation set as it is for a released model.
+        """The validation set on which released models are scored.
 
         Where each hospital has its own normalisation there is no one model: then a hospital's validation
         patients are seen with what it kept of its last round, as they would be at that hospital.

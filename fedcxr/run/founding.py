@@ -1,4 +1,4 @@
-"""What a coordinator makes once, and finds again after a restart: keys, the first model, the contract."""
+"""The founding of a run: keys, first model and contract, made once and found again after a restart."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ from fedcxr.update.layout import Layout, frozen_values
 
 
 def federation_id(config: Config) -> bytes:
-    """32 bytes from the configuration: two runs of one experiment release the same model file."""
+    """The federation's id, 32 bytes that follow from the configuration alone.
+
+    Two runs of one experiment therefore release the same model file.
+    """
     return hashlib.sha256(b"fedcxr/federation/1" + config.digest()).digest()
 
 
@@ -41,7 +44,7 @@ def auditor_identity(run: RunDirectory) -> Identity | None:
 
 
 def prepare_genesis(run: RunDirectory) -> Layout:
-    """Write where the federation starts, unless a run before this one did; return the layout."""
+    """Write the model that the federation starts from, unless it is written already; return its layout."""
     path = run.model(0)
     config = run.config
     if path.exists() and (run.root / "layout.json").exists():

@@ -12,7 +12,7 @@ FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class _LogFile(logging.FileHandler):
-    """A full disk ends a run where it must write, not where it would tell of it."""
+    """A log file whose failures do not end a run: a full disk ends it where it must write a file."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's own name)
         if not isinstance(sys.exc_info()[1], OSError):

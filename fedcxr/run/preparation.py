@@ -1,4 +1,4 @@
-"""Everything before the first round: data, partition, decoded images, and each simulated hospital's disk."""
+"""The preparation of a run: its data, partition, decoded images, and the disk of each simulated hospital."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MEASURED = ("device", "precision", "memory_format")
 
 @dataclass(frozen=True)
 class Tables:
-    """The CSVs of a run."""
+    """The tables of a run's training and validation images."""
 
     train: ChexpertTable
     valid: ChexpertTable
@@ -49,7 +49,7 @@ class Tables:
 
 
 def require_means(config: Config) -> None:
-    """Say what a simulation lacks on this machine, before anything is measured or made.
+    """Check that this machine has what a simulation asks for, before anything is measured or made.
 
     Raises:
         TableError: there are no CSVs.
@@ -66,7 +66,7 @@ def require_means(config: Config) -> None:
 
 
 def open_or_create(out: Path, config: Config, progress: Progress | None = None) -> RunDirectory:
-    """The run at ``out``: a new one with every measurement made, or the one that this configuration began.
+    """Open the run that this configuration began at ``out``, or create it with every measurement made.
 
     Until its federation is founded, a run may be begun again with another configuration.
 
@@ -158,7 +158,7 @@ def _check_size(partition: Partition, config: Config) -> None:
 
 
 def make_evaluator(run: RunDirectory) -> Evaluator | None:
-    """The coordinator's validation set; None when it has none, as in a deployment without central data."""
+    """Make the evaluator of released models; None without a validation set, as where no data are central."""
     config = run.config
     root = config.data.root_path
     if not config.data.valid_csv or not (root / config.data.valid_csv).exists():

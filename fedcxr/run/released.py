@@ -1,4 +1,4 @@
-"""A run's released model with the validation set that it is scored on, for whoever looks at it."""
+"""A released model of a run, with the validation set that it is scored on."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from fedcxr.models.network import Network
 from fedcxr.models.registry import build_model
 from fedcxr.report.run_report import write_report
 from fedcxr.round_lines import read_rounds
+from fedcxr.run.model_files import check_digest
 from fedcxr.run.preparation import make_evaluator
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.shared_tensors import load_released
-from fedcxr.update import model_file
 from fedcxr.update.layout import Layout, Vector
 
 
 @dataclass(frozen=True, eq=False)
-class Released:
-    """One released model of a run.
+class ReleasedModel:
+    """A released model of a run, and the validation set that it is scored on.
 
     Attributes:
         run: the run.
-        round: the model's; 0 is where the federation started.
-        model: with its weights, on the CPU; where hospitals have a normalisation of their own, without one,
-            which ``valid`` gives it.
+        round: that released the model; 0 for the model that the federation started from.
+        model: with its weights, on the CPU. Where hospitals have a normalisation of their own, the model has
+            none, and ``valid`` gives it each hospital's.
         table: the validation set's rows.
-        valid: the same, decoded.
+        valid: the validation set, decoded.
     """
 
     run: RunDirectory
@@ -39,8 +39,8 @@ class Released:
     valid: ValidationSet
 
     @classmethod
-    def open(cls, root: Path, number: int | None = None) -> Released:
-        """The last model of the run at ``root``, or that of a round.
+    def open(cls, root: Path, round_number: int | None = None) -> ReleasedModel:
+        """Load the last released model of the run at ``root``, or the model that a round released.
 
         Raises:
             StoreError: there is no run, or no such model, or its file is another.
@@ -48,8 +48,9 @@ class Released:
         """
         run = RunDirectory.open(root)
         config = run.config
-        number = run.last_round if number is None else number
-        path = run.model(number)
+        if round_number is None:
+            round_number = run.last_round
+        path = run.model(round_number)
         if not path.is_file():
             raise StoreError(f"{path}: no such model; has the run begun? See store.keep_models, too.")
         evaluator = make_evaluator(run)
@@ -58,44 +59,47 @@ class Released:
                 f"{root}: no validation set at data.root = {config.data.root!r}, data.valid_csv = "
                 f"{config.data.valid_csv!r}: nothing to score the model on."
             )
-        if number != run.last_round and not config.model.normalisation.one_model:
+        if round_number != run.last_round and not config.model.normalisation.one_model:
             raise ConfigError(
-                f"--round {number}: model.norm = '{config.model.norm}', and hospitals keep the normalisation "
-                f"of the last round only, {run.last_round}."
+                f"--round {round_number}: model.norm = '{config.model.norm}', and hospitals keep the "
+                f"normalisation of the last round only, {run.last_round}."
             )
         model = build_model(config.model)
         layout = load_released(path, model, config, frozen=run.frozen_path)
-        check_record(run, number, layout.flatten(model.state_dict()), layout)
-        return cls(run, number, model, evaluator.table, evaluator.released)
+        check_record(run, round_number, layout.flatten(model.state_dict()), layout)
+        return cls(run, round_number, model, evaluator.table, evaluator.released)
 
 
-def check_record(run: RunDirectory, number: int, vector: Vector, layout: Layout) -> None:
-    """Hold a round's model against the digest on record, and what no round trains against the layout's.
+def check_record(run: RunDirectory, round_number: int, vector: Vector, layout: Layout) -> None:
+    """Hold a round's model against the digest in its line, and the frozen tensors against the layout.
 
     Raises:
-        StoreError: the file is another model.
+        StoreError: the file is another model, or the frozen tensors are others.
     """
     if layout.frozen and run.read_layout() != layout:
         raise StoreError(
             f"{run.frozen_path}: not the tensors that this run was founded on; restore the file."
         )
-    found = model_file.vector_digest(vector).hex()
     for line in read_rounds(run):
-        if line.round == number and line.model != found:
-            raise StoreError(
-                f"{run.model(number)} has digest {found}, but round {number} released {line.model}: "
-                "`fedcxr audit` says more."
+        if line.round == round_number:
+            check_digest(
+                run.model(round_number),
+                vector,
+                line.model,
+                record=f"round {round_number} released",
+                advice="`fedcxr audit` says more.",
+                error=StoreError,
             )
 
 
 def report_last(run: RunDirectory) -> Path | None:
-    """The report of the last released model; None where there is nothing to score it on.
+    """Write the report of the last released model and return its path; None without a validation set.
 
     Raises:
         StoreError: its file is another, or the report cannot be written.
     """
     try:
-        found = Released.open(run.root)
+        found = ReleasedModel.open(run.root)
         return write_report(run, found.model, found.table, found.valid, round_number=found.round)
     except (ConfigError, DataError):  # no validation set, or one that shows nothing: the run is whole without
         return None

@@ -1,26 +1,23 @@
-"""How far a run has come, read from its ledger and held against its files, before it goes on."""
+"""How far a run has come: read from its ledger, and checked against its files before the run goes on."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fedcxr.chain.backends import open_chain
 from fedcxr.config import Config
-from fedcxr.errors import ChainError, ConfigError, FederationError
+from fedcxr.errors import ConfigError, FederationError
 from fedcxr.ledger.views import FederationViews
 from fedcxr.models.registry import create_model
 from fedcxr.round_lines import read_rounds
-from fedcxr.store.run_chain import check_genesis
+from fedcxr.run.ledger_access import reading_ledger
+from fedcxr.run.model_files import RunModels
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.shared_tensors import federation_layout
-from fedcxr.update import model_file
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a run has come.
+    """How many of its rounds a run has finalized, and what is left to do.
 
     Attributes:
         finalized: the last round that is final on the ledger; 0 before the first.
@@ -70,46 +67,12 @@ def standing(run: RunDirectory) -> Standing:
     with reading_ledger(run) as ledger:
         _check_code(run, config, ledger)
         last, still_open = ledger.last_finalized, ledger.round_in_progress
-        for number in range(max(0, last - 1), last + 1):  # what the next round is made from
-            expected = ledger.round(number).model_digest if number else ledger.genesis_digest
-            check_model(run, number, expected)
+        models = RunModels(run, ledger, run.read_layout())
+        for round_number in range(max(0, last - 1), last + 1):  # what the next round is made from
+            models.read(round_number)
     written = {line.round for line in read_rounds(run)}
     recorded = written >= set(range(1, last + 1)) and run.summary_path.exists()
     return Standing(last, rounds, still_open, recorded)
-
-
-@contextlib.contextmanager
-def reading_ledger(run: RunDirectory) -> Iterator[FederationViews]:
-    """The contract of a run that is not going on, to read from.
-
-    Raises:
-        ChainError: its chain is missing, damaged or in use.
-        StoreError: nothing says which contract it is: the run's federation was never founded.
-    """
-    ledger = run.config.ledger
-    ours = "" if ledger.url else ledger.backend
-    kept_in = {"embedded": run.chain_path, "anvil": run.journal_path}.get(ours)
-    if kept_in is not None and not kept_in.is_file():
-        raise ChainError(f"{kept_in}: missing; restore it from a copy, it is the run's checkpoint.")
-    chain = open_chain(ledger, embedded=run.chain_path, journal=run.journal_path)
-    with contextlib.closing(chain):
-        check_genesis(run, chain)
-        yield FederationViews.attach(chain.w3, run.read_facts().contract)
-
-
-def check_model(run: RunDirectory, number: int, expected: bytes) -> None:
-    """Hold a model's file against its digest on the ledger.
-
-    Raises:
-        FederationError: the file is another model.
-        ModelError: there is none.
-    """
-    path = run.model(number)
-    if (found := model_file.vector_digest(model_file.read(path, run.read_layout()))) != expected:
-        raise FederationError(
-            f"{path} has digest {found.hex()}, but the ledger holds {expected.hex()}: restore it from a "
-            "copy; the run cannot go on from another model."
-        )
 
 
 def _check_code(run: RunDirectory, config: Config, ledger: FederationViews) -> None:

@@ -1,4 +1,4 @@
-"""What hospitals signed of their training, from a run's store."""
+"""The metrics that hospitals signed of their training, read from a run's store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fedcxr.update.metrics import HospitalMetrics
 
 
 def stored_metrics(store: BlobStore, update: AcceptedUpdate) -> HospitalMetrics:
-    """The metrics behind an accepted update.
+    """Read the metrics whose digest an accepted update carries.
 
     Raises:
         StoreError: the store does not have them.
@@ -23,7 +23,7 @@ def stored_metrics(store: BlobStore, update: AcceptedUpdate) -> HospitalMetrics:
 def all_stored_metrics(
     store: BlobStore, accepted: Mapping[str, AcceptedUpdate]
 ) -> dict[str, HospitalMetrics]:
-    """The metrics of a round's accepted updates, as far as they can be read."""
+    """Read the metrics of a round's accepted updates, by address; those that cannot be read are left out."""
     found = {}
     for address, update in accepted.items():
         try:

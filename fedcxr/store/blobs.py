@@ -28,7 +28,7 @@ class BlobStore:
     """
 
     def __init__(self, url: str, *, make: bool = True) -> None:
-        """Open a store, or make it.
+        """Open the store at a URL, or make it.
 
         Args:
             url: as fsspec takes it; see :mod:`fedcxr.store.filesystem`.
@@ -50,16 +50,16 @@ class BlobStore:
 
     @property
     def is_there(self) -> bool:
-        """Whether the store is more than a name; an object store's prefix begins with its first blob."""
+        """Whether the store exists; an object store's prefix exists once it has a blob."""
         return not self._local or Path(self._base).is_dir()
 
     def path(self, root: bytes) -> str:
-        """Where the blob of this root lies, within the store's file system."""
+        """The path of the blob under a root, within the store's file system."""
         name = root.hex()
         return f"{self._base}/{name[:2]}/{name}"
 
     def put(self, data: bytes | NDArray[np.uint8], root: bytes | None = None) -> bytes:
-        """Store bytes and return their root; ``root`` spares a second hashing when it is known.
+        """Store bytes and return their root; a ``root`` that is known already spares the hashing.
 
         Raises:
             UnwritableError: it cannot be written (disk full, read-only, out of reach).
@@ -104,7 +104,7 @@ class BlobStore:
         return data
 
     def size(self, root: bytes) -> int | None:
-        """Bytes of the blob under a root; None when there is none.
+        """The size in bytes of the blob under a root; None where there is none.
 
         Raises:
             StoreError: the store cannot be asked.
@@ -131,11 +131,11 @@ class BlobStore:
         return bool(self._fs.exists(self.path(root)))
 
     def __iter__(self) -> Iterator[str]:
-        """Names of all files in the store, relative to it, in order: blobs, and what is none."""
+        """Iterate over the names of all files in the store, blobs or not, relative to it and in order."""
         yield from self.sizes()
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of every file in the store, by its name relative to it, in order.
+        """The sizes in bytes of all files in the store, by their names relative to it, in order.
 
         Raises:
             StoreError: it cannot be listed.
@@ -181,5 +181,5 @@ class BlobStore:
 
 
 def _said(error: Exception) -> str:
-    """One line of what a driver said: some add pages."""
+    """The first line of a driver's error message; some drivers add pages."""
     return str(error).strip().partition("\n")[0] or type(error).__name__

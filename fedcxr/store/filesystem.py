@@ -1,4 +1,4 @@
-"""What a store's URL opens: a folder, or anything that fsspec has a driver for.
+"""The file system behind a store's URL: a local folder, or anything that fsspec has a driver for.
 
 ``s3://``, ``gs://`` and ``az://`` are taken by fsspec's own driver where one is installed (s3fs, gcsfs,
 adlfs) and else by obstore, which the extra ``fedcxr[s3]`` brings. ``ipfs://HOST:PORT/FOLDER`` is a

@@ -1,4 +1,4 @@
-"""What a run's store holds that nothing needs, found and removed on request only.
+"""The garbage of a run's store: files that nothing needs, found and removed on request only.
 
 A killed process leaves temporary files, and blobs that never came to the contract; an aborted attempt
 leaves blobs that count for nothing. All else is evidence: without the blobs of a finalized round nobody can
@@ -26,7 +26,7 @@ Why = Literal["half written", "unnamed by the ledger", "of an aborted attempt", 
 
 @dataclass(frozen=True)
 class Waste:
-    """One thing to remove.
+    """One file that may be removed, and why.
 
     Attributes:
         name: of a blob within the store, or of a file within the run.
@@ -43,7 +43,7 @@ class Waste:
 
 @dataclass(frozen=True)
 class Attempts:
-    """Roots that the ledger names, by what became of the attempt that they belong to.
+    """The roots of blobs that the ledger names, by the outcome of the attempt that they belong to.
 
     Attributes:
         founding: what the federation was founded on: layout and first model, with what no round trains.
@@ -58,9 +58,9 @@ class Attempts:
     aborted: frozenset[bytes]
 
 
-def disputable(ledger: FederationViews, number: int) -> bool:
-    """Whether a finalized round may still be disputed; then nobody may take its blobs away."""
-    return DisputeCourt(ledger.w3, ledger.court).disputable(result_of(ledger, number))
+def disputable(ledger: FederationViews, round_number: int) -> bool:
+    """Whether a finalized round may still be disputed; as long as it may, its blobs must stay."""
+    return DisputeCourt(ledger.w3, ledger.court).disputable(result_of(ledger, round_number))
 
 
 def find_waste(
@@ -72,7 +72,7 @@ def find_waste(
     alone: bool = True,
     needed: Callable[[int], bool],
 ) -> list[Waste]:
-    """Everything in the run and its store that may go.
+    """Find all files of the run and its store that may be removed.
 
     Args:
         run: the run.
@@ -85,11 +85,11 @@ def find_waste(
     Raises:
         StoreError: the store cannot be listed.
     """
-    past = {number for number in attempts.kept if number < before and not needed(number)}
+    past = {n for n in attempts.kept if n < before and not needed(n)}
     keep = (attempts.founding | attempts.current).union(
         *(roots for n, roots in attempts.kept.items() if n not in past)
     )
-    old = frozenset[bytes]().union(*(attempts.kept[number] for number in past))
+    old = frozenset[bytes]().union(*(attempts.kept[n] for n in past))
     waste = []
     for name, size in store.sizes().items():
         why = _why(name, keep, old, attempts, alone=alone)
@@ -120,7 +120,7 @@ def remove(run: RunDirectory, store: BlobStore, waste: Waste) -> None:
 
 
 def read_attempts(ledger: FederationViews, store: BlobStore) -> Attempts:
-    """What the ledger names, attempt by attempt.
+    """Read which blobs the ledger names, attempt by attempt.
 
     Every 32 bytes of an event may be a blob's name: which are is decided by the store, so that a new event
     of the contract's cannot make this forget one. Where one root records a round, its list in the store says
@@ -137,10 +137,10 @@ def read_attempts(ledger: FederationViews, store: BlobStore) -> Attempts:
     if frozen := Layout.from_json(store.get(ledger.layout_digest).tobytes().decode()).frozen:
         founding |= {bytes.fromhex(frozen)}
     last = ledger.last_finalized
-    for number in range(1, last + 2):
-        attempts = [_named(attempt, store) for attempt in ledger.round_events(number).attempts]
+    for round_number in range(1, last + 2):
+        attempts = [_named(attempt, store) for attempt in ledger.round_events(round_number).attempts]
         aborted.update(*attempts[:-1])
-        kept[number] = attempts[-1] if attempts else frozenset()
+        kept[round_number] = attempts[-1] if attempts else frozenset()
     latest = kept.pop(last + 1)
     if ledger.round_in_progress:
         return Attempts(founding, kept, latest, frozenset(aborted))

@@ -25,7 +25,7 @@ class HospitalData(Section):
 
 
 class HospitalSettings(Section):
-    """One hospital.
+    """The settings of one hospital.
 
     Attributes:
         name: shown in reports; also what its random generators derive from.

@@ -1,4 +1,4 @@
-"""What a hospital keeps between rounds, on its own disk: one file a round, the last two.
+"""The state that a hospital keeps between rounds, on its own disk: one file for each of the last two.
 
 Round r starts from the file of the last round before r, never from its own: so a round that is trained
 again, after a kill or in another attempt, starts where it started before, ends with the same bits, and
@@ -42,21 +42,21 @@ class HospitalState:
 
     @classmethod
     def of_disk(cls, root: Path) -> HospitalState:
-        """Of the hospital at ``root``, under whichever of its addresses; to read from."""
+        """Open the state of the hospital at ``root`` to read from, under whichever of its addresses it is."""
         first, *more = sorted(path.parent for path in root.glob("0x*/federation.json")) or [root]
         return cls(first / "state", tuple(folder / "state" for folder in more))
 
     def last(self) -> dict[str, Tensor]:
-        """What the last round of all left; nothing before the first."""
+        """The tensors that the last round left; none before the first round."""
         return self.read(self.rounds[-1]) if self.rounds else {}
 
     @property
     def rounds(self) -> list[int]:
-        """Rounds of which there is a file, rising."""
+        """The rounds of which there is a file, rising."""
         return sorted({number for folder in (self.folder, *self.former) for number in _rounds(folder)})
 
     def before(self, round_number: int) -> dict[str, Tensor]:
-        """What the last round before ``round_number`` left; nothing in a hospital's first round.
+        """The tensors that the last round before ``round_number`` left; none in a hospital's first round.
 
         Raises:
             StoreError: the file is damaged.
@@ -65,7 +65,7 @@ class HospitalState:
         return self.read(earlier[-1]) if earlier else {}
 
     def read(self, round_number: int) -> dict[str, Tensor]:
-        """What a round left.
+        """The tensors that a round left.
 
         Raises:
             StoreError: there is no such file, or it is damaged.
@@ -89,7 +89,7 @@ class HospitalState:
             ) from None
 
     def write(self, round_number: int, tensors: Mapping[str, Tensor]) -> None:
-        """Keep what a round left, wholly or not at all, and no more than the two last rounds'.
+        """Write the tensors that a round left, wholly or not at all, and remove all but the last two rounds'.
 
         A hospital that has nothing to keep, and never had, gets no file. Files of later rounds go: they came
         from a chain that was put back since.

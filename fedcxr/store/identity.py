@@ -28,7 +28,7 @@ class Identity:
 
     @classmethod
     def load_or_create(cls, path: Path, kem: KemName) -> Self:
-        """The keys at ``path``; fresh ones from the system's randomness when there is no file.
+        """Load the keys at ``path``, or write fresh ones there when there is no file.
 
         Raises:
             StoreError: the file is damaged.
@@ -41,17 +41,17 @@ class Identity:
 
     @classmethod
     def fresh(cls, kem: KemName) -> Self:
-        """Keys from the system's randomness."""
+        """Draw fresh keys from the system's randomness."""
         return cls(secrets.token_bytes(32), EnvelopePrivateKey.generate(kem))
 
     def write(self, path: Path) -> None:
-        """Raises UnwritableError when the file cannot be written."""
+        """Write the keys to a file; raises UnwritableError when it cannot be written."""
         tree = {"signing_key": self.signing_key.hex(), "envelope_key": self.envelope_key.data.hex()}
         files.write(path, json.dumps(tree, indent=2) + "\n", mode=0o600)
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """The keys at ``path``.
+        """Load the keys at ``path``.
 
         Raises:
             StoreError: no such file, or damaged.

@@ -43,13 +43,13 @@ class IpfsFiles(AbstractFileSystem):
         return {"host": path.removeprefix("ipfs://").partition("/")[0]}
 
     def info(self, path: str, **options: Any) -> dict[str, Any]:
-        """Name, size and type; raises FileNotFoundError."""
+        """The name, size and type of a file; raises FileNotFoundError."""
         found = json.loads(self._call("stat", path))
         kind = "directory" if found["Type"] == _FOLDER else "file"
         return {"name": path, "size": found["Size"], "type": kind}
 
     def ls(self, path: str, detail: bool = True, **options: Any) -> list[Any]:
-        """What a folder holds."""
+        """List the content of a folder."""
         listed = json.loads(self._call("ls", path, long="true"))["Entries"] or []
         found = [
             {
@@ -67,7 +67,7 @@ class IpfsFiles(AbstractFileSystem):
         self._call("mkdir", path, parents="true")
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **options: Any) -> bytes:
-        """A file's content."""
+        """Read a file's content."""
         return self._call("read", path)[start:end]
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **options: Any) -> None:
@@ -78,7 +78,7 @@ class IpfsFiles(AbstractFileSystem):
     def mv(
         self, path1: str, path2: str, recursive: bool = False, maxdepth: int | None = None, **options: Any
     ) -> None:
-        """Rename; what stands there is replaced."""
+        """Rename a file; one that has the new name already is replaced."""
         try:
             self._call("mv", path1, to=path2)
         except OSError:

@@ -1,4 +1,4 @@
-"""The chain of a run, to write to while nobody else does."""
+"""The chain of a run that is not going on, to write to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fedcxr.store.run_directory import RunDirectory
 
 @contextlib.contextmanager
 def chain_of_run(run: RunDirectory) -> Iterator[Chain]:
-    """The chain of a run that is not going on; one that others keep may be written to at any time.
+    """Open the chain of a run that is not going on; a chain behind an endpoint may be opened at any time.
 
     Raises:
         ConfigError: the run keeps no ledger.
@@ -30,7 +30,7 @@ def chain_of_run(run: RunDirectory) -> Iterator[Chain]:
 
 
 def check_genesis(run: RunDirectory, chain: Chain) -> None:
-    """See that a chain is the one that the run was founded on.
+    """Check that a chain is the one that the run was founded on.
 
     Raises:
         ChainError: it was begun anew since.

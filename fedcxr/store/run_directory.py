@@ -1,4 +1,4 @@
-"""The run directory: where everything that a run leaves behind lies.
+"""The run directory: the paths of everything that a run leaves behind.
 
 ::
 
@@ -29,13 +29,13 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from fedcxr import files, json_text
 from fedcxr.errors import ConfigError, StoreError
+from fedcxr.store.metrics_file import MetricsFile
 
 if TYPE_CHECKING:  # torch and pydantic are seconds that a question to the ledger does not need
     from fedcxr.config import Config
@@ -45,7 +45,7 @@ if TYPE_CHECKING:  # torch and pydantic are seconds that a question to the ledge
 
 @dataclass(frozen=True)
 class LedgerFacts:
-    """What identifies the federation's contract.
+    """The facts that identify the federation's contract, in ``ledger.json``.
 
     Attributes:
         federation: hex id.
@@ -62,7 +62,7 @@ class LedgerFacts:
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """Paths and small files of one run."""
+    """The paths and the small files of one run."""
 
     root: Path
 
@@ -93,7 +93,7 @@ class RunDirectory:
 
     @classmethod
     def open(cls, root: Path) -> Self:
-        """A run that exists.
+        """Open a run that exists.
 
         Raises:
             StoreError: there is none.
@@ -108,11 +108,11 @@ class RunDirectory:
 
     @property
     def founded(self) -> bool:
-        """Whether its federation is: from then on the configuration is on the ledger."""
+        """Whether the run's federation is founded; from then on its configuration is on the ledger."""
         return (self.root / "ledger.json").exists()
 
     def forget(self) -> None:
-        """Remove what a configuration has made, up to the moment that the federation is founded."""
+        """Remove the files that a configuration made, for a run whose federation is not founded yet."""
         if not self.root.is_dir():
             return
         made = ("config.toml", "partition.json", "partition.png", "layout.json", "frozen.safetensors")
@@ -135,12 +135,12 @@ class RunDirectory:
 
     @property
     def index_path(self) -> Path:
-        """What `fedcxr ledger` has read of the chain; deleting it changes nothing."""
+        """The index that `fedcxr ledger` makes of the chain; it is a cache, and may be deleted."""
         return self.root / "ledger.index.sqlite"
 
     @property
     def journal_path(self) -> Path:
-        """What an anvil's chain is rebuilt from."""
+        """The journal that an anvil's chain is rebuilt from."""
         return self.root / "ledger.journal"
 
     @property
@@ -178,8 +178,8 @@ class RunDirectory:
         return self.root / "partition.json"
 
     @property
-    def metrics_path(self) -> Path:
-        return self.root / "metrics.jsonl"
+    def metrics(self) -> MetricsFile:
+        return MetricsFile(self.root / "metrics.jsonl")
 
     @property
     def summary_path(self) -> Path:
@@ -191,7 +191,7 @@ class RunDirectory:
 
     @property
     def endpoint_path(self) -> Path:
-        """URL at which the chain answers while the run goes on."""
+        """The file with the URL at which the chain answers while the run goes on."""
         return self.root / "ledger.url"
 
     def hospital(self, index: int) -> Path:
@@ -208,7 +208,7 @@ class RunDirectory:
 
         A model file of a round that is not on record was never released: a coordinator died over it.
         """
-        return max((int(line["round"]) for line in self.read_metrics()), default=0)
+        return self.metrics.last_round
 
     @property
     def last_model(self) -> Path:
@@ -233,7 +233,7 @@ class RunDirectory:
 
     @property
     def store_url(self) -> str:
-        """Of the store that the configuration names, by default ``RUN/blobs``."""
+        """The URL of the store that the configuration names, by default ``RUN/blobs``."""
         try:  # the one key, for who needs no more: the whole configuration takes pydantic to read
             url = tomllib.loads(_read_text(self.config_path)).get("store", {})["url"]
         except (KeyError, AttributeError, ValueError):
@@ -241,7 +241,7 @@ class RunDirectory:
         return str(url or self.root / "blobs")
 
     def blob_store(self) -> BlobStore:
-        """The store at :attr:`store_url`, which is made."""
+        """Open the store at :attr:`store_url`, or make it."""
         from fedcxr.store.blobs import BlobStore
 
         return BlobStore(self.store_url)
@@ -250,7 +250,7 @@ class RunDirectory:
         files.write(self.layout_path, layout.to_json())
 
     def read_layout(self) -> Layout:
-        """Raises StoreError when it is missing, LayoutError when it is damaged."""
+        """Read the layout; raises StoreError when it is missing, LayoutError when it is damaged."""
         from fedcxr.update.layout import Layout
 
         return Layout.from_json(_read_text(self.layout_path))
@@ -259,7 +259,7 @@ class RunDirectory:
         files.write(self.root / "ledger.json", json.dumps(asdict(facts), indent=2) + "\n")
 
     def read_facts(self) -> LedgerFacts:
-        """Raises StoreError when they are missing or damaged."""
+        """Read the facts of the ledger; raises StoreError when they are missing or damaged."""
         path = self.root / "ledger.json"
         try:
             facts = LedgerFacts(**json_text.parse(_read_text(path)))
@@ -270,32 +270,6 @@ class RunDirectory:
             if type(value).__name__ != field.type:  # annotations are strings here
                 raise StoreError(f"{path}: damaged: {field.name} is {value!r}, not a {field.type}.")
         return facts
-
-    def append_metrics(self, line: Mapping[str, Any]) -> None:
-        """Append one round's line; it is on the disk when this returns.
-
-        Raises:
-            StoreError: it cannot be written.
-        """
-        files.append_line(self.metrics_path, json.dumps(line, allow_nan=False))
-
-    def read_metrics(self) -> list[dict[str, Any]]:
-        """The rounds' lines in order, up to one that is none: a crash cuts the last one short."""
-        lines = []
-        for text in files.whole_lines(self.metrics_path):
-            try:
-                line = json_text.parse(text)
-            except ValueError:
-                break
-            if not isinstance(line, dict) or type(line.get("round")) is not int:
-                break
-            lines.append(line)
-        return lines
-
-    def rewrite_metrics(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Replace all lines at once."""
-        text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
-        files.write(self.metrics_path, text)
 
 
 def _read_text(path: Path) -> str:

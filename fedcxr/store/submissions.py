@@ -1,4 +1,4 @@
-"""A round whose submissions the contract records under one root: they are in a list in the store."""
+"""The submissions of a round that the contract records under one root, from their list in the store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fedcxr.store.blobs import BlobStore
 
 
 def with_submissions(view: RoundView, store: BlobStore, domain: Domain) -> RoundView:
-    """A round as the ledger holds it; where one root records all, with what its list in the store adds.
+    """Complete a round's view: where one root records all submissions, add those of its list in the store.
 
     Raises:
         StoreError: the store does not have the list.

@@ -14,6 +14,7 @@ from fedcxr.audit.findings import AuditReport, Finding
 from fedcxr.config import load
 from fedcxr.errors import ConfigError, EnvelopeError, LedgerError, StoreError
 from fedcxr.privacy.keys import EnvelopePrivateKey
+from fedcxr.round_lines import read_rounds
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import LedgerFacts, RunDirectory
 from fedcxr.update.model_file import read, vector_digest
@@ -64,7 +65,7 @@ def test_a_clean_run_is_recomputed_with_either_key_and_not_written_to(copy: RunD
     report = audit(copy, [Identity.load(copy.keys / f"{who}.json").envelope_key])
     assert (report.findings, report.unchecked) == ([], [])
     assert (report.rounds, report.updates) == (2, 6)
-    assert report.released == copy.read_metrics()[-1]["model"]
+    assert report.released == read_rounds(copy)[-1].model
     assert report.bytes == sum(p.stat().st_size for p in updates(copy))
     assert state(copy) == before
 
@@ -130,7 +131,7 @@ def test_a_flipped_byte_at_any_place_of_a_blob_is_found(
 
 def test_a_damaged_update_leaves_the_other_rounds_checked(copy: RunDirectory, quick_audit: Audit) -> None:
     """The next round starts from the model that the ledger holds, which the model's file still has."""
-    view_of = {f["model"]: f["round"] for f in copy.read_metrics()}
+    view_of = {line.model: line.round for line in read_rounds(copy)}
     assert len(view_of) == 2
     victim = updates(copy)[0]
     flip(victim, victim.stat().st_size - 1)
@@ -306,7 +307,7 @@ def test_a_file_that_is_gone_or_cut_short_is_a_finding_and_no_exception(
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "[1, 2]", '{"federation": 1}', "null", "\\ud800"])
 def test_nonsense_in_a_json_file_is_a_finding(copy: RunDirectory, quick_audit: Audit, text: str) -> None:
-    for path in (copy.layout_path, copy.metrics_path):
+    for path in (copy.layout_path, copy.metrics.path):
         whole = path.read_bytes()
         path.write_text(text + "\n")
         assert any(f.where.startswith(path.name) for f in quick_audit(copy).findings), path
@@ -334,7 +335,7 @@ def test_another_contract_or_chain_is_named(copy: RunDirectory, quick_audit: Aud
 
 
 def test_metrics_that_are_not_the_ledgers_are_named(copy: RunDirectory, quick_audit: Audit) -> None:
-    lines = copy.read_metrics()
+    lines = copy.metrics.read()
     (name, entry), *_ = lines[1]["hospitals"].items()
 
     def with_changes(**changes: object) -> list[dict[str, object]]:
@@ -352,20 +353,20 @@ def test_metrics_that_are_not_the_ledgers_are_named(copy: RunDirectory, quick_au
         (with_entry(images=1), f"metrics.jsonl hospitals.{name}.images"),
         (with_entry(better=1), f"metrics.jsonl hospitals.{name}.better"),
     ):
-        copy.rewrite_metrics(changed)
+        copy.metrics.rewrite(changed)
         finding = only(quick_audit(copy))
         assert (finding.where, finding.round) == (where, 2)
-    copy.rewrite_metrics(with_entry(address="0x" + "11" * 20))
+    copy.metrics.rewrite(with_entry(address="0x" + "11" * 20))
     stranger, missing = quick_audit(copy).findings
     assert stranger.where == f"metrics.jsonl hospitals.{name}.address"
     assert (missing.where, missing.hospital) == ("metrics.jsonl hospitals", entry["address"])
 
 
 def test_a_line_too_many_is_named(copy: RunDirectory, quick_audit: Audit) -> None:
-    lines = copy.read_metrics()
-    copy.rewrite_metrics([*lines, lines[1]])
+    lines = copy.metrics.read()
+    copy.metrics.rewrite([*lines, lines[1]])
     assert only(quick_audit(copy)).where == "metrics.jsonl line 3"
-    copy.rewrite_metrics([*lines, {**lines[1], "round": 9}])
+    copy.metrics.rewrite([*lines, {**lines[1], "round": 9}])
     assert only(quick_audit(copy)).found == "a line of round 9"
 
 
@@ -379,7 +380,7 @@ def test_another_partition_than_the_rounds_name_is_found(copy: RunDirectory, qui
 
 
 def test_a_line_of_metrics_that_is_none_is_named(copy: RunDirectory, quick_audit: Audit) -> None:
-    flip(copy.metrics_path, 0)
+    flip(copy.metrics.path, 0)
     report = quick_audit(copy)
     assert only(report).where == "metrics.jsonl line 1"
     assert any("no line" in said for said in report.unchecked)
@@ -388,11 +389,11 @@ def test_a_line_of_metrics_that_is_none_is_named(copy: RunDirectory, quick_audit
 def test_a_line_of_metrics_that_a_crash_cut_short_or_lost_is_only_unchecked(
     copy: RunDirectory, quick_audit: Audit
 ) -> None:
-    copy.metrics_path.write_bytes(copy.metrics_path.read_bytes()[:-40])
+    copy.metrics.path.write_bytes(copy.metrics.path.read_bytes()[:-40])
     report = quick_audit(copy)
     assert report.clean
     assert report.unchecked == ["round 2: metrics.jsonl has no line of it"]
-    copy.metrics_path.unlink()
+    copy.metrics.path.unlink()
     assert len(quick_audit(copy).unchecked) == 2
 
 

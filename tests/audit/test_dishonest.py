@@ -22,6 +22,7 @@ from fedcxr.messages import UpdateReply
 from fedcxr.privacy.envelope import seal
 from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey
 from fedcxr.privacy.protection import UpdateContext
+from fedcxr.round_lines import read_rounds
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import fixed_point
@@ -156,8 +157,8 @@ def test_a_hospital_that_seals_what_cannot_be_added_is_left_out_and_the_audit_ag
     reasons = {e.hospital: e.reason for e in recorder.events if isinstance(e, HospitalAnswered)}
     assert [address for address, reason in reasons.items() if reason] == dishonest
     assert said in reasons[dishonest[0]] or "excluded" in reasons[dishonest[0]]
-    (line,) = run.read_metrics()
-    assert line["excluded"][dishonest[0]].startswith(said)
+    (line,) = read_rounds(run)
+    assert line.excluded[dishonest[0]].startswith(said)
     report = audited(run)
     assert report.clean, [str(f) for f in report.findings]
     assert (report.updates, bool(report.released)) == (3, True)
@@ -283,8 +284,8 @@ def test_a_key_sealed_badly_to_one_reader_accuses_nobody_where_the_coordinators_
     with monkeypatch.context() as patch:
         patch.setattr(fedcxr.privacy.sealed, "seal", seal_badly)
         run = run_federation(one_round, tmp_path / "run")
-    (line,) = run.read_metrics()
-    assert list(line["excluded"]) == (dishonest if victim == "coordinator" else [])
+    (line,) = read_rounds(run)
+    assert list(line.excluded) == (dishonest if victim == "coordinator" else [])
     coordinator, auditor = (
         Identity.load(run.keys / f"{who}.json").envelope_key for who in ("coordinator", "auditor")
     )

@@ -22,6 +22,7 @@ from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.errors import ChainError, LedgerError, StoreError
 from fedcxr.privacy.keys import EnvelopePrivateKey
+from fedcxr.round_lines import read_rounds
 from fedcxr.store.run_directory import RunDirectory
 
 
@@ -64,7 +65,7 @@ def test_with_a_key_the_store_and_the_chain_suffice(
 ) -> None:
     report = by_third_party(url, contract, store, auditor_key, head=head_of(url), released=finished.model(2))
     assert report.findings == []
-    assert report.released == finished.read_metrics()[-1]["model"]
+    assert report.released == read_rounds(finished)[-1].model
     assert report.federation == finished.read_facts().federation
     assert (report.rounds, report.updates) == (2, 6)
     assert report.unchecked == [

@@ -9,8 +9,8 @@ import pytest
 import torch
 from discs import EDEMA, disc_config, disc_shards, disc_valid
 
-from fedcxr.baselines.comparison import Baselines
-from fedcxr.baselines.rounds import pool, train_rounds, weights_path
+from fedcxr.baselines.baselines import Baselines
+from fedcxr.baselines.training import pool, train_rounds, weights_path
 from fedcxr.data.examples import Examples
 from fedcxr.errors import DataError, StoreError
 from fedcxr.evaluation.comparison import Kind

@@ -15,6 +15,7 @@ from fedcxr.cli import app as registered  # noqa: F401 (registers the commands)
 from fedcxr.cli.app import app
 from fedcxr.config import Config
 from fedcxr.errors import AuditFailedError, AuditIncompleteError, ConfigError, StoreError
+from fedcxr.round_lines import read_rounds
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 
@@ -41,7 +42,7 @@ def test_a_proven_run_ends_with_zero(run: RunDirectory) -> None:
     assert "scores, times, bytes and gas are the coordinator's own word" in result.output
     report = json.loads(call(run, "--json").stdout)
     assert (report["clean"], report["complete"], report["proven"]) == (True, True, True)
-    assert report["released"] == run.read_metrics()[-1]["model"]
+    assert report["released"] == read_rounds(run)[-1].model
 
 
 def test_a_finding_has_a_code_of_its_own(run: RunDirectory) -> None:
@@ -92,7 +93,7 @@ def test_an_export_is_written_and_verified(run: RunDirectory, tmp_path: Path) ->
     signer = Identity.load(run.keys / "auditor.json").account.address
     result = CliRunner().invoke(app, ["audit", "verify", str(file), "--signer", signer])
     assert result.exit_code == 0, result.output
-    assert f"released model: {run.read_metrics()[-1]['model']}" in result.output
+    assert f"released model: {read_rounds(run)[-1].model}" in result.output
     tree = json.loads(CliRunner().invoke(app, ["audit", "verify", str(file), "--json"]).stdout)
     assert (tree["authentic"], tree["signer"]) == (True, signer)
     file.write_bytes(file.read_bytes()[:-1] + b"?")

@@ -28,6 +28,7 @@ from fedcxr.experiments.explanation_table import explanation_table
 from fedcxr.experiments.results import Result, predictions_of
 from fedcxr.experiments.table import Experiment, experiment_table
 from fedcxr.models.registry import build_model
+from fedcxr.round_lines import read_rounds
 from fedcxr.store.run_directory import RunDirectory
 from server.events import RoundOpened
 
@@ -134,7 +135,7 @@ def test_a_run_that_was_cut_off_goes_on_after_its_last_finished_round(
     with pytest.raises(Killed):
         run_federation(config, tmp_path / "begun", observer=die)
     run = RunDirectory(shutil.copytree(tmp_path / "begun", tmp_path / "runs" / "cut" / "seed-4"))
-    (line,) = run.metrics_path.read_text().splitlines()
+    (line,) = run.metrics.path.read_text().splitlines()
     made = run.model(1).stat().st_mtime_ns
     result = call(tmp_path, file, "--seed", 4, "--jobs", 2)  # which keep what a run says
     assert result.exit_code == 0, result.exception
@@ -143,7 +144,7 @@ def test_a_run_that_was_cut_off_goes_on_after_its_last_finished_round(
     assert "continuing after round 1" in said
     assert "round 2/2" in said
     assert "round 1/2" not in said
-    assert run.metrics_path.read_text().splitlines()[0] == line
+    assert run.metrics.path.read_text().splitlines()[0] == line
     assert run.model(1).stat().st_mtime_ns == made
 
     whole = run_federation(config, tmp_path / "whole", evaluated=True)
@@ -152,10 +153,10 @@ def test_a_run_that_was_cut_off_goes_on_after_its_last_finished_round(
         assert run.model(number).read_bytes() == whole.model(number).read_bytes()
     kept = tmp_path / "results" / "cut" / "seed-4"
     assert (kept / "predictions.csv").read_bytes() == predictions_of(whole).read_bytes()
-    facts, expected = json.loads((kept / "result.json").read_text()), whole.read_metrics()
-    assert facts["model"] == expected[-1]["model"]
+    facts, expected = json.loads((kept / "result.json").read_text()), read_rounds(whole)
+    assert facts["model"] == expected[-1].model
     assert facts["rounds"] == 2
-    assert facts["passes"] == sum(h["passes"] for row in expected for h in row["hospitals"].values())
+    assert facts["passes"] == sum(line.passes for line in expected)
 
 
 def test_what_fails_is_named_in_the_table_and_the_rest_goes_on(folder: Path) -> None:

@@ -14,6 +14,8 @@ from fedcxr.data.chexpert import read_table
 from fedcxr.data.partition import Partition, make_partition
 from fedcxr.errors import ConfigError, PartitionError
 from fedcxr.evaluation.competition.sheets import read_scores
+from fedcxr.evaluation.scores import Evaluation
+from fedcxr.round_lines import read_rounds
 from fedcxr.store.run_directory import RunDirectory
 
 
@@ -53,7 +55,7 @@ def test_the_site_is_unseen_and_what_is_finished_is_kept(
     assert federation.unseen == (partition.shard(site),)
     found = json.loads((folder / "unseen.json").read_text())
     assert found["unseen"]["studies"] == len(np.unique(unseen.study_codes))
-    assert found["seen"] == run.read_metrics()[-1]["evaluation"]
+    assert Evaluation.from_dict(found["seen"]) == read_rounds(run)[-1].evaluation
     others = np.setdiff1d(valid.studies, unseen.studies)
     assert found["seen"]["studies"] == len(others) < len(np.unique(valid.studies))
     assert read_scores(run.root / "report" / "predictions.csv").studies == tuple(others.tolist())
@@ -99,10 +101,10 @@ def test_without_a_choice_each_site_is_left_out_in_turn(
     for folder, site in zip(folders, sites, strict=True):
         federation = Partition.read(RunDirectory(folder / "run").partition_path)
         assert federation.names == tuple(other for other in sites if other != site)
-        (line,) = RunDirectory(folder / "run").read_metrics()
+        (line,) = read_rounds(RunDirectory(folder / "run"))
         found = json.loads((folder / "unseen.json").read_text())
-        assert found["model"] == line["model"]
-        models.append(line["model"])
+        assert found["model"] == line.model
+        models.append(line.model)
     assert len(set(models)) == len(sites)
     table = (out / "sites.md").read_text()
     header, _, *shown = (line for line in table.splitlines() if line.startswith("| "))

@@ -14,6 +14,7 @@ from fedcxr.config import Config
 from fedcxr.errors import ConfigError, DataError, StoreError
 from fedcxr.evaluation.explanation.case_scores import COLUMNS, CaseScores
 from fedcxr.models.registry import create_model
+from fedcxr.round_lines import read_rounds
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import model_file
 from fedcxr.update.layout import Layout
@@ -127,8 +128,9 @@ def test_a_model_of_which_only_a_part_travels_is_looked_at_whole(
     result = call("report", run.root)
     assert result.exit_code == 0, result.exception
     figures = json.loads((run.root / "report" / "metrics.json").read_text())["labels"]
-    scores = run.read_metrics()[-1]["evaluation"]["labels"]  # type: ignore[index]
-    scored = {score["label"]: score["value"] for score in scores if score["label"] in figures}
+    evaluation = read_rounds(run)[-1].evaluation
+    assert evaluation is not None
+    scored = {score.label: score.value for score in evaluation.labels if score.label in figures}
     assert len(scored) > 3
     assert {label: own["auroc"]["value"] for label, own in figures.items()} == pytest.approx(scored)
     assert (run.root / "report" / "embedding.png").is_file()

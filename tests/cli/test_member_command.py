@@ -20,7 +20,8 @@ from fedcxr.config import Config
 from fedcxr.errors import ChainError, ContractRejectedError, FederationError, LedgerError, StoreError
 from fedcxr.ledger.signed_requests import SignedRequest
 from fedcxr.ledger.signing import HOSPITAL, Departure, Registration
-from fedcxr.run.coordinator_desk import writing_ledger
+from fedcxr.round_lines import read_rounds
+from fedcxr.run.ledger_access import writing_ledger
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from server.events import Event, NotRegistered
@@ -96,8 +97,8 @@ def test_a_hospital_with_new_keys_is_asked_in_the_round_that_was_open(
     call("rotate", run.hospital(0), "--out", order)
     call("relay", run.root, order)
     go_on(run)
-    assert [len(line["included"]) for line in run.read_metrics()] == [3, 3]
-    assert address(run, 0) in run.read_metrics()[1]["included"]
+    assert [len(line.included) for line in read_rounds(run)] == [3, 3]
+    assert address(run, 0) in read_rounds(run)[1].included
     report = audit(run, [Identity.load(run.keys / "auditor.json").envelope_key])
     assert report.clean, report.findings
     assert report.proven

@@ -32,7 +32,7 @@ def run(tmp_path: Path) -> RunDirectory:
         layout = Layout.of(model)
         vector = layout.flatten(model.state_dict())
         model_file.write(made.model(number), vector, layout, federation=bytes(32), round_number=number)
-    made.rewrite_metrics([{"round": 1, "model": model_file.vector_digest(vector).hex()}])
+    made.metrics.rewrite([{"round": 1, "model": model_file.vector_digest(vector).hex()}])
     return made
 
 
@@ -109,7 +109,7 @@ def test_what_is_missing_is_named_and_nothing_is_written(
     fails(call(run, dataset, dataset), DataError, "it is a folder")
     run.model(1).write_bytes(run.model(0).read_bytes())
     fails(call(run, dataset, out), StoreError, "but round 1 released")
-    run.metrics_path.unlink()
+    run.metrics.path.unlink()
     fails(call(run, dataset, out), StoreError, "no round is finalized yet")
     run.model(0).unlink()
     fails(call(run, dataset, out, "--round", 0), StoreError, "has the run begun")

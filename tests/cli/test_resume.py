@@ -12,6 +12,7 @@ from fedcxr.cli import app as registered  # noqa: F401 (registers the commands)
 from fedcxr.cli.app import app
 from fedcxr.config import Config
 from fedcxr.errors import ChainError, ConfigError, FederationError, ModelError, StoreError
+from fedcxr.round_lines import read_rounds
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update.layout import Layout, TensorSpec
 
@@ -48,7 +49,7 @@ def test_it_says_where_it_continues_and_ends_the_run_which_is_then_left_alone(ru
     assert result.exit_code == 0, result.output
     found = "1 of 2 rounds are finalized, with their digests on the ledger, round 2 is open; "
     assert found + "continuing after round 1" in result.output
-    assert [line["round"] for line in run.read_metrics()] == [1, 2]
+    assert [line.round for line in read_rounds(run)] == [1, 2]
     written = {path: path.stat().st_mtime_ns for path in run.models.iterdir()}
     again = resume(run)
     assert again.exit_code == 0
@@ -111,4 +112,4 @@ def test_a_run_that_was_killed_before_it_was_founded_starts_with_round_1(
     run = RunDirectory.create(tmp_path / "run", small_config.with_changes({"federation.rounds": 1}))
     result = resume(run)
     assert "none of 1 rounds is finalized yet; starting with round 1" in result.output
-    assert json.loads(run.metrics_path.read_text())["round"] == 1
+    assert json.loads(run.metrics.path.read_text())["round"] == 1

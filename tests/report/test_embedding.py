@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from sklearn.manifold import TSNE
 
 from fedcxr.data.labels import LABELS
-from fedcxr.report.colours import hospital_colours
 from fedcxr.report.embedding import MOST, choose, draw_embedding
+from fedcxr.report.pictures import hospital_colours
 
 Colour = tuple[float, ...]
 

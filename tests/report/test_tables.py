@@ -14,7 +14,7 @@ from fedcxr.evaluation.metrics import Evaluation, evaluate
 from fedcxr.evaluation.robustness import Robustness
 from fedcxr.evaluation.scores import Estimate
 from fedcxr.experiments.sites import SiteResult, site_table
-from fedcxr.report.comparison import comparison_table, own_table
+from fedcxr.report.comparison_table import comparison_table, own_table
 from fedcxr.report.robustness import robustness_table
 from fedcxr.report.scores import hospital_table, label_table
 from fedcxr.report.tables import Table, figure

@@ -28,7 +28,8 @@ from fedcxr.errors import ConfigError, QuorumError
 from fedcxr.messages import UpdateReply
 from fedcxr.models.norm import batch_norm_tensors
 from fedcxr.models.registry import create_model
-from fedcxr.run.resumption import reading_ledger
+from fedcxr.round_lines import read_rounds
+from fedcxr.run.ledger_access import reading_ledger
 from fedcxr.store.garbage import Waste, find_waste, read_attempts
 from fedcxr.store.hospital_state import HospitalState
 from fedcxr.store.run_directory import RunDirectory
@@ -144,7 +145,7 @@ def test_a_released_model_is_scored_with_each_hospitals_own_normalisation(
 ) -> None:
     off = config.with_changes({"ledger.backend": "off", "federation.rounds": 2})
     run = run_federation(off, tmp_path / "run", evaluated=True)
-    evaluations = [line["evaluation"] for line in run.read_metrics()]
+    evaluations = [line.evaluation for line in read_rounds(run)]
     assert all(evaluation is not None for evaluation in evaluations)
 
 

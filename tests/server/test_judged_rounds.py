@@ -21,6 +21,7 @@ from fedcxr.config import Config
 from fedcxr.errors import FederationError, QuorumError
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.messages import AttestationReply, ValidateRequest
+from fedcxr.round_lines import read_rounds
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.trainer import TrainingReport
@@ -131,7 +132,7 @@ def test_what_a_hospital_judges_on_it_does_not_train_on(
     without = run_federation(plain, tmp_path / "plain")
 
     def images(run: RunDirectory) -> int:
-        return sum(hospital["images"] for hospital in run.read_metrics()[0]["hospitals"].values())
+        return sum(hospital.images for hospital in read_rounds(run)[0].hospitals.values())
 
     assert images(approved) < images(without)
     assert digests(approved)[:1] != digests(without)
@@ -147,7 +148,7 @@ def test_a_poisoned_update_does_not_count(judged: Config, tmp_path: Path) -> Non
     chain.close()
     said = [e.reason for e in recorder.of(HospitalAnswered) if e.hospital == left_out]  # type: ignore[attr-defined]
     assert said == ["the committee did not approve of its update"]
-    names = {h["address"]: name for name, h in run.read_metrics()[0]["hospitals"].items()}
+    names = {h.address: name for name, h in read_rounds(run)[0].hospitals.items()}
     assert names[left_out] == POISONED
     assert len(view.included) == 3
     report = audit(run, [Identity.load(run.keys / "auditor.json").envelope_key])
@@ -166,8 +167,8 @@ def test_an_update_that_could_not_be_added_holds_nobody_up(
     recorder = Recorder()
     client = hospital_app(sealing(protect))
     run = run_federation(judged, tmp_path / "run", client=client, observer=recorder)
-    (line,) = run.read_metrics()
-    assert len(line["included"]) == 3
+    (line,) = read_rounds(run)
+    assert len(line.included) == 3
     said = [e.reason for e in recorder.of(HospitalAnswered) if e.reason]  # type: ignore[attr-defined]
     assert len(said) == 1
     assert reason in said[0]
@@ -183,8 +184,8 @@ def test_an_update_of_another_length_is_rejected_by_its_judges(
     verdicts = [event["args"] for event in ledger.views.events("UpdateAttested", 1)]
     chain.close()
     assert [v["accepted"] for v in verdicts].count(False) == 3
-    (line,) = run.read_metrics()
-    assert len(line["included"]) == 3
+    (line,) = read_rounds(run)
+    assert len(line.included) == 3
 
 
 def test_a_verdict_is_in_its_validators_journal(approved: RunDirectory) -> None:

@@ -8,6 +8,7 @@ from lives import audited
 
 from fedcxr.config import Config
 from fedcxr.models.registry import create_model
+from fedcxr.round_lines import read_rounds
 from fedcxr.training.shared_tensors import federation_layout
 
 MODELS = {
@@ -31,8 +32,8 @@ def test_a_round_trains_and_audits_clean(small_config: Config, tmp_path: Path, k
     assert len(digests(run)) == 1
     layout = federation_layout(create_model(config.model, seed=config.seed), config)
     assert run.read_layout() == layout
-    (line,) = run.read_metrics()
-    assert line["evaluation"] is not None
-    terms = {name for hospital in line["hospitals"].values() for name in hospital["terms"]}
+    (line,) = read_rounds(run)
+    assert line.evaluation is not None
+    terms = {name for hospital in line.hospitals.values() for name in hospital.terms}
     assert terms == ({"bce", "reconstruction"} if kind == "dual stream" else {"bce"})
     assert [*map(str, audited(run).findings)] == []

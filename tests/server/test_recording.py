@@ -19,7 +19,8 @@ from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.court import DisputeCourt
 from fedcxr.ledger.signing import SignedSubmission, Submission, sign
 from fedcxr.privacy.keys import EnvelopePrivateKey
-from fedcxr.run.coordinator_desk import writing_ledger
+from fedcxr.round_lines import read_rounds
+from fedcxr.run.ledger_access import writing_ledger
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update.layout import Vector
@@ -156,7 +157,7 @@ def test_under_one_root_the_sum_is_of_what_stands_at_the_closing(
         patch.setattr(FederationLedger, "listing", bring_another)
         run = run_federation(config, tmp_path / "run")
     assert len(brought) == 1
-    assert len(run.read_metrics()[0]["included"]) == 3
+    assert len(read_rounds(run)[0].included) == 3
     report = audit(run, [])
     assert report.clean, report.findings
     assert report.proven

@@ -24,6 +24,7 @@ from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.signing import SignedSubmission
 from fedcxr.messages import UpdateReply
 from fedcxr.report.summary import write_summary
+from fedcxr.round_lines import read_rounds
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from server.events import Event, FederationStarted, HospitalAnswered, RoundFinalized, RoundOpened
@@ -60,9 +61,9 @@ def test_a_federation_ends_with_every_file_and_a_clean_audit(small_config: Confi
         assert (run.root / name).stat().st_size > 0, name
     assert [p.name for p in sorted(run.models.iterdir())] == [f"round-000{n}.safetensors" for n in range(3)]
     assert run.config == small_config
-    lines = run.read_metrics()
-    assert lines[-1]["evaluation"] is not None
-    assert len(lines[0]["hospitals"]) == 3
+    lines = read_rounds(run)
+    assert lines[-1].evaluation is not None
+    assert len(lines[0].hospitals) == 3
     assert not run.endpoint_path.exists()
     assert_clean(run)
 
@@ -265,8 +266,8 @@ def test_a_round_whose_time_ran_out_meanwhile_closes_with_what_it_has_or_is_open
     now, later = time.time, float(2 * config.ledger.deadline)
     monkeypatch.setattr("time.time", lambda: now() + later)
     run = run_federation(config, tmp_path / "run")
-    (line,) = run.read_metrics()
-    assert len(line["included"]) == included
+    (line,) = read_rounds(run)
+    assert len(line.included) == included
     with contextlib.closing(EmbeddedChain(run.chain_path, chain_id=config.ledger.chain_id)) as chain:
         ledger = FederationLedger.attach(chain.w3, run.read_facts().contract)
         assert ledger.round(1).attempt == attempt
@@ -291,15 +292,15 @@ def test_a_round_that_was_finalized_but_not_recorded_is_recorded_by_the_next_sta
         )
     else:
         run = run_federation(small_config, tmp_path / "run", evaluated=True)
-        whole = run.read_metrics()
-        run.metrics_path.unlink()
+        whole = read_rounds(run)
+        run.metrics.path.unlink()
         run_federation(small_config, tmp_path / "run", evaluated=True)
-        for before, after in zip(whole, run.read_metrics(), strict=True):
-            assert after["seconds"] is None
+        for before, after in zip(whole, read_rounds(run), strict=True):
+            assert after.seconds is None
             for key in ("round", "model", "included", "excluded", "hospitals", "evaluation"):
-                assert after[key] == before[key], key
-    assert [line["round"] for line in run.read_metrics()] == list(range(1, rounds_lost + 1))
-    assert [line["evaluation"] is not None for line in run.read_metrics()] == [True] * rounds_lost
+                assert getattr(after, key) == getattr(before, key), key
+    assert [line.round for line in read_rounds(run)] == list(range(1, rounds_lost + 1))
+    assert [line.evaluation is not None for line in read_rounds(run)] == [True] * rounds_lost
     write_summary(run)
     assert "(unfinished" not in run.summary_path.read_text()
     assert_clean(run)
@@ -347,10 +348,10 @@ def test_an_update_that_a_hospital_brought_to_the_contract_itself_cannot_stop_th
         patch.setattr(FederationLedger, "close", late)
         run = run_federation(config, tmp_path / "run", tamper=tamper)
     assert brought == [1, 2]
-    (line,) = run.read_metrics()
-    assert sorted(line["excluded"]) == sorted(reply.hospital for reply in kept)
-    assert len(line["included"]) == 1
-    assert "/" not in "".join(line["excluded"].values())
+    (line,) = read_rounds(run)
+    assert sorted(line.excluded) == sorted(reply.hospital for reply in kept)
+    assert len(line.included) == 1
+    assert "/" not in "".join(line.excluded.values())
     report = audit(run, [Identity.load(run.keys / "auditor.json").envelope_key])
     assert report.proven, [str(f) for f in report.findings]
     assert sum("its bytes never came" in note for note in report.notes) == 2

@@ -12,7 +12,7 @@ from fedcxr.cli.app import app
 from fedcxr.config import Config
 from fedcxr.errors import ChainError, QuorumError
 from fedcxr.messages import UpdateReply
-from fedcxr.run.resumption import reading_ledger
+from fedcxr.run.ledger_access import reading_ledger
 from fedcxr.store import garbage
 from fedcxr.store.garbage import Waste, find_waste, read_attempts
 from fedcxr.store.identity import Identity

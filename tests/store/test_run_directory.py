@@ -60,7 +60,7 @@ def test_the_last_model_is_that_of_the_last_round_on_record(run: RunDirectory) -
     for number in (0, 9, 10):
         run.model(number).touch()
     assert run.last_model == run.model(0)
-    run.rewrite_metrics([{"round": 9}])
+    run.metrics.rewrite([{"round": 9}])
     assert run.last_model == run.model(9)  # the coordinator died before it had released round 10
 
 
@@ -86,16 +86,3 @@ def test_facts_of_another_type_are_refused(run: RunDirectory) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "chain_id": "61370"}))
     with pytest.raises(StoreError, match="chain_id is '61370', not a int"):
         run.read_facts()
-
-
-def test_metrics_lines_are_kept_up_to_the_one_that_a_crash_cut_short(run: RunDirectory) -> None:
-    assert run.read_metrics() == []
-    for number in (1, 2, 3):
-        run.append_metrics({"round": number})
-    path = run.metrics_path
-    path.write_bytes(path.read_bytes()[:-4])
-    assert run.read_metrics() == [{"round": 1}, {"round": 2}]
-    run.rewrite_metrics([{"round": 1}])
-    assert run.read_metrics() == [{"round": 1}]
-    run.metrics_path.write_text('{"round": 1}\n{"rounds": 2}\n{"round": 3}\n')
-    assert run.read_metrics() == [{"round": 1}]

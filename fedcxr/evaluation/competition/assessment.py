@@ -1,4 +1,4 @@
-"""What `fedcxr evaluate` says of a CSV of predictions: the competition's figures, and their doubt.
+"""The assessment that `fedcxr evaluate` makes of a CSV of predictions: figures and their intervals.
 
 The task's AUROC is that of its known studies; the official figure is the plain mean over the tasks. Intervals
 resample patients. DeLong's is given beside it where its assumption holds: no two studies of one patient.
@@ -32,7 +32,7 @@ TASKS: Mapping[str, tuple[str, ...]] = {"competition": COMPETITION_LABELS, "all"
 
 @dataclass(frozen=True)
 class TaskScore:
-    """One task.
+    """The score of one task.
 
     Attributes:
         auroc: None where it is undefined; ``undefined`` says why.
@@ -66,7 +66,7 @@ class TaskDifference:
 
 @dataclass(frozen=True)
 class Difference:
-    """By how much these predictions are above others, on the same studies and the same resamples.
+    """These predictions' figures minus others', on the same studies and the same resamples.
 
     Attributes:
         predictions: the other CSV.
@@ -85,7 +85,7 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Assessment:
-    """Predictions against truth.
+    """The figures of predictions against truth.
 
     Attributes:
         predictions, truth: the CSVs.
@@ -130,7 +130,7 @@ class Assessment:
 def score_tasks(
     scored: StudyScores, labels: Sequence[str], *, bootstrap: int, seed: int
 ) -> tuple[Resampled, dict[str, TaskScore], Estimate, tuple[str, ...]]:
-    """The tasks of some studies: areas, each task's score, their mean, and over which tasks it goes.
+    """Score the tasks of some studies: areas, each task's score, their mean, and the tasks that it is over.
 
     Raises:
         DataError: no task has both classes.
@@ -191,7 +191,7 @@ def difference(
 
 
 def _delong(scored: StudyScores, label: str, other: StudyScores | None = None) -> DeLong | None:
-    """DeLong's word where its cases are independent: no patient twice among those known."""
+    """DeLong's interval where its cases are independent, that is where no patient has two known studies."""
     column = LABELS.index(label)
     rows, positive = scored.known(column)
     if len(np.unique(scored.patients[rows])) < len(rows):

@@ -1,4 +1,4 @@
-"""Predictions against truth: the same studies, in the same order, whatever the order of the files."""
+"""The pairing of predictions with truth: the same studies in the same order, whatever the files' order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN = 3  # studies named in a message
 
 
 def pair(predictions: Sheet, truth: Sheet, labels: Sequence[str]) -> StudyScores:
-    """The predictions of the truth's studies, in the order of their names.
+    """Pair predictions with the truth's studies, in the order of the studies' names.
 
     Predictions of other studies are left out. Labels other than ``labels`` become unknown.
 
@@ -36,14 +36,14 @@ def pair(predictions: Sheet, truth: Sheet, labels: Sequence[str]) -> StudyScores
 
 
 def fewer_views(predictions: Sheet, truth: Sheet) -> tuple[str, ...]:
-    """Studies of which the predictions name fewer images than the truth, and both name images."""
+    """The studies of which both name images, and the predictions fewer than the truth."""
     held = dict(zip(predictions.studies, predictions.views.tolist(), strict=True))
     wanted = zip(truth.studies, truth.views.tolist(), strict=True)
     return tuple(study for study, views in wanted if 0 < held.get(study, views) < views)
 
 
 def check_apart(calibration: Sheet, test: Sheet) -> None:
-    """Hold thresholds' studies apart from those that they are scored on, patient by patient.
+    """Check that no patient is both among those that thresholds are fitted on and those they are scored on.
 
     Raises:
         DataError: they share patients.

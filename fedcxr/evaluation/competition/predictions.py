@@ -1,4 +1,4 @@
-"""Predictions as CheXpert's competition takes them: a CSV with one row a study.
+"""Predictions in the format of CheXpert's competition: a CSV with one row for each study.
 
 ::
 
@@ -28,7 +28,7 @@ from fedcxr.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class StudyPredictions:
-    """m studies, in the order in which the CSV first names them.
+    """The predictions of m studies, in the order in which the table first names them.
 
     Attributes:
         studies: such as ``CheXpert-v1.0/valid/patient64541/study1``.

@@ -1,4 +1,4 @@
-"""Which column of a CSV is what: the one that names a row's study, those of labels, and the rest.
+"""The header of a CSV: the column that names a row's study, the columns of labels, and all others.
 
 A row is a study (column ``Study``) or an image (column ``Path``, which goes before ``Study`` where both are
 there). Columns stand in any order; spaces, case, hyphens and underscores in a label's name do not matter.
@@ -30,7 +30,7 @@ _BY_PLAIN = {_plain(label): label for label in LABELS}
 
 @dataclass(frozen=True)
 class Header:
-    """What the columns of one CSV are, by their names in the file.
+    """The roles of one CSV's columns, by their names in the file.
 
     Attributes:
         path, study: those that name a row's image and its study; "" where there is none.
@@ -50,12 +50,12 @@ class Header:
 
     @property
     def columns(self) -> list[str]:
-        """Those to read."""
+        """The columns to read."""
         return [name for name in (self.path, self.study) if name] + list(self.labels.values())
 
 
 def read_header(csv: Path, header: Sequence[str], labels: Sequence[str], *, truth: bool) -> Header:
-    """Sort out the names in a CSV's first row.
+    """Read the header from the names in a CSV's first row.
 
     Args:
         csv: the file, for complaints.

@@ -59,7 +59,7 @@ class Sheet:
         return len(self.studies)
 
     def among(self, studies: Collection[str]) -> Sheet:
-        """Those of its studies that are among others."""
+        """The sheet with only those of its studies that are among others."""
         rows = np.flatnonzero(np.isin(self.studies, list(studies)))
         chosen = rows.tolist()
         return replace(
@@ -74,14 +74,14 @@ class Sheet:
 
     @property
     def anonymous(self) -> tuple[str, ...]:
-        """The studies of which nothing says whose they are."""
+        """The studies whose patient the file does not say."""
         pairs = zip(self.studies, self.patients, strict=True)
         return tuple(study for study, patient in pairs if study == patient)
 
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """The rows as they stand, and the study of each."""
+    """The rows in the order of the file, and the study of each."""
 
     columns: Columns
     header: Header
@@ -175,7 +175,11 @@ def _read(csv: Path, labels: Sequence[str], *, truth: bool) -> _Rows:
 
 
 def _check_names(columns: Columns, header: Header, parsed: Sequence[StudyName]) -> None:
-    """No name empty or endless, no image twice, no study in two folders, and one study a row."""
+    """Check the names of studies and images.
+
+    No name is empty or endless, no image is there twice, no study is in two folders, and no row names two
+    studies.
+    """
     key = header.key
     for column in filter(None, (header.path, header.study)):
         for row, text in enumerate(columns[column]):
@@ -232,7 +236,7 @@ def _numbers(columns: Columns, name: str) -> NDArray[np.float64]:
 
 
 def _number(text: str) -> float:
-    """Python's own float() takes 1_0 for 10."""
+    """Parse a number more strictly than Python's float(), which takes 1_0 for 10."""
     if "_" in text:
         raise ValueError(text)
     return float(text)

@@ -1,4 +1,4 @@
-"""Which study and which patient a name of the competition's CSV means.
+"""The study and the patient that a name in the competition's CSV means.
 
 The same study is written in many ways: ``CheXpert-v1.0/valid/patient64541/study1`` by the competition,
 ``CheXpert-v1.0-small/valid/patient64541/study1/view1_frontal.jpg`` by the small release's images,
@@ -17,7 +17,7 @@ _SPLITS = ("train", "valid", "test")
 
 
 class StudyName(NamedTuple):
-    """What a cell of the column ``Study`` or ``Path`` names.
+    """The study that a cell of the column ``Study`` or ``Path`` names.
 
     Attributes:
         study: ``patient64541/study1``; the text as it stands where it is not in CheXpert's form.
@@ -35,12 +35,12 @@ class StudyName(NamedTuple):
 
 
 def clean(text: str) -> str:
-    """A name without what does not tell it from another: spaces around, ``./`` before and ``/`` behind."""
+    """Strip a name of what does not tell it from another: spaces around it, ``./`` before, ``/`` behind."""
     return text.strip().replace("\\", "/").removeprefix("./").rstrip("/")
 
 
 def parse(text: str, *, image: bool) -> StudyName:
-    """Read one name.
+    """Parse one name.
 
     Args:
         text: the cell.

@@ -1,4 +1,4 @@
-"""What every explained case scored by every method: what methods and models are compared by, case by case.
+"""The scores of every explained case by every method, by which methods and models are compared.
 
 As CSV, a row a case and method::
 
@@ -30,7 +30,7 @@ _CASE = ("Path", "label", "patient")
 
 @dataclass(frozen=True, eq=False)
 class CaseScores:
-    """n cases by every method.
+    """The scores of n cases by every method.
 
     Attributes:
         cases: n rows of Path, label and patient, a number that a patient's images share.
@@ -48,13 +48,13 @@ class CaseScores:
         patients: NDArray[np.int64],
         methods: Mapping[Method, Floats],
     ) -> Self:
-        """From n paths, labels and patients."""
+        """Make the scores from n paths, labels and patients."""
         cases = pd.DataFrame(dict(zip(_CASE, (paths, labels, patients), strict=True)))
         return cls(cases, {method.value: scores for method, scores in methods.items()})
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Raises StoreError where the file is none."""
+        """Read the scores from a CSV; raises StoreError where the file is none."""
         try:
             frame = pd.read_csv(path)
             groups = {str(name): rows for name, rows in frame.groupby("method", sort=False)}
@@ -67,7 +67,7 @@ class CaseScores:
         return cls(cases, methods)
 
     def to_csv(self) -> str:
-        """Six digits of each figure."""
+        """The scores as a CSV, with six digits of each figure."""
         text = io.StringIO()
         for number, (method, values) in enumerate(self.methods.items()):
             scores = pd.DataFrame(values, columns=list(COLUMNS))
@@ -76,7 +76,7 @@ class CaseScores:
         return text.getvalue()
 
     def minus(self, other: CaseScores, own: str, others: str, *, resamples: int, seed: int) -> Resampled:
-        """How much more method ``own`` scores than ``other``'s method ``others``: means of the six, paired.
+        """The six mean scores of method ``own`` minus those of ``other``'s method ``others``, paired by case.
 
         Raises:
             DataError: they are not of the same cases.

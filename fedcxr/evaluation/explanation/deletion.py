@@ -1,16 +1,17 @@
-"""Whether a map names what the model uses: deletion and insertion curves.
+"""Deletion and insertion curves: whether the model uses what a saliency map shows.
 
 Petsiuk, Das and Saenko, "RISE: Randomized input sampling for explanation of black-box models" (BMVC 2018),
-https://arxiv.org/abs/1806.07421. Deletion takes the map's highest places out of the image, a share at a time,
+https://arxiv.org/abs/1806.07421. Deletion takes the map's highest pixels out of the image, a share at a time,
 and follows the label's probability down; insertion puts them into a blurred image, and follows it up. The
-area under each curve is the figure: low is good for deletion, high for insertion. Beside it the same by maps
-of other patients of the label: as smooth, about as usual a place, and made without a look at the image.
-Places in random order would be no such reference: taking out scattered pixels and taking out one patch do
-different things to a network, whatever is under them. What counts is the difference, image by image.
+area under each curve is the figure: low is good for deletion, high for insertion. It stands beside the area
+by maps of other patients of the label, which are as smooth, are high about where the label's lesions usually
+are, and were made without a look at the image. Pixels in random order would be no such reference: taking out
+scattered pixels and taking out one patch do different things to a network, whatever is under them. What
+counts is the difference, image by image.
 
 Deviations: what is deleted becomes the image's mean grey, not black, which on a radiograph is air; the image
 that insertion begins with is averaged over squares of 8 pixels and enlarged, not blurred by a Gaussian; and
-places are taken in 16 shares.
+pixels are taken in 16 shares.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from torch.nn import functional
 
 from fedcxr.config import Config
 from fedcxr.evaluation.auroc import Floats
-from fedcxr.evaluation.explanation.ranking import ranked
+from fedcxr.evaluation.explanation.ranking import saliency_ranking
 from fedcxr.evaluation.inference import predict
 from fedcxr.models.network import Network
 
@@ -34,10 +35,10 @@ _BLUR = 8  # the blurred image keeps 1/8 of the pixels a side
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Probabilities of n images' own labels along the curves.
+    """The deletion and insertion curves of n images: the probabilities of each image's own label.
 
     Attributes:
-        deletion, insertion: float64, shape (n, STEPS + 1), from none of the places to all of them.
+        deletion, insertion: float64, shape (n, STEPS + 1), from none of the pixels taken to all of them.
     """
 
     deletion: Floats
@@ -59,17 +60,17 @@ def follow(
     labels: NDArray[np.int64],
     config: Config,
 ) -> Curves:
-    """The curves of n images by their maps.
+    """Measure the deletion and insertion curves of n images by their maps.
 
     Args:
         model: of the registry.
         images: uint8, shape (n, S, S).
-        maps: float32, shape (n, S, S): places are taken from the highest down; ties from ``config.seed``.
+        maps: float32, shape (n, S, S): pixels are taken from the highest down; ``config.seed`` breaks ties.
         labels: int64, shape (n,): the column of each image's label.
         config: resolved.
     """
     count, side = len(images), images.shape[-1]
-    order = ranked(maps, config.seed)
+    order = saliency_ranking(maps, config.seed)
     rank = np.empty_like(order)
     np.put_along_axis(rank, order, np.arange(side * side)[None], axis=1)
     rank = rank.reshape(maps.shape)

@@ -1,15 +1,15 @@
-"""Whether a map points at the lesion, where a mask says where it is.
+"""Localisation scores: whether a saliency map points at the lesion that a mask shows.
 
 - **hit**: the pointing game of Zhang et al., "Top-down neural attention by excitation backprop" (ECCV 2016),
-  https://arxiv.org/abs/1608.00507: the map's highest place is in the mask. Without that paper's tolerance of
-  15 pixels, which for images this small would be a third of a lung.
-- **coverage**: the share of the lesion that is among as many of the map's highest places as it has pixels.
+  https://arxiv.org/abs/1608.00507: the map's highest pixel is in the mask. That paper allows 15 pixels'
+  tolerance; here there is none, because on images this small it would be a third of a lung.
+- **coverage**: the share of the lesion that is among as many of the map's highest pixels as it has itself.
 - **energy**: the share of the map that is in the mask (Wang et al., "Score-CAM", CVPR workshops 2020).
 
-Pixels at random come to the mask's share of the image, ``area``. That is little to be above: hearts are where
-hearts are, and whoever has seen the label's other lesions does better without a look at the image. So each
-figure stands beside that of the same maps, handed to other patients of the same label, and beside that of the
-mean of those patients' masks. A map that is empty, as Grad-CAM's can be, scores nothing.
+Pixels at random score the mask's share of the image, ``area``. That is little to be above: every heart is in
+about the same place, and whoever has seen the label's other lesions does better without a look at the image.
+So each figure stands beside the figure of the same maps handed to other patients of the same label, and
+beside that of the mean of those patients' masks. A map that is empty, as Grad-CAM's can be, scores 0.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 
 from fedcxr.evaluation.auroc import Floats
 from fedcxr.evaluation.bootstrap import Resampled
-from fedcxr.evaluation.explanation.ranking import ranked, stand_ins
+from fedcxr.evaluation.explanation.ranking import saliency_ranking, stand_ins
 from fedcxr.evaluation.scores import Estimate
 
 
 @dataclass(frozen=True)
 class Localisation:
-    """The means over lesions, with intervals over patients.
+    """The mean localisation scores over lesions, with intervals over patients.
 
     Attributes:
         lesions: images and labels scored.
@@ -52,16 +52,16 @@ class Localisation:
 
 
 def localise(maps: NDArray[np.float32], masks: NDArray[np.bool_], seed: int) -> Floats:
-    """Hit, coverage, energy and area of n maps, float64 (n, 4).
+    """Score n maps by their lesions' masks: hit, coverage, energy and area, float64 (n, 4).
 
     Args:
         maps: float32 (n, S, S), not negative.
         masks: bool (n, S, S), each with a pixel.
-        seed: by which ties among a map's places are broken.
+        seed: breaks ties among a map's pixels.
     """
     values, inside = maps.reshape(len(maps), -1), masks.reshape(len(masks), -1)
     area = inside.sum(axis=1)
-    order = ranked(maps, seed)
+    order = saliency_ranking(maps, seed)
     found = np.take_along_axis(inside, order, axis=1).cumsum(axis=1)
     covered = np.take_along_axis(found, area[:, None] - 1, axis=1)[:, 0] / area
     total = values.sum(axis=1, dtype=np.float64)
@@ -71,12 +71,17 @@ def localise(maps: NDArray[np.float32], masks: NDArray[np.bool_], seed: int) -> 
     return np.stack([hit * some, covered * some, energy, area / inside.shape[1]], axis=1).astype(np.float64)
 
 
-def usual_places(
+def mean_masks(
     masks: NDArray[np.bool_], labels: NDArray[np.int64], patients: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """For each of n cases the mean mask of its label's cases of other patients, float32 (n, S, S).
+    """The mean mask of each case's label over the label's other patients: where its lesions usually are.
 
-    Empty where there are none.
+    Args:
+        masks: bool (n, S, S).
+        labels, patients: int64 (n,).
+
+    Returns:
+        float32 (n, S, S); zero everywhere for a case whose label no other patient has.
     """
     usual = np.zeros(masks.shape, dtype=np.float32)
     for label in np.unique(labels):
@@ -89,7 +94,7 @@ def usual_places(
     return usual
 
 
-def compare_places(
+def compare_localisation(
     maps: NDArray[np.float32],
     masks: NDArray[np.bool_],
     labels: NDArray[np.int64],
@@ -98,21 +103,21 @@ def compare_places(
     resamples: int,
     seed: int,
 ) -> tuple[Localisation, dict[int, Localisation], Floats]:
-    """Score n maps as :func:`localise`, beside what needs no look at the image.
+    """Score n maps as :func:`localise` does, beside two references that need no look at the image.
 
     Args:
         maps, masks: as there.
         labels, patients: int64 (n,), n > 0.
         resamples: of patients.
-        seed: of these, of ties and of who stands in for whom.
+        seed: of the resamples, of ties, and of the draw of stand-ins.
 
     Returns:
-        All together; label by label; what :func:`localise` says of each, float64 (n, 4).
+        The scores over all maps; the scores by label; each map's own, as :func:`localise` gives them.
     """
     others = stand_ins(labels, patients, seed)
     own, elsewhere = localise(maps, masks, seed), localise(maps[others], masks, seed)
     elsewhere[others < 0] = np.nan
-    known = usual_places(masks, labels, patients)
+    known = mean_masks(masks, labels, patients)
     usual = localise(known, masks, seed)
     usual[~known.any(axis=(1, 2))] = np.nan
     figures = np.concatenate([own, elsewhere[:, :2], usual[:, :2], own[:, :2] - elsewhere[:, :2]], axis=1)

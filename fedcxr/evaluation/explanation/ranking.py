@@ -1,4 +1,4 @@
-"""The places of a map, from the highest down, and whose map stands in for another's."""
+"""The ranking of a saliency map's pixels, and the draw of the case whose map stands in for another's."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ from numpy.typing import NDArray
 
 from fedcxr.seeds import derive_seed
 
-_STEPS = 1 << 16  # levels between nothing and a map's highest place; what differs by less is rounding
+_STEPS = 1 << 16  # levels between 0 and a map's highest value; what differs by less is rounding
 
 
-def ranked(maps: NDArray[np.float32], seed: int) -> NDArray[np.int64]:
-    """The places of n maps, (n, S, S), each from its highest down: int64 (n, S·S), of the flattened maps.
+def saliency_ranking(maps: NDArray[np.float32], seed: int) -> NDArray[np.int64]:
+    """Rank the pixels of each map from its highest value down.
 
-    Places that are alike come in random order, from ``seed``: coarse maps have plateaus, and an order from
-    the top left would take sides. So would the pattern that float32's rounding leaves on an enlarged plateau:
-    places are alike when they round to the same 65,536th of the map's highest.
+    Pixels that are alike come in random order, drawn from ``seed``: coarse maps have plateaus, and an order
+    from the top left would take sides. So would the pattern that float32's rounding leaves on an enlarged
+    plateau; pixels are therefore alike when they round to the same 65,536th of the map's highest value.
+
+    Args:
+        maps: float32 (n, S, S), not negative.
+        seed: of the order among pixels that are alike.
+
+    Returns:
+        Indices into each flattened map, int64 (n, S·S).
     """
     values = maps.reshape(len(maps), -1)
     highest = np.maximum(values.max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
@@ -26,15 +33,18 @@ def ranked(maps: NDArray[np.float32], seed: int) -> NDArray[np.int64]:
 
 
 def stand_ins(labels: NDArray[np.int64], patients: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """For each of n cases another of the same label and of another patient: int64 (n,); −1 where none is.
+    """Draw for each of n cases another case of the same label and of another patient.
 
-    Each case stands in for one other at most. What a map says of another patient's image is what it says
-    without looking: the label's usual place, and the smoothness of such maps.
+    Each case stands in for one other at most. A map that is scored on another patient's image shows what can
+    be known without a look at that image: where the label's lesions usually are, and how smooth maps are.
 
     Args:
         labels: int64 (n,).
         patients: int64 (n,).
         seed: of the draw.
+
+    Returns:
+        Indices of cases, int64 (n,); −1 where no other patient has the label.
     """
     found = np.full(len(labels), -1, dtype=np.int64)
     generator = np.random.default_rng(derive_seed(seed, "stand-ins"))

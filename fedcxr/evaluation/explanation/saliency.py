@@ -1,4 +1,4 @@
-"""Where a model looks: Grad-CAM, and the model's own attention.
+"""Saliency maps of a model: Grad-CAM, and the model's own attention.
 
 Grad-CAM: Selvaraju et al., "Grad-CAM: Visual explanations from deep networks via gradient-based
 localization", ICCV 2017, https://arxiv.org/abs/1610.02391. The last map's channels are weighted by the mean
@@ -32,7 +32,7 @@ _SIDE = 2  # positions a side below which a map shows no place
 
 
 class Method(StrEnum):
-    """How a map comes about."""
+    """The methods that make a saliency map."""
 
     GRAD_CAM = "grad-cam"
     ATTENTION = "attention"
@@ -41,7 +41,7 @@ class Method(StrEnum):
 def saliency(
     model: Network, images: NDArray[np.uint8], labels: Sequence[int], config: Config
 ) -> dict[Method, Maps]:
-    """Maps of n images, each for one label of its own.
+    """Make the saliency maps of n images, each for one label of its own.
 
     In float32, so that gradients are exact; one batch is held at once.
 
@@ -101,7 +101,7 @@ def grad_cam(model: Network, images: Tensor, labels: Tensor) -> Tensor:
 
 
 def positions(model: Network, size: int) -> tuple[int, int]:
-    """How many positions Grad-CAM's map has, down and across, for images of ``size`` px a side."""
+    """The number of positions of Grad-CAM's map, down and across, for images of ``size`` px a side."""
     was = model.training
     with torch.no_grad():
         features = model.eval().trace(torch.zeros(1, 1, size, size), project=False).features

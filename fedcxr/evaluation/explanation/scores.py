@@ -1,4 +1,4 @@
-"""A model's explanations, scored: do maps point at lesions, and do they name what the model uses?"""
+"""Scores of a model's saliency maps: do they point at lesions, and does the model use what they show?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fedcxr.errors import DataError
 from fedcxr.evaluation.auroc import Floats
 from fedcxr.evaluation.explanation.case_scores import COLUMNS
 from fedcxr.evaluation.explanation.deletion import Curves, follow
-from fedcxr.evaluation.explanation.localisation import Localisation, compare_places, means
+from fedcxr.evaluation.explanation.localisation import Localisation, compare_localisation, means
 from fedcxr.evaluation.explanation.ranking import stand_ins
 from fedcxr.evaluation.explanation.saliency import Maps, Method, saliency
 from fedcxr.evaluation.scores import Estimate
@@ -30,7 +30,7 @@ from fedcxr.seeds import derive_seed
 
 @dataclass(frozen=True, eq=False)
 class Cases:
-    """n findings to explain: an image and a label that it is positive for.
+    """n findings to explain, each an image and a label that it is positive for.
 
     Attributes:
         rows: int64 (n,), of the table.
@@ -48,7 +48,7 @@ class Cases:
 
 @dataclass(frozen=True)
 class MeanCurves:
-    """The label's probability, mean over cases, from none of the places to all, in equal shares.
+    """Mean curves over cases: the label's probability as more pixels are taken, in equal shares.
 
     Attributes:
         deletion, insertion: by the image's own map.
@@ -63,7 +63,7 @@ class MeanCurves:
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """Deletion and insertion, means over cases, with intervals over patients.
+    """The mean deletion and insertion scores over cases, with intervals over patients.
 
     Attributes:
         cases: with a map that is not empty; the others are left out.
@@ -86,12 +86,12 @@ class Faithfulness:
 
 @dataclass(frozen=True)
 class MethodScore:
-    """One method.
+    """The scores of one method.
 
     Attributes:
         faithfulness: of all cases.
         localisation: of all cases with a mask; None without masks.
-        by_label: the same label by label.
+        by_label: localisation label by label.
     """
 
     faithfulness: Faithfulness
@@ -101,7 +101,7 @@ class MethodScore:
 
 @dataclass(frozen=True)
 class Explanation:
-    """All methods on the same cases.
+    """The scores of all methods on the same cases.
 
     Attributes:
         cases: findings explained.
@@ -119,7 +119,7 @@ class Explanation:
 
 
 def choose_cases(table: ChexpertTable, labels: Sequence[str], most: int, seed: int) -> Cases:
-    """Up to ``most`` positive images of each label, drawn from ``seed``.
+    """Choose up to ``most`` positive images of each label, drawn from ``seed``.
 
     Raises:
         DataError: no image is positive for any of them.
@@ -139,7 +139,7 @@ def choose_cases(table: ChexpertTable, labels: Sequence[str], most: int, seed: i
 
 
 def read_masks(table: ChexpertTable, cases: Cases) -> NDArray[np.bool_] | None:
-    """The masks of the cases' lesions, bool (n, M, M); None where the images have no masks.
+    """Read the masks of the cases' lesions, bool (n, M, M); None where the images have no masks.
 
     Raises:
         ImageError: a mask cannot be read.
@@ -222,7 +222,7 @@ def _localisation(
     wide = functional.interpolate(
         torch.from_numpy(maps[lesions])[:, None], size=masks.shape[1:], mode="bilinear", align_corners=False
     )
-    whole, by_label, each[lesions] = compare_places(
+    whole, by_label, each[lesions] = compare_localisation(
         wide[:, 0].numpy(),
         masks[lesions],
         cases.labels[lesions],

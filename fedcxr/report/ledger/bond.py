@@ -1,4 +1,4 @@
-"""The coordinator's bond: where it stands, and what happened to it."""
+"""The coordinator's bond: its present state, and its history."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fedcxr.report.tables import Table
 
 
 def bond_lines(bond: Bond, now: int) -> list[tuple[str, str]]:
-    """Where it stands: names and values.
+    """The present state of the bond, as pairs of a name and a value.
 
     Args:
         bond: as the index has it.
@@ -35,7 +35,7 @@ def bond_lines(bond: Bond, now: int) -> list[tuple[str, str]]:
 
 
 def bond_table(bond: Bond) -> Table:
-    """A row a change."""
+    """The table of the bond's changes, a row each."""
     return Table(
         title="What happened to it",
         header=("when (UTC)", "what", "account", "amount", "bond"),

@@ -1,4 +1,4 @@
-"""The federation at a glance."""
+"""The federation at a glance: its rules, its state and its members."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fedcxr.report.tables import Table, count
 
 
 def federation_lines(overview: Overview, contract: str, chain_id: int) -> list[tuple[str, str]]:
-    """What it is, its rules and where it stands: names and values."""
+    """The federation's identity, rules and present state, as pairs of a name and a value."""
     founding, totals = overview.founding, overview.totals
     committee = founding["committeeSize"]
     judged = (
@@ -55,7 +55,7 @@ def federation_lines(overview: Overview, contract: str, chain_id: int) -> list[t
 
 
 def member_table(members: Iterable[Member], names: Names) -> Table:
-    """A row a seat."""
+    """The table of members, a row for each seat."""
     rows = []
     for member in members:
         rows.append(

@@ -15,7 +15,7 @@ _COLUMNS = 6  # rounds that fit beside names and totals in a terminal of 100
 def reward_table(
     rewards: Rewards, members: Members, names: Names, shown: Sequence[int] | None = None
 ) -> Table:
-    """A row a hospital, a column a round: the last ones, or those asked for, and all others in one."""
+    """The table of credits: a row for each hospital, a column for each round shown, one for all others."""
     settled = sorted(rewards.by_round)
     columns = [n for n in settled if shown is None or n in shown][-_COLUMNS:]
     others = [number for number in settled if number not in columns]
@@ -48,7 +48,7 @@ def reward_table(
 
 
 def reward_verdicts(rewards: Rewards) -> list[tuple[bool, str]]:
-    """Whether the sums are as they must be, in sentences."""
+    """Sentences that say whether the credits sum to what the contract gives out."""
     settled = len(rewards.by_round)
     budget = f"{rewards.budget:,} × {count(settled, 'settled round')}"
     if rewards.exact:

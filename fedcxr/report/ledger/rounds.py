@@ -1,4 +1,4 @@
-"""Rounds, and one hospital's part in them."""
+"""Tables of rounds, and of one hospital's part in them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from fedcxr.report.ledger.words import NOTHING, Names, digest, error, gain, numb
 from fedcxr.report.tables import Table, count
 
 
-def round_table(records: Sequence[RoundRecord], names: Names, notes: tuple[str, ...] = ()) -> Table:
-    """A row an attempt; rejections have a column where there are any."""
+def attempt_table(records: Sequence[RoundRecord], names: Names, notes: tuple[str, ...] = ()) -> Table:
+    """The table of rounds, a row for each attempt; rejections have a column where there are any."""
     rejected = any(record.rejections for record in records)
     rows = tuple(
         (
@@ -38,7 +38,7 @@ def round_table(records: Sequence[RoundRecord], names: Names, notes: tuple[str, 
 
 
 def part_table(parts: Sequence[Part], names: Names, notes: tuple[str, ...] = ()) -> Table:
-    """A row an attempt at a round."""
+    """The table of one hospital's rounds, a row for each attempt at a round."""
     return Table(
         title="In every round",
         header=(
@@ -68,7 +68,7 @@ def part_table(parts: Sequence[Part], names: Names, notes: tuple[str, ...] = ())
 
 
 def membership_table(member: Member) -> Table:
-    """What happened to a membership."""
+    """The table of what happened to one hospital's membership."""
     return Table(
         title="Membership",
         header=("what", "account", "block", "time (UTC)"),
@@ -78,7 +78,7 @@ def membership_table(member: Member) -> Table:
 
 
 def update_lines(update: UpdateRecord, names: Names) -> list[tuple[str, str]]:
-    """What was signed, where it stands, and what became of it: names and values."""
+    """What a hospital signed of an update, its block, and its outcome, as pairs of a name and a value."""
     lines = [
         ("federation", update.federation.hex()),
         ("round", f"{update.round}, attempt {update.attempt}"),
@@ -103,7 +103,7 @@ def update_lines(update: UpdateRecord, names: Names) -> list[tuple[str, str]]:
 
 
 def attestation_table(update: UpdateRecord, names: Names) -> Table:
-    """The validators' verdicts."""
+    """The table of the validators' verdicts on an update."""
     return Table(
         title="Attestations",
         header=("validator", "verdict", "score", "block", "time (UTC)"),
@@ -122,7 +122,7 @@ def attestation_table(update: UpdateRecord, names: Names) -> Table:
 
 
 def became(part: Part, names: Names) -> str:
-    """In words, with the reasons."""
+    """The outcome of an update in words, with the reasons."""
     said: list[str] = [part.state]
     if part.reason is not None:
         said[0] += f": {plain(part.reason)}"
@@ -134,25 +134,25 @@ def became(part: Part, names: Names) -> str:
 
 
 def _title(number: int, attempt: int) -> str:
-    """``3``, and where it was opened again ``3, attempt 2``."""
+    """The name of an attempt: ``3``, and where the round was opened again ``3, attempt 2``."""
     return f"{number}, attempt {attempt}" if attempt > 1 else str(number)
 
 
 def _included(record: RoundRecord) -> str:
-    """How many of those that count are in the aggregate."""
+    """How many of the updates that count are in the aggregate."""
     if record.included is None:
         return NOTHING if record.counted is None else f"– of {len(record.counted)}"
     return f"{len(record.included)} of {len(record.counted or ())}"
 
 
 def _duration(record: RoundRecord) -> str:
-    """From its opening to its end."""
+    """How long an attempt took, from its opening to its end."""
     end = record.finalized or record.aborted
     return NOTHING if end is None else span(end.time - record.opened.time)
 
 
 def _remarks(record: RoundRecord, names: Names) -> list[str]:
-    """What a row has no room for."""
+    """The remarks under the table, on what a row has no room for."""
     where = f"round {_title(record.number, record.attempt)}"
     remarks = []
     if record.aborted_by is not None:

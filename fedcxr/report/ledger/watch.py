@@ -1,4 +1,4 @@
-"""One line an event, for who watches."""
+"""One line for each event, for people who watch a federation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _REPEATED = "RoleGranted"  # membership says it
 
 
 def event_line(name: str, row: Mapping[str, Any], names: Names) -> str | None:
-    """Time, block, event and its fields in brief; None for one that says nothing new."""
+    """The line of an event: time, block, name and fields in brief; None where it says nothing new."""
     if name == _REPEATED:
         return None
     fields = [
@@ -26,7 +26,7 @@ def event_line(name: str, row: Mapping[str, Any], names: Names) -> str | None:
 
 
 def event_fields(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """All of it, for machines."""
+    """The event with all its fields in full, for programs."""
     place = {"event": name, "block": row["block"], "time": row["time"], "transaction": row["tx"]}
     return {**place, **fields_of(name, row)}
 

@@ -12,12 +12,12 @@ NOTHING = "–"
 
 @dataclass(frozen=True)
 class Names:
-    """What members are called, by address; without a name, by the ends of their address."""
+    """The names of members by address; a member without one is called by the ends of its address."""
 
     by_address: Mapping[str, str]
 
     def along(self, seats: Iterable[Sequence[str]]) -> Names:
-        """The names for every account of a seat: a key is rotated, and its hospital keeps its name.
+        """Extend the names to all accounts of a seat: a hospital that rotates its key keeps its name.
 
         Args:
             seats: each one's accounts, the present one last.
@@ -33,12 +33,12 @@ class Names:
 
 
 def digest(value: bytes | None) -> str:
-    """The first eight hex digits."""
+    """The first eight hex digits of a digest."""
     return NOTHING if not value else value.hex()[:8]
 
 
 def when(seconds: int | None) -> str:
-    """Seconds of chain time as UTC."""
+    """A time of the chain, in seconds since 1970, as UTC."""
     if seconds is None:
         return NOTHING
     try:
@@ -48,7 +48,7 @@ def when(seconds: int | None) -> str:
 
 
 def span(seconds: int) -> str:
-    """``42 s``, ``3 min``, ``5 h``, ``2 d``: the unit that leaves two or three digits."""
+    """A duration in the unit that leaves two or three digits: ``42 s``, ``3 min``, ``5 h``, ``2 d``."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 3 * size:
             return f"{seconds // size} {unit}"
@@ -60,7 +60,7 @@ def number(value: int | None) -> str:
 
 
 def ether(wei: int) -> str:
-    """In ether, or where that is less than a millionth, in wei."""
+    """An amount in ether, or in wei where it is less than a millionth of an ether."""
     whole = f"{wei / 10**18:.6f}".rstrip("0").rstrip(".")
     return f"{whole} ether" if wei >= 10**12 or not wei else f"{wei} wei"
 
@@ -71,12 +71,12 @@ def gain(score: int | None) -> str:
 
 
 def plain(text: str) -> str:
-    """Other people's words without what a terminal would obey: control characters are written out."""
+    """Other people's text, with control characters written out so that no terminal obeys them."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def error(reason: Mapping[str, Any], names: Names) -> str:
-    """``DeadlinePassed(deadline=1700000000)``."""
+    """A contract's error in one line: ``DeadlinePassed(deadline=1700000000)``."""
     arguments = ", ".join(f"{name}={argument(value, names)}" for name, value in reason["arguments"].items())
     return f"{reason['error']}({arguments})"
 

@@ -32,6 +32,7 @@ from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.errors import ConfigError, StoreError
 from fedcxr.privacy.keys import EnvelopePrivateKey
+from fedcxr.round_lines import read_rounds
 from fedcxr.store.run_directory import RunDirectory
 
 AUDITOR = Account.from_key(b"\x07" * 32)
@@ -65,7 +66,7 @@ def test_an_export_says_what_it_proves_and_who_says_the_rest(finished: RunDirect
     assert result.signer == AUDITOR.address
     assert result.report["proven"]
     assert result.own_artifact
-    assert f"released model: {finished.read_metrics()[-1]['model']}" in result.states
+    assert f"released model: {read_rounds(finished)[-1].model}" in result.states
     assert any("events in this export" in line for line in result.proves)
     assert any("with the key of auditor" in line for line in result.states)
 
@@ -75,7 +76,7 @@ def test_it_holds_events_blobs_and_the_contracts_code(finished: RunDirectory, fi
     events = json.loads(members["events.json"])
     assert [e["event"] for e in events].count("UpdateAccepted") == 6
     released = [e["values"]["modelDigest"] for e in events if e["event"] == "RoundFinalized"][-1]
-    assert released == "0x" + finished.read_metrics()[-1]["model"]
+    assert released == "0x" + read_rounds(finished)[-1].model
     assert len([name for name in members if name.startswith("blobs/")]) == 2 + 6  # configurations, metrics
     code = json.loads(members["contract.json"])
     assert code["code_keccak256"] == Web3.to_hex(Web3.keccak(hexstr=code["code"]))

@@ -6,8 +6,8 @@ import torch
 from discs import SIZE
 from numpy.typing import NDArray
 
-from fedcxr.evaluation.explanation.localisation import compare_places, localise, usual_places
-from fedcxr.evaluation.explanation.ranking import ranked, stand_ins
+from fedcxr.evaluation.explanation.localisation import compare_localisation, localise, mean_masks
+from fedcxr.evaluation.explanation.ranking import saliency_ranking, stand_ins
 from fedcxr.models.attention import enlarge
 
 
@@ -29,14 +29,14 @@ def test_scores_are_those_counted_place_by_place() -> None:
     assert (perfect[:, :3] == 1).all()
 
 
-def test_places_that_are_alike_come_in_random_order() -> None:
-    order = ranked(np.ones((4000, 4, 4), dtype=np.float32), 0)
+def test_pixels_that_are_alike_come_in_random_order() -> None:
+    order = saliency_ranking(np.ones((4000, 4, 4), dtype=np.float32), 0)
     first = np.bincount(order[:, 0], minlength=16) / 4000
     assert np.abs(first - 1 / 16).max() < 0.02
     assert (np.sort(order, axis=1) == np.arange(16)).all()
-    np.testing.assert_array_equal(order, ranked(np.ones((4000, 4, 4), dtype=np.float32), 0))
+    np.testing.assert_array_equal(order, saliency_ranking(np.ones((4000, 4, 4), dtype=np.float32), 0))
     steps = np.arange(16, dtype=np.float32).reshape(1, 4, 4) // 2
-    assert (steps.reshape(-1)[ranked(steps, 1)[0]] == np.repeat(np.arange(7, -1, -1), 2)).all()
+    assert (steps.reshape(-1)[saliency_ranking(steps, 1)[0]] == np.repeat(np.arange(7, -1, -1), 2)).all()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -57,7 +57,7 @@ def test_a_stand_in_is_of_the_label_and_of_another_patient(seed: int) -> None:
 def test_the_usual_place_is_that_of_other_patients() -> None:
     masks = np.random.default_rng(0).random((9, 4, 4)) < 0.4
     labels, patients = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2]), np.array([0, 0, 1, 2, 0, 1, 2, 5, 5])
-    found = usual_places(masks, labels, patients)
+    found = mean_masks(masks, labels, patients)
     for case in range(9):
         others = [k for k in range(9) if labels[k] == labels[case] and patients[k] != patients[case]]
         expected = masks[others].mean(axis=0) if others else np.zeros((4, 4))
@@ -77,8 +77,8 @@ def test_a_map_of_the_usual_place_is_above_the_area_and_gains_nothing() -> None:
     """Whoever knows where such lesions are, and does not look, must not seem to have looked."""
     masks = centred(200, seed=1)
     labels, patients = np.zeros(200, dtype=np.int64), np.arange(200)
-    unseeing = usual_places(masks, labels, patients)
-    found, by_label, own = compare_places(unseeing, masks, labels, patients, resamples=200, seed=0)
+    unseeing = mean_masks(masks, labels, patients)
+    found, by_label, own = compare_localisation(unseeing, masks, labels, patients, resamples=200, seed=0)
     np.testing.assert_array_equal(own, localise(unseeing, masks, 0))
     assert by_label == {0: found}
     assert found.coverage.value is not None
@@ -90,7 +90,9 @@ def test_a_map_of_the_usual_place_is_above_the_area_and_gains_nothing() -> None:
         assert gain.low < 0.02
         assert gain.high > -0.02
     assert found.coverage_usual == found.coverage
-    seeing, _, _ = compare_places(masks.astype(np.float32), masks, labels, patients, resamples=200, seed=0)
+    seeing, _, _ = compare_localisation(
+        masks.astype(np.float32), masks, labels, patients, resamples=200, seed=0
+    )
     assert seeing.coverage.value == 1.0
     assert seeing.coverage_gain.low is not None
     assert seeing.coverage_gain.low > 0.3
@@ -101,7 +103,7 @@ def test_a_map_that_says_nothing_comes_to_the_area_however_coarse(side: int) -> 
     masks = centred(300, seed=2)
     flat = enlarge(torch.ones(300, 1, side, side), (SIZE, SIZE))[:, 0].numpy()
     labels, patients = np.zeros(300, dtype=np.int64), np.arange(300)
-    found, _, _ = compare_places(flat, masks, labels, patients, resamples=200, seed=0)
+    found, _, _ = compare_localisation(flat, masks, labels, patients, resamples=200, seed=0)
     for own in (found.hit, found.coverage, found.energy):
         assert own.value == pytest.approx(found.area.value, abs=0.03)
 
@@ -110,4 +112,4 @@ def test_a_map_that_says_nothing_comes_to_the_area_however_coarse(side: int) -> 
 def test_what_rounding_leaves_on_a_plateau_decides_no_order(side: int) -> None:
     flat = enlarge(torch.full((2, 1, side, side), 1 / side**2), (SIZE, SIZE))[:, 0].numpy()
     assert flat.min() < flat.max()
-    np.testing.assert_array_equal(ranked(flat, 0), ranked(np.ones_like(flat), 0))
+    np.testing.assert_array_equal(saliency_ranking(flat, 0), saliency_ranking(np.ones_like(flat), 0))

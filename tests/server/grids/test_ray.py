@@ -15,6 +15,7 @@ from federation import digests, run_federation
 
 from fedcxr.config import Config
 from fedcxr.errors import ContractRejectedError, GridError
+from fedcxr.round_lines import read_rounds
 from fedcxr.run.preparation import open_or_create, prepare_simulation
 from fedcxr.store.run_directory import RunDirectory
 from server.grids import session
@@ -69,7 +70,7 @@ def test_a_killed_worker_costs_at_most_its_round(small_config: Config, tmp_path:
     run = prepared(small_config.with_changes({"federation.rounds": 4}), tmp_path / "run")
     simulate_on_ray(run, HOSPITALS, client_app="dying_apps:hospital")
     assert (run.root / "died").exists()
-    assert [len(line["included"]) for line in run.read_metrics()] == [3, 3, 2, 3]
+    assert [len(line.included) for line in read_rounds(run)] == [3, 3, 2, 3]
 
 
 def test_hospitals_killed_before_in_and_after_training_change_no_bit(
@@ -131,7 +132,7 @@ def simulating(small_config: Config, tmp_path: Path) -> Iterator[tuple[subproces
     try:
         wait_for(lambda: children(process.pid))
         (child,) = children(process.pid)
-        wait_for(run.read_metrics)
+        wait_for(run.metrics.read)
         yield process, child
     finally:
         process.kill()

@@ -1,4 +1,4 @@
-"""Tables of federated against pooled against alone."""
+"""Tables that compare the federated model with the pooled model and with each hospital's own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fedcxr.report.tables import UNDEFINED, Table, count, figure
 
 
 def comparison_table(comparison: Comparison) -> Table:
-    """Every model on the common validation set."""
+    """The table of every model's scores on the common validation set."""
     first = comparison.rows[0].evaluation
     rows = [
         (
@@ -47,7 +47,7 @@ def comparison_table(comparison: Comparison) -> Table:
 
 
 def own_table(comparison: Comparison) -> Table:
-    """Each hospital's own model on its own validation studies, beside the federated and the pooled model."""
+    """The table of each hospital's own studies: scores of its own, the federated and the pooled model."""
     alone = comparison.of_kind(Kind.ALONE)
     shared = [row for row in comparison.rows if row.kind in (Kind.FEDERATED, Kind.POOLED)]
     rows = []
@@ -73,7 +73,7 @@ def own_table(comparison: Comparison) -> Table:
 def _mean_row(
     name: str, alone: Iterable[ComparisonRow], shared: Iterable[ComparisonRow], *, by_images: bool
 ) -> tuple[str, ...]:
-    """The mean over hospitals that have a mean AUROC at all; without an interval."""
+    """The row of means over the hospitals that have a mean AUROC; it has no intervals."""
     own: list[tuple[int, str, Scores]] = [
         (row.images if by_images else 1, row.name, row.evaluation.hospitals[row.name])
         for row in alone

@@ -1,10 +1,10 @@
-"""The federation beside its baselines, after a simulation: pooled, and each hospital alone."""
+"""The baselines of a simulated federation: one pooled model, and one of each hospital alone."""
 
 from __future__ import annotations
 
 from clients.disk import HospitalDisk
 from clients.shard import load_shard
-from fedcxr.baselines.comparison import Baselines
+from fedcxr.baselines.baselines import Baselines
 from fedcxr.data.manifest import Partition
 from fedcxr.errors import ConfigError
 from fedcxr.evaluation.comparison import Comparison
@@ -16,12 +16,12 @@ from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.shared_tensors import load_released
 
 
-def compare(run: RunDirectory, progress: Progress) -> Comparison:
-    """Train the baselines under the federation's budget, score all three, and write the comparison.
+def compare_with_baselines(run: RunDirectory, progress: Progress) -> Comparison:
+    """Train the baselines under the federation's budget, score all models, and write the comparison.
 
     Raises:
         ConfigError: the run has no validation set.
-        DataError, NonFiniteError, ModelError: as :class:`~fedcxr.baselines.comparison.Baselines`.
+        DataError, NonFiniteError, ModelError: as :class:`~fedcxr.baselines.baselines.Baselines`.
     """
     config = run.config
     evaluator = make_evaluator(run)

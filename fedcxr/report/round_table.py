@@ -9,7 +9,7 @@ from fedcxr.round_lines import RoundLine
 
 
 def round_table(records: Sequence[RoundLine]) -> Table:
-    """One row a round: its figures, its time, its bytes and its gas."""
+    """The table of rounds, a row each: scores, time, bytes and gas."""
     rows = []
     for record in records:
         evaluation = record.evaluation
@@ -46,7 +46,7 @@ def round_table(records: Sequence[RoundLine]) -> Table:
 
 
 def _costs(record: RoundLine) -> tuple[str, str, str, str, str]:
-    """Time, bytes and gas of a round; dashes where they were lost."""
+    """The cells of a round's time, bytes and gas; dashes where a crash lost them."""
     if (
         record.seconds is None
         or record.ledger_seconds is None

@@ -1,4 +1,4 @@
-"""The federation against what it stands between: all images pooled, and each hospital by itself."""
+"""The comparison of the federated model with a pooled one, and with one of each hospital alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcxr.baselines.rounds import POOLED, pool, train_rounds, weights_path
+from fedcxr.baselines.training import POOLED, pool, train_rounds, weights_path
 from fedcxr.config import Config
 from fedcxr.data.examples import Examples
 from fedcxr.errors import DataError, NonFiniteError
@@ -43,7 +43,7 @@ class Baselines:
     progress: Report | None = None
 
     def compare(self, federated: Network | NDArray[np.float32], *, passes: int) -> Comparison:
-        """Train what is not trained yet, and score it beside the federated model.
+        """Train the baselines that are not trained yet, and score them beside the federated model.
 
         A hospital that cannot be trained alone is left out and named, as a federation would.
 
@@ -76,9 +76,9 @@ class Baselines:
     def _train(self, kind: Kind, name: str, examples: Examples) -> Contender:
         what = name if kind is Kind.POOLED else f"{name} alone"
 
-        def on_step(round_index: int, step: Step) -> None:
+        def on_step(round_number: int, step: Step) -> None:
             if self.progress is not None:
-                done = (round_index - 1) * step.of + step.number
+                done = (round_number - 1) * step.of + step.number
                 self.progress(f"training {what}", done, step.of * self.config.federation.rounds)
 
         path = weights_path(self.directory, name, pooled=kind is Kind.POOLED)

@@ -44,7 +44,7 @@ _KEY = "fedcxr"  # one metadata key only: safetensors does not order them
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a baseline is: what its weights file says beside the weights.
+    """How far the training of a baseline has come; its weights file says so beside the weights.
 
     Attributes:
         name: pooled, or the hospital's.
@@ -62,7 +62,7 @@ class Progress:
 
 
 def pool(shards: Mapping[str, Examples]) -> Examples:
-    """All hospitals' examples as one set, in the order of the cache.
+    """Pool all hospitals' examples into one set, in the order of the cache.
 
     Raises:
         DataError: no shard, or shards of different caches.
@@ -83,7 +83,7 @@ def pool(shards: Mapping[str, Examples]) -> Examples:
 
 
 def _joined(codes: Sequence[NDArray[np.int64] | None], order: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """Patients or studies of all shards, with codes from one table; None where a shard has none."""
+    """The patients or studies of all shards, by codes of one table; None where a shard has none."""
     known = [part for part in codes if part is not None]
     return np.concatenate(known)[order] if len(known) == len(codes) else None
 
@@ -102,7 +102,7 @@ def _same_cache(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
 
 
 def weights_path(directory: Path, name: str, *, pooled: bool) -> Path:
-    """Where a baseline's weights lie; a hospital may be called anything, "pooled" too."""
+    """The path of a baseline's weights; a hospital may be called anything, even "pooled"."""
     return directory / (f"{POOLED}.safetensors" if pooled else f"alone-{quote(name, safe='')}.safetensors")
 
 
@@ -114,7 +114,7 @@ def train_rounds(
     path: Path,
     on_step: Callable[[int, Step], None] | None = None,
 ) -> tuple[Network, Progress]:
-    """Train from the federation's starting weights through all its rounds.
+    """Train a baseline from the federation's starting weights through all its rounds.
 
     Args:
         examples: what to train on.
@@ -130,23 +130,23 @@ def train_rounds(
     """
     fresh = Progress(name, _source(config, examples))
     model, state, done = _resume(path, fresh, config)
-    for round_index in range(done.rounds + 1, config.federation.rounds + 1):
+    for round_number in range(done.rounds + 1, config.federation.rounds + 1):
 
-        def watch(step: Step, number: int = round_index) -> None:
+        def watch(step: Step, current: int = round_number) -> None:
             if on_step is not None:
-                on_step(number, step)
+                on_step(current, step)
 
         report = train(
             model,
             examples,
             config=config,
-            round_index=round_index,
+            round_index=round_number,
             hospital=name,
             state=state,
             on_step=watch,
         )
         done = Progress(
-            name, fresh.source, round_index, done.passes + report.passes, done.seconds + report.seconds
+            name, fresh.source, round_number, done.passes + report.passes, done.seconds + report.seconds
         )
         _write(path, {**model.state_dict(), **{STATE + name: tensor for name, tensor in state.items()}}, done)
     return model, done
@@ -161,7 +161,7 @@ def _source(config: Config, examples: Examples) -> str:
 
 
 def _resume(path: Path, fresh: Progress, config: Config) -> tuple[Network, StateTensors, Progress]:
-    """What an earlier call left at ``path``, or the starting weights."""
+    """Load what an earlier call wrote to ``path``, or the federation's starting weights."""
     if path.exists():
         try:
             with safe_open(path, framework="pt") as file:
