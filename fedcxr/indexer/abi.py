@@ -13,13 +13,14 @@ from typing import Any
 from eth_hash.auto import keccak
 
 from fedcxr.chain.address import checksummed
+from fedcxr.ledger.deployment_parameters import ADMISSIONS, RECORDINGS, WEIGHTINGS
 from fedcxr.ledger.phase import RoundPhase
 
 ENUMS = {
     "Phase": tuple(RoundPhase),
-    "Weighting": ("samples", "uniform"),
-    "Admission": ("coordinator", "vote"),
-    "Recording": ("each", "root"),
+    "Weighting": WEIGHTINGS,
+    "Admission": ADMISSIONS,
+    "Recording": RECORDINGS,
 }
 """Names of the contract's enumerations, which the ABI has as numbers."""
 

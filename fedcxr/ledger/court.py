@@ -41,7 +41,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Opening:
+class SubmissionOpening:
     """One included update at a challenge.
 
     Attributes:
@@ -174,7 +174,7 @@ class DisputeCourt:
         self,
         result: Result,
         leaf_index: int,
-        openings: Sequence[Opening],
+        openings: Sequence[SubmissionOpening],
         aggregate_leaf: bytes,
         aggregate_path: Sequence[bytes],
     ) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from fedcxr.ledger.membership_events import MEMBERSHIP_EVENTS, MemberState, follow
 from fedcxr.ledger.seats import from_bitmap
 from fedcxr.ledger.signing import HOSPITAL
 from fedcxr.ledger.views import FederationViews
@@ -50,22 +52,13 @@ def aborted_attempts(ledger: FederationViews, number: int) -> list[AbortedAttemp
 def not_asked(ledger: FederationViews, number: int) -> list[str]:
     """Hospitals that could have taken part when a round was last opened, and were not asked."""
     opened = ledger.events("RoundOpened", number)[-1]
-    able: dict[int, str] = {}
-    for event in membership(ledger):
-        if (event["blockNumber"], event["logIndex"]) > (opened["blockNumber"], opened["logIndex"]):
-            break
-        values = event["args"]
-        match event["event"]:
-            case "MemberJoined" if values["roles"] & HOSPITAL:
-                able[values["seat"]] = values["member"]
-            case "KeyRotated" if values["seat"] in able:
-                able[values["seat"]] = values["successor"]
-            case "MemberSuspended" | "MemberLeft":
-                able.pop(values["seat"], None)
-            case "MemberReinstated" if ledger.members()[values["seat"]].roles & HOSPITAL:
-                able[values["seat"]] = values["member"]
+    before = [event for event in membership(ledger) if _place(event) < _place(opened)]
     asked = set(from_bitmap(opened["args"]["seats"]))
-    return sorted(address for seat, address in able.items() if seat not in asked)
+    return sorted(
+        member.account
+        for member in members_after(before).values()
+        if member.standing == "active" and member.roles & HOSPITAL and member.seat not in asked
+    )
 
 
 def relays(ledger: FederationViews, number: int) -> dict[str, str]:
@@ -76,7 +69,22 @@ def relays(ledger: FederationViews, number: int) -> dict[str, str]:
 
 
 def membership(ledger: FederationViews) -> list[Any]:
-    """What became of members, in order."""
-    names = ("MemberJoined", "KeyRotated", "MemberSuspended", "MemberReinstated", "MemberLeft")
-    events = [event for name in names for event in ledger.events(name)]
-    return sorted(events, key=lambda event: (event["blockNumber"], event["logIndex"]))
+    """The contract's events about members, in the chain's order."""
+    return sorted((event for name in MEMBERSHIP_EVENTS for event in ledger.events(name)), key=_place)
+
+
+def members_after(events: Iterable[Any]) -> dict[int, MemberState]:
+    """What the events about members, in the chain's order, make of each seat.
+
+    Raises:
+        LedgerError: an event is about a seat at which nobody has joined.
+    """
+    states: dict[int, MemberState] = {}
+    for event in events:
+        follow(states, event["event"], event["args"])
+    return states
+
+
+def _place(event: Any) -> tuple[int, int]:
+    """Where on the chain an event stands."""
+    return event["blockNumber"], event["logIndex"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from typing import Protocol
 
 from fedcxr.errors import ContractRejectedError
+from fedcxr.ledger.membership_events import Standing
 from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.signing import (
     HOSPITAL,
@@ -16,8 +17,6 @@ from fedcxr.ledger.signing import (
     SignedAttestation,
     SignedSubmission,
 )
-
-Standing = Literal["active", "suspended", "left"]
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,13 @@ class RoundView:
 
     @property
     def in_progress(self) -> bool:
+        """Whether the round can still be finalized."""
         return self.status.in_progress
+
+    @property
+    def listed(self) -> bool:
+        """Whether the round's submissions are in a list in the store, under :attr:`list_root`."""
+        return self.list_root != bytes(32)
 
     def under(self, accounts: Mapping[int, str]) -> RoundView:
         """The same round, with participants under other accounts of theirs, by seat."""

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fedcxr.errors import ContractRejectedError, LedgerError
+from fedcxr.ledger.acceptance import AcceptanceRules
 from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.protocol import AcceptedUpdate, MemberView, RoundView, Verdict
-from fedcxr.ledger.rules import assign_weights, objection
+from fedcxr.ledger.rules import assign_weights
 from fedcxr.ledger.signing import Domain, Refusal, Registration, SignedAttestation, SignedSubmission
 
 
@@ -30,6 +31,7 @@ class UnrecordedLedger:
         self.last_finalized = 0
         self.round_in_progress = 0
         self.gas_used: Counter[str] = Counter()
+        self._acceptance = AcceptanceRules(federation, domain=None, update_size=None)
         self._model_digest = genesis_digest
         self._members: dict[str, MemberView] = {}
         self._rounds: dict[int, RoundView] = {}
@@ -103,7 +105,7 @@ class UnrecordedLedger:
             s = signed.message
             known = self._members.get(s.hospital)
             view = self._rounds.get(self.round_in_progress)
-            error = objection(s, self.federation, view, known.samples if known else 0)
+            error = self._acceptance.objection(signed, view, known.samples if known else 0)
             if error is None:
                 update = AcceptedUpdate(s.root, s.samples, s.size, s.metrics)
                 self._rounds[s.round].accepted[s.hospital] = update

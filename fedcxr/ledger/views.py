@@ -8,10 +8,12 @@ from typing import Any
 from web3 import Web3
 
 from fedcxr.errors import ContractRejectedError, LedgerError
+from fedcxr.ledger.acceptance import AcceptanceRules
 from fedcxr.ledger.connection import ContractConnection
-from fedcxr.ledger.founding import ADMISSIONS, RECORDINGS, WEIGHTINGS, Founding
+from fedcxr.ledger.deployment_parameters import ADMISSIONS, RECORDINGS, WEIGHTINGS, DeploymentParameters
+from fedcxr.ledger.membership_events import Standing
 from fedcxr.ledger.phase import RoundPhase
-from fedcxr.ledger.protocol import MemberView, RoundView, Standing
+from fedcxr.ledger.protocol import MemberView, RoundView
 from fedcxr.ledger.recorded import Recorded
 from fedcxr.ledger.round_events import RoundEvents
 from fedcxr.ledger.rules import CHANGES
@@ -81,12 +83,12 @@ class FederationViews:
 
     @cached_property
     def weighting(self) -> str:
-        """One of :data:`~fedcxr.ledger.founding.WEIGHTINGS`; the same for every round."""
+        """One of :data:`~fedcxr.ledger.deployment_parameters.WEIGHTINGS`; the same for every round."""
         return WEIGHTINGS[self._connection.call("weighting")]
 
     @cached_property
     def admission(self) -> str:
-        """One of :data:`~fedcxr.ledger.founding.ADMISSIONS`."""
+        """One of :data:`~fedcxr.ledger.deployment_parameters.ADMISSIONS`."""
         return ADMISSIONS[self._connection.call("admission")]
 
     @cached_property
@@ -103,6 +105,12 @@ class FederationViews:
     def update_size(self) -> int:
         """Bytes of a vector of the ring."""
         return int(self._connection.call("updateSize"))
+
+    @cached_property
+    def acceptance(self) -> AcceptanceRules:
+        """What the contract asks of a submission."""
+        size = self.update_size if self.open_updates else None
+        return AcceptanceRules(self.federation, self.domain, size)
 
     @cached_property
     def committee_size(self) -> int:
@@ -124,7 +132,7 @@ class FederationViews:
         return bytes(self._connection.call("auditorKeyDigest"))
 
     @cached_property
-    def founding(self) -> Founding:
+    def deployment_parameters(self) -> DeploymentParameters:
         """Everything that the contract was founded with, from its first event.
 
         Raises:
@@ -133,7 +141,7 @@ class FederationViews:
         created = self.events("FederationCreated")
         if len(created) != 1:
             raise LedgerError(f"{self.address}: no record of its creation.")
-        return Founding.from_tuple(list(created[0]["args"]["founding"].values()))
+        return DeploymentParameters.from_tuple(list(created[0]["args"]["founding"].values()))
 
     @cached_property
     def court(self) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from dataclasses import replace
 
-from fedcxr.errors import LedgerError
+from fedcxr.ledger.acceptance import AcceptanceRules
 from fedcxr.ledger.protocol import RoundView, Verdict
-from fedcxr.ledger.rules import objection
-from fedcxr.ledger.signing import Domain, SignedSubmission, recover
+from fedcxr.ledger.signing import SignedSubmission
 from fedcxr.ledger.submissions import listing as submission_list
 from fedcxr.ledger.submissions import tree as submission_tree
 
@@ -19,17 +18,9 @@ class SubmissionBook:
     It is in memory: after a crash the hospitals are asked again.
     """
 
-    def __init__(self, federation: bytes, domain: Domain, update_size: int) -> None:
-        """An empty book.
-
-        Args:
-            federation: the contract's.
-            domain: that hospitals sign for.
-            update_size: bytes of every update where they are open; 0 where they are sealed.
-        """
-        self._federation = federation
-        self._update_size = update_size
-        self._domain = domain
+    def __init__(self, rules: AcceptanceRules) -> None:
+        """An empty book, for submissions to the contract that has these rules."""
+        self._rules = rules
         self._attempt = (0, 0)
         self._held: dict[int, SignedSubmission] = {}  # by seat
 
@@ -41,19 +32,12 @@ class SubmissionBook:
             view: the open round, as :meth:`fill` has it.
             registered: images of the hospital; 0 for a stranger.
         """
-        message = signed.message
-        error = objection(
-            message,
-            self._federation,
-            view,
-            registered,
-            update_size=self._update_size,
-            signer=self._signer(signed),
-        )
+        hospital = signed.message.hospital
+        error = self._rules.objection(signed, view, registered)
         if error is None:
             self._turn(view)
-            self._held[view.seats[message.hospital]] = signed
-        return Verdict(message.hospital, error)
+            self._held[view.seats[hospital]] = signed
+        return Verdict(hospital, error)
 
     def fill(self, view: RoundView) -> RoundView:
         """The open round with what is held for it."""
@@ -92,9 +76,3 @@ class SubmissionBook:
         """Forget another round's submissions."""
         if self._attempt != (view.number, view.attempt):
             self._attempt, self._held = (view.number, view.attempt), {}
-
-    def _signer(self, signed: SignedSubmission) -> str:
-        try:
-            return recover(signed.message, signed.signature, self._domain)
-        except LedgerError:
-            return "0x" + "00" * 20

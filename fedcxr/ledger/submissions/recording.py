@@ -115,8 +115,7 @@ class RootRecorded(Recording):
 
     @cached_property
     def _book(self) -> SubmissionBook:
-        views = self._views
-        return SubmissionBook(views.federation, views.domain, views.update_size if views.open_updates else 0)
+        return SubmissionBook(self._views.acceptance)
 
 
 KINDS: dict[Recorded, type[Recording]] = {made.kind: made for made in (EachRecorded, RootRecorded)}
