@@ -1,4 +1,4 @@
-"""What happened on a federation's contract besides what became of its rounds, from its events."""
+"""The history of a federation from its contract's events: aborted attempts, members, who relayed what."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from fedcxr.ledger.views import FederationViews
 
 @dataclass(frozen=True)
 class AbortedAttempt:
-    """An opening of a round that was given up.
+    """An attempt at a round that was aborted.
 
     Attributes:
         attempt: 1-based.
         participants: addresses, in the order of opening.
-        accepted: those whose updates the contract had accepted by then; they count no more.
-        by: who gave it up.
-        reason: as they gave it.
+        accepted: hospitals whose updates the contract had accepted by then; they count no more.
+        by: address of who aborted it.
+        reason: given by whoever aborted it.
     """
 
     attempt: int
@@ -32,7 +32,7 @@ class AbortedAttempt:
 
 
 def aborted_attempts(ledger: FederationViews, number: int) -> list[AbortedAttempt]:
-    """The attempts at a round that were given up, in their order."""
+    """The attempts at a round that were aborted, in their order."""
     aborted = []
     for attempt in ledger.round_events(number).attempts:
         for values in attempt.of("RoundAborted"):
@@ -62,7 +62,7 @@ def not_asked(ledger: FederationViews, number: int) -> list[str]:
 
 
 def relays(ledger: FederationViews, number: int) -> dict[str, str]:
-    """Who brought each hospital's last accepted update of a round to the contract: hospital → sender."""
+    """The sender of the transaction with each hospital's last accepted update of a round, by hospital."""
     return {
         event["args"]["hospital"]: ledger.sender(event) for event in ledger.events("UpdateAccepted", number)
     }
@@ -74,7 +74,7 @@ def membership(ledger: FederationViews) -> list[Any]:
 
 
 def members_after(events: Iterable[Any]) -> dict[int, MemberState]:
-    """What the events about members, in the chain's order, make of each seat.
+    """The state of every seat after these events about members, which must be in the chain's order.
 
     Raises:
         LedgerError: an event is about a seat at which nobody has joined.

@@ -1,4 +1,4 @@
-"""What the engine needs of a ledger: the contract's rules, wherever they are kept."""
+"""What the engine asks of a ledger, whether a contract or this process keeps it."""
 
 from __future__ import annotations
 
@@ -151,10 +151,14 @@ class Ledger(Protocol):
         ...
 
     @property
-    def genesis_digest(self) -> bytes: ...
+    def genesis_digest(self) -> bytes:
+        """Digest of the model that the first round starts from."""
+        ...
 
     @property
-    def last_finalized(self) -> int: ...
+    def last_finalized(self) -> int:
+        """Number of the round that was finalized last; 0 before the first."""
+        ...
 
     @property
     def round_in_progress(self) -> int:
@@ -168,12 +172,16 @@ class Ledger(Protocol):
 
     @property
     def provisional(self) -> bool:
-        """Whether an update that is in can still be replaced until the round is closed."""
+        """Whether an accepted update can still be replaced until the round is closed."""
         ...
 
-    def members(self) -> Sequence[MemberView]: ...
+    def members(self) -> Sequence[MemberView]:
+        """Everyone who has ever joined, in the order of their seats."""
+        ...
 
-    def register(self, registration: Registration, envelope_key: bytes, signature: bytes) -> None: ...
+    def register(self, registration: Registration, envelope_key: bytes, signature: bytes) -> None:
+        """Admit a member under its signature."""
+        ...
 
     def open_round(
         self,
@@ -183,11 +191,17 @@ class Ledger(Protocol):
         config_digest: bytes,
         participants: Sequence[str],
         deadline_seconds: int,
-    ) -> RoundView: ...
+    ) -> RoundView:
+        """Open a round for these addresses; ``deadline_seconds`` are counted from now."""
+        ...
 
-    def submit(self, batch: Sequence[SignedSubmission]) -> list[Verdict]: ...
+    def submit(self, batch: Sequence[SignedSubmission]) -> list[Verdict]:
+        """Relay submissions; each is accepted or rejected on its own."""
+        ...
 
-    def refuse(self, refusal: Refusal, signature: bytes) -> None: ...
+    def refuse(self, refusal: Refusal, signature: bytes) -> None:
+        """Put on record that a hospital was handed a model that is not the round's base."""
+        ...
 
     def draw_committee(self, number: int) -> Sequence[str]:
         """Addresses of the round's validators; none where nobody judges."""
@@ -201,13 +215,17 @@ class Ledger(Protocol):
         """Close the open round; ``list_root`` is the Merkle root of :meth:`listing`."""
         ...
 
-    def attest(self, batch: Sequence[SignedAttestation]) -> list[Verdict]: ...
+    def attest(self, batch: Sequence[SignedAttestation]) -> list[Verdict]:
+        """Relay validators' attestations; each is accepted or rejected on its own."""
+        ...
 
     def countable(self, number: int) -> bool:
         """Whether every update of the closed round is decided, or the time to judge is over."""
         ...
 
-    def validate(self, number: int) -> None: ...
+    def validate(self, number: int) -> None:
+        """Count the attestations of the closed round."""
+        ...
 
     def finalize(
         self,
@@ -216,12 +234,18 @@ class Ledger(Protocol):
         aggregate_root: bytes,
         model_digest: bytes,
         excluded: Mapping[str, str],
-    ) -> None: ...
+    ) -> None:
+        """Finalize the validated round with its result; ``excluded`` has reasons by hospital."""
+        ...
 
     def settle(self) -> None:
         """Give the credits of the round that was finalized last, if there are any to give."""
         ...
 
-    def abort(self, number: int, reason: str) -> None: ...
+    def abort(self, number: int, reason: str) -> None:
+        """Abort the round in progress; its number can be opened again, as the next attempt."""
+        ...
 
-    def round(self, number: int) -> RoundView: ...
+    def round(self, number: int) -> RoundView:
+        """The latest attempt of a round."""
+        ...

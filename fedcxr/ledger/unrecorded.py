@@ -1,7 +1,7 @@
 """A ledger that keeps no record: the contract's rules in memory, to measure what the ledger costs.
 
-Nothing is signed, nothing is late and nothing can be audited; the weights are the contract's, so that the
-models are too. Nobody judges updates and nobody is rewarded.
+Hospitals sign nothing, no update is late and nothing can be audited. The weights are the contract's, so that
+the models are those of a run with a ledger. Nobody judges updates and nobody is rewarded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fedcxr.ledger.signing import Domain, Refusal, Registration, SignedAttestati
 
 
 class UnrecordedLedger:
-    """The coordinator's view of a contract that is not there."""
+    """A :class:`~fedcxr.ledger.protocol.Ledger` without a contract."""
 
     def __init__(
         self, *, federation: bytes, genesis_digest: bytes, weighting: str, min_updates: int = 1
@@ -38,12 +38,12 @@ class UnrecordedLedger:
 
     @property
     def provisional(self) -> bool:
-        """Nobody but the coordinator brings an update."""
+        """False: only the coordinator submits updates, so that none can be replaced."""
         return False
 
     @property
     def domain(self) -> Domain:
-        """Nothing is signed."""
+        """An empty domain, since nothing is signed."""
         return Domain(0, "0x" + "00" * 20)
 
     def members(self) -> list[MemberView]:
@@ -95,7 +95,7 @@ class UnrecordedLedger:
         return self.round(number)
 
     def draw_committee(self, number: int) -> list[str]:
-        """Nobody judges."""
+        """No validators, since nobody judges updates."""
         del number
         return []
 
@@ -113,10 +113,10 @@ class UnrecordedLedger:
         return verdicts
 
     def refuse(self, refusal: Refusal, signature: bytes) -> None:
-        """There is nowhere to put it."""
+        """Do nothing: this ledger keeps no record."""
 
     def listing(self) -> bytes:
-        """Nothing is recorded under a root."""
+        """An empty list: nothing is recorded under a root."""
         return b""
 
     def close(self, number: int, list_root: bytes) -> None:
@@ -128,16 +128,16 @@ class UnrecordedLedger:
         self._rounds[number] = replace(view, status=RoundPhase.VALIDATED, counted=counted)
 
     def attest(self, batch: Sequence[SignedAttestation]) -> list[Verdict]:
-        """Nobody judges."""
+        """Reject every attestation, since nobody judges updates."""
         return [Verdict(s.message.validator, ContractRejectedError("NoCommittee")) for s in batch]
 
     def countable(self, number: int) -> bool:
-        """Closing has counted them."""
+        """True: the updates were counted when the round was closed."""
         del number
         return True
 
     def validate(self, number: int) -> None:
-        """Closing has done it: an accepted update counts."""
+        """Do nothing: every accepted update counts from the moment the round is closed."""
 
     def finalize(
         self,
@@ -166,7 +166,7 @@ class UnrecordedLedger:
         self.last_finalized, self.round_in_progress = number, 0
 
     def settle(self) -> None:
-        """Nobody is rewarded."""
+        """Do nothing: nobody is rewarded."""
 
     def abort(self, number: int, reason: str) -> None:
         del reason

@@ -1,4 +1,4 @@
-"""Submissions that are gathered off the chain, for a round of which the contract records one root."""
+"""The submissions to an open round of which the contract will record one root, gathered off the chain."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from fedcxr.ledger.submissions import tree as submission_tree
 
 
 class SubmissionBook:
-    """What came in for the open round, each checked as the contract would.
+    """Holds the submissions to the open round; each was checked by the contract's rules.
 
-    It is in memory: after a crash the hospitals are asked again.
+    The book is in memory: after a crash the hospitals are asked again.
     """
 
     def __init__(self, rules: AcceptanceRules) -> None:
@@ -25,7 +25,7 @@ class SubmissionBook:
         self._held: dict[int, SignedSubmission] = {}  # by seat
 
     def take(self, signed: SignedSubmission, view: RoundView, registered: int) -> Verdict:
-        """Take a submission, or say what the contract would.
+        """Take a submission in, or reject it for the reason that the contract would give.
 
         Args:
             signed: by a hospital.
@@ -40,7 +40,7 @@ class SubmissionBook:
         return Verdict(hospital, error)
 
     def fill(self, view: RoundView) -> RoundView:
-        """The open round with what is held for it."""
+        """The open round with the submissions that are held for it."""
         self._turn(view)
         view = view.under({seat: signed.message.hospital for seat, signed in self._held.items()})
         return replace(
@@ -48,12 +48,12 @@ class SubmissionBook:
         )
 
     def settle(self, view: RoundView, direct: Iterable[SignedSubmission], active: Container[int]) -> None:
-        """Make the book what the contract lets the round be closed with.
+        """Bring the book in line with the contract, so that the round can be closed with it.
 
         Args:
             view: the open round.
-            direct: what the contract has accepted itself; it takes the place of what came here.
-            active: seats of hospitals that are active; of others only what is direct stays.
+            direct: submissions that the contract has accepted itself; they replace those that came here.
+            active: seats of hospitals that are active; of all others only direct submissions stay.
         """
         self._turn(view)
         self._held = {seat: signed for seat, signed in self._held.items() if seat in active}
@@ -61,15 +61,15 @@ class SubmissionBook:
 
     @property
     def seats(self) -> set[int]:
-        """Whose submissions are held."""
+        """Seats of the hospitals whose submissions are held."""
         return set(self._held)
 
     def listing(self) -> bytes:
-        """The list for the store."""
+        """The list of the submissions, for the store."""
         return submission_list.to_bytes(list(self._held.values()))
 
     def root(self) -> bytes:
-        """The root for the contract."""
+        """The Merkle root over the submissions, for the contract."""
         return submission_tree.root({seat: submission_tree.leaf(s) for seat, s in self._held.items()})
 
     def _turn(self, view: RoundView) -> None:
