@@ -6,21 +6,32 @@ BIN := $(FEDCXR_VENV)/bin
 STAMP := $(FEDCXR_VENV)/.fedcxr-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 RUN ?= runs/demo
 
+# A file stays in one process, for the sake of its fixtures; tests/conftest.py puts the longest first.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 export PYTHONPATH := $(CURDIR)
 export FLWR_TELEMETRY_ENABLED := 0
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test coverage lint format bench contracts contracts-check setup clean
+.PHONY: demo test test-fast mutants coverage lint format bench contracts contracts-check setup clean
 
 demo: setup
 	$(BIN)/python -m fedcxr demo --out $(RUN)
 
 test: setup contracts/node_modules
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest $(PARALLEL)
 
-# The same tests, traced: twice as long, for py-evm is Python.
+# Every package, but nothing that takes over a second: an answer within two minutes on two cores.
+test-fast: setup contracts/node_modules
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
+
+# Breaks a line at a time, and expects the tests nearest to it to fail: tests/mutants.toml. JOBS=2, ONLY=word.
+mutants: setup contracts/node_modules
+	$(BIN)/python tests/mutants.py $(if $(JOBS),--jobs $(JOBS)) $(if $(ONLY),--only "$(ONLY)")
+
+# Those of `make test`, traced: twice as long, for py-evm is Python.
 coverage: setup contracts/node_modules
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+	$(BIN)/python -m pytest $(PARALLEL) \
 		--cov=fedcxr --cov=clients --cov=server --cov-report=term:skip-covered
 
 lint: setup

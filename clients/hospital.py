@@ -22,7 +22,7 @@ from fedcxr.ledger.signing import (
     HOSPITAL,
     VALIDATOR,
     Attestation,
-    Presence,
+    ChallengeResponse,
     Refusal,
     Registration,
     Submission,
@@ -94,6 +94,7 @@ class Hospital:
             envelope_key_digest=envelope_key.digest,
         )
         member = Member(self.disk, identity, membership)
+        answer = ChallengeResponse(request.federation, identity.account.address, request.challenge)
         return RegisterReply(
             name=self.name,
             hospital=identity.account.address,
@@ -101,7 +102,7 @@ class Hospital:
             samples=samples,
             envelope_key=envelope_key.data,
             signature=member.sign(registration),
-            presence=member.sign(Presence(request.federation, identity.account.address, request.challenge)),
+            challenge_response=member.sign(answer),
         )
 
     def train(self, request: TrainRequest) -> UpdateReply | RefusalReply:

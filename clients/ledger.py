@@ -8,11 +8,11 @@ from pathlib import Path
 from clients.disk import HospitalDisk, Membership
 from fedcxr.chain.rpc_server import connect
 from fedcxr.errors import FederationError
-from fedcxr.indexer.location import Place, ask
+from fedcxr.indexer.location import ChainLocation, ask
 from fedcxr.indexer.members import Members
 from fedcxr.ledger.views import FederationViews
 from fedcxr.store.run_directory import RunDirectory
-from fedcxr.store.run_place import place_of_run
+from fedcxr.store.run_location import location_of_run
 
 
 def attach_ledger(disk: HospitalDisk, contract: str, chain_id: int) -> FederationViews | None:
@@ -48,10 +48,10 @@ def read_members(disk: HospitalDisk, membership: Membership, rpc: str = "") -> M
         FederationError: the settings say that there is no ledger.
         ChainError: the chain cannot be read.
     """
-    return ask(_place(disk, membership, rpc), lambda ledger: Members.of(ledger.index))
+    return ask(_location(disk, membership, rpc), lambda ledger: Members.of(ledger.index))
 
 
-def _place(disk: HospitalDisk, membership: Membership, rpc: str) -> Place:
+def _location(disk: HospitalDisk, membership: Membership, rpc: str) -> ChainLocation:
     endpoint = rpc or disk.settings.ledger
     if endpoint == "off":
         raise FederationError(
@@ -60,9 +60,9 @@ def _place(disk: HospitalDisk, membership: Membership, rpc: str) -> Place:
     index, contract, chain_id = disk.root / "ledger.index.sqlite", membership.contract, membership.chain_id
     run = RunDirectory(Path(endpoint).parent)
     if "://" not in endpoint and run.founded:
-        return replace(place_of_run(run, contract), chain_id=chain_id, index=index)
+        return replace(location_of_run(run, contract), chain_id=chain_id, index=index)
     url = endpoint if "://" in endpoint else _read(disk, Path(endpoint))
-    return Place(contract, url=url, chain_id=chain_id, index=index)
+    return ChainLocation(contract, url=url, chain_id=chain_id, index=index)
 
 
 def _read(disk: HospitalDisk, file: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -14,7 +14,8 @@ from fedcxr import json_text
 from fedcxr.config import Config
 from fedcxr.errors import BaseMismatchError, EnvelopeError, FederationError
 from fedcxr.ledger.phase import RoundPhase
-from fedcxr.ledger.signing import Domain, Struct, commitment, sign
+from fedcxr.ledger.signed_json import signed_to_tree
+from fedcxr.ledger.signing import Domain, Signed, Struct, commitment, sign
 from fedcxr.messages import TrainRequest, ValidateRequest
 from fedcxr.privacy.keys import EnvelopePublicKey
 from fedcxr.privacy.kinds import protection_named
@@ -56,8 +57,7 @@ class Member:
         if not self.membership.contract:
             return b""
         signature = sign(self.identity.account, struct, self.domain)
-        values = {k: v.hex() if isinstance(v, bytes) else v for k, v in asdict(struct).items()}
-        entry = {"kind": type(struct).__name__.lower(), **values, "signature": signature.hex()}
+        entry = {"kind": struct.kind(), **signed_to_tree(Signed(struct, signature))}
         self.disk.record(self.address, entry)
         return signature
 

@@ -9,22 +9,22 @@ from clients.hospital import Hospital
 from clients.ledger import read_members
 from clients.member import Member
 from fedcxr.errors import FederationError, StoreError
-from fedcxr.ledger.orders import Order
 from fedcxr.ledger.rules import action_of
+from fedcxr.ledger.signed_requests import SignedRequest
 from fedcxr.ledger.signing import Approval, Departure, Registration, Rotation, commitment, sign
 from fedcxr.store.identity import Identity
 
 
-def rotate(directory: Path, out: Path, rpc: str = "") -> Order:
+def rotate(directory: Path, out: Path, rpc: str = "") -> SignedRequest:
     """Give the hospital new keys, and sign for the contract that its seat is theirs.
 
     The new keys are the hospital's from here on; the old ones stay beside them as
-    ``identity.<address>.json``. Until the order is relayed, the contract knows the old ones only; so a
+    ``identity.<address>.json``. Until the request is relayed, the contract knows the old ones only; so a
     hospital that has rotated before asks the contract whether that was relayed.
 
     Args:
         directory: the hospital's.
-        out: where the order is written, before the keys change: without it they could not be used.
+        out: where the signed request is written, before the keys change: without it they could not be used.
         rpc: endpoint at which the contract is read; by default that of ``hospital.toml``.
 
     Raises:
@@ -41,16 +41,16 @@ def rotate(directory: Path, out: Path, rpc: str = "") -> Order:
     federation, old, new = _federation(member), member.address, fresh.account.address
     rotation = Rotation(federation, old, new, envelope_key.digest)
     signatures = (member.sign(rotation), sign(fresh.account, rotation, member.domain))
-    order = Order(rotation, signatures, envelope_key.data)
-    order.write(out)
+    request = SignedRequest(rotation, signatures, envelope_key.data)
+    request.write(out)
     # The old keys have a second name before the first is given to the new ones.
     member.identity.write(directory / f"identity.{old}.json")
     HospitalDisk(directory).join(new, member.membership)
     fresh.write(directory / "identity.json")
-    return order
+    return request
 
 
-def leave(directory: Path) -> Order:
+def leave(directory: Path) -> SignedRequest:
     """Sign that the hospital leaves.
 
     Raises:
@@ -58,34 +58,34 @@ def leave(directory: Path) -> Order:
     """
     member = Hospital(HospitalDisk(directory)).member
     departure = Departure(_federation(member), member.address)
-    return Order(departure, (member.sign(departure),))
+    return SignedRequest(departure, (member.sign(departure),))
 
 
-def approve_joining(directory: Path, registration: Path) -> tuple[Order, Registration]:
+def approve_joining(directory: Path, registration: Path) -> tuple[SignedRequest, Registration]:
     """Sign a vote for a hospital that wants to join; no chain is asked.
 
     Args:
         directory: of the hospital that votes.
-        registration: order file with what the other one signed.
+        registration: file of a signed request, with what the other one signed.
 
     Returns:
         The vote, and what it is for.
 
     Raises:
         FederationError: the hospital is in no federation, or the registration is not one for it.
-        StoreError: no such file, or not an order.
+        StoreError: no such file, or no signed request.
     """
     member = Hospital(HospitalDisk(directory)).member
-    federation, read = _federation(member), Order.read(registration)
+    federation, read = _federation(member), SignedRequest.read(registration)
     try:
         message = read.registration(federation, member.domain)
     except FederationError as error:
         raise FederationError(f"{registration}: {error}") from None
     approval = Approval(federation, commitment(message), member.address)
-    return Order(approval, (member.sign(approval),)), message
+    return SignedRequest(approval, (member.sign(approval),)), message
 
 
-def approve(directory: Path, change: str, address: str, rpc: str = "") -> Order:
+def approve(directory: Path, change: str, address: str, rpc: str = "") -> SignedRequest:
     """Sign a vote for suspending or reinstating a member.
 
     Args:
@@ -104,7 +104,7 @@ def approve(directory: Path, change: str, address: str, rpc: str = "") -> Order:
     other = members.find(address, {})
     action = action_of(federation, change, other.seat, other.suspensions)
     approval = Approval(federation, action, member.address)
-    return Order(approval, (member.sign(approval),))
+    return SignedRequest(approval, (member.sign(approval),))
 
 
 def _check_seated(member: Member, rpc: str) -> None:

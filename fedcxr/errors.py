@@ -22,6 +22,7 @@
     │   ├── BlobCorruptError      62   bytes whose root is not their name
     │   └── UnwritableError       63   a disk or store that takes no more: full, read-only, out of reach
     ├── FederationError           70   a round
+    │   ├── ExperimentError       70   some runs of a table of experiments failed
     │   ├── BaseMismatchError     71   a hospital was given a model that the contract does not hold
     │   ├── QuorumError           72   too few updates were accepted
     │   └── GridError             73   the grid cannot be started, or lost what it was asked to carry
@@ -111,10 +112,10 @@ class ContractRejectedError(LedgerError):
     exit_code = 52
     help = "The contract's rules forbid this; its error and arguments say which rule."
 
-    def __init__(self, name: str, arguments: tuple[object, ...] = (), hint: str = "") -> None:
+    def __init__(self, name: str, arguments: tuple[object, ...] = (), help_text: str = "") -> None:
         self.name = name
         self.arguments = arguments
-        self.help = hint or type(self).help
+        self.help = help_text or type(self).help
         shown = ", ".join(a.hex() if isinstance(a, bytes) else str(a) for a in arguments)
         super().__init__(f"the contract rejected the call: {name}({shown})")
 

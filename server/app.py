@@ -31,7 +31,7 @@ from fedcxr.errors import ConfigError, FedcxrError, GridError
 from fedcxr.report.summary import write_summary
 from fedcxr.run.founding import open_ledger, prepare_genesis
 from fedcxr.run.logfile import log_to
-from fedcxr.run.preparation import make_evaluator, open_or_create, prepare_simulation
+from fedcxr.run.preparation import Progress, make_evaluator, open_or_create, prepare_simulation
 from fedcxr.run.released import report_last
 from fedcxr.store.run_directory import RunDirectory
 from server.console import Console
@@ -57,7 +57,28 @@ def main(grid: Grid, context: Context) -> None:
         run = open_or_create(out, configuration.load(_locate(Path(experiment)), overrides))
     else:
         run = RunDirectory.open(out)
-    with log_to(run.log_path), Console() as console:
+    with Console() as console:
+        carry_out(grid, run, hospitals, console, console.progress)
+    if values.get("report"):
+        with log_to(run.log_path):
+            page = report_last(run)
+            logger.info("report: %s", page or "none, no validation set has both classes")
+
+
+def carry_out(grid: Grid, run: RunDirectory, hospitals: int, observer: Observer, progress: Progress) -> None:
+    """Carry a run's rounds to their end, with its log open, and write its summary.
+
+    Args:
+        grid: over which hospitals are reached.
+        run: the run.
+        hospitals: how many to wait for; 0 simulates those of the partition, which is made ready first.
+        observer: told of each event.
+        progress: told of the preparation of a simulation.
+
+    Raises:
+        FedcxrError: what ended it; the same call goes on from there.
+    """
+    with log_to(run.log_path):
         logger.info(
             "fedcxr %s, Python %s, torch %s, %s",
             version("fedcxr"),
@@ -67,17 +88,13 @@ def main(grid: Grid, context: Context) -> None:
         )
         try:
             if hospitals == 0:
-                hospitals = len(prepare_simulation(run, console.progress).names)
+                hospitals = len(prepare_simulation(run, progress).names)
                 _check_nodes(grid, hospitals)
-            coordinate(grid, run, hospitals, console, make_evaluator(run))
+            coordinate(grid, run, hospitals, observer, make_evaluator(run))
         except FedcxrError as error:
             logger.error("%s: %s; the same command continues the run", type(error).__name__, error)
             raise
     write_summary(run)
-    if values.get("report"):
-        with log_to(run.log_path):
-            page = report_last(run)
-            logger.info("report: %s", page or "none, no validation set has both classes")
 
 
 def _locate(experiment: Path) -> Path:

@@ -82,7 +82,7 @@ class Coordinator:
             self.grid,
             ledger,
             self._register_request,
-            orders=self.run_directory.orders,
+            requests=self.run_directory.signed_requests,
             observer=self.observer,
             expected=self.expected_hospitals,
             join_timeout=config.federation.join_timeout,

@@ -11,9 +11,9 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedcxr.errors import ContractRejectedError, EnvelopeError, FederationError, GridError, LedgerError
-from fedcxr.ledger.orders import Order
 from fedcxr.ledger.protocol import Ledger, MemberView
-from fedcxr.ledger.signing import Domain, Presence, Registration, check_length, recover
+from fedcxr.ledger.signed_requests import SignedRequest
+from fedcxr.ledger.signing import ChallengeResponse, Domain, Registration, check_length, recover
 from fedcxr.messages import FailureReply, RegisterReply, RegisterRequest, kind_of
 from fedcxr.privacy.keys import EnvelopePublicKey
 from server.events import NotRegistered, Observer
@@ -38,7 +38,7 @@ def register_hospitals(
     ledger: Ledger,
     request: RegisterRequest,
     *,
-    orders: Path,
+    requests: Path,
     observer: Observer,
     expected: int,
     join_timeout: float,
@@ -50,7 +50,7 @@ def register_hospitals(
         grid: whose nodes are the hospitals.
         ledger: the contract.
         request: what each is asked.
-        orders: folder for the registrations that members have to vote on first.
+        requests: folder for the registrations that members have to vote on first.
         observer: told of each that was not registered.
         expected: nodes to wait for.
         join_timeout: seconds to wait for the nodes.
@@ -74,7 +74,7 @@ def register_hospitals(
             continue
         node = messages_node(message, messages)
         try:
-            member = _admit(message, ledger, request, known, node=node, orders=orders)
+            member = _admit(message, ledger, request, known, node=node, requests=requests)
         except (FederationError, EnvelopeError, ContractRejectedError) as error:
             observer(NotRegistered(node, str(error)))
             continue
@@ -146,12 +146,12 @@ def _admit(
     known: Mapping[str, MemberView],
     *,
     node: int,
-    orders: Path,
+    requests: Path,
 ) -> Member:
     if reason := why_failed(message):
         raise FederationError(reason)
     reply = RegisterReply.from_records(message.content)
-    _check_presence(reply, request)
+    _check_response(reply, request)
     if reply.hospital not in known:  # a resumed run finds its hospitals on the ledger
         registration = Registration(
             federation=request.federation,
@@ -160,7 +160,7 @@ def _admit(
             samples=reply.samples,
             envelope_key_digest=EnvelopePublicKey(reply.envelope_key).digest,
         )
-        _register(Order(registration, (reply.signature,), reply.envelope_key), ledger, orders)
+        _register(SignedRequest(registration, (reply.signature,), reply.envelope_key), ledger, requests)
     elif not known[reply.hospital].is_active_hospital:
         raise FederationError(f"{reply.hospital} is {known[reply.hospital].standing}, not an active hospital")
     name = "".join(c for c in reply.name if c.isprintable())[:_NAME_LENGTH] or reply.hospital
@@ -168,7 +168,7 @@ def _admit(
     return Member(reply.hospital, name, samples, node)
 
 
-def _register(order: Order, ledger: Ledger, orders: Path) -> None:
+def _register(request: SignedRequest, ledger: Ledger, requests: Path) -> None:
     """Bring a registration to the ledger; where members have to vote on it first, put it on file for them.
 
     Raises:
@@ -176,15 +176,15 @@ def _register(order: Order, ledger: Ledger, orders: Path) -> None:
         ContractRejectedError: another reason.
         StoreError: it cannot be put on file.
     """
-    registration = order.message
+    registration = request.message
     assert isinstance(registration, Registration)
-    path = orders / f"join-{registration.member}.json"
+    path = requests / f"join-{registration.member}.json"
     try:
-        ledger.register(registration, order.envelope_key, *order.signatures)
+        ledger.register(registration, request.envelope_key, *request.signatures)
     except ContractRejectedError as error:
         if error.name != "NotApproved":
             raise
-        order.write(path)
+        request.write(path)
         _, approvals, voters = error.arguments
         raise FederationError(
             f"{registration.member} joins once more than half of the {voters} hospitals approve; {approvals} "
@@ -195,18 +195,18 @@ def _register(order: Order, ledger: Ledger, orders: Path) -> None:
     path.unlink(missing_ok=True)  # what lies there waits for votes
 
 
-def _check_presence(reply: RegisterReply, request: RegisterRequest) -> None:
+def _check_response(reply: RegisterReply, request: RegisterRequest) -> None:
     """A registration can be copied from the chain; an answer to this run's challenge cannot.
 
     Raises:
         FederationError: another key than the address's has signed, or none.
     """
-    presence = Presence(request.federation, reply.hospital, request.challenge)
-    check_length(reply.presence)
+    response = ChallengeResponse(request.federation, reply.hospital, request.challenge)
+    check_length(reply.challenge_response)
     if not request.contract:
         return  # without a ledger nothing is signed
     try:
-        signer = recover(presence, reply.presence, Domain(request.chain_id, request.contract))
+        signer = recover(response, reply.challenge_response, Domain(request.chain_id, request.contract))
     except LedgerError as error:
         signer = str(error)
     if signer != reply.hospital:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from slow_tests import read_slow_tests
 
 from fedcxr.config import Config, Phantom, validate
 
@@ -15,6 +18,21 @@ if TYPE_CHECKING:
     from contract_party import LocalChain, Party
 
 DEFAULT_REAL_CXR = Path(__file__).resolve().parents[2] / "shared" / "data" / "cxr-open"
+
+# A shell that starts tests in the background has them ignore Ctrl-C, and so would the processes they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow, and begin with the files that take longest: none keeps one core busy at the end."""
+    slow = read_slow_tests()
+    seconds: dict[str, float] = defaultdict(float)
+    for name, each in slow.items():
+        seconds[name.partition("::")[0]] += each
+    for item in items:
+        if item.nodeid.partition("[")[0] in slow:
+            item.add_marker("slow")
+    items.sort(key=lambda item: -seconds[item.nodeid.partition("::")[0]])
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,7 @@ REMEMBERING = {
 }
 """Everything that a hospital can keep between rounds: a teacher, a queue, a normalisation of its own."""
 
+SHORT = "-short"
 NO_REPORT = "--no-report"  # it takes longer than the rounds, and comes after them
 
 
@@ -55,12 +56,15 @@ class Lives:
         self._before: dict[tuple[str, int], Path] = {}
 
     def experiment(self, mode: str) -> Path:
+        """The experiment's file; ``-short`` behind a mode: the same, of one round."""
         path = self._root / f"{mode}.toml"
         if not path.exists():
             path.write_text(self._config.with_changes(self._changes(mode)).to_toml())
         return path
 
     def _changes(self, mode: str) -> dict[str, object]:
+        if mode.endswith(SHORT):
+            return self._changes(mode.removesuffix(SHORT)) | {"federation.rounds": 1}
         if mode == "root":
             return {"ledger.recording": "root"}
         if mode == "memory":
@@ -105,7 +109,12 @@ class Lives:
         return self.live(mode, run)
 
     def die_and_go_on(self, mode: str, run: RunDirectory, point: CrashPoint) -> None:
-        """A run that is killed, or whose chain is, and that goes on to the end of one that was not."""
+        """A run that is killed, or whose chain is, and that goes on to the end of one that was not.
+
+        Where that happens before round 1, one round says as much as three.
+        """
+        if point.round == 0:
+            mode += SHORT
         self.begin(mode, point.round, run.root)
         code = self.live(mode, run, point)
         if point.victim == "chain":

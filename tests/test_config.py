@@ -1,5 +1,6 @@
 """The configuration: what it refuses, and that it reads back what it wrote."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,9 @@ def test_what_was_founded_keeps_its_digest(tmp_path: Path) -> None:
     used = first.with_changes({"partition.scheme": "natural", "partition.leave_out": ["a"]})
     assert '"leave_out":["a"]' in used.canonical_json()
     assert "leave_out" not in first.canonical_json()
+
+
+TINY = Path(__file__).resolve().parents[1] / "experiments" / "tiny.toml"
 
 
 @pytest.mark.parametrize(
@@ -99,3 +103,28 @@ def test_what_cannot_be_extended_is_named(tmp_path: Path, extends: str, said: st
     (tmp_path / "other.toml").write_text('extends = "run.toml"\n')
     with pytest.raises(ConfigError, match=said):
         config.load(write(tmp_path, f"extends = {extends}\n{MINIMAL}"))
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [
+        ("training.batchsize=3", "training.batch_size"),
+        ("trainin.batch_size=3", "training"),
+        ("data.phantom.patient=12", "data.phantom.patients"),
+        ("training.rounds=3", "federation.rounds"),
+        ("colour=3", None),
+    ],
+)
+def test_an_unknown_key_names_the_nearest(override: str, meant: str | None) -> None:
+    with pytest.raises(ConfigError) as raised:
+        config.load(TINY, [override])
+    assert re.findall(r"Did you mean (\S+)\?", str(raised.value)) == ([] if meant is None else [meant])
+
+
+def test_overrides_may_be_a_mapping() -> None:
+    changes = {"training.batch_size": 4, "data.phantom.patients": 12}
+    assert config.load(TINY, changes) == config.load(
+        TINY, [f"{key}={value}" for key, value in changes.items()]
+    )
+    with pytest.raises(ConfigError, match=r"training\.batch_size = 'many'"):
+        config.load(str(TINY), {"training.batch_size": "many"})

@@ -41,7 +41,6 @@ def test_the_wheel_holds_the_contract_and_no_tests(wheel: Path) -> None:
     assert not [name for name in names if name.startswith(("tests/", "contracts/", "runs/"))]
 
 
-@pytest.mark.slow
 def test_the_installed_wheel_runs_the_demonstration(wheel: Path, tmp_path: Path) -> None:
     environment = tmp_path / "env"
     venv.create(environment, with_pip=False)

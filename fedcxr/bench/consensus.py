@@ -24,7 +24,7 @@ from fedcxr import config as configuration
 from fedcxr.bench.round import run_protocol
 from fedcxr.chain.backends import Chain, open_chain
 from fedcxr.chain.endpoint import Connection, shown
-from fedcxr.chain.retry import Patience
+from fedcxr.chain.retry import RetryPolicy
 from fedcxr.chain.sender import Sender
 from fedcxr.chain.web3_errors import translated
 from fedcxr.ledger.views import FederationViews
@@ -177,7 +177,7 @@ def _latencies(chain: Chain, payments: int, depth: int) -> tuple[list[float], li
     """Seconds to the receipt, and to the depth that finality wants, of payments one after the other."""
     payer = Account.create()
     chain.fund(payer.address)
-    sender = Sender(chain.w3, payer, Patience(poll=0.002))
+    sender = Sender(chain.w3, payer, RetryPolicy(poll=0.002))
     inclusion, final = [], []
     for _ in range(payments):
         started = time.perf_counter()

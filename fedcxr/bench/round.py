@@ -62,8 +62,14 @@ class RoundBench:
     round_images: int
 
 
-def bench_round(say: Say, model: str = "semssxl") -> RoundBench:
-    """Measure everything; about four minutes on two cores with the full model."""
+def bench_round(say: Say, model: str = "semssxl", *, patients: int = 400) -> RoundBench:
+    """Measure everything; about four minutes on two cores with the full model.
+
+    Args:
+        say: told of each part as it begins.
+        model: that is trained.
+        patients: of each hospital, in the round that trains.
+    """
     with tempfile.TemporaryDirectory(prefix="fedcxr-bench-") as directory:
         work = Path(directory)
         say("training speed against a bare loop")
@@ -73,7 +79,7 @@ def bench_round(say: Say, model: str = "semssxl") -> RoundBench:
         say("peak memory with 4 and with 16 hospitals")
         peaks = {n: _in_child(_peak_memory, work / f"memory-{n}", model, n) for n in (4, 16)}
         say("a round that trains")
-        share, seconds, images = _training_round(work / "training", model)
+        share, seconds, images = _training_round(work / "training", model, patients)
         return RoundBench(
             trainer_over_bare=trainer.trainer_over_bare,
             trainer_over_default=trainer.trainer_over_default,
@@ -172,9 +178,9 @@ def _peak_memory(work: Path, model: str, hospitals: int) -> float:
     return float(peak_memory())
 
 
-def _training_round(work: Path, model: str) -> tuple[float, float, int]:
+def _training_round(work: Path, model: str, patients: int) -> tuple[float, float, int]:
     """The share of a training round that ledger and protection take, its seconds and its images."""
-    config = _config(work, model, hospitals=4, patients=400)
+    config = _config(work, model, hospitals=4, patients=patients)
     with contextlib.redirect_stdout(sys.stderr):  # the figures alone go to standard output
         run = simulate(config, work / "run", on_local_grid)
     line = read_rounds(run)[-1]

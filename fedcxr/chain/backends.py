@@ -23,7 +23,7 @@ from fedcxr.chain.anvil.process import find_anvil
 from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.chain.embedded.evm import FAUCET
 from fedcxr.chain.endpoint import Connection, connect, shown
-from fedcxr.chain.retry import Patience
+from fedcxr.chain.retry import RetryPolicy
 from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.chain.web3_errors import translated
 from fedcxr.errors import ChainError, ConfigError
@@ -92,14 +92,14 @@ class RemoteChain:
 
     @classmethod
     def at(
-        cls, url: str, *, chain_id: int, patience: Patience | None = None, development: bool = False
+        cls, url: str, *, chain_id: int, retry_policy: RetryPolicy | None = None, development: bool = False
     ) -> RemoteChain:
         """Connect.
 
         Raises:
             ChainError: nothing answers there, or another chain does.
         """
-        w3 = connect(url, patience)
+        w3 = connect(url, retry_policy)
         found = translated(lambda: w3.eth.chain_id)
         if found != chain_id:
             raise ChainError(f"{shown(url)} is chain {found}, but ledger.chain_id is {chain_id}.")
@@ -142,7 +142,7 @@ def open_chain(settings: configuration.Ledger, *, embedded: Path, journal: Path)
         ConfigError: the ledger is off.
         ChainError: it cannot be opened, or is another chain.
     """
-    patience = Patience(
+    retry_policy = RetryPolicy(
         finality=settings.finality, timeout=settings.timeout, stuck_after=settings.stuck_after
     )
     if settings.backend == "embedded":
@@ -153,14 +153,14 @@ def open_chain(settings: configuration.Ledger, *, embedded: Path, journal: Path)
             chain_id=settings.chain_id,
             binary=find_anvil(settings.anvil),
             block_time=settings.block_time,
-            patience=patience,
+            retry_policy=retry_policy,
         )
     if settings.backend == "off":
         raise ConfigError("ledger.backend = off: there is no chain.")
     return RemoteChain.at(
         settings.endpoint,
         chain_id=settings.chain_id,
-        patience=patience,
+        retry_policy=retry_policy,
         development=settings.backend == "anvil",
     )
 

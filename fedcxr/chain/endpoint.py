@@ -18,7 +18,7 @@ from web3.middleware import ExtraDataToPOAMiddleware
 from web3.providers.base import BaseProvider
 from web3.types import RPCEndpoint, RPCResponse
 
-from fedcxr.chain.retry import Patience
+from fedcxr.chain.retry import RetryPolicy
 from fedcxr.chain.sender import Sender
 from fedcxr.errors import ChainError
 
@@ -30,26 +30,26 @@ _ONCE = ("eth_sendTransaction", "evm_", "anvil_", "hardhat_", "personal_", "mine
 _PASSING = ("header not found", "unknown block", "rate limit", "too many requests")
 
 
-class PatientProvider(HTTPProvider):
+class RetryingProvider(HTTPProvider):
     """Asks again when the transport fails: a timeout, a 5xx, half an answer, a connection that is dropped."""
 
-    def __init__(self, url: str, patience: Patience) -> None:
+    def __init__(self, url: str, retry_policy: RetryPolicy) -> None:
         super().__init__(
-            url, request_kwargs={"timeout": patience.timeout}, exception_retry_configuration=None
+            url, request_kwargs={"timeout": retry_policy.timeout}, exception_retry_configuration=None
         )
         self.url = url
-        self._patience = patience
+        self._retry_policy = retry_policy
 
     def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
-        """One request, as often as patience has it.
+        """One request, as often as the retry policy has it.
 
         Raises:
             ConnectionError: none of the attempts brought a whole answer.
         """
-        attempts = 1 if method.startswith(_ONCE) else 1 + self._patience.retries
+        attempts = 1 if method.startswith(_ONCE) else 1 + self._retry_policy.retries
         for attempt in range(attempts):
             if attempt:
-                time.sleep(self._patience.backoff * 2 ** (attempt - 1))
+                time.sleep(self._retry_policy.backoff * 2 ** (attempt - 1))
             try:
                 response = super().make_request(method, params)
                 whole = isinstance(response, dict) and ("result" in response or "error" in response)
@@ -76,11 +76,11 @@ def _passes(response: RPCResponse) -> bool:
 
 
 class Connection(Web3):
-    """web3 on one chain, with what its transactions need: patience, and the nonces of its accounts."""
+    """web3 on one chain, with what its transactions need: a retry policy, and the nonces of its accounts."""
 
-    def __init__(self, provider: BaseProvider, patience: Patience | None = None) -> None:
+    def __init__(self, provider: BaseProvider, retry_policy: RetryPolicy | None = None) -> None:
         super().__init__(provider)
-        self.patience = patience or Patience()
+        self.retry_policy = retry_policy or RetryPolicy()
         self._senders: dict[str, Sender] = {}
         self._guard = threading.Lock()
 
@@ -88,7 +88,7 @@ class Connection(Web3):
         """Who sends for this account: one for all threads, which so share its nonces."""
         with self._guard:
             if account.address not in self._senders:
-                self._senders[account.address] = Sender(self, account, self.patience)
+                self._senders[account.address] = Sender(self, account, self.retry_policy)
             return self._senders[account.address]
 
     def genesis(self) -> str:
@@ -96,14 +96,14 @@ class Connection(Web3):
         return bytes(self.eth.get_block(0)["hash"]).hex()
 
 
-def connect(url: str, patience: Patience | None = None) -> Connection:
+def connect(url: str, retry_policy: RetryPolicy | None = None) -> Connection:
     """A connection to a chain's JSON-RPC endpoint.
 
     Raises:
         ChainError: nothing answers there.
     """
-    patience = patience or Patience()
-    w3 = Connection(PatientProvider(url, patience), patience)
+    retry_policy = retry_policy or RetryPolicy()
+    w3 = Connection(RetryingProvider(url, retry_policy), retry_policy)
     try:
         answer = w3.provider.make_request(RPCEndpoint("eth_getBlockByNumber"), ["latest", False])
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""How long a chain may take, and what is done meanwhile."""
+"""How long a sender waits for a chain, how often it tries again, and when it gives up."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ FEE_BUMP = (9, 8)
 
 
 @dataclass(frozen=True)
-class Patience:
-    """What to wait for, and for how long.
+class RetryPolicy:
+    """How often requests and transactions are repeated, and how long their answers may take.
 
     Attributes:
         finality: blocks over a transaction's own before it counts; a reorganisation of as many is noticed,

@@ -22,7 +22,7 @@ from web3.exceptions import TransactionNotFound, Web3RPCError
 from web3.types import Nonce, TxParams, TxReceipt, Wei
 
 from fedcxr.chain.outgoing import Answer, Fees, Outgoing
-from fedcxr.chain.retry import Patience
+from fedcxr.chain.retry import RetryPolicy
 from fedcxr.errors import ChainError
 
 logger = logging.getLogger(__name__)
@@ -39,13 +39,13 @@ class Sender:
         self,
         w3: Web3,
         account: LocalAccount,
-        patience: Patience,
+        retry_policy: RetryPolicy,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._w3 = w3
         self._account = account
-        self._patience = patience
+        self._retry_policy = retry_policy
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
@@ -109,11 +109,11 @@ class Sender:
         started, cancelled = self._clock(), 0
         while (spent := self._count("latest")) < (ahead := self._count("pending")):
             waited = self._clock() - started
-            if waited > self._patience.give_up_after:
+            if waited > self._retry_policy.give_up_after:
                 raise ChainError(
                     f"{ahead - spent} sent by {self._account.address} are pending for {waited:.0f} s."
                 )
-            if waited > (1 + cancelled) * self._patience.stuck_after:
+            if waited > (1 + cancelled) * self._retry_policy.stuck_after:
                 self._cancel(spent, 2**cancelled)
                 cancelled += 1
             self._sleep(_SLOWEST_POLL)
@@ -133,7 +133,7 @@ class Sender:
                     nonce += 1
                 elif answer is Answer.EARLY:
                     # Another process was faster, and its transaction is not there yet.
-                    self._sleep(min(self._patience.poll * 2**attempt, _SLOWEST_POLL))
+                    self._sleep(min(self._retry_policy.poll * 2**attempt, _SLOWEST_POLL))
                     nonce = self._next_nonce()
                 elif answer is Answer.CHEAP:
                     fees = fees.raised(self._base_fee() or 0)
@@ -148,9 +148,9 @@ class Sender:
 
     def _await(self, outgoing: Outgoing) -> TxReceipt | None:
         """The receipt once it is final; None when the nonce went to a transaction that is not ours."""
-        patience = self._patience
+        retry_policy = self._retry_policy
         started = moved = self._clock()
-        poll = patience.poll
+        poll = retry_policy.poll
         seen: TxReceipt | None = None
         while True:
             receipt = self._receipt(outgoing)
@@ -164,10 +164,10 @@ class Sender:
                 seen, moved = None, self._clock()
             elif self._is_overtaken(outgoing) and self._receipt(outgoing) is None:
                 return None
-            elif self._clock() - moved > patience.stuck_after:
+            elif self._clock() - moved > retry_policy.stuck_after:
                 self._replace(outgoing)
                 moved = self._clock()
-            if self._clock() - started > patience.give_up_after:
+            if self._clock() - started > retry_policy.give_up_after:
                 raise ChainError(
                     f"transaction {outgoing.hashes[-1].to_0x_hex()} (nonce {outgoing.nonce}) has no final "
                     f"receipt after {self._clock() - started:.0f} s; it may still be mined. "
@@ -183,20 +183,20 @@ class Sender:
                 return True
             if self._count("latest") > outgoing.nonce:
                 break
-            self._sleep(self._patience.poll)
+            self._sleep(self._retry_policy.poll)
         return self._receipt(outgoing) is not None
 
     def _is_final(self, receipt: TxReceipt) -> bool:
-        if not self._patience.finality:
+        if not self._retry_policy.finality:
             return True
-        if self._w3.eth.block_number < receipt["blockNumber"] + self._patience.finality:
+        if self._w3.eth.block_number < receipt["blockNumber"] + self._retry_policy.finality:
             return False
         return bool(self._w3.eth.get_block(receipt["blockNumber"])["hash"] == receipt["blockHash"])
 
     def _is_overtaken(self, outgoing: Outgoing) -> bool:
         """Whether the nonce is spent, as deep as finality wants it: until then ours may still be mined."""
         head = self._w3.eth.block_number
-        at = max(head - self._patience.finality, 0) if self._patience.finality else "latest"
+        at = max(head - self._retry_policy.finality, 0) if self._retry_policy.finality else "latest"
         return self._count(at) > outgoing.nonce
 
     def _replace(self, outgoing: Outgoing) -> None:

@@ -1,4 +1,8 @@
-"""The command line: one file a command, nothing heavy imported before a command needs it."""
+"""The command line: one file a command, registered by being imported here.
+
+A command reads its arguments, calls one package below and prints; what is heavy is imported when a command
+needs it.
+"""
 
 from fedcxr.cli import (  # registered by being imported
     audit,

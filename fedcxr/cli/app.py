@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
+from fedcxr.cli.spelling import SpellingGroup
 from fedcxr.errors import FedcxrError, StoreError, UnwritableError
 
 app = typer.Typer(
     name="fedcxr",
+    cls=SpellingGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -32,7 +34,8 @@ def _tell_version(asked: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Say which, and end.")
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     """Federated chest X-ray classification with a ledger that proves what was aggregated."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fedcxr.cli.app import app
+from fedcxr.cli.options import AsJson
 from fedcxr.cli.run_group import USUAL, RunGroup
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from fedcxr.audit.findings import AuditReport
     from fedcxr.audit.ledger_source import LedgerSource
     from fedcxr.audit.sources import Sources
-    from fedcxr.privacy.keys import EnvelopePrivateKey
     from fedcxr.store.run_directory import RunDirectory
 
 
@@ -31,36 +31,48 @@ def callback() -> None:
 
 @audit_app.command(USUAL)
 def audit(
-    run: Annotated[Path | None, typer.Argument(help="The run directory; without one, see --rpc.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="The run directory; without one, give --rpc, --contract and --store."),
+    ] = None,
+    as_json: AsJson = False,
     key: Annotated[
         Path | None,
-        typer.Option(help="Key file of the coordinator or auditor; by default those in the run's keys/."),
+        typer.Option(
+            help="The key file of the coordinator or the auditor; the default is those in the run's keys/."
+        ),
     ] = None,
     journal: Annotated[
         list[Path] | None,
-        typer.Option(help="A hospital's journal.jsonl, to hold against the ledger; may be repeated."),
+        typer.Option(
+            help="Compare this hospital's journal.jsonl with the ledger. It may be given many times."
+        ),
     ] = None,
-    rounds: Annotated[str, typer.Option(help="Only these, as in 3-7, or one.")] = "",
-    hospital: Annotated[str, typer.Option(help="Only this hospital's updates, by ledger address.")] = "",
-    rpc: Annotated[str, typer.Option(help="The chain's JSON-RPC endpoint; its events are proven.")] = "",
-    contract: Annotated[str, typer.Option(help="With --rpc, without a run: the contract's address.")] = "",
-    store: Annotated[str, typer.Option(help="With --rpc, without a run: the blob store's URL.")] = "",
+    rounds: Annotated[str, typer.Option(help="Audit only these rounds, as in 3-7, or one.")] = "",
+    hospital: Annotated[
+        str, typer.Option(help="Audit only the updates of the hospital with this ledger address.")
+    ] = "",
+    rpc: Annotated[
+        str, typer.Option(help="The chain's JSON-RPC endpoint; the audit proves its events.")
+    ] = "",
+    contract: Annotated[str, typer.Option(help="The contract's address, with --rpc and without a run.")] = "",
+    store: Annotated[str, typer.Option(help="The blob store's URL, with --rpc and without a run.")] = "",
     head: Annotated[
-        str, typer.Option(help="With --rpc: hash of the chain's head, from somebody else than the endpoint.")
+        str,
+        typer.Option(help="The hash of the chain's head, with --rpc, from somebody else than the endpoint."),
     ] = "",
     genesis: Annotated[
-        Path | None, typer.Option(help="File of the first model, where the store does not have it.")
+        Path | None, typer.Option(help="The file of the first model, where the store does not have it.")
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="Without a run: the released model's file, to compare.")
+        Path | None, typer.Option(help="The released model's file, to compare, without a run.")
     ] = None,
     export: Annotated[
-        Path | None, typer.Option(help="Write a signed export to this zip; see fedcxr audit verify.")
+        Path | None, typer.Option(help="Write a signed export to this zip; fedcxr audit verify checks it.")
     ] = None,
     sign: Annotated[
         Path | None,
-        typer.Option(help="Key file that signs the export; by default the run's keys/auditor.json."),
+        typer.Option(help="The key file that signs the export; the default is the run's keys/auditor.json."),
     ] = None,
 ) -> None:
     """Recompute a run from its ledger and store, and say what is not as it must be.
@@ -68,21 +80,20 @@ def audit(
     With --rpc, --contract and --store no run directory is needed: what a third party can check without a
     secret is checked, and the rest is listed as unchecked.
 
-    Exit code 0 when the released model is proven, 90 when something was found, 91 when nothing was found but
-    the released model could not be recomputed.
+    The exit code is 0 when the released model is proven, 90 when something was found, and 91 when nothing was
+    found but the released model could not be recomputed.
     """
     from datetime import UTC, datetime
 
     from fedcxr import files
+    from fedcxr.api.audit import Audit, audit_keys
     from fedcxr.audit.audit import Request, conduct_audit
     from fedcxr.audit.export.export import Exhibits
     from fedcxr.audit.export.export import export as write_export
     from fedcxr.audit.scope import Scope
-    from fedcxr.errors import AuditFailedError, AuditIncompleteError
-    from fedcxr.report.tables import count
 
     ledger, sources, directory = _places(run, rpc, contract, store, head, genesis, model)
-    keys, unreadable = _keys(directory, key)
+    keys, unreadable = audit_keys(directory, key)
     request = Request(keys, journal or (), Scope.parse(rounds, hospital))
     exhibits = Exhibits(ledger)
     account = _signer(directory, sign) if export else None
@@ -96,23 +107,19 @@ def audit(
         typer.echo(report.to_json())
     else:
         _print(report)
-    place = run or contract
-    if not report.clean:
-        raise AuditFailedError(f"{place}: {count(len(report.findings), 'finding')}.")
-    if not report.proven:
-        raise AuditIncompleteError(f"{place}: nothing found, but the released model could not be recomputed.")
+    Audit.of(report, str(run or contract)).require_proof()
 
 
 @audit_app.command("verify")
 def verify(
-    file: Annotated[Path, typer.Argument(help="An export that fedcxr audit --export wrote.")],
-    signer: Annotated[str, typer.Option(help="Address that must have signed it.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+    file: Annotated[Path, typer.Argument(help="The export, a zip that fedcxr audit --export wrote.")],
+    signer: Annotated[str, typer.Option(help="The address that must have signed the export.")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Verify an audit's export offline: signature, digests, events, and that its verdict fits them.
 
-    Exit code 0 when it is what was signed and the released model is proven, 90 when it was changed, does not
-    fit together or reports findings, 91 when the audit itself proved nothing.
+    The exit code is 0 when the export is what was signed and the released model is proven, 90 when the export
+    was changed, does not fit together or reports findings, and 91 when the audit itself proved nothing.
     """
     import json
     from dataclasses import asdict
@@ -120,38 +127,23 @@ def verify(
     from rich.console import Console
     from rich.markup import escape
 
-    from fedcxr.audit.export.verification import verify as verify_export
-    from fedcxr.errors import AuditFailedError, AuditIncompleteError
-    from fedcxr.ledger.views import checked_address
-    from fedcxr.report.tables import count
+    from fedcxr.api.audit import Verification, verified
 
-    result = verify_export(file.read_bytes(), signer=checked_address(signer) if signer else "")
+    result = verified(file, signer)
+    found = Verification.of(result, str(file))
     if as_json:
         typer.echo(json.dumps({"authentic": result.authentic, **asdict(result)}, indent=2))
     else:
         console = Console(highlight=False, soft_wrap=True)
         for mark, lines in (
-            ("[red]✗[/]", [*result.problems, *map(_finding, result.report.get("findings", ()))]),
-            ("[yellow]?[/] unchecked:", result.report.get("unchecked", ())),
-            ("[green]✓[/] proven:", result.proves),
-            ("[dim]·[/] stated:", result.states),
+            ("[red]✗[/]", [*found.problems, *found.findings]),
+            ("[yellow]?[/] unchecked:", found.unchecked),
+            ("[green]✓[/] proven:", found.proves),
+            ("[dim]·[/] stated:", found.states),
         ):
             for line in lines:
                 console.print(f"{mark} {escape(str(line))}")
-    if not result.authentic:
-        raise AuditFailedError(f"{file}: {count(len(result.problems), 'problem')}.")
-    if result.report["findings"]:
-        raise AuditFailedError(f"{file}: {count(len(result.report['findings']), 'finding')} of the audit.")
-    if not result.own_artifact:
-        raise AuditIncompleteError(f"{file}: held to another contract than that of this fedcxr.")
-    if not result.report["proven"]:
-        raise AuditIncompleteError(f"{file}: the audit found nothing, but did not recompute the model.")
-
-
-def _finding(tree: dict[str, Any]) -> str:
-    from fedcxr.audit.findings import Finding
-
-    return str(Finding(**tree))
+    found.require_proof()
 
 
 def _keep_nothing(evidence: object) -> None:
@@ -189,9 +181,9 @@ def _places(
     Raises:
         ConfigError: they do not say.
     """
+    from fedcxr.api.audit import ledger_of
     from fedcxr.audit.findings import AuditReport
-    from fedcxr.audit.journal_ledger import JournalLedger
-    from fedcxr.audit.ledger_source import EndpointLedger, RunLedger, read_facts
+    from fedcxr.audit.ledger_source import EndpointLedger, read_facts
     from fedcxr.audit.sources import RunSources, StoreSources
     from fedcxr.errors import ConfigError, StoreError
     from fedcxr.store.run_directory import RunDirectory
@@ -212,32 +204,12 @@ def _places(
     if not rpc:
         if head:
             raise ConfigError("--head goes with --rpc.")
-        kept = directory.journal_path.exists() and not directory.chain_path.exists()
-        source = JournalLedger(directory) if kept else RunLedger(directory)
-        return source, RunSources(directory), directory
+        return ledger_of(directory), RunSources(directory), directory
     report = AuditReport()
     facts = read_facts(directory, report)
     if facts is None:
         raise StoreError(str(report.findings[0]))
     return EndpointLedger(rpc, facts.contract, head_hash, facts), RunSources(directory), directory
-
-
-def _keys(run: RunDirectory | None, key: Path | None) -> tuple[list[EnvelopePrivateKey], list[str]]:
-    """The keys at hand, and what the run's damaged ones could have opened."""
-    from fedcxr.errors import FedcxrError
-    from fedcxr.store.identity import Identity
-
-    usual = [run.keys / "auditor.json", run.keys / "coordinator.json"] if run else []
-    keys, unreadable = [], []
-    for path in [key] if key else usual:
-        if path.exists() or path == key:
-            try:
-                keys.append(Identity.load(path).envelope_key)
-            except FedcxrError as error:
-                if path == key:
-                    raise
-                unreadable.append(f"what {path} could open: {error}")
-    return keys, unreadable
 
 
 class _Bar:

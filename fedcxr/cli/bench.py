@@ -9,25 +9,28 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedcxr.cli.app import app
+from fedcxr.cli.options import AsJson, Overrides
 
 if TYPE_CHECKING:
     from fedcxr.bench.consensus import ChainCost
     from fedcxr.config import Config
 
-bench_app = typer.Typer(help="Measure what things cost on this machine.", no_args_is_help=True)
+bench_app = typer.Typer(
+    help="Measure the trainer, the ledger and the audit on this machine.", no_args_is_help=True
+)
 app.add_typer(bench_app, name="bench")
 
 
 @bench_app.callback()
 def bench() -> None:
-    """Measure what things cost on this machine."""
+    """Measure the trainer, the ledger and the audit on this machine."""
 
 
 @bench_app.command("round")
 def bench_round(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Trainer speed, protection, memory, and the ledger's share of a round."""
+    """Measure a round: the trainer's speed, the protection of updates, memory, and the ledger's share."""
     from rich.console import Console
 
     from fedcxr.bench import round as benchmark
@@ -51,10 +54,9 @@ def bench_round(
 
 Experiment = Annotated[
     Path | None,
-    typer.Argument(help="TOML file; the full model at 64 px where none is named.", show_default=False),
-]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key: data.size=320.")
+    typer.Argument(
+        help="The experiment, a TOML file; the default is the full model at 64 px.", show_default=False
+    ),
 ]
 
 
@@ -62,13 +64,13 @@ Overrides = Annotated[
 def bench_train(
     experiment: Experiment = None,
     overrides: Overrides = None,
-    turns: Annotated[int, typer.Option(min=1, help="How often each loop is timed.")] = 5,
+    turns: Annotated[int, typer.Option(min=1, help="Time each loop this often.")] = 5,
     alternatives: Annotated[
-        bool, typer.Option(help="Time the other precision, memory format and compile too.")
+        bool, typer.Option(help="Time the other precision, the other memory format and compilation, too.")
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """The trainer against a bare PyTorch loop of the same arithmetic, and its alternatives."""
+    """Compare the trainer with a bare PyTorch loop of the same arithmetic, and with its alternatives."""
     import json
     from dataclasses import asdict
 
@@ -112,10 +114,10 @@ def bench_train(
 def bench_model(
     experiment: Experiment = None,
     overrides: Overrides = None,
-    turns: Annotated[int, typer.Option(min=1, help="How often each variant is timed.")] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    turns: Annotated[int, typer.Option(min=1, help="Time each variant this often.")] = 5,
+    as_json: AsJson = False,
 ) -> None:
-    """What attention, fusion and checkpointing cost of a training step."""
+    """Measure what attention, fusion and checkpointing cost of a training step."""
     import json
     from dataclasses import asdict
 
@@ -155,18 +157,21 @@ def _bench_config(experiment: Path | None, overrides: Iterable[str]) -> Config:
 
 @bench_app.command("consensus")
 def bench_consensus(
-    url: Annotated[str, typer.Option(help="JSON-RPC endpoint of one more chain.")] = "",
-    chain_id: Annotated[int, typer.Option(min=1, help="Of the chain behind --url.")] = 61_370,
+    url: Annotated[str, typer.Option(help="Measure one more chain, at this JSON-RPC endpoint.")] = "",
+    chain_id: Annotated[int, typer.Option(min=1, help="The id of the chain behind --url.")] = 61_370,
     block_time: Annotated[
-        list[float] | None, typer.Option(help="Seconds a block of a timed anvil; may be repeated. [1]")
+        list[float] | None,
+        typer.Option(
+            help="Measure an anvil with this many seconds a block; the default is 1. It may be repeated."
+        ),
     ] = None,
-    finality: Annotated[int, typer.Option(min=0, help="Blocks waited for behind --url.")] = 0,
+    finality: Annotated[int, typer.Option(min=0, help="Wait for this many blocks behind --url.")] = 0,
     round_seconds: Annotated[
-        float, typer.Option(min=1, help="Of the round whose share is computed.")
+        float, typer.Option(min=1, help="Compute the ledger's share of a round of this many seconds.")
     ] = 600.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """What each chain costs a federation: latency, throughput, a round's seconds, gas and bytes."""
+    """Measure what each chain costs a federation: latency, throughput, seconds, gas and bytes of a round."""
     from rich.console import Console
     from rich.table import Table
 
@@ -207,9 +212,9 @@ _CONSENSUS: dict[str, Callable[[ChainCost], str]] = {
 
 @bench_app.command("audit")
 def bench_audit(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """An audit's time over that of sha256sum for the same bytes."""
+    """Measure an audit's time over that of sha256sum for the same bytes."""
     import json
     from dataclasses import asdict
 
@@ -233,9 +238,9 @@ def bench_audit(
 
 @bench_app.command("gas")
 def bench_gas(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """The gas of every call of the contract, on the embedded chain."""
+    """Measure the gas of every call of the contract, on the embedded chain."""
     from dataclasses import asdict
 
     from rich.console import Console

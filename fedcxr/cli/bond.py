@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
-from fedcxr.cli.ledger import AsJson, Contract, Rpc, Run, commands
+from fedcxr.cli.ledger import Contract, Rpc, Run, commands
 from fedcxr.cli.ledger_printing import as_json_text, console, print_lines, tree_of
-from fedcxr.cli.ledger_reading import ask, place_of
+from fedcxr.cli.ledger_reading import ask, location_of
+from fedcxr.cli.options import AsJson
 from fedcxr.cli.run_group import USUAL, RunGroup
 
 bond_app = typer.Typer(
     cls=RunGroup,
-    help="The coordinator's bond: show it (fedcxr ledger bond RUN), post it, take it back.",
+    help="Show the coordinator's bond (fedcxr ledger bond RUN), post it, or take it back.",
     no_args_is_help=True,
 )
 commands.add_typer(bond_app, name="bond")
@@ -22,8 +23,8 @@ commands.add_typer(bond_app, name="bond")
 OwnRun = Annotated[
     Path,
     typer.Argument(
-        help="The coordinator's run directory, with its keys. The run must not be going on, unless its chain "
-        "is one that others keep (ledger.url)."
+        help="The coordinator's run directory, with its keys. Stop the run first, unless others keep its "
+        "chain (ledger.url)."
     ),
 ]
 
@@ -34,8 +35,8 @@ def show(run: Run = None, rpc: Rpc = None, contract: Contract = None, as_json: A
     from fedcxr.indexer.bond import read_bond
     from fedcxr.report.ledger.bond import bond_lines, bond_table
 
-    place, _ = place_of(run, rpc, contract)
-    bond, head = ask(place, lambda ledger: (read_bond(ledger.index), ledger.index.scanned))
+    location, _ = location_of(run, rpc, contract)
+    bond, head = ask(location, lambda ledger: (read_bond(ledger.index), ledger.index.scanned))
     if as_json:
         typer.echo(as_json_text({**tree_of(bond), "pledged": bond.pledged, "lacking": bond.lacking}))
         return
@@ -49,15 +50,16 @@ def show(run: Run = None, rpc: Rpc = None, contract: Contract = None, as_json: A
 def post(
     run: OwnRun,
     wei: Annotated[
-        int | None, typer.Argument(min=0, help="How much; by default what is lacking for a round to open.")
+        int | None,
+        typer.Argument(min=0, help="The amount in wei; the default is what a round lacks to open."),
     ] = None,
 ) -> None:
-    """Add to the bond, from the coordinator's account. It pledges the whole of it again.
+    """Add to the bond from the coordinator's account, and pledge the whole of it again.
 
-    After a slash the bond is 0: post it again, and the run goes on with the next start. Where its release was
-    announced, posting takes that back, were it 0 wei.
+    After a slash the bond is 0: post it again, and the run goes on with the next start. Posting, even of 0
+    wei, also withdraws the announcement of a release.
 
-    The run must not be going on, for it holds its chain, unless that is one that others keep (ledger.url).
+    Stop the run first, for it holds its chain, unless others keep that chain (ledger.url).
     """
     from fedcxr.run.coordinator_desk import writing_court
     from fedcxr.store.run_directory import RunDirectory
@@ -73,11 +75,12 @@ def post(
 
 @bond_app.command()
 def announce(run: OwnRun) -> None:
-    """Say that the bond is to be taken back, between rounds.
+    """Announce, between rounds, that the bond will be taken back.
 
-    Where a bond is needed, no round opens from then on; after the last round's dispute window it is free.
+    Where a bond is needed, no round opens from then on. The bond is free after the last round's dispute
+    window.
 
-    The run must not be going on, for it holds its chain, unless that is one that others keep (ledger.url).
+    Stop the run first, for it holds its chain, unless others keep that chain (ledger.url).
     """
     from fedcxr.report.ledger.words import when
     from fedcxr.run.coordinator_desk import writing_court
@@ -93,7 +96,7 @@ def announce(run: OwnRun) -> None:
 def release(run: OwnRun) -> None:
     """Take the bond back, once its release was announced and the dispute window is over.
 
-    The run must not be going on, for it holds its chain, unless that is one that others keep (ledger.url).
+    Stop the run first, for it holds its chain, unless others keep that chain (ledger.url).
     """
     from fedcxr.run.coordinator_desk import writing_court
     from fedcxr.store.run_directory import RunDirectory

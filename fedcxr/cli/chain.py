@@ -8,30 +8,40 @@ from typing import Annotated
 import typer
 
 from fedcxr.cli.app import app
+from fedcxr.cli.options import AsJson
 
 chain_app = typer.Typer(
-    help="Bring a development chain (anvil) up, look at it, end it.", no_args_is_help=True
+    help="Start a development chain (anvil), look at it, and stop it.", no_args_is_help=True
 )
 app.add_typer(chain_app, name="chain")
-Home = Annotated[Path, typer.Option("--dir", help="Where its journal lies: the chain goes on from there.")]
+Home = Annotated[
+    Path, typer.Option("--dir", help="The folder of the chain's journal, from which the chain continues.")
+]
 HOME = Path("runs/chain")
 
 
 @chain_app.command("up")
 def chain_up(
     home: Home = HOME,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="To listen at; 0: any free one.")] = 8545,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Listen at this port; 0 takes any that is free.")
+    ] = 8545,
     host: Annotated[
-        str, typer.Option(help="To listen at. There is no TLS and no password in it.")
+        str, typer.Option(help="Listen at this address. The chain has no TLS and no password.")
     ] = "127.0.0.1",
     block_time: Annotated[
-        float, typer.Option(min=0, help="Seconds between blocks; 0: one a transaction.")
+        float,
+        typer.Option(min=0, help="Make a block every so many seconds; 0 makes one for each transaction."),
     ] = 0,
-    chain_id: Annotated[int, typer.Option(min=1, help="Of a chain that is begun.")] = 61_370,
-    anvil: Annotated[str, typer.Option(help="Path of the program; by default looked for.")] = "",
-    foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and end with Ctrl-C.")] = False,
+    chain_id: Annotated[int, typer.Option(min=1, help="The id of a new chain.")] = 61_370,
+    anvil: Annotated[
+        str, typer.Option(help="The path of the anvil program; the default is to look for it.")
+    ] = "",
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay in the foreground until Ctrl-C.")
+    ] = False,
 ) -> None:
-    """Bring a chain up; a run uses it with ledger.backend=anvil and ledger.url."""
+    """Start the chain; a run uses it with ledger.backend=anvil and ledger.url."""
     from fedcxr.chain.anvil import node
 
     settings = node.NodeSettings(chain_id, host, port, block_time, anvil)
@@ -45,7 +55,7 @@ def chain_up(
 
 @chain_app.command("down")
 def chain_down(home: Home = HOME) -> None:
-    """End it; the next `up` goes on where it was."""
+    """Stop the chain; the next `up` continues it."""
     from fedcxr.chain.anvil import node
 
     facts = node.down(home)
@@ -55,9 +65,12 @@ def chain_down(home: Home = HOME) -> None:
 @chain_app.command("status")
 def chain_status(
     home: Home = HOME,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines; null when none is up.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Say whether one is up, where, and how far it is; exits with 1 when none is."""
+    """Show whether a chain is up, where, and at which block.
+
+    The exit code is 1 when none is up; --json prints null then.
+    """
     from fedcxr.chain.anvil import node
 
     found = node.status(home)

@@ -1,4 +1,4 @@
-"""``fedcxr ledger challenge``, ``dispute``, ``withdraw``, ``key``: hold a round to the contract.
+"""``fedcxr ledger challenge``, ``dispute``, ``withdraw``, ``key``: challenge a round on chain.
 
 From a run's directory, or as a third party: with an endpoint, the contract's address, the store, and a key.
 """
@@ -24,17 +24,17 @@ RoundOfRun = Annotated[
     list[str],
     typer.Argument(
         metavar="[RUN] ROUND",
-        help="The run directory, with its store, and the round. The run must not be going on, unless its "
-        "chain is one that others keep. Without a run: --rpc, --contract, --store and --key.",
+        help="The run directory, with its store, and the round. Stop the run first, unless others keep its "
+        "chain (ledger.url). Without a run, give --rpc, --contract, --store and --key.",
     ),
 ]
-Store = Annotated[str | None, typer.Option(metavar="URL", help="With --rpc: the blob store.")]
+Store = Annotated[str | None, typer.Option(metavar="URL", help="The URL of the blob store, with --rpc.")]
 Key = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Key file of whoever signs and pays for gas, and earns half of the bond. Needed with --rpc; in "
-        "a run directory its keys/auditor.json by default.",
+        help="The key file that signs, pays for gas, and earns half of the bond. It is needed with --rpc; "
+        "the default in a run directory is its keys/auditor.json.",
     ),
 ]
 
@@ -44,20 +44,23 @@ def challenge(
     words: RoundOfRun,
     *,
     leaf: Annotated[
-        int | None, typer.Option(min=0, help="Which 4,096-byte chunk; by default the first that is wrong.")
+        int | None,
+        typer.Option(min=0, help="Challenge this 4,096-byte chunk; the default is the first that is wrong."),
     ] = None,
     key: Key = None,
     rpc: Rpc = None,
     contract: Contract = None,
     store: Store = None,
 ) -> None:
-    """Show the contract that an open round's aggregate is not the sum of its updates.
+    """Challenge the aggregate of a round of open updates on chain, and claim half of the slashed bond.
 
-    Without a wrong chunk nothing is sent. The contract adds the chunk itself, and slashes the coordinator's
-    bond when the aggregate's is another.
+    The command looks for a chunk of the aggregate that is not the sum of the updates' chunks, and sends
+    nothing where there is none. The contract adds the chunk itself, and slashes the coordinator's bond when
+    its sum is another.
 
-    In a run's directory: RUN ROUND. Its keys/auditor.json signs, unless --key names another file. As a third
-    party, without a run: ROUND with --rpc, --contract, --store and --key, whose account pays for gas.
+    In a run's directory give RUN ROUND: its keys/auditor.json signs, unless --key names another file. As a
+    third party, without a run, give ROUND with --rpc, --contract, --store and --key, whose account pays for
+    gas.
     """
     from fedcxr.audit.disputes.challenge import prepare_challenge, wrong_leaf
 
@@ -81,7 +84,8 @@ def dispute(
         str | None,
         typer.Option(
             metavar="HOSPITAL",
-            help="Whose place under the root, by address or name in the run; by default the first wrong one.",
+            help="Dispute the place of this hospital, by address or name in the run; the default is the "
+            "first wrong one.",
         ),
     ] = None,
     key: Key = None,
@@ -89,13 +93,15 @@ def dispute(
     contract: Contract = None,
     store: Store = None,
 ) -> None:
-    """Show the contract that a round's one root holds a submission that is none, or lacks an included one.
+    """Dispute the one root of a round on chain, and claim half of the slashed bond.
 
-    For federations that record one root a round (ledger.recording = "root"). Where nothing is wrong nothing
-    is sent. The contract judges what stands there itself, and slashes the coordinator's bond.
+    The command is for federations that record one root a round (ledger.recording = "root"). It looks under
+    the root for a forged submission, or for an included hospital without one, and sends nothing where it
+    finds neither. The contract judges the submission itself, and slashes the coordinator's bond.
 
-    In a run's directory: RUN ROUND. Its keys/auditor.json signs, unless --key names another file. As a third
-    party, without a run: ROUND with --rpc, --contract, --store and --key, whose account pays for gas.
+    In a run's directory give RUN ROUND: its keys/auditor.json signs, unless --key names another file. As a
+    third party, without a run, give ROUND with --rpc, --contract, --store and --key, whose account pays for
+    gas.
     """
     from fedcxr.audit.disputes.dispute import find_dispute, prepare_dispute
 
@@ -117,9 +123,9 @@ def dispute(
 
 @commands.command()
 def withdraw(run: Run = None, *, key: Key = None, rpc: Rpc = None, contract: Contract = None) -> None:
-    """Take what a successful challenge or dispute has earned: half of the bond.
+    """Withdraw what a successful challenge or dispute has earned: half of the bond.
 
-    With the key that challenged; in a run's directory that is its keys/auditor.json by default.
+    The key is the one that challenged; the default in a run directory is its keys/auditor.json.
     """
     with _Desk(run, rpc, contract, None, key).case() as case:
         earned = case.court.withdrawable(case.challenger)
@@ -128,10 +134,11 @@ def withdraw(run: Run = None, *, key: Key = None, rpc: Rpc = None, contract: Con
 
 
 @commands.command("key")
-def make_key(file: Annotated[Path, typer.Argument(help="Where the keys are written.")]) -> None:
-    """Make a key file for who challenges or disputes from outside: for --key. Prints its address.
+def make_key(file: Annotated[Path, typer.Argument(help="The key file to write.")]) -> None:
+    """Make a key file with which a third party challenges or disputes, and print its address.
 
-    FILE must not be there yet. Where gas costs something, send ether to the address first.
+    FILE must not exist yet; --key of the other commands names it. Where gas costs something, send ether to
+    the address first.
     """
     from fedcxr.errors import StoreError
     from fedcxr.store.identity import Identity

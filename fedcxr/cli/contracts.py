@@ -7,11 +7,16 @@ import typer
 
 from fedcxr.cli.app import app
 
-contracts_app = typer.Typer(help="The contract's sources and its compiled artifact.", no_args_is_help=True)
+contracts_app = typer.Typer(
+    help="Compile the contract, and compare its artifact with its sources.", no_args_is_help=True
+)
 app.add_typer(contracts_app, name="contracts")
 
 Contracts = Annotated[
-    Path, typer.Option("--contracts", help="Directory with the sources, in a checkout of the repository.")
+    Path,
+    typer.Option(
+        "--contracts", help="The directory of the contract's sources, in a checkout of the repository."
+    ),
 ]
 
 
@@ -19,7 +24,7 @@ Contracts = Annotated[
 def build(contracts: Contracts = Path("contracts")) -> None:
     """Compile the contract and write its artifact into the package next to the sources.
 
-    It needs Node and the npm packages of the directory (`npm ci --prefix contracts`).
+    The compiler needs Node and the npm packages of the directory (`npm ci --prefix contracts`).
     """
     from fedcxr.ledger.artifact import write_artifact
     from fedcxr.ledger.compiler import artifact_path, compile_contract
@@ -35,9 +40,9 @@ def build(contracts: Contracts = Path("contracts")) -> None:
 
 @contracts_app.command()
 def check(contracts: Contracts = Path("contracts")) -> None:
-    """Say whether the artifact belongs to the sources; exit code 53 when it does not.
+    """Check that the artifact belongs to the sources; the exit code is 53 when it does not.
 
-    The libraries' sources are compared when they are installed.
+    The sources of libraries are compared where they are installed.
     """
     from fedcxr.ledger.artifact import read_artifact
     from fedcxr.ledger.compiler import artifact_path, check_sources

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedcxr.cli.app import app
+from fedcxr.cli.options import Experiment, Overrides
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,12 +24,9 @@ commands = typer.Typer(
 )
 app.add_typer(commands, name="data")
 
-Experiment = Annotated[Path, typer.Argument(help="The run's TOML file.", show_default=False)]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the file; may be repeated."),
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Decode in this many processes; the default is one for each core.")
 ]
-Workers = Annotated[int | None, typer.Option(min=1, help="Decoding processes; as many as cores by default.")]
 
 
 @commands.command()
@@ -36,11 +34,11 @@ def check(
     experiment: Experiment,
     overrides: Overrides = None,
     decode: Annotated[
-        bool, typer.Option("--decode", help="Open every image too, not only look for it.")
+        bool, typer.Option("--decode", help="Open every image, instead of only looking for its file.")
     ] = False,
     workers: Workers = None,
 ) -> None:
-    """Check both tables, their images and their patients, and show what the labels say."""
+    """Check both tables, their images and their patients, and count their labels."""
     from fedcxr.cli.progress import bar
     from fedcxr.data.faults import describe_faults, find_missing, find_unreadable
     from fedcxr.data.labels import LabelPolicy
@@ -74,11 +72,11 @@ def prepare(
     overrides: Overrides = None,
     cache: Annotated[
         Path | None,
-        typer.Option(help="Folder for the decoded images; data.cache by default.", show_default=False),
+        typer.Option(help="The folder of the decoded images; the default is data.cache.", show_default=False),
     ] = None,
     workers: Workers = None,
 ) -> None:
-    """Decode the images once, at training resolution; what is decoded already and unchanged is kept."""
+    """Decode the images once, at training resolution; images that are decoded and unchanged are kept."""
     from fedcxr.cli.progress import bar
     from fedcxr.data.cache import prepare as prepare_cache
     from fedcxr.errors import ConfigError
@@ -102,11 +100,12 @@ def prepare(
 def partition(
     experiment: Experiment,
     out: Annotated[
-        Path, typer.Option(help="Folder for partition.json and partition.png.", show_default=False)
+        Path,
+        typer.Option(help="The folder to write, with partition.json and partition.png.", show_default=False),
     ],
     overrides: Overrides = None,
 ) -> None:
-    """Deal patients out to hospitals; write the manifest and the picture of who holds what."""
+    """Deal patients out to hospitals, and write the manifest and a picture of which hospital holds whom."""
     from fedcxr.data.partition import make_partition
     from fedcxr.report.shards import draw
 
@@ -129,16 +128,25 @@ def partition(
 
 @commands.command()
 def phantom(
-    root: Annotated[Path, typer.Argument(help="Folder to write: new, empty, or with the same phantoms.")],
+    root: Annotated[Path, typer.Argument(help="The folder to write: new, empty, or with the same phantoms.")],
     hospitals: Annotated[
-        int | None, typer.Option(min=1, help="Hospitals, each with its own scanner.")
+        int | None, typer.Option(min=1, help="Draw this many hospitals, each with its own scanner.")
     ] = None,
-    patients: Annotated[int | None, typer.Option(min=10, help="Patients a hospital.")] = None,
-    size: Annotated[int | None, typer.Option(min=32, max=1024, help="Pixels a side.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same images.")] = 0,
+    patients: Annotated[
+        int | None, typer.Option(min=10, help="Draw this many patients for each hospital.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=32, max=1024, help="The images' width and height in pixels.")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="The seed of the images: the same seed draws the same.")
+    ] = 0,
     sheet: Annotated[
         Path | None,
-        typer.Option(help="Also a PNG of six images a label, lesions outlined.", show_default=False),
+        typer.Option(
+            help="Write also this PNG, of six images for each label with lesions outlined.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Draw SYNTHETIC chest X-rays in the CheXpert layout, for machines that have no real ones."""

@@ -7,17 +7,18 @@ from typing import Annotated
 import typer
 
 from fedcxr.cli.app import app
+from fedcxr.cli.options import GridName, Overrides
 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="The run directory.")],
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="key.path=value")] = None,
+    out: Annotated[Path, typer.Option(help="The run directory to write.")],
+    overrides: Overrides = None,
 ) -> None:
-    """Four synthetic hospitals, three rounds, the full model, a chain, an evaluation, and the audit."""
+    """Run and audit a whole federation on SYNTHETIC images: four hospitals, three rounds, the full model."""
     from fedcxr import config as configuration
     from fedcxr.cli.audit import audit
-    from fedcxr.cli.simulate import GridName, run_simulation
+    from fedcxr.cli.simulate import run_simulation
 
     phantom = f"data.root={(out / 'phantom').as_posix()}"
     with as_file(files("fedcxr.cli") / "demo.toml") as path:

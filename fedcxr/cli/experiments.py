@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedcxr.cli.app import app
+from fedcxr.cli.options import Overrides
 from fedcxr.experiments.manifest import TablePlan, read_manifest
 from fedcxr.experiments.tasks import Task, carry, once, tasks_of
 
@@ -26,36 +27,48 @@ _PLACES = {
 @app.command()
 def experiments(
     files: Annotated[
-        list[Path] | None, typer.Argument(help="TOML files: one table; the first is the reference.")
+        list[Path] | None,
+        typer.Argument(help="The experiments of one table, as TOML files; the first is the reference."),
     ] = None,
     *,
     manifest: Annotated[
-        Path | None, typer.Option(help="A list of tables instead of files.", show_default=False)
+        Path | None,
+        typer.Option(help="Read the tables from this list instead of from FILES.", show_default=False),
     ] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(
-            "--table", help="Only this table of the manifest; may be given many times.", show_default=False
+            "--table",
+            help="Make only this table of the manifest. It may be given many times.",
+            show_default=False,
         ),
     ] = None,
     seeds: Annotated[
-        list[int] | None, typer.Option("--seed", help="May be given many times; 0 by default.")
+        list[int] | None,
+        typer.Option("--seed", help="Run under this seed; the default is 0. It may be given many times."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the runs: NAME/seed-N each.")] = _PLACES["--out"],
+    out: Annotated[Path, typer.Option(help="The folder of the runs, each under NAME/seed-N.")] = _PLACES[
+        "--out"
+    ],
     results: Annotated[
-        Path, typer.Option(help="Folder of what is kept of finished runs: NAME/seed-N each.")
+        Path, typer.Option(help="The folder of what is kept of finished runs, each under NAME/seed-N.")
     ] = _PLACES["--results"],
-    tables: Annotated[Path, typer.Option(help="Folder of the tables, NAME.md each.")] = _PLACES["--tables"],
+    tables: Annotated[Path, typer.Option(help="The folder of the tables, each in NAME.md.")] = _PLACES[
+        "--tables"
+    ],
     name: Annotated[
         str | None,
-        typer.Option(help="Of the table of the files given; experiments by default.", show_default=False),
+        typer.Option(
+            help="The name of the table that FILES make; the default is experiments.", show_default=False
+        ),
     ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="key.path=value for all; may be given many times.")
-    ] = None,
-    bootstrap: Annotated[int, typer.Option(min=40, help="Resamples of patients.")] = 1000,
+    overrides: Overrides = None,
+    bootstrap: Annotated[int, typer.Option(min=40, help="Draw this many resamples of patients.")] = 1000,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Runs at once; what they say goes to NAME/seed-N.log.")
+        int,
+        typer.Option(
+            min=1, help="Run this many experiments at once; the output of each goes to NAME/seed-N.log."
+        ),
     ] = 1,
     discard: Annotated[
         bool, typer.Option("--discard", help="Remove a run once its result is kept: a run is gigabytes.")
@@ -64,7 +77,8 @@ def experiments(
         bool,
         typer.Option(
             "--speed",
-            help="Run nothing; measure images a second in each table that is all run: for an idle machine.",
+            help="Run nothing, and measure images a second for each table whose runs are finished, on an "
+            "idle machine.",
         ),
     ] = False,
     explain: Annotated[
@@ -73,9 +87,9 @@ def experiments(
 ) -> None:
     """Run TOML files under some seeds, keep their results, and write their tables.
 
-    A run whose result is kept is skipped, one that was cut off goes on (fedcxr simulate --resume), what
-    failed is named in the table; the exit code is 70 then. A table has each experiment's command, seeds and
-    intervals, and paired differences from the first.
+    A run whose result is kept is skipped, and one that was cut off is continued (fedcxr simulate --resume). A
+    run that failed is named in the table; the exit code is 70 then. A table has each experiment's command,
+    seeds and intervals, and paired differences from the first.
 
     A manifest is TOML: an array of tables named table, each with name, title, files (beside the manifest),
     seeds, set and explain.

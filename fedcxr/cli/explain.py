@@ -6,46 +6,46 @@ from typing import Annotated
 import typer
 
 from fedcxr.cli.app import app
+from fedcxr.cli.options import AsJson, ModelRound, RunPath
 
 
 @app.command()
 def explain(
-    run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
+    run: RunPath,
     *,
-    number: Annotated[
-        int | None,
-        typer.Option(
-            "--round", min=0, help="The model of this round; the last by default.", show_default=False
-        ),
-    ] = None,
+    number: ModelRound = None,
     labels: Annotated[
         list[str] | None,
-        typer.Option("--label", help="Explain this label; may be given many times.", show_default=False),
+        typer.Option("--label", help="Explain this label. It may be given many times.", show_default=False),
     ] = None,
     images: Annotated[
-        int, typer.Option(min=1, help="Positive images a label, at most; takes seconds each without a GPU.")
+        int,
+        typer.Option(
+            min=1,
+            help="Explain at most this many positive images of a label; each takes seconds without a GPU.",
+        ),
     ] = 50,
     bootstrap: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="Resamples of patients; evaluation.bootstrap of the run by default.",
+            help="Draw this many resamples of patients; the default is the run's evaluation.bootstrap.",
             show_default=False,
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write; RUN/report by default.", show_default=False)
+        Path | None, typer.Option(help="The folder to write; the default is RUN/report.", show_default=False)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Grad-CAM and the model's own attention over validation images, written as pictures and scored.
+    """Draw and score where the model looks on validation images: by Grad-CAM and by its own attention.
 
-    On phantoms by their masks: pointing-game hit rate, coverage of the lesion, the map's share in it. On any
-    images by deletion and insertion curves. Each beside the same method's maps of other patients, which is
-    what can be known without a look at the image, and on phantoms beside the usual place. Of a dual stream
-    only the encoder's is looked at. Without --label: every label with a mask on phantoms, else the
-    competition's five. Writes overlays.png, deletion.png, explain.md, explain.json, and finding by finding
-    explain.csv.
+    Maps are scored on any images by deletion and insertion curves, and on phantoms also by their masks:
+    pointing-game hit rate, coverage of the lesion, the map's share in it. Each score stands beside that of
+    the same method's maps of other patients, which is what can be known without a look at the image, and on
+    phantoms beside that of the lesions' usual place. Of a dual stream only the encoder is explained. Without
+    --label the command explains every label that has a mask on phantoms, else the competition's five. It
+    writes overlays.png, deletion.png, explain.md, explain.json, and finding by finding explain.csv.
     """
     import numpy as np
     from rich.console import Console

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedcxr.cli.app import app
-from fedcxr.cli.simulate import GridName
+from fedcxr.cli.options import Experiment, Grid, GridName, Overrides
 
 if TYPE_CHECKING:
     from fedcxr.config import Config
@@ -22,27 +22,26 @@ _RESULT = "unseen.json"
 
 @app.command("leave-one-site-out")
 def leave_one_site_out(
-    experiment: Annotated[Path, typer.Argument(help="A TOML file, as in experiments/.", show_default=False)],
+    experiment: Experiment,
     *,
-    out: Annotated[Path, typer.Option(help="Folder of the runs; what is finished there is kept.")],
+    out: Annotated[Path, typer.Option(help="The folder of the runs; what is finished there is kept.")],
     sites: Annotated[
         list[str] | None,
-        typer.Option("--site", help="Leave only this one out; may be given many times.", show_default=False),
+        typer.Option(
+            "--site", help="Leave only this site out. It may be given many times.", show_default=False
+        ),
     ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="key.path=value; may be given many times.")
-    ] = None,
-    grid: Annotated[GridName, typer.Option(help="In this process, or Flower's simulation on Ray.")] = (
-        GridName.LOCAL
-    ),
+    overrides: Overrides = None,
+    grid: Grid = GridName.LOCAL,
     report: Annotated[bool, typer.Option(help="Write each run's report, too.")] = False,
 ) -> None:
-    """For each site: train by all others, and test on the one that none of them holds.
+    """Leave each site out in turn: train a federation of all others, and test its model on that site.
 
-    One run a site, under OUT/NUMBER-SITE/run, by the same code as `fedcxr simulate --set
-    partition.leave_out=["SITE"]`; the same command goes on where it was cut off and skips what is finished.
-    All patients of the site are tested on, those of train and of valid: OUT/NUMBER-SITE/unseen.csv has them.
-    Writes OUT/sites.md, and each site's predictions.csv and unseen.json. Wants partition.scheme = "natural".
+    Each site has a run under OUT/NUMBER-SITE/run, made by the same code as `fedcxr simulate --set
+    partition.leave_out=["SITE"]`; the same command continues what was cut off and skips what is finished. The
+    model is tested on all patients of the site, those of train and of valid: OUT/NUMBER-SITE/unseen.csv has
+    them. The command writes OUT/sites.md, and each site's predictions.csv and unseen.json. It wants
+    partition.scheme = "natural".
     """
     from rich.console import Console
 

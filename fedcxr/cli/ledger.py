@@ -14,10 +14,11 @@ from fedcxr.cli.ledger_reading import (
     asked_rounds,
     earlier_rounds,
     fetch_blob,
+    location_of,
     names_of,
     parse_rounds,
-    place_of,
 )
+from fedcxr.cli.options import AsJson
 
 if TYPE_CHECKING:
     from fedcxr.indexer.hospital import UpdateRecord
@@ -28,19 +29,28 @@ if TYPE_CHECKING:
 
 commands = typer.Typer(
     help="Read the ledger: the federation, its rounds, hospitals, updates and credits. Prove who is in a "
-    "round, hold a round to the contract, and keep the bond.",
+    "round, challenge a round on chain, and keep the bond.",
     no_args_is_help=True,
 )
 app.add_typer(commands, name="ledger")
 
-Run = Annotated[Path | None, typer.Argument(help="The run directory; or --rpc and --contract.")]
-Rpc = Annotated[str | None, typer.Option(metavar="URL", help="JSON-RPC endpoint of the chain.")]
-Contract = Annotated[str | None, typer.Option(metavar="ADDRESS", help="The federation's contract there.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
-Last = Annotated[int | None, typer.Option(min=1, help="Only the last so many rounds.")]
-Rounds = Annotated[str | None, typer.Option("--rounds", metavar="A-B", help="Only these rounds.")]
+Run = Annotated[
+    Path | None, typer.Argument(help="The run directory; without one, give --rpc and --contract.")
+]
+Rpc = Annotated[str | None, typer.Option(metavar="URL", help="The chain's JSON-RPC endpoint.")]
+Contract = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="The address of the federation's contract on that chain."),
+]
+Last = Annotated[int | None, typer.Option(min=1, help="Show only this many rounds, the last ones.")]
+Rounds = Annotated[
+    str | None, typer.Option("--rounds", metavar="A-B", help="Show only these rounds, as in 3-7, or one.")
+]
 Who = Annotated[
-    str, typer.Argument(metavar="HOSPITAL", help="Address, its first digits, or name in the run.")
+    str,
+    typer.Argument(
+        metavar="HOSPITAL", help="The hospital: its address, the first digits of it, or its name in the run."
+    ),
 ]
 
 
@@ -50,16 +60,16 @@ def show(run: Run = None, rpc: Rpc = None, contract: Contract = None, as_json: A
     from fedcxr.indexer.overview import read_overview
     from fedcxr.report.ledger.federation import federation_lines, member_table
 
-    place, names = place_of(run, rpc, contract)
+    location, names = location_of(run, rpc, contract)
     (overview, chain_id), names = ask_by_name(
-        place, names, lambda ledger, *_: (read_overview(ledger.index), ledger.chain_id)
+        location, names, lambda ledger, *_: (read_overview(ledger.index), ledger.chain_id)
     )
     if as_json:
-        facts = {"contract": place.contract, "chain_id": chain_id}
+        facts = {"contract": location.contract, "chain_id": chain_id}
         typer.echo(as_json_text({**facts, **tree_of(overview), "members": overview.members.seats}))
         return
     screen = console()
-    print_lines(screen, federation_lines(overview, place.contract, chain_id))
+    print_lines(screen, federation_lines(overview, location.contract, chain_id))
     screen.print(member_table(overview.members, names))
 
 
@@ -73,17 +83,17 @@ def rounds(
     contract: Contract = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the rounds: phase, updates, model, and when."""
+    """List the rounds with their phase, updates, model and time."""
     from fedcxr.indexer.rounds import read_rounds
     from fedcxr.report.ledger.rounds import round_table
 
-    place, names = place_of(run, rpc, contract)
+    location, names = location_of(run, rpc, contract)
 
     def question(ledger: IndexedLedger, members: Members, _: Names) -> tuple[list[RoundRecord], int]:
         first, until, hidden = asked_rounds(ledger, last, numbers, as_json)
         return read_rounds(ledger.index, members, first, until), hidden
 
-    (records, hidden), names = ask_by_name(place, names, question)
+    (records, hidden), names = ask_by_name(location, names, question)
     if as_json:
         typer.echo(as_json_text(records))
         return
@@ -105,14 +115,14 @@ def hospital(
     from fedcxr.indexer.hospital import read_hospital
     from fedcxr.report.ledger.rounds import membership_table, part_table
 
-    place, names = place_of(run, rpc, contract)
+    location, names = location_of(run, rpc, contract)
 
     def question(ledger: IndexedLedger, members: Members, names: Names) -> tuple[Any, Any, int]:
         first, until, hidden = asked_rounds(ledger, last, numbers, as_json)
         member = members.find(who, names.by_address)
         return member, read_hospital(ledger.index, members, member, first, until), hidden
 
-    (member, parts, hidden), names = ask_by_name(place, names, question)
+    (member, parts, hidden), names = ask_by_name(location, names, question)
     if as_json:
         typer.echo(as_json_text({**tree_of(member), "account": member.account, "rounds": parts}))
         return
@@ -136,26 +146,28 @@ def hospital(
 
 @commands.command()
 def update(
-    number: Annotated[int, typer.Argument(metavar="ROUND", min=1)],
+    number: Annotated[int, typer.Argument(metavar="ROUND", min=1, help="The round, from 1.")],
     who: Who,
     run: Run = None,
     *,
     rpc: Rpc = None,
     contract: Contract = None,
-    store: Annotated[str | None, typer.Option(metavar="URL", help="Look for its blob here.")] = None,
+    store: Annotated[
+        str | None, typer.Option(metavar="URL", help="Look for the update's blob in the store at this URL.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one update: all that was signed, where it stands, who judged it, and whether its blob is there."""
+    """Show one update: what its hospital signed, who judged it, and whether the store has it."""
     from fedcxr.indexer.hospital import read_update
     from fedcxr.report.ledger.rounds import attestation_table, update_lines
 
-    place, names = place_of(run, rpc, contract)
+    location, names = location_of(run, rpc, contract)
 
     def question(ledger: IndexedLedger, members: Members, names: Names) -> list[UpdateRecord]:
         member = members.find(who, names.by_address)
         return read_update(ledger.index, members, member, number, lambda root: fetch_blob(run, store, root))
 
-    updates, names = ask_by_name(place, names, question)
+    updates, names = ask_by_name(location, names, question)
     blobs = [_blob(run, store, each) for each in updates]
     if as_json:
         trees = [{**tree_of(each), "blob": blob} for each, blob in zip(updates, blobs, strict=True)]
@@ -178,18 +190,18 @@ def rewards(
 ) -> None:
     """Tabulate contribution credits by hospital and round, and check their sums.
 
-    Exit code 50 when the credits are not the budget, or the contract's sums are others.
+    The exit code is 50 when the credits are not the budget, or differ from the contract's sums.
     """
     from fedcxr.errors import LedgerError
     from fedcxr.indexer.rewards import read_rewards
     from fedcxr.report.ledger.rewards import reward_table, reward_verdicts
 
-    place, names = place_of(run, rpc, contract)
+    location, names = location_of(run, rpc, contract)
 
     def question(ledger: IndexedLedger, members: Members, _: Names) -> tuple[Any, Members]:
-        return read_rewards(ledger.index, members, ledger.source, place.contract), members
+        return read_rewards(ledger.index, members, ledger.source, location.contract), members
 
-    (given, members), names = ask_by_name(place, names, question)
+    (given, members), names = ask_by_name(location, names, question)
     if as_json:
         accounts = {member.seat: member.account for member in members}
         verdicts = {"total": given.total, "exact": given.exact, "agrees": given.agrees}
@@ -207,7 +219,7 @@ def rewards(
             waiting = ", ".join(map(str, given.unsettled[:10]))
             screen.print(f"[yellow]·[/] finalized, and to be settled by the next opening: round {waiting}")
     if not given.exact or not given.agrees:
-        raise LedgerError(f"{place.contract}: the credits are not what they must be.")
+        raise LedgerError(f"{location.contract}: the credits are not what they must be.")
 
 
 @commands.command()
@@ -215,18 +227,18 @@ def watch(
     run: Run = None,
     rpc: Rpc = None,
     contract: Contract = None,
-    interval: Annotated[float, typer.Option(min=0.05, help="Seconds between questions to the chain.")] = 1.0,
+    interval: Annotated[float, typer.Option(min=0.05, help="Ask the chain every so many seconds.")] = 1.0,
     as_json: AsJson = False,
 ) -> None:
-    """Follow new events, a line each, until Ctrl-C; a coordinator may come and go meanwhile."""
+    """Print each new event on a line until Ctrl-C; the coordinator may stop and start meanwhile."""
     from fedcxr.cli.progress import bar
     from fedcxr.indexer.follow import Notice, follow
     from fedcxr.report.ledger.watch import event_fields, event_line
 
-    place, _ = place_of(run, rpc, contract)
+    location, _ = location_of(run, rpc, contract)
     try:
         with bar("read the chain", "blocks") as progress:
-            stream = follow(place, interval=interval, progress=progress)
+            stream = follow(location, interval=interval, progress=progress)
             for item in stream:
                 if isinstance(item, Notice):
                     text = as_json_text({"notice": item.what, "text": item.text}) if as_json else item.text

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from fedcxr.indexer.location import IndexedLedger, Place
+    from fedcxr.indexer.location import ChainLocation, IndexedLedger
     from fedcxr.indexer.members import Members
     from fedcxr.report.ledger.words import Names
 
@@ -17,20 +17,20 @@ T = TypeVar("T")
 _SHOWN = 30  # rounds of a table, unless asked otherwise; JSON has all
 
 
-def place_of(run: Path | None, rpc: str | None, contract: str | None) -> tuple[Place, Names]:
+def location_of(run: Path | None, rpc: str | None, contract: str | None) -> tuple[ChainLocation, Names]:
     """Where to read, and what the members are called."""
-    from fedcxr.indexer.location import Place
+    from fedcxr.indexer.location import ChainLocation
     from fedcxr.store.run_directory import RunDirectory
-    from fedcxr.store.run_place import place_of_run
+    from fedcxr.store.run_location import location_of_run
 
     if (run is None) == (rpc is None):
         raise typer.BadParameter("name a run directory, or --rpc URL and --contract ADDRESS.")
     if rpc is not None:
         if contract is None:
             raise typer.BadParameter("--rpc wants --contract ADDRESS.")
-        return Place(contract, url=rpc), names_of(None)
+        return ChainLocation(contract, url=rpc), names_of(None)
     assert run is not None
-    return place_of_run(RunDirectory.open(run), contract or ""), names_of(run)
+    return location_of_run(RunDirectory.open(run), contract or ""), names_of(run)
 
 
 def names_of(run: Path | None) -> Names:
@@ -41,19 +41,19 @@ def names_of(run: Path | None) -> Names:
     return Names({} if run is None else read_names(run / "metrics.jsonl"))
 
 
-def ask(place: Place, question: Callable[[IndexedLedger], T]) -> T:
+def ask(location: ChainLocation, question: Callable[[IndexedLedger], T]) -> T:
     """Put a question to the index, with a bar while it is brought up to date."""
     from fedcxr.indexer.location import ask as ask_index
 
     shown = _Bar()
     try:
-        return ask_index(place, question, progress=shown, say=lambda text: typer.echo(text, err=True))
+        return ask_index(location, question, progress=shown, say=lambda text: typer.echo(text, err=True))
     finally:
         shown.close()
 
 
 def ask_by_name(
-    place: Place, names: Names, question: Callable[[IndexedLedger, Members, Names], T]
+    location: ChainLocation, names: Names, question: Callable[[IndexedLedger, Members, Names], T]
 ) -> tuple[T, Names]:
     """As :func:`ask`; the question is given the members, and names that follow them through their keys.
 
@@ -67,7 +67,7 @@ def ask_by_name(
         following = names.along(member.accounts for member in members)
         return question(ledger, members, following), following
 
-    return ask(place, named)
+    return ask(location, named)
 
 
 class _Bar:

@@ -9,12 +9,12 @@ import typer
 from fedcxr.cli.app import app
 
 if TYPE_CHECKING:
-    from fedcxr.ledger.orders import Order
+    from fedcxr.ledger.signed_requests import SignedRequest
     from fedcxr.ledger.signing import Registration
 
 member_app = typer.Typer(
-    help="Members of a federation: keys, standing, votes. A hospital signs an order, at any time and on its "
-    "own disk; whoever has the run directory relays it.",
+    help="Manage the members of a federation: keys, standing, votes. A hospital signs an order, at any time "
+    "and on its own disk; whoever has the run directory relays it.",
     no_args_is_help=True,
 )
 app.add_typer(member_app, name="member")
@@ -23,17 +23,16 @@ Hospital = Annotated[Path, typer.Argument(metavar="HOSPITAL", help="The hospital
 Run = Annotated[
     Path,
     typer.Argument(
-        help="The coordinator's run directory. The run must not be going on, unless its chain is one that "
-        "others keep (ledger.url)."
+        help="The coordinator's run directory. Stop the run first, unless others keep its chain (ledger.url)."
     ),
 ]
-Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="Of the member.")]
-Out = Annotated[Path, typer.Option(help="The signed order, for the coordinator to relay.")]
+Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="The member's address.")]
+Out = Annotated[Path, typer.Option(help="The file to write: the signed order, which the coordinator relays.")]
 Rpc = Annotated[
     str,
     typer.Option(
         metavar="URL",
-        help="JSON-RPC endpoint at which the contract is read; by default that of hospital.toml, or the "
+        help="Read the contract at this JSON-RPC endpoint; the default is that of hospital.toml, or the "
         "chain that a run on this machine has left on the disk.",
     ),
 ]
@@ -49,10 +48,10 @@ class Change(StrEnum):
 
 @member_app.command()
 def rotate(hospital: Hospital, out: Out = Path("order.json"), rpc: Rpc = "") -> None:
-    """Give the hospital new keys, and sign for the contract that its seat is theirs.
+    """Give the hospital new keys, and sign the order that gives them its seat.
 
-    No chain is asked for the first rotation. Before another one the contract is read, whether the one before
-    was relayed: otherwise the hospital would lose its seat, and the command is refused.
+    The first rotation needs no chain. Each later one first reads from the contract whether the rotation
+    before it was relayed, and is refused where it was not: the hospital would lose its seat.
     """
     from clients.membership import rotate as sign_rotation
 
@@ -61,7 +60,7 @@ def rotate(hospital: Hospital, out: Out = Path("order.json"), rpc: Rpc = "") -> 
 
 @member_app.command()
 def leave(hospital: Hospital, out: Out = Path("order.json")) -> None:
-    """Sign that the hospital leaves the federation; its seat stays empty. No chain is asked."""
+    """Sign that the hospital leaves the federation; its seat stays empty. No chain is needed."""
     from clients.membership import leave as sign_departure
 
     _written(sign_departure(hospital), out)
@@ -70,12 +69,13 @@ def leave(hospital: Hospital, out: Out = Path("order.json")) -> None:
 @member_app.command()
 def approve(
     hospital: Hospital,
-    change: Annotated[Change, typer.Argument(help="What the vote is for.")],
+    change: Annotated[Change, typer.Argument(help="The change that the vote is for.")],
     what: Annotated[
         str,
         typer.Argument(
             metavar="ORDER|ADDRESS",
-            help="join: the signed registration, orders/join-….json of the run. Else the member's address.",
+            help="For join the signed registration, orders/join-….json of the run; else the address of the "
+            "member.",
         ),
     ],
     out: Out = Path("order.json"),
@@ -91,39 +91,41 @@ def approve(
     from clients.membership import approve_joining
 
     if change is Change.JOIN:
-        order, registration = approve_joining(hospital, Path(what))
+        request, registration = approve_joining(hospital, Path(what))
         typer.echo(_described(registration))
     else:
-        order = sign_approval(hospital, change.value, what, rpc)
-    _written(order, out)
+        request = sign_approval(hospital, change.value, what, rpc)
+    _written(request, out)
 
 
 @member_app.command()
 def relay(
     run: Run,
-    orders: Annotated[list[Path], typer.Argument(metavar="ORDER...", help="Signed orders, in this order.")],
+    orders: Annotated[
+        list[Path], typer.Argument(metavar="ORDER...", help="The signed orders, relayed in this order.")
+    ],
 ) -> None:
     """Bring signed orders to the contract: rotations, departures, votes, registrations that were voted for.
 
-    The run must not be going on, for it holds its chain; one that others keep (ledger.url) takes orders at
-    any time. A hospital that was voted in joins at the next start of the run.
+    Stop the run first, for it holds its chain; a chain that others keep (ledger.url) takes orders at any
+    time. A hospital that was voted in joins at the next start of the run.
     """
-    from fedcxr.ledger.orders import Order
+    from fedcxr.ledger.signed_requests import SignedRequest
     from fedcxr.run.coordinator_desk import writing_ledger
     from fedcxr.store.run_directory import RunDirectory
 
-    read = [Order.read(path) for path in orders]
+    read = [SignedRequest.read(path) for path in orders]
     with writing_ledger(RunDirectory.open(run)) as ledger:
-        for path, order in zip(orders, read, strict=True):
-            order.relay(ledger)
-            typer.echo(f"{path}: the contract has taken the {order.kind}")
+        for path, request in zip(orders, read, strict=True):
+            request.relay(ledger)
+            typer.echo(f"{path}: the contract has taken the {request.kind}")
 
 
 @member_app.command()
 def suspend(run: Run, address: Address) -> None:
-    """Suspend a member: its key is worthless from then on. Where members vote, they must have approved.
+    """Suspend a member: its key is worthless from then on. Where members vote, they must have approved this.
 
-    The run must not be going on, for it holds its chain, unless that is one that others keep (ledger.url).
+    Stop the run first, for it holds its chain, unless others keep that chain (ledger.url).
     """
     from fedcxr.run.coordinator_desk import writing_ledger
     from fedcxr.store.run_directory import RunDirectory
@@ -135,9 +137,9 @@ def suspend(run: Run, address: Address) -> None:
 
 @member_app.command()
 def reinstate(run: Run, address: Address) -> None:
-    """Take a suspension back. Where members vote, they must have approved.
+    """Reinstate a suspended member. Where members vote, they must have approved this.
 
-    The run must not be going on, for it holds its chain, unless that is one that others keep (ledger.url).
+    Stop the run first, for it holds its chain, unless others keep that chain (ledger.url).
     """
     from fedcxr.run.coordinator_desk import writing_ledger
     from fedcxr.store.run_directory import RunDirectory
@@ -154,10 +156,10 @@ def _described(registration: "Registration") -> str:
     return f"a vote for {registration.member} as {roles}, with {registration.samples:,} images"
 
 
-def _written(order: "Order", out: Path) -> None:
-    order.write(out)
-    _tell(order, out)
+def _written(request: "SignedRequest", out: Path) -> None:
+    request.write(out)
+    _tell(request, out)
 
 
-def _tell(order: "Order", out: Path) -> None:
-    typer.echo(f"{out}: a signed {order.kind}; the coordinator brings it: fedcxr member relay RUN {out}")
+def _tell(request: "SignedRequest", out: Path) -> None:
+    typer.echo(f"{out}: a signed {request.kind}; the coordinator brings it: fedcxr member relay RUN {out}")

@@ -1,12 +1,17 @@
-"""A bar on standard error for whatever reports ``progress(done, total)``."""
+"""Bars on standard error for whatever reports how far it is."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
 @contextmanager
-def bar(description: str, unit: str = "images") -> Iterator[Callable[[int, int], None]]:
-    """Show a bar while the block runs; it appears with the first report, and gives the rate and time left."""
+def bars(unit: str = "images") -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar for each thing that ``progress(what, done, total)`` names, while the block runs.
+
+    A bar appears with the first report of its thing, and gives the rate and the time left.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -19,11 +24,20 @@ def bar(description: str, unit: str = "images") -> Iterator[Callable[[int, int],
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     )
     with Progress(*columns, console=Console(stderr=True)) as shown:
-        task = shown.add_task(description, total=None, visible=False, rate="")
+        tasks = {}
 
-        def report(done: int, total: int) -> None:
-            speed = shown.tasks[task].speed
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = shown.add_task(what, total=total, rate="")
+            speed = shown.tasks[tasks[what]].speed
             rate = f"{speed:,.0f}/s" if speed else ""
-            shown.update(task, completed=done, total=total, visible=True, rate=rate)
+            shown.update(tasks[what], completed=done, total=total, rate=rate)
 
         yield report
+
+
+@contextmanager
+def bar(description: str, unit: str = "images") -> Iterator[Callable[[int, int], None]]:
+    """Show one bar for whatever reports ``progress(done, total)`` while the block runs."""
+    with bars(unit) as report:
+        yield lambda done, total: report(description, done, total)

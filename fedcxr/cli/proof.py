@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedcxr.cli.ledger import AsJson, Contract, Rpc, Run, commands
+from fedcxr.cli.ledger import Contract, Rpc, Run, commands
 from fedcxr.cli.ledger_printing import as_json_text
-from fedcxr.cli.ledger_reading import ask_by_name, fetch_blob, place_of, round_number, split_run
+from fedcxr.cli.ledger_reading import ask_by_name, fetch_blob, location_of, round_number, split_run
+from fedcxr.cli.options import AsJson
 
 if TYPE_CHECKING:
     from fedcxr.indexer.location import IndexedLedger
@@ -24,19 +25,24 @@ def prove(
         list[str],
         typer.Argument(
             metavar="[RUN] ROUND HOSPITAL",
-            help="The run directory, the round, and whose proof: address, its first digits, or name in the "
-            "run. Without a run: --rpc, --contract and --store.",
+            help="The run directory, the round, and the hospital: its address, the first digits of it, or "
+            "its name in the run. Without a run, give --rpc, --contract and --store.",
         ),
     ],
     *,
-    out: Annotated[Path | None, typer.Option(help="File for the proof; otherwise it is printed.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write; the default is to print the proof.")
+    ] = None,
     rpc: Rpc = None,
     contract: Contract = None,
-    store: Annotated[str | None, typer.Option(metavar="URL", help="Store with the round's list.")] = None,
+    store: Annotated[
+        str | None, typer.Option(metavar="URL", help="The URL of the store that has the round's list.")
+    ] = None,
 ) -> None:
     """Write a proof that a hospital's submission is in a closed round, or that it has none there.
 
-    For federations that record one root a round (ledger.recording = "root"). The proof stands by itself:
+    The command is for federations that record one root a round (ledger.recording = "root"). The proof stands
+    by itself:
     whoever reads the contract checks it with fedcxr ledger check-proof, without store, run or secret.
 
     RUN ROUND HOSPITAL in a run's directory; ROUND HOSPITAL with --rpc, --contract and --store. HOSPITAL is an
@@ -46,14 +52,14 @@ def prove(
     from fedcxr.indexer.round_list import prove as prove_place
 
     run, (number, who) = split_run(words, rpc, "ROUND", "HOSPITAL")
-    place, names = place_of(run, rpc, contract)
+    location, names = location_of(run, rpc, contract)
 
     def question(ledger: IndexedLedger, members: Members, names: Names) -> Proof:
         member = members.find(who, names.by_address)
         wanted = round_number(number)
         return prove_place(ledger, members, member, wanted, lambda root: fetch_blob(run, store, root))
 
-    proof, names = ask_by_name(place, names, question)
+    proof, names = ask_by_name(location, names, question)
     if out is None:
         typer.echo(proof.to_json(), nl=False)
         return
@@ -64,7 +70,7 @@ def prove(
 
 @commands.command("check-proof")
 def check_proof(
-    file: Annotated[Path, typer.Argument(help="A proof that fedcxr ledger prove wrote.")],
+    file: Annotated[Path, typer.Argument(help="The proof, a file that fedcxr ledger prove wrote.")],
     run: Run = None,
     *,
     rpc: Rpc = None,
@@ -73,8 +79,8 @@ def check_proof(
 ) -> None:
     """Check a proof of inclusion or omission against the contract's root; it takes no secret and no store.
 
-    FILE and RUN, or FILE with --rpc, and with --contract to insist on a federation's: by default the contract
-    that the proof names. Exit code 50 when it does not hold.
+    Give FILE and RUN, or FILE with --rpc. The contract is the one that the proof names, unless --contract
+    insists on another. The exit code is 50 when the proof does not hold.
     """
     from fedcxr.errors import LedgerError, StoreError
     from fedcxr.indexer.round_list import check
@@ -86,9 +92,9 @@ def check_proof(
         raise StoreError(f"{file}: cannot be read: {error}") from None
     except LedgerError as error:
         raise LedgerError(f"{file}: {error}") from None
-    place, names = place_of(run, rpc, contract or (proof.contract if rpc else None))
+    location, names = location_of(run, rpc, contract or (proof.contract if rpc else None))
     try:
-        record, names = ask_by_name(place, names, lambda ledger, members, _: check(ledger, members, proof))
+        record, names = ask_by_name(location, names, lambda ledger, members, _: check(ledger, members, proof))
     except LedgerError as error:
         raise type(error)(f"{file}: {error}") from None
     included = record.included is not None and proof.seat in record.included
@@ -97,7 +103,7 @@ def check_proof(
         typer.echo(as_json_text({**facts, "phase": record.phase, "proof": proof}))
         return
     of = f"{names(proof.hospital)} ({proof.hospital}, seat {proof.seat})"
-    where = f"round {proof.round}, attempt {proof.attempt}, of {place.contract}"
+    where = f"round {proof.round}, attempt {proof.attempt}, of {location.contract}"
     if proof.submission is None:
         asked = "though it was asked" if proof.seat in record.weights else "and was not asked"
         typer.echo(f"proven: {of} has no submission in {where}, {asked}")

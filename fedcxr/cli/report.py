@@ -1,28 +1,19 @@
 """``fedcxr report``: a released model looked at closely, in figures and pictures."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from fedcxr.cli.app import app
+from fedcxr.cli.options import ModelRound, RunPath
 
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
+    run: RunPath,
     *,
-    number: Annotated[
-        int | None,
-        typer.Option(
-            "--round", min=0, help="The model of this round; the last by default.", show_default=False
-        ),
-    ] = None,
+    number: ModelRound = None,
 ) -> None:
     """Write RUN/report: every metric with intervals, ROC and PR curves, reliability, learning, embedding.
 
-    A simulation writes it at its end. Thresholds are cross-fitted over patients, by Youden's index or
-    evaluation.target_sensitivity; predictions.csv is what `fedcxr evaluate` takes.
+    A simulation writes this report at its end. Thresholds are cross-fitted over patients, by Youden's index
+    or evaluation.target_sensitivity; predictions.csv is what `fedcxr evaluate` takes.
     """
     from rich.console import Console
 

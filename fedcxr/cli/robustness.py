@@ -6,31 +6,31 @@ from typing import Annotated
 import typer
 
 from fedcxr.cli.app import app
+from fedcxr.cli.options import AsJson, ModelRound, RunPath
 
 
 @app.command()
 def robustness(
-    run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
+    run: RunPath,
     *,
-    number: Annotated[
-        int | None,
-        typer.Option(
-            "--round", min=0, help="The model of this round; the last by default.", show_default=False
-        ),
-    ] = None,
+    number: ModelRound = None,
     corruptions: Annotated[
         list[str] | None,
-        typer.Option("--corruption", help="Only this one; may be given many times.", show_default=False),
+        typer.Option(
+            "--corruption",
+            help="Measure only this corruption. It may be given many times.",
+            show_default=False,
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write; RUN/report by default.", show_default=False)
+        Path | None, typer.Option(help="The folder to write; the default is RUN/report.", show_default=False)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """AUROC under noise, blur, contrast, compression and rotation at five severities, after ImageNet-C.
+    """Measure AUROC under noise, blur, contrast, compression and rotation, at ImageNet-C's five severities.
 
-    Each with its interval and its paired drop from the clean images. Writes robustness.md, robustness.json
-    and robustness.png. The same run gives the same figures.
+    Each AUROC has its interval and its paired drop from the clean images. The command writes robustness.md,
+    robustness.json and robustness.png. The same run gives the same figures.
     """
     from rich.console import Console
 

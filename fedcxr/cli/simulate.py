@@ -1,51 +1,45 @@
 """``fedcxr simulate``: a consortium on one machine."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fedcxr.cli.app import app
+from fedcxr.cli.options import Grid, GridName, Overrides
 
 if TYPE_CHECKING:
     from fedcxr.config import Config
 
 
-class GridName(StrEnum):
-    """Where the simulated hospitals run."""
-
-    LOCAL = "local"
-    RAY = "ray"
-
-
 @app.command()
 def simulate(
     experiment: Annotated[
-        Path | None, typer.Argument(help="A TOML file, as in experiments/.", show_default=False)
+        Path | None,
+        typer.Argument(help="The experiment: a TOML file, as in experiments/.", show_default=False),
     ] = None,
     *,
     out: Annotated[
         Path | None,
-        typer.Option(help="The run directory; an unfinished run there is continued.", show_default=False),
+        typer.Option(
+            help="The run directory to write; an unfinished run there is continued.", show_default=False
+        ),
     ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="key.path=value; may be given many times.")
-    ] = None,
+    overrides: Overrides = None,
     resume: Annotated[
         Path | None,
         typer.Option(
-            metavar="RUN", help="Continue this run; everything else is as it began.", show_default=False
+            metavar="RUN",
+            help="Continue this run with the configuration that it began with.",
+            show_default=False,
         ),
     ] = None,
-    grid: Annotated[GridName, typer.Option(help="In this process, or Flower's simulation on Ray.")] = (
-        GridName.LOCAL
-    ),
+    grid: Grid = GridName.LOCAL,
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Train the pooled model and each hospital alone, too.")
     ] = False,
     report: Annotated[
-        bool, typer.Option(help="Write RUN/report at the end: every metric, and pictures.")
+        bool, typer.Option(help="Write RUN/report at the end, with every metric and pictures.")
     ] = True,
 ) -> None:
     """Run a federation of simulated hospitals on this machine, or continue one: --resume RUN."""

@@ -1,45 +1,49 @@
-"""``fedcxr store``: look after a run's blobs."""
+"""``fedcxr store``: clean up the blob store of a run."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fedcxr.cli.app import app
+from fedcxr.cli.options import RunPath
 
-store_app = typer.Typer(help="Look after a run's blobs.", no_args_is_help=True)
+store_app = typer.Typer(help="Clean up the blob store of a run.", no_args_is_help=True)
 app.add_typer(store_app, name="store")
 
 
 @store_app.callback()
 def store() -> None:
-    """Look after a run's blobs."""
+    """Clean up the blob store of a run."""
 
 
 @store_app.command("gc")
 def collect(
-    run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
+    run: RunPath,
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; remove nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would be removed, and remove nothing.")
+    ] = False,
     before: Annotated[
         int,
         typer.Option(
             min=1,
             metavar="ROUND",
-            help="Also the updates of finalized rounds before this one, where no dispute of them is "
-            "possible any more. Nobody can recompute their models then.",
+            help="Remove also the updates of finalized rounds before this one, where nobody can dispute them "
+            "any more. Nobody can recompute the models of these rounds then.",
         ),
     ] = 1,
     alone: Annotated[
         bool,
         typer.Option(
-            "--alone", help="No other run keeps blobs in store.url: what this ledger does not name may go."
+            "--alone",
+            help="State that no other run keeps blobs in store.url, so that what this ledger does not name "
+            "may be removed.",
         ),
     ] = False,
 ) -> None:
-    """Remove what a crash or an aborted round left, and nothing that the ledger needs.
+    """Remove the blobs that a crash or an aborted round left, and none that the ledger needs.
 
-    The run must not be going on.
+    Stop the run first.
     """
     from collections import Counter
 

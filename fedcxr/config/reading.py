@@ -18,15 +18,20 @@ def overridden(config: Config, overrides: Iterable[str]) -> Config:
     return validate(tree, where="overrides")
 
 
-def load(path: Path, overrides: Iterable[str] = ()) -> Config:
-    """Read a TOML file and apply ``key.path=value`` overrides.
+def load(path: str | Path, overrides: Iterable[str] | Mapping[str, object] = ()) -> Config:
+    """Read a TOML file and apply overrides to it.
 
     A file may begin with ``extends = "other.toml"``, beside it: it says then what differs from that one.
+
+    Args:
+        path: of the TOML file.
+        overrides: lines as the command line has them, ``"training.batch_size=16"``, or a mapping of dotted
+            keys to values, ``{"training.batch_size": 16}``.
 
     Raises:
         ConfigError: no such file, bad TOML, files that extend each other, an unknown key, a bad value.
     """
-    tree = _read(path, ())
+    tree = _read(Path(path), ())
     _override(tree, overrides)
     return validate(tree, where=str(path))
 
@@ -60,7 +65,11 @@ def _over(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     return base
 
 
-def _override(tree: dict[str, Any], overrides: Iterable[str]) -> None:
+def _override(tree: dict[str, Any], overrides: Iterable[str] | Mapping[str, object]) -> None:
+    if isinstance(overrides, Mapping):
+        for key, value in overrides.items():
+            place(tree, key, value)
+        return
     for override in overrides:
         key, sign, text = override.partition("=")
         if not sign or not key.strip():

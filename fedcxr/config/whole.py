@@ -23,6 +23,7 @@ from fedcxr.config.sections import (
     Validation,
 )
 from fedcxr.errors import ConfigError
+from fedcxr.spelling import nearest
 
 #: Keys that came after federations had been founded, each with the value under which a run is as it was
 #: before. The canonical form leaves them out there, so that an earlier run's digest stays the ledger's.
@@ -195,11 +196,28 @@ def validate(tree: Mapping[str, object], where: str) -> Config:
 def _explain(loc: tuple[int | str, ...], kind: str, message: str, value: object) -> str:
     key = ".".join(str(part) for part in loc) or "configuration"
     if kind == "extra_forbidden":
-        return f"{key}: unknown key (allowed: {', '.join(_known_keys(loc[:-1]))})"
+        return f"{key}: unknown key (allowed: {', '.join(_known_keys(loc[:-1]))}){_nearest_key(loc)}"
     if kind == "missing":
         return f"{key}: required"
     message = message.removeprefix("Value error, ").replace("a valid tuple", 'a list, such as ["…"]')
     return f"{key} = {value!r}: {message}" if not isinstance(value, dict | BaseModel) else f"{key}: {message}"
+
+
+def _nearest_key(loc: tuple[int | str, ...]) -> str:
+    """The sentence that names the key which an unknown one was meant to be, in its section or in another."""
+    *parents, last = (str(part) for part in loc)
+    own = {name: ".".join((*parents, name)) for name in _known_keys(loc[:-1])}
+    sections = {name: field.annotation for name, field in Config.model_fields.items()}
+    others = {
+        name: f"{section}.{name}"
+        for section, kind in sections.items()
+        if isinstance(kind, type) and issubclass(kind, BaseModel)
+        for name in kind.model_fields
+    }
+    keys = others if last in others else own  # a key that exists is in the wrong section
+    if not (found := nearest(last, keys)):
+        keys, found = others, nearest(last, others)
+    return f". Did you mean {keys[found]}?" if found else ""
 
 
 def _known_keys(loc: tuple[int | str, ...]) -> list[str]:

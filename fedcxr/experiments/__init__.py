@@ -1,1 +1,4 @@
-"""Many runs and their tables: manifests, tasks, kept results, comparisons with other ways to train."""
+"""Many runs and their tables: manifests, tasks, kept results, and comparisons with intervals.
+
+What is here starts runs and reads what they left; how one run trains is decided elsewhere.
+"""

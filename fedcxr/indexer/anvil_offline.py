@@ -1,4 +1,4 @@
-"""An anvil's chain at rest: a journal, from which the chain is made again where something is to be read."""
+"""An anvil's chain whose run is not going on: another anvil makes it again from a copy of the journal."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from fedcxr.indexer.endpoint import Endpoint
 
 
-class AnvilAtRest:
-    """A copy of the journal, and an anvil over it: the journal itself is its owner's."""
+class OfflineAnvil:
+    """A source of logs over a journal: a copy of it is made, and an anvil runs over the copy.
+
+    The journal itself is its owner's, and nothing is written to it.
+    """
 
     def __init__(self, path: Path, chain_id: int, binary: str) -> None:
         self._path = path

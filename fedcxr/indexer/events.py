@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ from fedcxr.ledger.artifact import load_artifact
 from fedcxr.ledger.seats import from_bitmap
 
 if TYPE_CHECKING:
-    from fedcxr.indexer.abi import Codec
     from fedcxr.indexer.source import Log
+    from fedcxr.ledger.abi import Fields
 
 _SETS = ("seats", "accepted", "counted", "included")  # of seats, where they are words of 256 bits
 _LEFT_OUT = ("RoleRevoked", "RoleAdminChanged", "EIP712DomainChanged")  # OpenZeppelin's; they say nothing new
@@ -42,7 +43,8 @@ class Event:
 @lru_cache(maxsize=1)
 def definitions() -> dict[str, list[dict[str, Any]]]:
     """The fields of every event that is kept, by its name: of the ledger and of its court."""
-    return {e["name"]: e["inputs"] for e in _entries("event") if e["name"] not in _LEFT_OUT}
+    events = load_artifact().entries("event")
+    return {event["name"]: event["inputs"] for event in events if event["name"] not in _LEFT_OUT}
 
 
 def decode(log: Log) -> Event | None:
@@ -55,13 +57,11 @@ def decode(log: Log) -> Event | None:
     if found is None:
         return None
     name, indexed, plain = found
-    from fedcxr.indexer.abi import read_fields
-
     try:
-        values = {
-            field: codec.read(topic, 0) for (field, codec), topic in zip(indexed, log.topics[1:], strict=True)
-        }
-        values |= zip(plain, read_fields(list(plain.values()), log.data), strict=True)
+        values: dict[str, Any] = {}
+        for field, topic in zip(indexed, log.topics[1:], strict=True):
+            values |= field.read(topic)
+        values |= plain.read(log.data)
     except ValueError as error:
         raise ChainError(f"block {log.block}, log {log.position}: not a {name}: {error}.") from None
     if isinstance(values.get("reason"), bytes):
@@ -71,46 +71,36 @@ def decode(log: Log) -> Event | None:
 
 def decode_reason(data: bytes) -> dict[str, Any]:
     """A custom error by its name, with its arguments by theirs; one that is unknown with its bytes."""
-    from fedcxr.indexer.abi import read_fields
-
-    name, fields = _errors().get(data[:4], ("", {}))
-    if name:
-        try:
-            values = read_fields(list(fields.values()), data[4:])
-            return {"error": name, "arguments": dict(zip(fields, values, strict=True))}
-        except ValueError:
-            pass  # bytes that only begin like it
+    name, fields = _errors().get(data[:4], ("", None))
+    if fields is not None:
+        with contextlib.suppress(ValueError):  # bytes that only begin like it
+            return {"error": name, "arguments": fields.read(data[4:])}
     return {"error": "Unknown", "arguments": {"data": data}}
 
 
-def _entries(kind: str) -> list[dict[str, Any]]:
-    artifact = load_artifact()
-    return [entry for entry in (*artifact.abi, *artifact.court_abi) if entry["type"] == kind]
-
-
 @lru_cache(maxsize=1)
-def _readers() -> dict[bytes, tuple[str, list[tuple[str, Codec]], dict[str, Codec]]]:
-    """By topic: the event's name, its indexed fields in order, and the others."""
-    from fedcxr.indexer.abi import codec, signature
-
-    readers = {}
-    for entry in _entries("event"):
-        if entry["name"] not in _LEFT_OUT:
-            indexed = [(f["name"], codec(f)) for f in entry["inputs"] if f["indexed"]]
-            plain = {f["name"]: codec(f) for f in entry["inputs"] if not f["indexed"]}
-            readers[signature(entry)] = (entry["name"], indexed, plain)
-    return readers
-
-
-@lru_cache(maxsize=1)
-def _errors() -> dict[bytes, tuple[str, dict[str, Codec]]]:
-    """By selector: the error's name and its fields."""
-    from fedcxr.indexer.abi import codec, signature
+def _readers() -> dict[bytes, tuple[str, list[Fields], Fields]]:
+    """By topic: the event's name, each of its indexed fields, and the others."""
+    from fedcxr.ledger.abi import Fields
 
     return {
-        signature(entry)[:4]: (entry["name"], {field["name"]: codec(field) for field in entry["inputs"]})
-        for entry in _entries("error")
+        topic: (
+            event["name"],
+            [Fields([field]) for field in event["inputs"] if field["indexed"]],
+            Fields([field for field in event["inputs"] if not field["indexed"]]),
+        )
+        for topic, event in load_artifact().events.items()
+        if event["name"] not in _LEFT_OUT
     }
+
+
+@lru_cache(maxsize=1)
+def _errors() -> dict[bytes, tuple[str, Fields]]:
+    """By selector: the error's name and its fields."""
+    from fedcxr.ledger.abi import Fields
+
+    errors = load_artifact().errors.items()
+    return {first: (entry["name"], Fields(entry["inputs"])) for first, entry in errors}
 
 
 def fields_of(name: str, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from fedcxr.errors import ChainError
 from fedcxr.indexer.index_file import DamagedError
-from fedcxr.indexer.location import IndexedLedger, Place, opened, rewound_text
+from fedcxr.indexer.location import ChainLocation, IndexedLedger, opened, rewound_text
 from fedcxr.indexer.members import Members
 from fedcxr.indexer.scan import Progress, Scan, scan
 
@@ -33,12 +33,12 @@ class Notice:
 
 
 def follow(
-    place: Place, *, interval: float, progress: Progress = lambda done, total: None
+    location: ChainLocation, *, interval: float, progress: Progress = lambda done, total: None
 ) -> Iterator[Seen | Notice]:
     """Events from now on, without end.
 
     Args:
-        place: of the federation.
+        location: of the federation.
         interval: seconds between questions.
         progress: of the first scan.
 
@@ -49,7 +49,7 @@ def follow(
     failures = 0
     while True:
         try:
-            with opened(place, progress=progress) as ledger:
+            with opened(location, progress=progress) as ledger:
                 done = ledger.scan
                 while True:
                     if failures > 1:
@@ -60,7 +60,7 @@ def follow(
                         seen = done.rewound
                     head = _head(ledger)
                     if seen is None:
-                        yield Notice("begun", f"watching {place.contract} after block {head:,}.")
+                        yield Notice("begun", f"watching {location.contract} after block {head:,}.")
                     elif fresh := ledger.index.after(seen):
                         members = Members.of(ledger.index)
                         yield from (Seen(name, row, members) for name, row in fresh)
@@ -81,7 +81,7 @@ def follow(
 
 
 def _again(ledger: IndexedLedger) -> Scan:
-    return scan(ledger.index, ledger.source, ledger.place.contract)
+    return scan(ledger.index, ledger.source, ledger.location.contract)
 
 
 def _head(ledger: IndexedLedger) -> int:
@@ -91,5 +91,5 @@ def _head(ledger: IndexedLedger) -> int:
 
 def _has_awoken(ledger: IndexedLedger) -> bool:
     """Whether a run has taken up the chain whose file was read."""
-    endpoint = ledger.place.endpoint
-    return ledger.at_rest and endpoint is not None and endpoint.exists()
+    endpoint = ledger.location.endpoint
+    return ledger.offline and endpoint is not None and endpoint.exists()

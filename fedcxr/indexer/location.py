@@ -1,4 +1,4 @@
-"""Where a federation's history is: a chain to read, a contract on it, and a place for the index."""
+"""Where a federation's history is read: the chain, the contract on it, and the file of the index."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fedcxr.errors import ChainError, LedgerError, StoreError
 from fedcxr.indexer.index_file import DamagedError, IndexFile
-from fedcxr.indexer.offline import ChainAtRest
+from fedcxr.indexer.offline import OfflineChain
 from fedcxr.indexer.scan import Progress, Scan, scan
 from fedcxr.indexer.source import Source
 
@@ -23,12 +23,12 @@ T = TypeVar("T")
 Say = Callable[[str], None]
 
 
-class _NoPlaceError(Exception):
+class _UnwritableIndexError(Exception):
     """The index cannot be written where it was wanted."""
 
 
 @dataclass(frozen=True)
-class Place:
+class ChainLocation:
     """A federation's contract, and the ways to its chain.
 
     Attributes:
@@ -64,12 +64,12 @@ class IndexedLedger:
 
     index: IndexFile
     source: Source
-    place: Place
+    location: ChainLocation
     chain_id: int
     scan: Scan
 
     @property
-    def at_rest(self) -> bool:
+    def offline(self) -> bool:
         """Whether the chain was read where its run left it, and not asked of somebody."""
         from fedcxr.indexer.endpoint import Endpoint
 
@@ -78,12 +78,12 @@ class IndexedLedger:
 
 @contextlib.contextmanager
 def opened(
-    place: Place, *, progress: Progress = lambda done, total: None, say: Say = lambda text: None
+    location: ChainLocation, *, progress: Progress = lambda done, total: None, say: Say = lambda text: None
 ) -> Iterator[IndexedLedger]:
-    """The index of a place, brought up to date.
+    """Open the index of a location, and bring it up to date.
 
     Args:
-        place: of the federation.
+        location: of the federation.
         progress: told blocks read, and to read.
         say: told, in a sentence, what was unusual: an index made again, one that is not kept.
 
@@ -92,9 +92,9 @@ def opened(
         LedgerError: it has no such contract.
         DamagedError: from within, where the index turns out to be damaged: it is to be opened again.
     """
-    source, chain_id = connect(place)
+    source, chain_id = connect(location)
     with contextlib.closing(source):
-        ledger = _ready(place, source, chain_id, progress, say)
+        ledger = _ready(location, source, chain_id, progress, say)
         with contextlib.closing(ledger.index):
             try:
                 yield ledger
@@ -105,17 +105,17 @@ def opened(
 
 
 def ask(
-    place: Place,
+    location: ChainLocation,
     question: Callable[[IndexedLedger], T],
     *,
     progress: Progress = lambda done, total: None,
     say: Say = lambda text: None,
 ) -> T:
-    """Put a question to the index of a place; the arguments and errors are those of :func:`opened`."""
-    with contextlib.suppress(DamagedError), opened(place, progress=progress, say=say) as ledger:
+    """Ask the index of a location a question; other arguments and errors are those of :func:`opened`."""
+    with contextlib.suppress(DamagedError), opened(location, progress=progress, say=say) as ledger:
         return _answered(ledger, question)
     try:
-        with opened(place, progress=progress, say=say) as ledger:
+        with opened(location, progress=progress, say=say) as ledger:
             return _answered(ledger, question)
     except DamagedError as error:
         raise ChainError(f"the index was damaged twice while it was read: {error}.") from None
@@ -127,69 +127,72 @@ def _answered(ledger: IndexedLedger, question: Callable[[IndexedLedger], T]) -> 
         return question(ledger)
     except (KeyError, IndexError, ValueError) as error:
         raise LedgerError(
-            f"{ledger.place.contract}: its events contradict each other ({error!r}): is it a federation's?"
+            f"{ledger.location.contract}: its events contradict each other ({error!r}): is it a federation's?"
         ) from error
 
 
-def connect(place: Place) -> tuple[Source, int]:
-    """The chain of a place, and its id: the endpoint while there is one, else the file.
+def connect(location: ChainLocation) -> tuple[Source, int]:
+    """Connect to the chain of a location: to its endpoint while there is one, else to its file.
+
+    Returns:
+        The chain, and its id.
 
     Raises:
         ChainError: it does not answer, is another chain, or is not there.
     """
-    for url in _urls(place):
+    for url in _urls(location):
         from fedcxr.indexer.endpoint import Endpoint
 
-        endpoint = Endpoint(url, tries=3 if place.url else 1)
+        endpoint = Endpoint(url, tries=3 if location.url else 1)
         try:
             chain_id = endpoint.chain_id()
-            _require(place, endpoint, chain_id)
+            _require(location, endpoint, chain_id)
         except ChainError:
             endpoint.close()
-            if place.url:
+            if location.url:
                 raise
             continue  # what a run that was killed has left behind
         return endpoint, chain_id
-    if place.chain_id is None or (place.file is None and place.journal is None):
-        raise ChainError(f"{place.contract}: there is neither an endpoint nor a file of its chain.")
-    if place.journal is not None and place.journal.exists():
-        from fedcxr.indexer.anvil_offline import AnvilAtRest
+    if location.chain_id is None or (location.file is None and location.journal is None):
+        raise ChainError(f"{location.contract}: there is neither an endpoint nor a file of its chain.")
+    if location.journal is not None and location.journal.exists():
+        from fedcxr.indexer.anvil_offline import OfflineAnvil
 
-        return AnvilAtRest(place.journal, place.chain_id, place.anvil), place.chain_id
-    assert place.file is not None
-    return ChainAtRest(place.file, place.chain_id), place.chain_id
+        return OfflineAnvil(location.journal, location.chain_id, location.anvil), location.chain_id
+    assert location.file is not None
+    return OfflineChain(location.file, location.chain_id), location.chain_id
 
 
-def _require(place: Place, endpoint: Endpoint, chain_id: int) -> None:
+def _require(location: ChainLocation, endpoint: Endpoint, chain_id: int) -> None:
     """Raises ChainError where an endpoint has another chain."""
-    if place.chain_id not in (None, chain_id):
-        raise ChainError(f"{endpoint.name}: chain {chain_id}, where {place.chain_id} is expected.")
-    if place.genesis and (first := endpoint.block(0)) is not None:
-        _require_genesis(place, first.hash, endpoint.name)
+    if location.chain_id not in (None, chain_id):
+        raise ChainError(f"{endpoint.name}: chain {chain_id}, where {location.chain_id} is expected.")
+    if location.genesis and (first := endpoint.block(0)) is not None:
+        _require_genesis(location, first.hash, endpoint.name)
 
 
-def _require_genesis(place: Place, found: bytes | None, where: object) -> None:
-    if place.genesis and found is not None and found.hex() != place.genesis.removeprefix("0x"):
+def _require_genesis(location: ChainLocation, found: bytes | None, where: object) -> None:
+    if location.genesis and found is not None and found.hex() != location.genesis.removeprefix("0x"):
         raise ChainError(
-            f"{where}: the chain's first block is {found.hex()}, where {place.genesis} is expected: it was "
-            "begun anew, and is not the federation's."
+            f"{where}: the chain's first block is {found.hex()}, where {location.genesis} is expected: "
+            "it was begun anew, and is not the federation's."
         )
 
 
-def _urls(place: Place) -> Iterator[str]:
-    if place.url:
-        yield place.url
-    elif place.endpoint is not None:
+def _urls(location: ChainLocation) -> Iterator[str]:
+    if location.url:
+        yield location.url
+    elif location.endpoint is not None:
         with contextlib.suppress(OSError, UnicodeDecodeError):
-            yield place.endpoint.read_text(encoding="utf-8").strip()
+            yield location.endpoint.read_text(encoding="utf-8").strip()
 
 
-def _paths(place: Place, chain_id: int) -> Iterator[Path | None]:
+def _paths(location: ChainLocation, chain_id: int) -> Iterator[Path | None]:
     """Where the index may be, best first; None is memory."""
-    if place.index is not None:
-        yield place.index
+    if location.index is not None:
+        yield location.index
     home = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
-    yield Path(home) / "fedcxr" / "ledger" / f"{chain_id}-{place.contract.lower()}.sqlite"
+    yield Path(home) / "fedcxr" / "ledger" / f"{chain_id}-{location.contract.lower()}.sqlite"
     yield None
 
 
@@ -199,18 +202,20 @@ def _open(path: Path | None) -> IndexFile:
             path.parent.mkdir(parents=True, exist_ok=True)
         return IndexFile(path)
     except OSError as error:
-        raise _NoPlaceError(f"{path}: {error.strerror}.") from None
+        raise _UnwritableIndexError(f"{path}: {error.strerror}.") from None
     except StoreError as error:
-        raise _NoPlaceError(str(error)) from None
+        raise _UnwritableIndexError(str(error)) from None
 
 
-def _ready(place: Place, source: Source, chain_id: int, progress: Progress, say: Say) -> IndexedLedger:
-    for path in _paths(place, chain_id):
+def _ready(
+    location: ChainLocation, source: Source, chain_id: int, progress: Progress, say: Say
+) -> IndexedLedger:
+    for path in _paths(location, chain_id):
         for last in (False, True):
             try:
                 index = _open(path)
                 try:
-                    done = _scanned(index, source, place, chain_id, progress)
+                    done = _scanned(index, source, location, chain_id, progress)
                 except BaseException:
                     index.close()
                     raise
@@ -218,24 +223,26 @@ def _ready(place: Place, source: Source, chain_id: int, progress: Progress, say:
                 if last or path is None:
                     raise ChainError(f"{path or 'the index'}: damaged again and again: {error}.") from None
                 _remove(path, str(error), say)
-            except _NoPlaceError as error:
+            except _UnwritableIndexError as error:
                 say(f"{error} The index is kept elsewhere.")
                 break
             else:
                 if done.rewound is not None:
                     say(rewound_text(done.rewound))
-                return IndexedLedger(index, source, place, chain_id, done)
-    raise StoreError(f"{place.contract}: there is no place for an index.")  # memory always is one
+                return IndexedLedger(index, source, location, chain_id, done)
+    raise StoreError(f"{location.contract}: there is no place for an index.")  # memory always is one
 
 
-def _scanned(index: IndexFile, source: Source, place: Place, chain_id: int, progress: Progress) -> Scan:
-    if index.scanned is None and not source.may_hold(place.contract):
-        raise LedgerError(f"no contract at {place.contract} on chain {chain_id}.")
+def _scanned(
+    index: IndexFile, source: Source, location: ChainLocation, chain_id: int, progress: Progress
+) -> Scan:
+    if index.scanned is None and not source.may_hold(location.contract):
+        raise LedgerError(f"no contract at {location.contract} on chain {chain_id}.")
     try:
-        done = scan(index, source, place.contract, progress)
+        done = scan(index, source, location.contract, progress)
     except StoreError as error:
-        raise _NoPlaceError(str(error)) from None
-    _require_genesis(place, index.genesis, place.file)
+        raise _UnwritableIndexError(str(error)) from None
+    _require_genesis(location, index.genesis, location.file)
     return done
 
 

@@ -1,4 +1,4 @@
-"""An embedded chain at rest: its file, which nobody has open, read without a trace."""
+"""An embedded chain whose run is not going on, read from its file; the file is left as it is."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _HEADER = 100  # bytes of an SQLite file; SQLite counts its changes there, and t
 _TABLE = "chain"
 
 
-class ChainAtRest:
-    """The file of an embedded chain; it is not opened before it must be."""
+class OfflineChain:
+    """The file of an embedded chain; the file is opened at the first question that needs it."""
 
     def __init__(self, path: Path, chain_id: int) -> None:
         self._path = path

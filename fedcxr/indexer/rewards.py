@@ -90,9 +90,10 @@ def _asked(index: IndexFile, members: Members, source: Source, contract: str) ->
 
 
 def _ask(source: Source, contract: str, seats: list[int], block: Block) -> list[int]:
-    from fedcxr.indexer.abi import codec, read_fields, signature
+    from fedcxr.ledger.abi import Fields
+    from fedcxr.ledger.artifact import load_artifact, selector
 
-    entry = {"name": "creditsOfSeats", "inputs": [{"type": "uint256"}]}
+    function = load_artifact().function("creditsOfSeats")
     wanted = sum(1 << seat for seat in seats)
-    answer = source.call(contract, signature(entry)[:4] + wanted.to_bytes(32, "big"), block)
-    return list(read_fields([codec({"type": "uint256[]"})], answer)[0])
+    answer = source.call(contract, selector(function) + wanted.to_bytes(32, "big"), block)
+    return list(Fields(function["outputs"]).read(answer)["credits"])

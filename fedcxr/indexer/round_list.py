@@ -63,7 +63,7 @@ def prove(
     leaves = submission_list.leaves(submissions, members.seat_of)
     return Proof(
         chain_id=ledger.chain_id,
-        contract=ledger.place.contract,
+        contract=ledger.location.contract,
         round=record.number,
         attempt=record.attempt,
         hospital=own.message.hospital if own else record.accounts.get(member.seat, member.account),
@@ -88,11 +88,11 @@ def check(ledger: IndexedLedger, members: Members, proof: Proof) -> RoundRecord:
     Raises:
         LedgerError: what of it the contract does not say.
     """
-    place = ledger.place
-    if (proof.chain_id, proof.contract.lower()) != (ledger.chain_id, place.contract.lower()):
+    location = ledger.location
+    if (proof.chain_id, proof.contract.lower()) != (ledger.chain_id, location.contract.lower()):
         raise LedgerError(
-            f"the proof is for {proof.contract} on chain {proof.chain_id}; here is {place.contract} on chain "
-            f"{ledger.chain_id}."
+            f"the proof is for {proof.contract} on chain {proof.chain_id}; here is {location.contract} on "
+            f"chain {ledger.chain_id}."
         )
     if members.seat_of.get(proof.hospital) != proof.seat:
         raise LedgerError(f"seat {proof.seat} is not that of {proof.hospital}.")

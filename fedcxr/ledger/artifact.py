@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -45,7 +45,25 @@ class Artifact:
 
     def topic(self, name: str) -> bytes:
         """The first topic of an event of the contract."""
-        return topic_of(next(e for e in self.abi if e["type"] == "event" and e["name"] == name))
+        return signature_hash(next(e for e in self.abi if e["type"] == "event" and e["name"] == name))
+
+    @cached_property
+    def events(self) -> dict[bytes, dict[str, Any]]:
+        """The ABI's entries of every event of the contract and of its court, by their first topic."""
+        return {signature_hash(entry): entry for entry in self.entries("event")}
+
+    @cached_property
+    def errors(self) -> dict[bytes, dict[str, Any]]:
+        """The ABI's entries of every custom error of the contract and of its court, by their selector."""
+        return {selector(entry): entry for entry in self.entries("error")}
+
+    def function(self, name: str) -> dict[str, Any]:
+        """The ABI's entry of a function of the contract or its court; of several with one name, the first."""
+        return next(entry for entry in self.entries("function") if entry["name"] == name)
+
+    def entries(self, kind: str) -> list[dict[str, Any]]:
+        """The ABI's entries of a kind (``event``, ``error``) of the contract and of its court."""
+        return [entry for entry in (*self.abi, *self.court_abi) if entry["type"] == kind]
 
     def created(self, code: bytes) -> bool:
         """Whether a contract's code is this artifact's, whatever its constructor put into the immutables."""
@@ -60,17 +78,22 @@ class Artifact:
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
 
 
-def topic_of(entry: Mapping[str, Any]) -> bytes:
-    """The first topic of an event, from its entry in an ABI."""
-    signature = f"{entry['name']}({','.join(_type(field) for field in entry['inputs'])})"
-    return keccak(signature.encode())
+def signature_hash(entry: Mapping[str, Any]) -> bytes:
+    """Keccak-256 of the signature of an entry of an ABI; of an event, it is the first topic."""
+    return keccak(f"{entry['name']}({','.join(map(canonical_type, entry['inputs']))})".encode())
 
 
-def _type(field: Mapping[str, Any]) -> str:
-    if not str(field["type"]).startswith("tuple"):
-        return str(field["type"])
-    inner = ",".join(_type(part) for part in field["components"])
-    return f"({inner}){str(field['type']).removeprefix('tuple')}"
+def selector(entry: Mapping[str, Any]) -> bytes:
+    """The four bytes with which calls of a function, or the data of an error, begin."""
+    return signature_hash(entry)[:4]
+
+
+def canonical_type(field: Mapping[str, Any]) -> str:
+    """The type of a field of an ABI as signatures have it: a struct as the list of its parts."""
+    name = str(field["type"])
+    if not name.startswith("tuple"):
+        return name
+    return f"({','.join(map(canonical_type, field['components']))}){name.removeprefix('tuple')}"
 
 
 @lru_cache(maxsize=1)

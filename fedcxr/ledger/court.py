@@ -11,14 +11,13 @@ from eth_utils.crypto import keccak
 from web3 import Web3
 
 from fedcxr.errors import LedgerError
-from fedcxr.ledger.artifact import load_artifact
+from fedcxr.ledger.artifact import canonical_type, load_artifact
 from fedcxr.ledger.seats import to_bitmap
 from fedcxr.ledger.signing import SignedSubmission, Submission, as_tuple
 from fedcxr.ledger.transaction import send, translated
 from fedcxr.ledger.views import FederationViews
 
 _LEAF_GAS = 250_000  # of 4,096 bytes as call data (EIP-7623), their hashes and their sum
-_RESULT = "(uint64,uint64,uint64,bytes32,bytes32,bytes32,bytes32,uint256)"
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,8 @@ class Result:
     @property
     def hash(self) -> bytes:
         """The hash by which the contract keeps the result."""
-        return keccak(encode([_RESULT], [astuple(self)]))
+        (result,) = load_artifact().function("resultHash")["inputs"]
+        return keccak(encode([canonical_type(result)], [astuple(self)]))
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast
 from coincurve import PublicKey
 from eth_hash.auto import keccak
 
-from fedcxr.chain.address import checksummed, is_checksummed
+from fedcxr.chain.address import checksummed
 from fedcxr.errors import FederationError, LedgerError
+from fedcxr.ledger.words import fits, word
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 # Of secp256k1's order (SEC 2): of s and its mirror image one signature counts (EIP-2), or each had two.
 _HALF = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141 // 2
 NAME, VERSION = "FederationLedger", "1"
-_BOUNDS = {"uint8": (0, 2**8), "uint64": (0, 2**64), "int16": (-(2**15), 2**15)}
+LONGEST_SIGNATURE = 128
+"""Bytes. A signature has 65; what is a little off is for the contract to refuse, on the record."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,20 @@ class Struct:
 
     types: ClassVar[dict[str, str]]
 
+    @classmethod
+    def type_name(cls) -> str:
+        """The struct's name in its EIP-712 type."""
+        return cls.__name__
+
+    @classmethod
+    def kind(cls) -> str:
+        """The word by which files say which struct they hold."""
+        return cls.type_name().lower()
+
     def __post_init__(self) -> None:
         for (name, solidity), value in zip(self.types.items(), as_tuple(self), strict=True):
-            if not _fits(value, solidity):
-                raise FederationError(f"{type(self).__name__}.{name}: {value!r:.80} is not a {solidity}.")
+            if not fits(value, solidity):
+                raise FederationError(f"{self.type_name()}.{name}: {value!r:.80} is not a {solidity}.")
 
 
 HOSPITAL, VALIDATOR, AUDITOR = 1, 2, 4
@@ -174,8 +186,11 @@ class Attestation(Struct):
 
 
 @dataclass(frozen=True)
-class Presence(Struct):
-    """Who answers is the hospital: it signs what the server has just drawn. The contract never sees it."""
+class ChallengeResponse(Struct):
+    """A hospital proves that it holds its key: it signs the challenge that the server has just drawn.
+
+    The contract never sees one.
+    """
 
     types: ClassVar[dict[str, str]] = {
         "federation": "bytes32",
@@ -185,6 +200,11 @@ class Presence(Struct):
     federation: bytes
     hospital: str
     challenge: bytes
+
+    @classmethod
+    def type_name(cls) -> str:
+        """Hospitals have signed under this name, and their journals hold it: a new one would disown both."""
+        return "Presence"
 
 
 S = TypeVar("S", bound=Struct)
@@ -218,23 +238,10 @@ def check_length(signature: bytes) -> None:
     """Refuse what is far from a signature: its bytes would cost gas, and the contract judges the rest.
 
     Raises:
-        FederationError: far more than 65 bytes.
+        FederationError: more than :data:`LONGEST_SIGNATURE` bytes.
     """
-    if len(signature) > 128:
+    if len(signature) > LONGEST_SIGNATURE:
         raise FederationError(f"a signature of {len(signature)} bytes, where 65 are expected.")
-
-
-def _fits(value: object, solidity: str) -> bool:
-    if solidity == "bytes32":
-        return isinstance(value, bytes) and len(value) == 32
-    if solidity == "address":
-        return is_checksummed(value)
-    if solidity == "bool":
-        return isinstance(value, bool)
-    if not isinstance(value, int) or isinstance(value, bool):
-        return False
-    low, high = _BOUNDS[solidity]
-    return low <= value < high
 
 
 def sign(account: LocalAccount, struct: Struct, domain: Domain) -> bytes:
@@ -248,8 +255,8 @@ def commitment(message: Struct) -> bytes:
     It depends on no domain: the message repeats the federation.
     """
     fields = ",".join(f"{solidity} {name}" for name, solidity in message.types.items())
-    kind = keccak(f"{type(message).__name__}({fields})".encode())
-    words = map(_word, as_tuple(message), message.types.values())
+    kind = keccak(f"{message.type_name()}({fields})".encode())
+    words = map(word, as_tuple(message), message.types.values())
     return bytes(keccak(kind + b"".join(words)))
 
 
@@ -276,17 +283,7 @@ def _digest(struct: Struct, domain: Domain) -> bytes:
         keccak(f"EIP712Domain({fields})".encode()),
         keccak(NAME.encode()),
         keccak(VERSION.encode()),
-        _word(domain.chain_id, "uint256"),
-        _word(domain.contract, "address"),
+        word(domain.chain_id, "uint256"),
+        word(domain.contract, "address"),
     )
     return bytes(keccak(b"\x19\x01" + keccak(b"".join(words)) + commitment(struct)))
-
-
-def _word(value: object, solidity: str) -> bytes:
-    """A value in its 32 bytes."""
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, str):
-        return bytes(12) + bytes.fromhex(value[2:])
-    assert isinstance(value, int)
-    return value.to_bytes(32, signed=solidity.startswith("int"))

@@ -1,12 +1,11 @@
-"""One transaction or call on a chain, and web3's many errors as ours."""
+"""Sending a transaction to the contract, or calling it; what reverts becomes an error of ours."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from eth_abi.abi import decode as abi_decode
-from eth_abi.exceptions import DecodingError
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
 from web3.exceptions import ContractCustomError
@@ -14,11 +13,12 @@ from web3.types import TxParams, TxReceipt
 
 from fedcxr.chain import web3_errors
 from fedcxr.chain.endpoint import Connection
-from fedcxr.chain.retry import Patience
+from fedcxr.chain.retry import RetryPolicy
 from fedcxr.chain.sender import Sender
 from fedcxr.errors import ChainError, ContractRejectedError
+from fedcxr.ledger.abi import Fields
 from fedcxr.ledger.artifact import load_artifact
-from fedcxr.ledger.hints import hint
+from fedcxr.ledger.error_help import help_for
 
 T = TypeVar("T")
 
@@ -27,7 +27,8 @@ def send(w3: Web3, account: LocalAccount, function: Any, *, gas: int, value: int
     """Sign, send and await one transaction; a revert is asked for its reason.
 
     Args:
-        w3: a :class:`~fedcxr.chain.endpoint.Connection`, whose patience and nonces are used, or any other.
+        w3: a :class:`~fedcxr.chain.endpoint.Connection`, whose retry policy and nonces are used,
+            or any other.
         account: that signs.
         function: a call or constructor of web3's contract.
         gas: limit.
@@ -38,7 +39,7 @@ def send(w3: Web3, account: LocalAccount, function: Any, *, gas: int, value: int
     """
 
     def run() -> TxReceipt:
-        sender = w3.sender(account) if isinstance(w3, Connection) else Sender(w3, account, Patience())
+        sender = w3.sender(account) if isinstance(w3, Connection) else Sender(w3, account, RetryPolicy())
         receipt = sender.send(function, gas=gas, value=value)
         if receipt["status"] != 1:
             asked = function.build_transaction(
@@ -73,16 +74,9 @@ def translated(call: Callable[[], T]) -> T:
 
 def decode_error(data: bytes) -> ContractRejectedError:
     """A custom error of the contract or its court from its ABI encoding, with what to do about it."""
-    artifact = load_artifact()
-    for entry in (*artifact.abi, *artifact.court_abi):
-        if entry["type"] != "error":
-            continue
-        types = [field["type"] for field in entry["inputs"]]
-        signature = f"{entry['name']}({','.join(types)})"
-        if Web3.keccak(text=signature)[:4] == data[:4]:
-            try:
-                values = tuple(abi_decode(types, data[4:]))
-            except DecodingError:
-                break
-            return ContractRejectedError(entry["name"], values, hint(entry["name"]))
-    return ContractRejectedError("Unknown", (data,), hint("Unknown"))
+    entry = load_artifact().errors.get(data[:4])
+    if entry is not None:
+        with contextlib.suppress(ValueError):  # bytes that only begin like it
+            values = Fields(entry["inputs"]).decode(data[4:])
+            return ContractRejectedError(entry["name"], values, help_for(entry["name"]))
+    return ContractRejectedError("Unknown", (data,), help_for("Unknown"))

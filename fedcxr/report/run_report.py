@@ -97,7 +97,7 @@ def _draw_embedding(model: Network, valid: ValidationSet, config: Config, path: 
 
 def _again(config: Config) -> str:
     """How to have the figures a second time."""
-    words = ["fedcxr evaluate --predictions predictions.csv --truth VALID.csv --tasks all --metrics"]
+    words = ["fedcxr evaluate --predictions predictions.csv --truth VALID.csv --labels all --metrics"]
     words.append(f"--seed {config.seed}")
     if config.evaluation.target_sensitivity:
         words.append(f"--target-sensitivity {config.evaluation.target_sensitivity:g}")

@@ -1,1 +1,4 @@
-"""Where a run's bytes lie: content-addressed blobs, and the run directory around them."""
+"""Where bytes lie: content-addressed blobs, the run directory around them, identities, and hospitals' state.
+
+A blob is bytes under their Merkle root; what they mean is for those who read them.
+"""

@@ -161,7 +161,7 @@ class RunDirectory:
         return self.root / "keys"
 
     @property
-    def orders(self) -> Path:
+    def signed_requests(self) -> Path:
         """Signed registrations of hospitals that members have to vote on; made with the first."""
         return self.root / "orders"
 

@@ -27,15 +27,15 @@ def members(session: int) -> list[int]:
     return sorted(found, key=lambda pid: pid != session)
 
 
-def end(session: int, *, patience: float = 10.0) -> None:
+def end(session: int, *, timeout: float = 10.0) -> None:
     """Kill every process of a session but the caller.
 
     A process may start another while it is being killed, so it is looked again until none is left.
 
     Raises:
-        GridError: some live on after ``patience`` seconds.
+        GridError: some live on after ``timeout`` seconds.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while left := [pid for pid in members(session) if pid != os.getpid()]:
         if time.monotonic() > deadline:
             raise GridError(f"processes {left} could not be ended: end them by hand.")

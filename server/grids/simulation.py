@@ -5,42 +5,67 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from flwr.app import Context, RecordDict, UserConfig
+from flwr.app import UserConfig
 
 from clients.app import app as client_app  # server and client meet in this file only
 from fedcxr.config import Config
 from fedcxr.run.logfile import log_to
-from fedcxr.run.preparation import open_or_create, prepare_simulation, require_means
+from fedcxr.run.preparation import Progress, open_or_create, prepare_simulation, require_means
 from fedcxr.store.run_directory import RunDirectory
-from server.app import app as server_app
+from server.app import carry_out
 from server.console import Console
+from server.events import Observer
 from server.grids.local import LocalGrid
 from server.grids.ray import simulate_on_ray
 
 Carry = Callable[[RunDirectory, int], None]  # runs the rounds over a grid: run, number of hospitals
 
 
-def simulate(config: Config, out: Path, carry: Carry) -> RunDirectory:
+def simulate(config: Config, out: Path, carry: Carry, progress: Progress | None = None) -> RunDirectory:
     """Prepare a run and carry it to its end; an unfinished run at ``out`` is continued.
+
+    Args:
+        config: what to run.
+        out: the run directory.
+        carry: carries the rounds over a grid.
+        progress: told of the preparation; None draws bars on the console.
 
     Raises:
         FedcxrError: what ended it; the same call continues.
     """
     require_means(config)
-    with Console() as console:
-        run = open_or_create(out, config, console.progress)
-        with log_to(run.log_path):
-            partition = prepare_simulation(run, console.progress)
-    carry(run, len(partition.names))
+    if progress is None:
+        with Console() as console:
+            run, hospitals = _prepare(config, out, console.progress)
+    else:
+        run, hospitals = _prepare(config, out, progress)
+    carry(run, hospitals)
     return run
 
 
-def on_local_grid(run: RunDirectory, hospitals: int) -> None:
-    """Carry a run to its end in this process, one hospital at a time."""
+def _prepare(config: Config, out: Path, progress: Progress) -> tuple[RunDirectory, int]:
+    """The run at ``out`` with everything that comes before its first round, and how many hospitals it has."""
+    run = open_or_create(out, config, progress)
+    with log_to(run.log_path):
+        return run, len(prepare_simulation(run, progress).names)
+
+
+def on_local_grid(run: RunDirectory, hospitals: int, observer: Observer | None = None) -> None:
+    """Carry a run to its end in this process, one hospital at a time.
+
+    Args:
+        run: the run.
+        hospitals: how many it has.
+        observer: told of each event; None shows them on the console.
+    """
     run_config: UserConfig = {"run": str(run.root), "hospitals": hospitals}
     nodes: list[UserConfig] = [{"partition-id": i, "num-partitions": hospitals} for i in range(hospitals)]
-    context = Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config=run_config)
-    server_app(LocalGrid(client_app, nodes, run_config), context)
+    grid = LocalGrid(client_app, nodes, run_config)
+    if observer is not None:
+        carry_out(grid, run, hospitals, observer, lambda what, done, total: None)
+        return
+    with Console() as console:
+        carry_out(grid, run, hospitals, console, console.progress)
 
 
 CARRIERS: dict[str, Carry] = {"local": on_local_grid, "ray": simulate_on_ray}

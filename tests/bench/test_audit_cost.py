@@ -7,7 +7,6 @@ import pytest
 from fedcxr.bench.audit import bench_audit
 
 
-@pytest.mark.slow
 def test_every_figure_of_the_audits_benchmark_is_measured() -> None:
     said: list[str] = []
     bench = bench_audit(said.append, model="compact", repeats=1)

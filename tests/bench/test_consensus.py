@@ -4,14 +4,11 @@ import json
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
 from fedcxr.bench.consensus import HOSPITALS, as_json, bench_consensus
 from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.chain.rpc_server import RpcServer
 
 
-@pytest.mark.slow
 def test_every_chain_is_measured(anvil_binary: Path) -> None:
     said: list[str] = []
     with (

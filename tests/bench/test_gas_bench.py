@@ -2,13 +2,11 @@
 
 import json
 
-import pytest
 from typer.testing import CliRunner
 
 from fedcxr.cli.app import app
 
 
-@pytest.mark.slow
 def test_a_round_costs_no_more_than_its_goals_and_a_root_the_same_for_any_number() -> None:
     result = CliRunner().invoke(app, ["bench", "gas", "--json"])
     assert result.exit_code == 0, result.output

@@ -20,7 +20,7 @@ from contract_party import Party, account
 from fedcxr.chain.anvil.chain import AnvilChain
 from fedcxr.chain.anvil.process import find_anvil
 from fedcxr.chain.endpoint import Connection
-from fedcxr.chain.retry import Patience
+from fedcxr.chain.retry import RetryPolicy
 from fedcxr.errors import ChainError, ContractRejectedError
 from fedcxr.ledger.contract import FederationLedger
 
@@ -181,8 +181,10 @@ def test_chain_time_survives_a_kill(tmp_path: Path) -> None:
 
 
 def test_blocks_come_in_time_and_finality_is_waited_for(tmp_path: Path) -> None:
-    patience = Patience(finality=2)
-    with closing(AnvilChain(tmp_path / "journal", chain_id=1337, block_time=0.2, patience=patience)) as chain:
+    retry_policy = RetryPolicy(finality=2)
+    with closing(
+        AnvilChain(tmp_path / "journal", chain_id=1337, block_time=0.2, retry_policy=retry_policy)
+    ) as chain:
         started = time.monotonic()
         chain.fund(account(1).address)
         assert time.monotonic() - started > 0.4

@@ -15,12 +15,12 @@ from web3 import HTTPProvider, Web3
 from web3.exceptions import ContractCustomError
 
 from fedcxr.chain.embedded.chain import EmbeddedChain
-from fedcxr.chain.retry import Patience
+from fedcxr.chain.retry import RetryPolicy
 from fedcxr.chain.rpc_server import SEND_GAS, RpcServer, connect
 from fedcxr.errors import ChainError, ContractRejectedError
 from fedcxr.ledger.contract import FederationLedger
 
-IMPATIENT = Patience(retries=1, backoff=0.01)
+IMPATIENT = RetryPolicy(retries=1, backoff=0.01)
 
 
 @pytest.fixture

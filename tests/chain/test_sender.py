@@ -23,14 +23,14 @@ from fedcxr.chain.anvil.process import Anvil
 from fedcxr.chain.backends import RemoteChain
 from fedcxr.chain.embedded.evm import FAUCET, GAS_LIMIT
 from fedcxr.chain.endpoint import Connection, connect
-from fedcxr.chain.retry import Patience
+from fedcxr.chain.retry import RetryPolicy
 from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.chain.sender import Sender
 from fedcxr.chain.web3_errors import translated
 from fedcxr.errors import ChainError
 
 PAYER = Account.from_key(FAUCET.to_bytes())
-QUICK = Patience(timeout=0.5, backoff=0.01, poll=0.01, give_up_after=20)
+QUICK = RetryPolicy(timeout=0.5, backoff=0.01, poll=0.01, give_up_after=20)
 
 
 class Node:
@@ -89,7 +89,7 @@ def received(w3: Connection, to: int = 700) -> int:
 
 
 def sender(node: Node, **changes: Any) -> Sender:
-    return Sender(node.w3, PAYER, Patience(**{**vars(QUICK), **changes}))
+    return Sender(node.w3, PAYER, RetryPolicy(**{**vars(QUICK), **changes}))
 
 
 def test_what_is_stuck_is_replaced_at_an_eighth_more_under_its_nonce(
@@ -343,8 +343,8 @@ def test_who_has_no_ether_sends_where_gas_is_free(anvil_binary: Path) -> None:
         [anvil_binary, "--silent", "--port", port, "--chain-id", "61370", *free]
     ) as process:
         try:
-            patience = Patience(retries=8, backoff=0.05)
-            chain = RemoteChain.at(f"http://127.0.0.1:{port}", chain_id=61370, patience=patience)
+            retry_policy = RetryPolicy(retries=8, backoff=0.05)
+            chain = RemoteChain.at(f"http://127.0.0.1:{port}", chain_id=61370, retry_policy=retry_policy)
             party = Party.found(chain)  # type: ignore[arg-type]
             party.whole_round()
             assert party.ledger.last_finalized == 1

@@ -239,7 +239,7 @@ def test_columns(tmp_path: Path, predictions: pd.DataFrame, truth: pd.DataFrame)
     refused(call(tmp_path, predictions.drop(columns="Study"), truth), "neither a column 'Study' nor 'Path'")
     refused(call(tmp_path, predictions[["Study"]], truth), "no column of a label")
     fracture = predictions[["Study"]].assign(Fracture=0.5)
-    refused(call(tmp_path, fracture, truth, "--tasks", "all"), "no label in common")
+    refused(call(tmp_path, fracture, truth, "--labels", "all"), "no label in common")
     refused(call(tmp_path, "", truth), "P.csv: the file is empty")
     refused(call(tmp_path, ",".join(predictions.columns) + "\n", truth), "a header but no row")
 
@@ -250,7 +250,7 @@ def test_all_14_tasks(tmp_path: Path, predictions: pd.DataFrame, truth: pd.DataF
         if label not in FIVE:
             predictions[label], truth[label] = generator.random(COUNT), np.arange(COUNT) % 3 == 0
     truth[list(LABELS)] = truth[list(LABELS)].astype(float)
-    found = answer(tmp_path, predictions, truth, "--tasks", "all")
+    found = answer(tmp_path, predictions, truth, "--labels", "all")
     expected = official(predictions, truth, list(LABELS))
     assert list(found["tasks"]) == list(LABELS)
     assert found["mean_auroc"] == pytest.approx(np.mean(list(expected.values())))

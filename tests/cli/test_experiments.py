@@ -55,7 +55,6 @@ def call(folder: Path, *arguments: object) -> Called:
     return CliRunner().invoke(app.app, ["experiments", *map(str, [*arguments, *places])])
 
 
-@pytest.mark.slow
 def test_a_table_is_made_from_the_runs_files_and_nothing_is_run_twice(
     folder: Path, small_config: Config
 ) -> None:
@@ -121,7 +120,6 @@ class Killed(BaseException):
     """Stands for the process's end: nothing catches it."""
 
 
-@pytest.mark.slow
 def test_a_run_that_was_cut_off_goes_on_after_its_last_finished_round(
     tmp_path: Path, small_config: Config
 ) -> None:
@@ -160,7 +158,6 @@ def test_a_run_that_was_cut_off_goes_on_after_its_last_finished_round(
     assert facts["passes"] == sum(h["passes"] for row in expected for h in row["hospitals"].values())
 
 
-@pytest.mark.slow
 def test_what_fails_is_named_in_the_table_and_the_rest_goes_on(folder: Path) -> None:
     manifest = folder / "tables.toml"
     manifest.write_text('[[table]]\nname = "both"\nfiles = ["short.toml", "broken.toml"]\nseeds = [4]\n')
@@ -173,7 +170,6 @@ def test_what_fails_is_named_in_the_table_and_the_rest_goes_on(folder: Path) -> 
     assert "none.csv" in table
 
 
-@pytest.mark.slow
 def test_runs_go_side_by_side_are_explained_and_leave_only_their_results(
     folder: Path, small_config: Config
 ) -> None:

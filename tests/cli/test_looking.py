@@ -48,7 +48,7 @@ def test_report_writes_the_folder(run: RunDirectory) -> None:
     truth = run.config.data.root_path / "valid.csv"
     again = call(
         "evaluate", "--predictions", run.root / "report" / "predictions.csv", "--truth", truth, "--json",
-        "--tasks", "all", "--bootstrap", 0,
+        "--labels", "all", "--bootstrap", 0,
     )  # fmt: skip
     figures = json.loads((run.root / "report" / "metrics.json").read_text())["labels"]
     tasks = json.loads(again.stdout)["tasks"]

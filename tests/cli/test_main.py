@@ -30,7 +30,7 @@ def test_help_says_what_an_argument_is(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "ledger", "update", "--help") == 0
-    assert "The run directory; or --rpc and --contract." in capsys.readouterr().out
+    assert "The run directory; without one, give --rpc" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",)])

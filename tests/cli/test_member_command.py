@@ -18,7 +18,7 @@ from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.cli.app import app
 from fedcxr.config import Config
 from fedcxr.errors import ChainError, ContractRejectedError, FederationError, LedgerError, StoreError
-from fedcxr.ledger.orders import Order
+from fedcxr.ledger.signed_requests import SignedRequest
 from fedcxr.ledger.signing import HOSPITAL, Departure, Registration
 from fedcxr.run.coordinator_desk import writing_ledger
 from fedcxr.store.identity import Identity
@@ -191,7 +191,7 @@ def test_a_newcomer_is_voted_in(
     with pytest.raises(Enough):
         run_federation(config, run.root, observer=look)
     newcomer = address(run, 2)
-    waiting = run.orders / f"join-{newcomer}.json"
+    waiting = run.signed_requests / f"join-{newcomer}.json"
     (told,) = recorder.of(NotRegistered)
     assert f"{newcomer} joins once more than half of the 2 hospitals approve; 0 do so far" in told.reason
     assert f"Its signed registration is {waiting}" in told.reason
@@ -220,15 +220,15 @@ def test_a_registration_that_was_changed_gets_no_vote(begun: RunDirectory, tmp_p
     key, federation = member.identity.envelope_key.public, bytes.fromhex(member.membership.federation)
     good = Registration(federation, member.address, HOSPITAL, 12, key.digest)
     cases = [
-        (Order(replace(good, samples=13), (member.sign(good),), key.data), "but signed by: 0x"),
-        (Order(good, (b"?",), key.data), "not a signature"),
-        (Order(good, (member.sign(good),), b"another"), "another envelope key"),
-        (Order(replace(good, federation=bytes(32)), (b"",), key.data), "another federation"),
-        (Order(Departure(federation, member.address), (b"",)), "a signed departure"),
+        (SignedRequest(replace(good, samples=13), (member.sign(good),), key.data), "but signed by: 0x"),
+        (SignedRequest(good, (b"?",), key.data), "not a signature"),
+        (SignedRequest(good, (member.sign(good),), b"another"), "another envelope key"),
+        (SignedRequest(replace(good, federation=bytes(32)), (b"",), key.data), "another federation"),
+        (SignedRequest(Departure(federation, member.address), (b"",)), "a signed departure"),
     ]
     path = tmp_path / "join.json"
-    for order, why in cases:
-        order.write(path)
+    for request, why in cases:
+        request.write(path)
         with pytest.raises(FederationError, match=why):
             call("approve", begun.hospital(0), "join", path, "--out", tmp_path / "vote.json")
     assert not (tmp_path / "vote.json").exists()

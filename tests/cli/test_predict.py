@@ -90,8 +90,8 @@ def test_the_round_the_labels_and_the_cache_can_be_chosen(
 ) -> None:
     first, last = tmp_path / "first.csv", tmp_path / "last.csv"
     cache = tmp_path / "cache"
-    assert call(run, dataset, first, "--round", 0, "--all-labels", "--cache", cache).exit_code == 0
-    assert call(run, dataset, last, "--all-labels", "--cache", cache).exit_code == 0
+    assert call(run, dataset, first, "--round", 0, "--labels", "all", "--cache", cache).exit_code == 0
+    assert call(run, dataset, last, "--labels", "all", "--cache", cache).exit_code == 0
     assert list(read(first)[0]) == ["Study", *LABELS]
     assert read(first) != read(last)
     assert any(cache.iterdir())

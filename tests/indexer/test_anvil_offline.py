@@ -13,7 +13,7 @@ from fedcxr.chain.anvil.chain import AnvilChain
 from fedcxr.errors import ChainError
 from fedcxr.indexer.endpoint import Endpoint
 from fedcxr.indexer.events import definitions
-from fedcxr.indexer.location import IndexedLedger, Place, ask
+from fedcxr.indexer.location import ChainLocation, IndexedLedger, ask
 from fedcxr.indexer.members import Members
 from fedcxr.indexer.rewards import read_rewards
 from fedcxr.indexer.scan import Scan
@@ -31,13 +31,13 @@ def test_what_an_anvil_reorganised_is_read_again(anvil_binary: Path, tmp_path: P
         party = Party.found(chain)
         party.whole_round()
         url = chain._anvil.url  # behind our own front, which offers no such thing
-        place, said = Place(party.ledger.address, url=url, index=tmp_path / "index"), []
-        before = ask(place, contents)
+        location, said = ChainLocation(party.ledger.address, url=url, index=tmp_path / "index"), []
+        before = ask(location, contents)
         head = chain.w3.eth.block_number
         with closing(Endpoint(url)) as node:
             node.ask("anvil_reorg", depth, [])
-        after = ask(place, contents, say=said.append)
-        assert after == ask(Place(party.ledger.address, url=url, index=tmp_path / "fresh"), contents)
+        after = ask(location, contents, say=said.append)
+        assert after == ask(ChainLocation(party.ledger.address, url=url, index=tmp_path / "fresh"), contents)
     assert said == [f"the chain took blocks back; everything after block {head - depth:,} was read again."]
     # Finalizing, closing and submitting were the last three blocks.
     lost = ("RoundFinalized", "RoundClosed", "UpdateAccepted")
@@ -52,10 +52,12 @@ def test_an_anvils_chain_at_rest_is_read_from_a_copy_of_its_journal(
     with closing(AnvilChain(journal, chain_id=CHAIN_ID, binary=anvil_binary)) as chain:
         party = Party.found(chain)
         party.whole_round()
-        live = ask(Place(party.ledger.address, url=chain._anvil.url, index=tmp_path / "live"), contents)
+        live = ask(
+            ChainLocation(party.ledger.address, url=chain._anvil.url, index=tmp_path / "live"), contents
+        )
 
-    def place(binary: Path) -> Place:
-        return Place(
+    def location(binary: Path) -> ChainLocation:
+        return ChainLocation(
             party.ledger.address,
             chain_id=CHAIN_ID,
             file=tmp_path / "ledger.sqlite",
@@ -66,18 +68,18 @@ def test_an_anvils_chain_at_rest_is_read_from_a_copy_of_its_journal(
         )
 
     written = journal.read_bytes()
-    assert ask(place(anvil_binary), contents) == live
+    assert ask(location(anvil_binary), contents) == live
 
     def credited(ledger: IndexedLedger) -> bool:
         return read_rewards(
             ledger.index, Members.of(ledger.index), ledger.source, party.ledger.address
         ).agrees
 
-    assert ask(place(anvil_binary), credited)
+    assert ask(location(anvil_binary), credited)
     assert journal.read_bytes() == written
     # What has not moved is answered without an anvil; what has, is not.
     nowhere = tmp_path / "no-anvil"
-    assert ask(place(nowhere), lambda ledger: ledger.scan) == Scan()
+    assert ask(location(nowhere), lambda ledger: ledger.scan) == Scan()
     journal.touch()
     with pytest.raises(ChainError, match="no such program"):
-        ask(place(nowhere), contents)
+        ask(location(nowhere), contents)

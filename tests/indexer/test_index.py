@@ -23,9 +23,9 @@ from fedcxr.indexer.endpoint import Endpoint
 from fedcxr.indexer.events import definitions
 from fedcxr.indexer.hospital import read_hospital, read_update
 from fedcxr.indexer.index_file import IndexFile
-from fedcxr.indexer.location import IndexedLedger, Place, ask
+from fedcxr.indexer.location import ChainLocation, IndexedLedger, ask
 from fedcxr.indexer.members import Members
-from fedcxr.indexer.offline import ChainAtRest
+from fedcxr.indexer.offline import OfflineChain
 from fedcxr.indexer.overview import read_overview
 from fedcxr.indexer.rewards import read_rewards
 from fedcxr.indexer.rounds import read_rounds
@@ -40,13 +40,13 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Party]:
 
 
 @pytest.fixture
-def place(told: tuple[Path, Party], tmp_path: Path) -> Place:
+def location(told: tuple[Path, Party], tmp_path: Path) -> ChainLocation:
     root = shutil.copytree(told[0], tmp_path / "run")
-    return at_rest(root, told[1])
+    return files_of(root, told[1])
 
 
-def at_rest(root: Path, party: Party) -> Place:
-    return Place(
+def files_of(root: Path, party: Party) -> ChainLocation:
+    return ChainLocation(
         party.ledger.address,
         chain_id=CHAIN_ID,
         file=root / "ledger.sqlite",
@@ -61,8 +61,8 @@ def node() -> Iterator[Node]:
         yield node
 
 
-def behind(node: Node, tmp_path: Path) -> Place:
-    return Place(CONTRACT, url=node.url, index=tmp_path / "index.sqlite")
+def behind(node: Node, tmp_path: Path) -> ChainLocation:
+    return ChainLocation(CONTRACT, url=node.url, index=tmp_path / "index.sqlite")
 
 
 def contents(ledger: IndexedLedger) -> dict[str, list[tuple[Any, ...]]]:
@@ -73,14 +73,14 @@ def no_store(root: bytes) -> bytes:
     raise AssertionError("nothing is in a list here")
 
 
-def test_what_is_read_of_the_file_is_what_the_endpoint_says(place: Place) -> None:
-    assert place.file is not None
-    assert place.endpoint is not None
-    read = ask(place, contents)
-    copy = place.file.with_name("copy.sqlite")
-    shutil.copyfile(place.file, copy)
+def test_what_is_read_of_the_file_is_what_the_endpoint_says(location: ChainLocation) -> None:
+    assert location.file is not None
+    assert location.endpoint is not None
+    read = ask(location, contents)
+    copy = location.file.with_name("copy.sqlite")
+    shutil.copyfile(location.file, copy)
     with closing(EmbeddedChain(copy, chain_id=CHAIN_ID)) as chain, closing(RpcServer(chain)) as front:
-        asked = ask(Place(place.contract, url=front.url, index=copy.with_name("other")), contents)
+        asked = ask(ChainLocation(location.contract, url=front.url, index=copy.with_name("other")), contents)
     assert read == asked
     assert {name: len(rows) for name, rows in read.items() if rows} == {
         "RoleGranted": 7,  # of coordinator and members; again for the new key, and at reinstatement
@@ -103,22 +103,22 @@ def test_what_is_read_of_the_file_is_what_the_endpoint_says(place: Place) -> Non
     }
 
 
-def test_reading_a_chain_at_rest_leaves_no_trace_of_it(place: Place) -> None:
-    assert place.file is not None
-    before = place.file.read_bytes(), place.file.stat().st_mtime_ns
-    ask(place, contents)
+def test_reading_a_chain_at_rest_leaves_no_trace_of_it(location: ChainLocation) -> None:
+    assert location.file is not None
+    before = location.file.read_bytes(), location.file.stat().st_mtime_ns
+    ask(location, contents)
     ask(
-        place,
-        lambda ledger: read_rewards(ledger.index, Members.of(ledger.index), ledger.source, place.contract),
+        location,
+        lambda ledger: read_rewards(ledger.index, Members.of(ledger.index), ledger.source, location.contract),
     )
-    assert (place.file.read_bytes(), place.file.stat().st_mtime_ns) == before
-    assert not list(place.file.parent.glob("ledger.sqlite-*"))
+    assert (location.file.read_bytes(), location.file.stat().st_mtime_ns) == before
+    assert not list(location.file.parent.glob("ledger.sqlite-*"))
 
 
 def test_a_chain_whose_owner_was_killed_is_read_without_a_trace(
     told: tuple[Path, Party], tmp_path: Path
 ) -> None:
-    whole = at_rest(told[0], told[1])
+    whole = files_of(told[0], told[1])
     assert whole.file is not None
     chain = EmbeddedChain(Path(shutil.copyfile(whole.file, tmp_path / "alive.sqlite")), chain_id=CHAIN_ID)
     chain.db[HEAD] = b"half a block's own head"
@@ -130,46 +130,51 @@ def test_a_chain_whose_owner_was_killed_is_read_without_a_trace(
     dead = tmp_path / "dead.sqlite"
     before = dead.read_bytes()
     assert b"half a block's own head" in before
-    killed = Place(whole.contract, chain_id=CHAIN_ID, file=dead, index=tmp_path / "index")
-    assert ask(killed, contents) == ask(Place(whole.contract, chain_id=CHAIN_ID, file=whole.file), contents)
+    killed = ChainLocation(whole.contract, chain_id=CHAIN_ID, file=dead, index=tmp_path / "index")
+    assert ask(killed, contents) == ask(
+        ChainLocation(whole.contract, chain_id=CHAIN_ID, file=whole.file), contents
+    )
     assert dead.read_bytes() == before
 
 
-def test_a_running_coordinators_chain_is_asked_and_not_opened(place: Place) -> None:
-    assert place.file is not None
-    assert place.endpoint is not None
-    at_rest = ask(place, contents)
-    with closing(EmbeddedChain(place.file, chain_id=CHAIN_ID)) as chain, closing(RpcServer(chain)) as front:
-        place.endpoint.write_text(front.url + "\n")
-        assert ask(place, contents) == at_rest
-        kinds = ask(place, lambda ledger: type(ledger.source))
+def test_a_running_coordinators_chain_is_asked_and_not_opened(location: ChainLocation) -> None:
+    assert location.file is not None
+    assert location.endpoint is not None
+    offline = ask(location, contents)
+    with (
+        closing(EmbeddedChain(location.file, chain_id=CHAIN_ID)) as chain,
+        closing(RpcServer(chain)) as front,
+    ):
+        location.endpoint.write_text(front.url + "\n")
+        assert ask(location, contents) == offline
+        kinds = ask(location, lambda ledger: type(ledger.source))
         assert kinds is Endpoint
-    assert ask(place, lambda ledger: type(ledger.source)) is ChainAtRest  # the URL is stale now
+    assert ask(location, lambda ledger: type(ledger.source)) is OfflineChain  # the URL is stale now
 
 
 def test_the_second_question_reads_nothing(node: Node, tmp_path: Path) -> None:
-    place = behind(node, tmp_path)
-    first = ask(place, lambda ledger: ledger.scan)
+    location = behind(node, tmp_path)
+    first = ask(location, lambda ledger: ledger.scan)
     assert first.blocks == node.history.head + 1
     node.asked.clear()
-    assert ask(place, lambda ledger: ledger.scan) == Scan()
+    assert ask(location, lambda ledger: ledger.scan) == Scan()
     assert node.asked == {"eth_chainId": 1, "eth_getBlockByNumber": 1}
 
 
 def test_only_what_is_new_is_read(node: Node, tmp_path: Path) -> None:
-    place = behind(node, tmp_path)
-    ask(place, contents)
+    location = behind(node, tmp_path)
+    ask(location, contents)
     node.history.add_round(6, 3)
-    assert ask(place, lambda ledger: ledger.scan.blocks) == 4
-    fresh = ask(Place(CONTRACT, url=node.url, index=tmp_path / "fresh"), contents)
-    assert ask(place, contents) == fresh
+    assert ask(location, lambda ledger: ledger.scan.blocks) == 4
+    fresh = ask(ChainLocation(CONTRACT, url=node.url, index=tmp_path / "fresh"), contents)
+    assert ask(location, contents) == fresh
     assert [len(fresh[name]) for name in ("RoundFinalized", "UpdateAccepted")] == [6, 18]
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 9])
 def test_what_the_chain_took_back_is_forgotten(node: Node, tmp_path: Path, depth: int) -> None:
-    place, said = behind(node, tmp_path), []
-    ask(place, contents)
+    location, said = behind(node, tmp_path), []
+    ask(location, contents)
     history = node.history
     del history.logs[-depth:]
     kept = history.head
@@ -177,18 +182,18 @@ def test_what_the_chain_took_back_is_forgotten(node: Node, tmp_path: Path, depth
     history.hash = lambda number: original(number) if number <= kept else original(-number)  # type: ignore[method-assign]
     history.add(encoded("RoundAborted", round=5, attempt=1, by=hospital(0), reason="another branch"))
     history.add()
-    read = ask(place, contents, say=said.append)
+    read = ask(location, contents, say=said.append)
     assert said == [f"the chain took blocks back; everything after block {kept:,} was read again."]
-    assert read == ask(Place(CONTRACT, url=node.url, index=tmp_path / "fresh"), contents)
+    assert read == ask(ChainLocation(CONTRACT, url=node.url, index=tmp_path / "fresh"), contents)
     assert len(read["RoundAborted"]) == 1
 
 
 def test_a_chain_that_was_cut_short_is_followed_back(node: Node, tmp_path: Path) -> None:
-    place = behind(node, tmp_path)
-    ask(place, contents)
+    location = behind(node, tmp_path)
+    ask(location, contents)
     del node.history.logs[-4:]  # round 5
     assert ask(
-        place, lambda ledger: [r.number for r in read_rounds(ledger.index, Members.of(ledger.index))]
+        location, lambda ledger: [r.number for r in read_rounds(ledger.index, Members.of(ledger.index))]
     ) == [
         1,
         2,
@@ -198,56 +203,56 @@ def test_a_chain_that_was_cut_short_is_followed_back(node: Node, tmp_path: Path)
 
 
 def test_another_chain_at_the_same_address_is_read_anew(node: Node, tmp_path: Path) -> None:
-    place, said = behind(node, tmp_path), []
-    ask(place, contents)
+    location, said = behind(node, tmp_path), []
+    ask(location, contents)
     node.history = History.of(rounds=2, hospitals=4, salt="another")
     node.asked.clear()
-    read = ask(place, contents, say=said.append)
+    read = ask(location, contents, say=said.append)
     assert said == ["the chain is another one than the index was made of; everything was read again."]
     assert [len(read[name]) for name in ("MemberJoined", "RoundFinalized")] == [4, 2]
 
 
 def test_an_index_with_a_changed_byte_is_made_again(node: Node, tmp_path: Path) -> None:
-    place, said = behind(node, tmp_path), []
-    good = ask(place, contents)
-    assert place.index is not None
-    data = bytearray(place.index.read_bytes())
+    location, said = behind(node, tmp_path), []
+    good = ask(location, contents)
+    assert location.index is not None
+    data = bytearray(location.index.read_bytes())
     where = data.rindex(b"MemberJoined") if b"MemberJoined" in data else len(data) // 2
     for changed in (where, len(data) - 5, 30):
         broken = bytearray(data)
         broken[changed] ^= 1
-        place.index.write_bytes(broken)
-        assert ask(place, contents, say=said.append) == good
+        location.index.write_bytes(broken)
+        assert ask(location, contents, say=said.append) == good
     assert len(said) == 3
     assert all("the index is made again" in sentence for sentence in said)
 
 
 @pytest.mark.parametrize("data", [b"", b"no database at all" * 100, None])
 def test_an_index_that_is_none_is_made_again(node: Node, tmp_path: Path, data: bytes | None) -> None:
-    place = behind(node, tmp_path)
-    good = ask(place, contents)
-    assert place.index is not None
-    place.index.write_bytes(place.index.read_bytes()[:5000] if data is None else data)
-    assert ask(place, contents) == good
+    location = behind(node, tmp_path)
+    good = ask(location, contents)
+    assert location.index is not None
+    location.index.write_bytes(location.index.read_bytes()[:5000] if data is None else data)
+    assert ask(location, contents) == good
 
 
 def test_an_index_of_another_version_is_made_again(
     node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place, said = behind(node, tmp_path), []
+    location, said = behind(node, tmp_path), []
     monkeypatch.setattr("fedcxr.indexer.index_file._FORM", 0)
-    good = ask(place, contents)
+    good = ask(location, contents)
     monkeypatch.undo()
-    assert ask(place, contents, say=said.append) == good
-    assert said == [f"{place.index}: it is of another version; the index is made again."]
+    assert ask(location, contents, say=said.append) == good
+    assert said == [f"{location.index}: it is of another version; the index is made again."]
 
 
 def test_deleting_the_index_changes_nothing(node: Node, tmp_path: Path) -> None:
-    place = behind(node, tmp_path)
-    good = ask(place, contents)
-    assert place.index is not None
-    place.index.unlink()
-    assert ask(place, contents) == good
+    location = behind(node, tmp_path)
+    good = ask(location, contents)
+    assert location.index is not None
+    location.index.unlink()
+    assert ask(location, contents) == good
 
 
 def test_an_index_that_cannot_be_written_there_is_kept_elsewhere(
@@ -255,8 +260,8 @@ def test_an_index_that_cannot_be_written_there_is_kept_elsewhere(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "file").write_text("")
-    place, said = Place(CONTRACT, url=node.url, index=tmp_path / "file" / "index"), []
-    assert ask(place, lambda ledger: ledger.index.path, say=said.append) == (
+    location, said = ChainLocation(CONTRACT, url=node.url, index=tmp_path / "file" / "index"), []
+    assert ask(location, lambda ledger: ledger.index.path, say=said.append) == (
         tmp_path / "cache" / "fedcxr" / "ledger" / f"1337-{CONTRACT.lower()}.sqlite"
     )
     assert "The index is kept elsewhere." in said[0]
@@ -264,16 +269,16 @@ def test_an_index_that_cannot_be_written_there_is_kept_elsewhere(
 
 def test_two_commands_at_once_leave_one_sound_index(node: Node, tmp_path: Path) -> None:
     """The second finds rows that it has not read itself, and goes on after them."""
-    place = behind(node, tmp_path)
+    location = behind(node, tmp_path)
 
     def meanwhile(done: int, total: int) -> None:
         if done == 64 < total:
-            ask(place, contents)
+            ask(location, contents)
 
     node.history = History.of(rounds=60, hospitals=2)
-    read = ask(place, contents, progress=meanwhile)
-    assert read == ask(Place(CONTRACT, url=node.url, index=tmp_path / "fresh"), contents)
-    assert ask(place, contents) == read
+    read = ask(location, contents, progress=meanwhile)
+    assert read == ask(ChainLocation(CONTRACT, url=node.url, index=tmp_path / "fresh"), contents)
+    assert ask(location, contents) == read
 
 
 def test_a_range_that_is_too_much_for_a_node_is_asked_in_parts(node: Node, tmp_path: Path) -> None:
@@ -313,12 +318,12 @@ def test_logs_that_were_not_asked_for_are_refused(node: Node, tmp_path: Path) ->
             params[0]["fromBlock"] = "0x0"
         return answer(method, params)
 
-    place = behind(node, tmp_path)
-    ask(place, contents)
+    location = behind(node, tmp_path)
+    ask(location, contents)
     node.history.add_round(6, 3)
     node.answer = more  # type: ignore[method-assign]
     with pytest.raises(ChainError, match="what is no log"):
-        ask(place, contents)
+        ask(location, contents)
 
 
 def test_a_nodes_words_do_not_command_the_terminal(node: Node) -> None:
@@ -353,48 +358,48 @@ def test_messages_do_not_repeat_the_secrets_of_an_url() -> None:
     assert "hunter2" not in str(raised.value)
 
 
-def test_an_address_without_a_contract_is_named(node: Node, tmp_path: Path, place: Place) -> None:
+def test_an_address_without_a_contract_is_named(node: Node, tmp_path: Path, location: ChainLocation) -> None:
     nobody = "0x" + "ab" * 20
     with pytest.raises(LedgerError, match=f"no contract at {nobody} on chain 1337"):
-        ask(Place(nobody, url=node.url, index=tmp_path / "index"), contents)
+        ask(ChainLocation(nobody, url=node.url, index=tmp_path / "index"), contents)
     with pytest.raises(LedgerError, match=f"no federation's contract at {nobody}, in "):
-        ask(Place(nobody, chain_id=CHAIN_ID, file=place.file, index=tmp_path / "other"), contents)
+        ask(ChainLocation(nobody, chain_id=CHAIN_ID, file=location.file, index=tmp_path / "other"), contents)
     with pytest.raises(LedgerError, match="'0xabc' is no address"):
-        Place("0xabc")
+        ChainLocation("0xabc")
 
 
 def test_a_chain_with_another_id_is_refused(node: Node, tmp_path: Path) -> None:
     with pytest.raises(ChainError, match="chain 1337, where 1 is expected"):
-        ask(Place(CONTRACT, url=node.url, chain_id=1, index=tmp_path / "index"), contents)
+        ask(ChainLocation(CONTRACT, url=node.url, chain_id=1, index=tmp_path / "index"), contents)
 
 
-def test_a_chain_that_was_begun_anew_is_refused(node: Node, tmp_path: Path, place: Place) -> None:
+def test_a_chain_that_was_begun_anew_is_refused(node: Node, tmp_path: Path, location: ChainLocation) -> None:
     """Its id is the same, and its first block another."""
     first = node.history.hash(0).hex()
     assert ask(replace(behind(node, tmp_path), genesis="0x" + first), lambda ledger: ledger.scan.blocks) > 0
     with pytest.raises(ChainError, match="begun anew"):
         ask(replace(behind(node, tmp_path), genesis="ab" * 32), contents)
     with pytest.raises(ChainError, match="begun anew"):
-        ask(replace(place, genesis="ab" * 32), contents)
+        ask(replace(location, genesis="ab" * 32), contents)
 
 
 def test_a_file_that_is_no_chain_is_named(tmp_path: Path) -> None:
-    place = Place(CONTRACT, chain_id=1, file=tmp_path / "ledger.sqlite", index=tmp_path / "index")
-    assert place.file is not None
+    location = ChainLocation(CONTRACT, chain_id=1, file=tmp_path / "ledger.sqlite", index=tmp_path / "index")
+    assert location.file is not None
     with pytest.raises(ChainError, match=r"ledger\.sqlite: no chain here"):
-        ask(place, contents)
-    place.file.write_bytes(b"no database" * 1000)
+        ask(location, contents)
+    location.file.write_bytes(b"no database" * 1000)
     with pytest.raises(ChainError, match=r"ledger\.sqlite: not a chain"):
-        ask(place, contents)
-    place.file.unlink()
-    with closing(sqlite3.connect(place.file)) as other:
+        ask(location, contents)
+    location.file.unlink()
+    with closing(sqlite3.connect(location.file)) as other:
         other.execute("CREATE TABLE chain (key BLOB PRIMARY KEY, value BLOB NOT NULL)")
     with pytest.raises(ChainError, match=r"ledger\.sqlite: the chain's rows are damaged"):
-        ask(place, contents)
+        ask(location, contents)
 
 
-def test_rounds_are_those_that_the_contract_tells(told: tuple[Path, Party], place: Place) -> None:
-    records = ask(place, lambda ledger: read_rounds(ledger.index, Members.of(ledger.index)))
+def test_rounds_are_those_that_the_contract_tells(told: tuple[Path, Party], location: ChainLocation) -> None:
+    records = ask(location, lambda ledger: read_rounds(ledger.index, Members.of(ledger.index)))
     assert [(r.number, r.attempt, r.phase) for r in records] == [
         (1, 1, "finalized"),
         (2, 1, "finalized"),
@@ -409,10 +414,10 @@ def test_rounds_are_those_that_the_contract_tells(told: tuple[Path, Party], plac
         {"error": "TooManySamples", "arguments": {"registered": 50, "given": 2**64 - 1}}
     ]
     assert (records[2].aborted_by, records[2].abort_reason) == (told[1].coordinator.address, NASTY)
-    assert place.file is not None
-    copy = Path(shutil.copyfile(place.file, place.file.with_name("copy.sqlite")))
+    assert location.file is not None
+    copy = Path(shutil.copyfile(location.file, location.file.with_name("copy.sqlite")))
     with closing(EmbeddedChain(copy, chain_id=CHAIN_ID)) as chain:
-        ledger = FederationLedger.attach(chain.w3, place.contract)
+        ledger = FederationLedger.attach(chain.w3, location.contract)
         for record in (records[0], records[1], records[3], records[4]):
             view = ledger.round(record.number)
             assert (view.status, view.attempt, view.base) == (record.phase, record.attempt, record.base)
@@ -422,8 +427,8 @@ def test_rounds_are_those_that_the_contract_tells(told: tuple[Path, Party], plac
             assert view.model_digest == (record.model_digest or bytes(32))
 
 
-def test_a_seat_keeps_its_history_over_its_keys(told: tuple[Path, Party], place: Place) -> None:
-    members = ask(place, lambda ledger: Members.of(ledger.index))
+def test_a_seat_keeps_its_history_over_its_keys(told: tuple[Path, Party], location: ChainLocation) -> None:
+    members = ask(location, lambda ledger: Members.of(ledger.index))
     second = members.find(SUCCESSOR.address, {})
     assert [change.what for change in second.changes] == ["joined", "rotated"]
     assert members.find(second.accounts[0][:10], {}) is second
@@ -434,14 +439,14 @@ def test_a_seat_keeps_its_history_over_its_keys(told: tuple[Path, Party], place:
         members.find("south", {})
 
 
-def test_a_hospitals_part_in_every_attempt(told: tuple[Path, Party], place: Place) -> None:
+def test_a_hospitals_part_in_every_attempt(told: tuple[Path, Party], location: ChainLocation) -> None:
     def parts(seat: int) -> list[tuple[int, int, str, int | None]]:
         def question(ledger: IndexedLedger) -> list[tuple[int, int, str, int | None]]:
             members = Members.of(ledger.index)
             found = read_hospital(ledger.index, members, members.seats[seat])
             return [(part.round, part.attempt, part.state, part.credits) for part in found]
 
-        return ask(place, question)
+        return ask(location, question)
 
     assert [(r, a, state) for r, a, state, _ in parts(0)] == [
         (1, 1, "included"),
@@ -467,8 +472,8 @@ def test_a_hospitals_part_in_every_attempt(told: tuple[Path, Party], place: Plac
     assert {state for _, _, state, _ in parts(3)} == {"not asked"}
     given = [sum(part[-1] or 0 for part in parts(seat)) for seat in range(4)]
     rewards = ask(
-        place,
-        lambda l: read_rewards(l.index, Members.of(l.index), l.source, place.contract),  # noqa: E741
+        location,
+        lambda l: read_rewards(l.index, Members.of(l.index), l.source, location.contract),  # noqa: E741
     )
     assert given == [rewards.contract[seat] for seat in range(4)]
     assert rewards.exact
@@ -476,7 +481,7 @@ def test_a_hospitals_part_in_every_attempt(told: tuple[Path, Party], place: Plac
     assert rewards.total == 3000
 
 
-def test_an_update_has_everything_that_was_signed(told: tuple[Path, Party], place: Place) -> None:
+def test_an_update_has_everything_that_was_signed(told: tuple[Path, Party], location: ChainLocation) -> None:
     from contract_party import FEDERATION
 
     from fedcxr.ledger.signing import Domain, Submission, recover
@@ -485,17 +490,17 @@ def test_an_update_has_everything_that_was_signed(told: tuple[Path, Party], plac
         members = Members.of(ledger.index)
         return read_update(ledger.index, members, members.seats[0], 3, no_store)
 
-    given_up, good = ask(place, question)
+    given_up, good = ask(location, question)
     assert (given_up.part.state, good.part.state) == ("given up", "included")
     fields = ("federation", "round", "attempt", "hospital", "base", "root", "samples", "size", "metrics")
     signed = Submission(**{name: getattr(good, name) for name in fields})
     assert signed.federation == FEDERATION
-    assert recover(signed, good.signature, Domain(CHAIN_ID, place.contract)) == good.hospital
+    assert recover(signed, good.signature, Domain(CHAIN_ID, location.contract)) == good.hospital
 
 
 def test_a_committees_verdicts_are_told(tmp_path: Path) -> None:
     party = tell_judged(tmp_path / "run")
-    place = at_rest(tmp_path / "run", party)
+    location = files_of(tmp_path / "run", party)
 
     def question(ledger: IndexedLedger) -> Any:
         members = Members.of(ledger.index)
@@ -504,7 +509,7 @@ def test_a_committees_verdicts_are_told(tmp_path: Path) -> None:
         update = read_update(ledger.index, members, members.seats[1], 1, no_store)[0]
         return records, parts, update, read_overview(ledger.index)
 
-    records, parts, update, overview = ask(place, question)
+    records, parts, update, overview = ask(location, question)
     assert len(records[0].committee) == 4
     assert (records[0].accepted, records[0].counted, records[0].included) == ({0, 1, 2}, {0, 1}, {0, 1})
     assert [part.state for part in parts] == ["included", "included", "not counted", "not asked"]
@@ -520,7 +525,7 @@ def test_a_committees_verdicts_are_told(tmp_path: Path) -> None:
 def test_a_list_that_is_not_under_the_contracts_root_is_refused(tmp_path: Path) -> None:
     """A store may hold other bytes under a name; and whoever relays may list what was never signed so."""
     party = tell_under_one_root(tmp_path / "run")
-    place = at_rest(tmp_path / "run", party)
+    location = files_of(tmp_path / "run", party)
     good = b"".join(
         path.read_bytes()
         for path in (tmp_path / "run" / "blobs").glob("*/*")
@@ -534,7 +539,7 @@ def test_a_list_that_is_not_under_the_contracts_root_is_refused(tmp_path: Path) 
                 u.size for u in read_update(ledger.index, members, members.seats[0], 1, lambda root: data)
             ]
 
-        return ask(place, question)
+        return ask(location, question)
 
     assert sizes(good) == [1000]
     with pytest.raises(LedgerError, match="is not the one under the contract's root"):
@@ -545,8 +550,10 @@ def test_a_list_that_is_not_under_the_contracts_root_is_refused(tmp_path: Path) 
         sizes(b"{}}")
 
 
-def test_the_overview_says_where_the_federation_stands(told: tuple[Path, Party], place: Place) -> None:
-    overview = ask(place, lambda ledger: read_overview(ledger.index))
+def test_the_overview_says_where_the_federation_stands(
+    told: tuple[Path, Party], location: ChainLocation
+) -> None:
+    overview = ask(location, lambda ledger: read_overview(ledger.index))
     assert overview.coordinator == told[1].coordinator.address
     assert overview.latest is not None
     assert (overview.latest.number, overview.latest.phase) == (4, "open")

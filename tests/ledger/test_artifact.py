@@ -31,7 +31,6 @@ def test_the_artifact_was_made_of_the_sources_here() -> None:
     assert check_sources(load_artifact(), CONTRACTS) >= 1
 
 
-@pytest.mark.slow
 def test_compiling_the_sources_gives_the_artifact() -> None:
     if shutil.which("node") is None or not (CONTRACTS / "node_modules" / "solc").is_dir():
         reason = "no Node, or no contracts/node_modules: run `npm ci --prefix contracts`"

@@ -17,6 +17,9 @@ from fedcxr.ledger.signing import (
     sign,
 )
 
+# What a contract decides it decides on any chain; contracts/test holds its rules on a third.
+pytestmark = pytest.mark.parametrize("chain", ["embedded"], indirect=True, scope="module")
+
 SAMPLES = (100, 50, 7, 20, 30)
 
 

@@ -204,7 +204,6 @@ def chain() -> Iterator[EmbeddedChain]:
         yield chain
 
 
-@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(parts=sequences)
 def test_the_contract_is_its_model(chain: EmbeddedChain, parts: list[list[tuple[object, ...]]]) -> None:

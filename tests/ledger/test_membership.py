@@ -20,6 +20,9 @@ from fedcxr.ledger.signing import (
     sign,
 )
 
+# What a contract decides it decides on any chain; contracts/test holds its rules on a third.
+pytestmark = pytest.mark.parametrize("chain", ["embedded"], indirect=True, scope="module")
+
 NEW_KEY = b"another envelope key"
 
 

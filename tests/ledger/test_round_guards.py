@@ -14,6 +14,9 @@ from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.court import result_of
 from fedcxr.ledger.signing import Refusal, commitment, sign
 
+# What a contract decides it decides on any chain; contracts/test holds its rules on a third.
+pytestmark = pytest.mark.parametrize("chain", ["embedded"], indirect=True, scope="module")
+
 
 def rejected(call: Callable[[], object]) -> str:
     """The name of the custom error that a call meets."""

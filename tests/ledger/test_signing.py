@@ -15,9 +15,9 @@ from fedcxr.ledger.signing import (
     VERSION,
     Approval,
     Attestation,
+    ChallengeResponse,
     Departure,
     Domain,
-    Presence,
     Refusal,
     Registration,
     Rotation,
@@ -30,7 +30,7 @@ from fedcxr.ledger.signing import (
     sign,
 )
 
-KINDS = (Registration, Rotation, Departure, Approval, Submission, Refusal, Attestation, Presence)
+KINDS = (Registration, Rotation, Departure, Approval, Submission, Refusal, Attestation, ChallengeResponse)
 DOMAIN = Domain(1337, "0x" + "42" * 20)
 WORD = st.binary(min_size=32, max_size=32)
 UINT64 = st.integers(0, 2**64 - 1)
@@ -75,7 +75,7 @@ STRUCTS = st.one_of(
 def test_it_is_signed_as_eth_account_does(struct: Struct, domain: Domain) -> None:
     """The reference knows every type of EIP-712."""
     names = {"name": "string", "version": "string", "chainId": "uint256", "verifyingContract": "address"}
-    kind = type(struct).__name__
+    kind = struct.type_name()
     whole = {
         "types": {
             "EIP712Domain": [{"name": name, "type": solidity} for name, solidity in names.items()],

@@ -19,7 +19,7 @@ def two_hospitals_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def two_hospitals(small_config: Config, two_hospitals_root: Path) -> Config:
     """The small federation over two hospitals, at 64 px."""
     changes = {
@@ -48,7 +48,7 @@ def four_hospitals_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def four_hospitals(small_config: Config, four_hospitals_root: Path) -> Config:
     """The small federation over four hospitals."""
     return small_config.with_changes({"name": "four-hospitals", "data.root": str(four_hospitals_root)})

@@ -63,7 +63,6 @@ def test_too_few_nodes_are_an_error_at_once(
         server_module.app(LocalGrid(client_app, [{"partition-id": 0}], {}), context)
 
 
-@pytest.mark.slow
 def test_flwr_run_simulates_with_the_models_of_the_local_grid(two_hospitals: Config, tmp_path: Path) -> None:
     config = two_hospitals.with_changes({"federation.rounds": 1})
     expected = digests(simulate(config, tmp_path / "local", on_local_grid))

@@ -31,7 +31,7 @@ from server.tally import Tally
 POISONED = "synthetic-02"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def judged(four_hospitals: Config) -> Config:
     return four_hospitals.with_changes(
         {
@@ -41,6 +41,13 @@ def judged(four_hospitals: Config) -> Config:
             "federation.round_timeout": 600,  # shorter than the contract's window: nobody waits for that
         }
     )
+
+
+@pytest.fixture(scope="module")
+def approved(judged: Config, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """Two rounds of good updates; never written to after this."""
+    config = judged.with_changes({"federation.rounds": 2})
+    return run_federation(config, tmp_path_factory.mktemp("approved") / "run")
 
 
 class Poisoner(Hospital):
@@ -101,32 +108,33 @@ def on_ledger(run: RunDirectory) -> tuple[FederationLedger, EmbeddedChain]:
     return FederationLedger.attach(chain.w3, run.read_facts().contract), chain
 
 
-def test_good_updates_are_approved_credited_and_audited(judged: Config, tmp_path: Path) -> None:
-    run = run_federation(judged.with_changes({"federation.rounds": 2}), tmp_path / "run")
+def test_good_updates_are_approved_credited_and_audited(judged: Config, approved: RunDirectory) -> None:
+    run = approved
     ledger, chain = on_ledger(run)
     for number in (1, 2):
         view = ledger.round(number)
         assert len(view.included) == 4
-        attested = ledger.views.events("UpdateAttested", number)
+        attested = ledger.events("UpdateAttested", number)
         assert len(attested) == 12  # four judge three each
         assert all(event["args"]["accepted"] for event in attested)
-    assert sum(ledger.views.credits().values()) == 2 * judged.ledger.rewards
+    assert sum(ledger.credits().values()) == 2 * judged.ledger.rewards
     chain.close()
     report = audit(run, [Identity.load(run.keys / "auditor.json").envelope_key])
     assert report.clean, report.findings
     assert report.proven
 
 
-def test_what_a_hospital_judges_on_it_does_not_train_on(judged: Config, tmp_path: Path) -> None:
+def test_what_a_hospital_judges_on_it_does_not_train_on(
+    judged: Config, approved: RunDirectory, tmp_path: Path
+) -> None:
     plain = judged.with_changes({"validation.policy": "none"})
-    with_fold = run_federation(judged, tmp_path / "judged")
     without = run_federation(plain, tmp_path / "plain")
 
     def images(run: RunDirectory) -> int:
         return sum(hospital["images"] for hospital in run.read_metrics()[0]["hospitals"].values())
 
-    assert images(with_fold) < images(without)
-    assert digests(with_fold) != digests(without)
+    assert images(approved) < images(without)
+    assert digests(approved)[:1] != digests(without)
 
 
 def test_a_poisoned_update_does_not_count(judged: Config, tmp_path: Path) -> None:
@@ -172,46 +180,35 @@ def test_an_update_of_another_length_is_rejected_by_its_judges(
     monkeypatch.setattr(Tally, "check", lambda self, blob, view, address: None)
     run = run_federation(judged, tmp_path / "run", client=hospital_app(sealing(shortened)))
     ledger, chain = on_ledger(run)
-    verdicts = [event["args"] for event in ledger.views.events("UpdateAttested", 1)]
+    verdicts = [event["args"] for event in ledger.events("UpdateAttested", 1)]
     chain.close()
     assert [v["accepted"] for v in verdicts].count(False) == 3
     (line,) = run.read_metrics()
     assert len(line["included"]) == 3
 
 
-def test_a_verdict_is_in_its_validators_journal(judged: Config, tmp_path: Path) -> None:
-    run = run_federation(judged, tmp_path / "run")
+def test_a_verdict_is_in_its_validators_journal(approved: RunDirectory) -> None:
     kinds = [
         json.loads(line)["kind"]
-        for path in sorted(run.hospitals.rglob("journal.jsonl"))
+        for path in sorted(approved.hospitals.rglob("journal.jsonl"))
         for line in path.read_text().splitlines()
     ]
-    assert kinds.count("attestation") == 12
+    assert kinds.count("attestation") == 2 * 12
 
 
-@pytest.mark.parametrize("part", ["update", "base", "header"])
-def test_a_validator_judges_nothing_but_what_the_contract_accepted(
-    judged: Config, tmp_path: Path, part: str
-) -> None:
+def test_a_validator_judges_nothing_but_what_the_contract_accepted(judged: Config, tmp_path: Path) -> None:
     """A server that shows something else gets no verdict, and the round no quorum."""
     from dataclasses import replace
 
     def tamper(request: ValidateRequest) -> ValidateRequest:
-        bulk = bytearray(request.bulk)
-        if part == "update":
-            bulk[-1] ^= 1
-        elif part == "base":
-            bulk[0] ^= 1
-        else:
-            return replace(request, header=request.header[:-4096] + b" " * 4095 + b"\n")
-        return replace(request, bulk=bytes(bulk))
+        return replace(request, bulk=request.bulk[:-1] + bytes([request.bulk[-1] ^ 1]))
 
     with pytest.raises(FederationError, match="too few verdicts"):
         run_federation(judged, tmp_path / "run", client=app_of(Hospital, tamper))
     run = RunDirectory(tmp_path / "run")
     ledger, chain = on_ledger(run)
     assert ledger.round(1).status == "closed"
-    assert not ledger.views.events("UpdateAttested", 1)
+    assert not ledger.events("UpdateAttested", 1)
     chain.close()
     # The same command goes on where it stands, with validators that are shown the truth.
     whole = run_federation(judged, tmp_path / "run")

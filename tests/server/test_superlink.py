@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
-import pytest
 from deployment_page import CHECKOUT, Party, end, free_port, wait_for_port
 from federation import digests
 
@@ -26,7 +25,6 @@ def deal_out(root: Path) -> dict[str, str]:
     return csvs
 
 
-@pytest.mark.slow
 def test_two_hospitals_over_tls_release_the_model_of_the_local_grid(
     two_hospitals: Config, two_hospitals_root: Path, tmp_path: Path
 ) -> None:

@@ -1,12 +1,9 @@
 """What a model's parts cost, measured on the small."""
 
-import pytest
-
 from fedcxr.bench.model import VARIANTS, bench_model
 from fedcxr.config import validate
 
 
-@pytest.mark.slow
 def test_every_variant_is_timed_and_its_memory_taken() -> None:
     tree = {
         "name": "bench",

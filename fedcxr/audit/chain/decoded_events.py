@@ -11,7 +11,7 @@ from web3.types import LogReceipt
 
 from fedcxr.audit.chain.proof import ChainProof, ProvenLog
 from fedcxr.errors import ChainError
-from fedcxr.ledger.artifact import Artifact, topic_of
+from fedcxr.ledger.artifact import Artifact, signature_hash
 
 
 def decode_events(proof: ChainProof, artifact: Artifact) -> list[dict[str, Any]]:
@@ -22,7 +22,7 @@ def decode_events(proof: ChainProof, artifact: Artifact) -> list[dict[str, Any]]
     """
     w3 = Web3()
     contract = w3.eth.contract(address=Web3.to_checksum_address(proof.contract), abi=artifact.abi)
-    names = {topic_of(entry): entry["name"] for entry in artifact.abi if entry["type"] == "event"}
+    names = {signature_hash(entry): entry["name"] for entry in artifact.abi if entry["type"] == "event"}
     decoded = []
     for log in proof.logs():
         name = names.get(log.log.topics[0]) if log.log.topics else None

@@ -17,7 +17,7 @@ from fedcxr.audit.chain.header import Header
 from fedcxr.audit.chain.proof import BlockContent, ChainProof, Difference, court_in
 from fedcxr.audit.chain.rpc_values import Request, octets, quantity, requests
 from fedcxr.errors import ChainError, LedgerError
-from fedcxr.ledger.artifact import load_artifact, topic_of
+from fedcxr.ledger.artifact import load_artifact
 
 Progress = Callable[[str, int, int], None]  # what, done, total
 _CONNECTIONS = 4
@@ -127,8 +127,7 @@ def _disagreements(request: Request, proof: ChainProof) -> Iterator[Difference]:
             place = (quantity(log["blockNumber"]), quantity(log["logIndex"]))
             transaction = "0x" + octets(log["transactionHash"]).hex()
             said.append((*place, transaction, topics, octets(log["data"])))
-    abis = (*load_artifact().abi, *load_artifact().court_abi)
-    names = {topic_of(e): e["name"] for e in abis if e["type"] == "event"}
+    names = {topic: event["name"] for topic, event in load_artifact().events.items()}
 
     def shown(event: tuple[int, int, str, tuple[bytes, ...], bytes]) -> str:
         _, _, transaction, topics, data = event

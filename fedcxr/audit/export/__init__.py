@@ -1,1 +1,4 @@
-"""A run's records in one file, written for outsiders and verified by them."""
+"""An audit's evidence and report in one signed file, written for outsiders and verified by them offline.
+
+Verification reads the file and nothing else: no chain, no store, no run directory.
+"""

@@ -24,8 +24,8 @@ from web3.types import RPCEndpoint, RPCResponse, TxParams, Wei
 from fedcxr.chain.anvil.journal import Beginning, Journal, Step
 from fedcxr.chain.anvil.process import Anvil, find_anvil
 from fedcxr.chain.embedded.evm import FAUCET, GAS_LIMIT
-from fedcxr.chain.endpoint import Connection, PatientProvider
-from fedcxr.chain.retry import Patience
+from fedcxr.chain.endpoint import Connection, RetryingProvider
+from fedcxr.chain.retry import RetryPolicy
 from fedcxr.chain.web3_errors import translated
 from fedcxr.errors import ChainError
 
@@ -46,7 +46,7 @@ class AnvilChain:
         chain_id: int,
         binary: Path | None = None,
         block_time: float = 0.0,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
     ) -> None:
         """Start anvil and bring it to where the journal at ``path`` left it.
 
@@ -55,13 +55,13 @@ class AnvilChain:
             chain_id: of the chain.
             binary: of anvil; by default looked for.
             block_time: seconds between blocks; 0 makes one for each transaction.
-            patience: with requests and receipts.
+            retry_policy: for requests and receipts.
 
         Raises:
             ChainError: no anvil, a damaged journal, or one that another process has.
         """
         self.chain_id = chain_id
-        self.patience = patience or Patience()
+        self.retry_policy = retry_policy or RetryPolicy()
         self.lock = threading.RLock()
         self._block_time = block_time
         self._binary = binary or find_anvil()
@@ -83,7 +83,7 @@ class AnvilChain:
     @cached_property
     def w3(self) -> Connection:
         """A web3 connection to this chain."""
-        return Connection(self.provider, self.patience)
+        return Connection(self.provider, self.retry_policy)
 
     @property
     def pid(self) -> int:
@@ -190,7 +190,7 @@ class AnvilChain:
             ConnectionError: it died meanwhile.
         """
         self._anvil = Anvil(self._binary, self._journal.beginning)
-        self._direct = PatientProvider(self._anvil.url, self._once)
+        self._direct = RetryingProvider(self._anvil.url, self._once)
         try:
             self._look()
             for step in list(self._journal.steps):
@@ -211,11 +211,11 @@ class AnvilChain:
             raise
 
     @cached_property
-    def _once(self) -> Patience:
+    def _once(self) -> RetryPolicy:
         """anvil is on this machine: it answers, or it is gone."""
-        return Patience(timeout=self.patience.timeout, retries=0)
+        return RetryPolicy(timeout=self.retry_policy.timeout, retries=0)
 
-    def _revive(self, failed: PatientProvider) -> bool:
+    def _revive(self, failed: RetryingProvider) -> bool:
         """Start anvil again if the one behind ``failed`` has died; whether another runs now."""
         with self.lock:
             if self._closed.is_set():
@@ -253,11 +253,11 @@ class AnvilChain:
             raise ChainError(f"the chain makes no more blocks: {self._failure}")
 
 
-class _Provider(PatientProvider):
+class _Provider(RetryingProvider):
     """What writes goes through the chain's journal; the rest is asked of anvil."""
 
     def __init__(self, chain: AnvilChain) -> None:
-        super().__init__("http://127.0.0.1", chain.patience)
+        super().__init__("http://127.0.0.1", chain.retry_policy)
         self._chain = chain
 
     def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:

@@ -27,7 +27,7 @@ from fedcxr.chain.anvil.chain import AnvilChain
 from fedcxr.chain.anvil.process import find_anvil
 from fedcxr.chain.embedded.evm import GAS_LIMIT
 from fedcxr.chain.endpoint import connect
-from fedcxr.chain.retry import Patience
+from fedcxr.chain.retry import RetryPolicy
 from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.chain.web3_errors import translated
 from fedcxr.errors import ChainError
@@ -161,7 +161,7 @@ def status(home: Path) -> NodeStatus | None:
     facts = _read(home)
     if facts is None or not is_up(home):
         return None
-    w3 = connect(facts.url, Patience(timeout=5, retries=2))
+    w3 = connect(facts.url, RetryPolicy(timeout=5, retries=2))
     return NodeStatus(
         facts,
         block=translated(lambda: w3.eth.block_number),

@@ -1,29 +1,29 @@
 """The list of a round's submissions in the store, where the contract records one root for all of them.
 
-Canonical JSON. Whoever has it can check every signature, and prove of each hospital that it is in or out.
+The list is canonical JSON. Whoever has it can check every signature, and prove of each hospital that it is in
+the round or that it is not.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from fedcxr import json_text
 from fedcxr.errors import FederationError, LedgerError
 from fedcxr.ledger.protocol import AcceptedUpdate, RoundView
+from fedcxr.ledger.signed_json import signed_from_tree, signed_to_tree
 from fedcxr.ledger.signing import Domain, SignedSubmission, Submission, recover
 from fedcxr.ledger.submissions import tree as submission_tree
 
-_BYTES = ("federation", "base", "root", "metrics")
+_SEATS = 1 << submission_tree.DEPTH
 
 
 def to_bytes(submissions: Sequence[SignedSubmission]) -> bytes:
     """The list, in the order of addresses."""
-    tree = [
-        {**{k: _plain(v) for k, v in asdict(s.message).items()}, "signature": s.signature.hex()}
-        for s in sorted(submissions, key=lambda signed: signed.message.hospital.lower())
-    ]
+    ordered = sorted(submissions, key=lambda signed: signed.message.hospital.lower())
+    tree = [signed_to_tree(signed) for signed in ordered]
     return json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()
 
 
@@ -31,12 +31,15 @@ def from_bytes(data: bytes) -> list[SignedSubmission]:
     """Read :func:`to_bytes` back.
 
     Raises:
-        FederationError: not such a list.
+        FederationError: not such a list; the error names the field that is wrong.
     """
     try:
-        return [_read(entry) for entry in json_text.parse(data)]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        tree = json_text.parse(data)
+    except ValueError as error:
         raise FederationError(f"not a list of submissions: {error}") from None
+    if not isinstance(tree, list) or len(tree) > _SEATS:
+        raise FederationError(f"not a list of at most {_SEATS} submissions: {tree!r:.80}")
+    return [signed_from_tree(Submission, entry) for entry in tree]
 
 
 def leaves(submissions: Sequence[SignedSubmission], seats: Mapping[str, int]) -> dict[int, bytes]:
@@ -82,13 +85,3 @@ def accepted(submissions: Sequence[SignedSubmission]) -> dict[str, AcceptedUpdat
         )
         for s in submissions
     }
-
-
-def _read(entry: Mapping[str, object]) -> SignedSubmission:
-    values = {k: bytes.fromhex(str(v)) if k in _BYTES else v for k, v in entry.items()}
-    signature = bytes.fromhex(str(values.pop("signature")))
-    return SignedSubmission(Submission(**values), signature)  # type: ignore[arg-type]
-
-
-def _plain(value: object) -> object:
-    return value.hex() if isinstance(value, bytes) else value

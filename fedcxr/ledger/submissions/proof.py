@@ -6,15 +6,16 @@ It is a file that stands by itself: who has it and reads the contract needs neit
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from fedcxr import json_text
 from fedcxr.errors import FederationError, LedgerError
-from fedcxr.ledger.signing import Domain, SignedSubmission, recover
-from fedcxr.ledger.submissions import listing as submission_list
+from fedcxr.ledger.signed_json import hash_of, object_of, signed_from_tree, signed_to_tree
+from fedcxr.ledger.signing import Domain, SignedSubmission, Submission, recover
 from fedcxr.ledger.submissions import tree as submission_tree
 
+_WORDS = ("omission", "inclusion")
 _OMITTED = bytes(32)  # the leaf of a seat without a submission
 
 
@@ -62,13 +63,13 @@ class Proof:
 
     def to_json(self) -> str:
         """One object; bytes in hexadecimal, the submission as in a round's list in the store."""
-        listed = json.loads(submission_list.to_bytes([self.submission] if self.submission else []))
+        listed = signed_to_tree(self.submission) if self.submission else None
         tree: dict[str, Any] = {
-            "proof": "inclusion" if self.submission else "omission",
-            **asdict(self),
+            "proof": _WORDS[self.submission is not None],
+            **{field.name: getattr(self, field.name) for field in fields(self)},
             "root": self.root.hex(),
             "path": [sibling.hex() for sibling in self.path],
-            "submission": listed[0] if listed else None,
+            "submission": dict(sorted(listed.items())) if listed else None,
         }
         return json.dumps(tree, indent=2) + "\n"
 
@@ -77,27 +78,37 @@ class Proof:
         """Read :meth:`to_json` back.
 
         Raises:
-            LedgerError: not such an object.
+            LedgerError: not such an object; the error names the field that is wrong.
         """
         try:
-            tree = json_text.parse(text)
-            listed = [] if tree["submission"] is None else [tree["submission"]]
-            read = submission_list.from_bytes(json.dumps(listed).encode())
-            proof = cls(
-                chain_id=tree["chain_id"],
-                contract=tree["contract"],
-                round=tree["round"],
-                attempt=tree["attempt"],
-                hospital=tree["hospital"],
-                seat=tree["seat"],
-                root=bytes.fromhex(tree["root"]),
-                path=tuple(bytes.fromhex(sibling) for sibling in tree["path"]),
-                submission=read[0] if read else None,
-            )
-        except (ValueError, KeyError, TypeError, AttributeError, FederationError) as error:
-            raise LedgerError(f"not a proof of inclusion or omission: {error!r}") from None
-        numbers = (proof.chain_id, proof.round, proof.attempt, proof.seat)
-        words = (proof.contract, proof.hospital)
-        if not (all(type(n) is int for n in numbers) and all(type(word) is str for word in words)):
-            raise LedgerError("not a proof of inclusion or omission: a field of another kind.")
-        return proof
+            return cls._of(json_text.parse(text))
+        except (ValueError, FederationError) as error:
+            raise LedgerError(f"not a proof of inclusion or omission: {error}") from None
+
+    @classmethod
+    def _of(cls, tree: object) -> Proof:
+        found = object_of("proof", tree, "proof", *(field.name for field in fields(cls)))
+        for name, kind in (("chain_id", int), ("contract", str), ("round", int), ("attempt", int)):
+            _require(name, found[name], kind)
+        _require("hospital", found["hospital"], str)
+        _require("seat", found["seat"], int)
+        _require("path", found["path"], list)
+        if len(found["path"]) > submission_tree.DEPTH:
+            raise FederationError(f"proof.path: has more than {submission_tree.DEPTH} siblings.")
+        if found.pop("proof") != _WORDS[found["submission"] is not None]:
+            raise FederationError("proof.proof: says another thing than proof.submission.")
+        return cls(
+            **{
+                **found,
+                "root": hash_of("proof.root", found["root"]),
+                "path": tuple(hash_of("proof.path", sibling) for sibling in found["path"]),
+                "submission": signed_from_tree(Submission, found["submission"])
+                if found["submission"] is not None
+                else None,
+            }
+        )
+
+
+def _require(name: str, value: object, kind: type) -> None:
+    if type(value) is not kind:
+        raise FederationError(f"proof.{name}: {value!r:.80} is not of the type {kind.__name__}.")

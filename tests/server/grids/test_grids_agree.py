@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 from federation import digests
 
 from fedcxr.config import Config
@@ -10,7 +9,6 @@ from server.grids.ray import simulate_on_ray
 from server.grids.simulation import on_local_grid, simulate
 
 
-@pytest.mark.slow
 def test_ray_releases_the_models_of_the_local_grid(two_hospitals: Config, tmp_path: Path) -> None:
     expected = digests(simulate(two_hospitals, tmp_path / "local", on_local_grid))
     assert len(set(expected)) == 2

@@ -65,7 +65,6 @@ def test_a_process_that_outlives_its_session_leader_is_found_and_ended() -> None
     assert session.members(leader.pid) == []
 
 
-@pytest.mark.slow
 def test_a_killed_worker_costs_at_most_its_round(small_config: Config, tmp_path: Path) -> None:
     run = prepared(small_config.with_changes({"federation.rounds": 4}), tmp_path / "run")
     simulate_on_ray(run, HOSPITALS, client_app="dying_apps:hospital")
@@ -73,7 +72,6 @@ def test_a_killed_worker_costs_at_most_its_round(small_config: Config, tmp_path:
     assert [len(line["included"]) for line in run.read_metrics()] == [3, 3, 2, 3]
 
 
-@pytest.mark.slow
 def test_hospitals_killed_before_in_and_after_training_change_no_bit(
     small_config: Config, tmp_path: Path
 ) -> None:
@@ -142,7 +140,6 @@ def simulating(small_config: Config, tmp_path: Path) -> Iterator[tuple[subproces
             session.end(child)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])  # SIGTERM ends Python as SIGKILL does
 def test_nothing_is_left_when_the_parent_ends(
     simulating: tuple[subprocess.Popen[bytes], int], tmp_path: Path, how: signal.Signals

@@ -1,9 +1,9 @@
-"""What to do about each custom error of the contract."""
+"""What a user can do about each custom error of the contract and its court."""
 
 from __future__ import annotations
 
 _GENERIC = "The contract's rules forbid this; its error and arguments say which rule (contracts/src)."
-HINTS = {
+ERROR_HELP = {
     "AccessControlBadConfirmation": "An account gives up a role for itself alone, by leaving.",
     "AccessControlUnauthorizedAccount": "Only who has the role may do this, and this account lacks it.",
     "AggregateCorrect": "The leaves shown add up to the aggregate's: there is nothing to dispute at this "
@@ -95,6 +95,6 @@ HINTS = {
 }
 
 
-def hint(name: str) -> str:
-    """What to do about a custom error; of one that is not listed, where to look."""
-    return HINTS.get(name, _GENERIC)
+def help_for(name: str) -> str:
+    """What a user can do about a custom error; about one that is not listed, where to look."""
+    return ERROR_HELP.get(name, _GENERIC)

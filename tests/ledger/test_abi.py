@@ -1,13 +1,11 @@
-"""The index's own reading of the ABI agrees with eth_abi, and of a chain's rows with web3."""
+"""Events and errors are read under the ABI's names as eth_abi wrote them; what is no encoding is named."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from eth.db.schema import SchemaV1
 from eth_abi.abi import encode
 from eth_utils.abi import event_abi_to_log_topic, function_abi_to_4byte_selector
 from eth_utils.address import to_checksum_address
@@ -15,11 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedcxr.errors import ChainError
-from fedcxr.indexer import chain_rows
-from fedcxr.indexer.abi import ENUMS, codec, read_fields, signature
 from fedcxr.indexer.events import decode, decode_reason, definitions
 from fedcxr.indexer.source import Log
-from fedcxr.ledger.artifact import load_artifact
+from fedcxr.ledger.abi import ENUMS, Fields
+from fedcxr.ledger.artifact import load_artifact, selector, signature_hash
 
 ARTIFACT = load_artifact()
 ENTRIES = [e for e in (*ARTIFACT.abi, *ARTIFACT.court_abi) if e["type"] in ("event", "error")]
@@ -71,31 +68,48 @@ def test_every_event_and_error_is_read_as_eth_abi_wrote_it(
     fields = entry["inputs"]
     drawn = [data.draw(values(field)) for field in fields]
     written = encode([canonical(field) for field in fields], drawn)
-    read = read_fields([codec(field) for field in fields], written)
-    assert read == [expected(field, value) for field, value in zip(fields, drawn, strict=True)]
+    read = Fields(fields).read(written)
+    wanted = {field["name"]: expected(field, value) for field, value in zip(fields, drawn, strict=True)}
+    assert read == wanted
+    assert list(read) == list(wanted)
 
 
 def test_signatures_are_those_of_eth_utils() -> None:
     for entry in ENTRIES:
         if entry["type"] == "event":
-            assert signature(entry) == event_abi_to_log_topic(entry)  # type: ignore[arg-type]
+            assert signature_hash(entry) == event_abi_to_log_topic(entry)  # type: ignore[arg-type]
         else:
             function: Any = {**entry, "type": "function"}
-            assert signature(entry)[:4] == function_abi_to_4byte_selector(function)
+            assert selector(entry) == function_abi_to_4byte_selector(function)
 
 
 @given(st.binary(max_size=600))
 def test_what_is_no_encoding_is_named_and_nothing_else(data: bytes) -> None:
-    topic = next(signature(e) for e in ARTIFACT.abi if e.get("name") == "RoundOpened")
+    topic = next(signature_hash(e) for e in ARTIFACT.abi if e.get("name") == "RoundOpened")
     log = Log((topic, bytes(32)), data, 7, 3, bytes(32))
     with pytest.raises(ChainError, match="block 7, log 3: not a RoundOpened"):
         decode(log)
 
 
-def test_an_array_that_claims_to_be_endless_is_refused_before_it_is_made() -> None:
-    endless = (32).to_bytes(32, "big") + (2**255).to_bytes(32, "big")
-    with pytest.raises(ValueError, match="an array of"):
-        read_fields([codec({"type": "uint256[]"})], endless)
+@pytest.mark.parametrize("kind", ["uint256[]", "string", "bytes"])
+@pytest.mark.parametrize("length", [1, 2**40, 2**62, 2**255])
+def test_a_length_beyond_the_data_is_refused_before_anything_is_made_for_it(kind: str, length: int) -> None:
+    endless = (32).to_bytes(32, "big") + length.to_bytes(32, "big")
+    with pytest.raises(ValueError, match=r"only got 0 bytes|index-sized"):
+        Fields([{"name": "long", "type": kind}]).read(endless)
+
+
+def test_a_text_that_is_not_utf_8_is_read_all_the_same() -> None:
+    """The contract takes any bytes for a text, and the event that has it must be read."""
+    data = encode(["bytes"], [b"caf\xe9"])
+    assert Fields([{"name": "reason", "type": "string"}]).read(data) == {"reason": "caf\\xe9"}
+
+
+def test_arguments_of_an_error_stay_as_eth_abi_gives_them() -> None:
+    wrong_phase = next(entry for entry in ENTRIES if entry["name"] == "WrongPhase")
+    data = encode(["uint64", "uint8"], [7, 2])
+    assert Fields(wrong_phase["inputs"]).decode(data) == (7, 2)
+    assert Fields(wrong_phase["inputs"]).read(data) == {"round": 7, "phase": "closed"}
 
 
 def test_an_error_without_a_name_keeps_its_bytes() -> None:
@@ -105,37 +119,3 @@ def test_an_error_without_a_name_keeps_its_bytes() -> None:
 
 def test_both_contracts_events_are_kept() -> None:
     assert {"UpdateAccepted", "RewardsSettled", "AggregateDisputed", "BondSlashed"} <= set(definitions())
-
-
-def test_the_chains_rows_have_the_names_that_py_evm_gives_them() -> None:
-    assert SchemaV1.make_canonical_head_hash_lookup_key() == chain_rows.HEAD
-    number = SchemaV1.make_block_number_to_hash_lookup_key(12)  # type: ignore[arg-type]
-    assert number == (chain_rows.NUMBER % 12).encode()
-
-
-@given(st.recursive(st.binary(max_size=80), lambda inner: st.lists(inner, max_size=5), max_leaves=20))
-def test_rlp_is_read_as_the_library_wrote_it(tree: Any) -> None:
-    import rlp
-
-    try:
-        assert chain_rows.decode(rlp.encode(tree)) == tree
-    except ChainError:
-        assert depth(tree) > 8
-
-
-@given(st.binary(max_size=60))
-def test_what_is_no_rlp_is_refused(data: bytes) -> None:
-    import rlp
-
-    try:
-        good = rlp.decode(data, strict=True)
-    except rlp.exceptions.DecodingError:
-        # The library also refuses lengths that could be shorter; here they are only read.
-        with contextlib.suppress(ChainError):
-            chain_rows.decode(data)
-        return
-    assert chain_rows.decode(data) == good
-
-
-def depth(tree: Any) -> int:
-    return 1 + max(map(depth, tree), default=0) if isinstance(tree, list) else 0

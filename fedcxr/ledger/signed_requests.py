@@ -1,22 +1,23 @@
-"""What a member signs about its membership, as a file that whoever reaches the contract may relay.
+"""A member's signed request about a membership, as a file that whoever reaches the contract may relay.
 
 A member needs neither ether nor a route to the chain: it writes the file, and the coordinator, or anyone
-else, brings it. Nobody can change it on the way, and the contract takes it once. A registration that members
-have to vote on waits as such a file, too.
+else, brings the file to the contract. Nobody can change a request on the way, and the contract takes each
+once. The registration of a hospital that members have to vote on waits as such a file, too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fedcxr import files, json_text
 from fedcxr.errors import FederationError, LedgerError, StoreError
 from fedcxr.ledger.contract import FederationLedger
+from fedcxr.ledger.signed_json import from_tree, object_of, octets, to_tree
 from fedcxr.ledger.signing import (
+    LONGEST_SIGNATURE,
     Approval,
     Departure,
     Domain,
@@ -27,18 +28,18 @@ from fedcxr.ledger.signing import (
     recover,
 )
 
-_KINDS: dict[str, type[Struct]] = {
-    k.__name__.lower(): k for k in (Registration, Rotation, Departure, Approval)
-}
+_KINDS: dict[str, type[Struct]] = {k.kind(): k for k in (Registration, Rotation, Departure, Approval)}
+_LONGEST_FILE = 1 << 16  # bytes; our longest, a registration with an ML-KEM key, has some 3,200
+_LONGEST_KEY = 1 << 13  # bytes of an envelope key; ours have 32 or 1,216
 
 
 @dataclass(frozen=True)
-class Order:
-    """A signed message about membership.
+class SignedRequest:
+    """A signed message about a membership.
 
     Attributes:
         message: what was signed.
-        signatures: by the member; of a rotation, also by its successor.
+        signatures: the member's; under a rotation, also its successor's.
         envelope_key: HPKE public key, where the message names one.
     """
 
@@ -48,37 +49,50 @@ class Order:
 
     @property
     def kind(self) -> str:
-        return type(self.message).__name__.lower()
+        return self.message.kind()
 
     def write(self, path: Path) -> None:
         """Raises UnwritableError when the file cannot be written."""
         tree = {
             "kind": self.kind,
-            "message": {k: _plain(v) for k, v in asdict(self.message).items()},
+            "message": to_tree(self.message),
             "signatures": [signature.hex() for signature in self.signatures],
             "envelope_key": self.envelope_key.hex(),
         }
         files.write(path, json.dumps(tree, indent=2) + "\n")
 
     @classmethod
-    def read(cls, path: Path) -> Order:
+    def read(cls, path: Path) -> SignedRequest:
         """Read :meth:`write` back.
 
         Raises:
-            StoreError: no such file, or not an order.
+            StoreError: there is no such file, or it holds no signed request; the error names the field.
         """
         try:
-            tree = json_text.parse(path.read_text(encoding="utf-8"))
-            kind = _KINDS[tree["kind"]]
-            values = {f.name: _typed(tree["message"][f.name], str(f.type)) for f in fields(kind)}
-            signatures = tuple(bytes.fromhex(signature) for signature in tree["signatures"])
-            if len(signatures) != 1 + (kind is Rotation):
-                raise ValueError(f"{len(signatures)} signatures")  # noqa: TRY301
-            return cls(kind(**values), signatures, bytes.fromhex(tree["envelope_key"]))
+            with path.open("rb") as file:
+                data = file.read(_LONGEST_FILE + 1)
+            if len(data) > _LONGEST_FILE:
+                raise FederationError(f"it is longer than {_LONGEST_FILE:,} bytes.")  # noqa: TRY301
+            return cls._of(json_text.parse(data))
         except FileNotFoundError:
             raise StoreError(f"{path}: no such file.") from None
-        except (OSError, ValueError, KeyError, TypeError, FederationError) as error:
+        except (OSError, ValueError, FederationError) as error:
             raise StoreError(f"{path}: not a signed order: {error}") from None
+
+    @classmethod
+    def _of(cls, tree: object) -> SignedRequest:
+        found = object_of("request", tree, "kind", "message", "signatures", "envelope_key")
+        kind = _KINDS.get(found["kind"]) if isinstance(found["kind"], str) else None
+        if kind is None:
+            raise FederationError(f"request.kind: {found['kind']!r:.80} is none of {', '.join(_KINDS)}.")
+        signatures, expected = found["signatures"], 1 + (kind is Rotation)
+        if not isinstance(signatures, list) or len(signatures) != expected:
+            raise FederationError(f"request.signatures: {signatures!r:.80} is not a list of {expected}.")
+        return cls(
+            from_tree(kind, found["message"]),
+            tuple(octets("request.signatures", text, longest=LONGEST_SIGNATURE) for text in signatures),
+            octets("request.envelope_key", found["envelope_key"], longest=_LONGEST_KEY),
+        )
 
     def registration(self, federation: bytes, domain: Domain) -> Registration:
         """The registration in it, once its member has signed it for this federation.
@@ -88,7 +102,7 @@ class Order:
             domain: that it must be signed for.
 
         Raises:
-            FederationError: it is another order, for another federation, or not as its member signed it.
+            FederationError: it is another request, for another federation, or not as its member signed it.
         """
         message = self.message
         if not isinstance(message, Registration):
@@ -123,11 +137,3 @@ class Order:
                 ledger.membership.leave(self.message, *self.signatures)
             case Approval():
                 ledger.membership.approve(self.message, *self.signatures)
-
-
-def _plain(value: object) -> object:
-    return value.hex() if isinstance(value, bytes) else value
-
-
-def _typed(value: Any, kind: str) -> Any:
-    return bytes.fromhex(value) if kind == "bytes" else value

@@ -1,14 +1,14 @@
-"""Where a run's ledger is read."""
+"""Where the ledger of a run is read. Nothing here imports web3, so that `fedcxr ledger` answers fast."""
 
 from __future__ import annotations
 
 from fedcxr.errors import LedgerError
-from fedcxr.indexer.location import Place
+from fedcxr.indexer.location import ChainLocation
 from fedcxr.store.run_directory import RunDirectory
 
 
-def place_of_run(run: RunDirectory, contract: str = "") -> Place:
-    """The chain of a run, while it goes on and where it left it.
+def location_of_run(run: RunDirectory, contract: str = "") -> ChainLocation:
+    """The location of a run's contract: its endpoint while the run goes on, and the files of its chain.
 
     Args:
         run: a run whose federation is founded.
@@ -24,7 +24,7 @@ def place_of_run(run: RunDirectory, contract: str = "") -> Place:
         raise LedgerError(f"{run.root}: this run has no ledger (ledger.backend = 'off').")
     # An embedded chain needs no word of the configuration, whose import is a third of a second.
     settings = None if run.chain_path.exists() else run.config.ledger
-    return Place(
+    return ChainLocation(
         contract or facts.contract,
         url=settings.endpoint if settings is not None and settings.url else "",
         chain_id=facts.chain_id,

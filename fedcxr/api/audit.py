@@ -1,0 +1,242 @@
+"""The audit of a run, and the check of an audit that somebody else exported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedcxr.audit.audit import Progress, Request, conduct_audit
+from fedcxr.audit.export.verification import Verified
+from fedcxr.audit.export.verification import verify as verify_bytes
+from fedcxr.audit.findings import AuditReport, Finding
+from fedcxr.audit.journal_ledger import JournalLedger
+from fedcxr.audit.ledger_source import LedgerSource, RunLedger
+from fedcxr.audit.scope import Scope
+from fedcxr.audit.sources import RunSources
+from fedcxr.errors import AuditFailedError, AuditIncompleteError, FedcxrError, StoreError
+from fedcxr.ledger.views import checked_address
+from fedcxr.privacy.keys import EnvelopePrivateKey
+from fedcxr.report.tables import count
+from fedcxr.store.identity import Identity
+from fedcxr.store.run_directory import RunDirectory
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The outcome of an audit.
+
+    Attributes:
+        place: the run, or the contract where there is no run directory.
+        federation: hex id.
+        contract: address.
+        released: hex digest of the last finalized model, as recomputed; empty when it could not be.
+        rounds: how many finalized rounds were looked at.
+        updates: how many accepted updates were looked at.
+        bytes: of these updates.
+        findings: what is not as the ledger says; empty when the run is clean.
+        unchecked: what could not be checked, and why; it is never counted as passed.
+        notes: what somebody says, and nothing can prove right or wrong.
+        clean: whether nothing was found.
+        complete: whether everything could be looked at.
+        proven: whether the released model was recomputed, and nothing was found.
+    """
+
+    place: str
+    federation: str
+    contract: str
+    released: str
+    rounds: int
+    updates: int
+    bytes: int
+    findings: tuple[Finding, ...]
+    unchecked: tuple[str, ...]
+    notes: tuple[str, ...]
+    clean: bool
+    complete: bool
+    proven: bool
+
+    @classmethod
+    def of(cls, report: AuditReport, place: str) -> Audit:
+        """The outcome that a finished report tells."""
+        return cls(
+            place=place,
+            federation=report.federation,
+            contract=report.contract,
+            released=report.released,
+            rounds=report.rounds,
+            updates=report.updates,
+            bytes=report.bytes,
+            findings=tuple(report.findings),
+            unchecked=tuple(report.unchecked),
+            notes=tuple(report.notes),
+            clean=report.clean,
+            complete=report.complete,
+            proven=report.proven,
+        )
+
+    def require_proof(self) -> None:
+        """Do nothing where the released model is proven.
+
+        Raises:
+            AuditFailedError: something was found.
+            AuditIncompleteError: nothing was found, but the released model could not be recomputed.
+        """
+        if not self.clean:
+            raise AuditFailedError(f"{self.place}: {count(len(self.findings), 'finding')}.")
+        if not self.proven:
+            raise AuditIncompleteError(
+                f"{self.place}: nothing found, but the released model could not be recomputed."
+            )
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What became of an audit's export.
+
+    Attributes:
+        place: the export's file.
+        signer: address of whoever signed it; empty when the signature is bad.
+        problems: what does not fit; empty when the export is what was signed, and consistent.
+        proves: what follows from it without trust in the signer.
+        states: what is the signer's word.
+        findings: of the audit that was exported.
+        unchecked: what that audit could not check.
+        own_artifact: whether the contract was held to the artifact of this fedcxr.
+        proven: whether that audit recomputed the released model.
+    """
+
+    place: str
+    signer: str
+    problems: tuple[str, ...]
+    proves: tuple[str, ...]
+    states: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    unchecked: tuple[str, ...]
+    own_artifact: bool
+    proven: bool
+
+    @classmethod
+    def of(cls, result: Verified, place: str) -> Verification:
+        """The outcome that a verification tells."""
+        return cls(
+            place=place,
+            signer=result.signer,
+            problems=tuple(result.problems),
+            proves=tuple(result.proves),
+            states=tuple(result.states),
+            findings=_findings(result.report),
+            unchecked=tuple(result.report.get("unchecked", ())),
+            own_artifact=result.own_artifact,
+            proven=bool(result.report.get("proven")),
+        )
+
+    @property
+    def authentic(self) -> bool:
+        """The export is what was signed, and consistent."""
+        return not self.problems
+
+    def require_proof(self) -> None:
+        """Do nothing where the export is authentic and proves the released model.
+
+        Raises:
+            AuditFailedError: it was changed, does not fit together, or reports findings.
+            AuditIncompleteError: it is held to another contract, or the audit did not recompute the model.
+        """
+        if not self.authentic:
+            raise AuditFailedError(f"{self.place}: {count(len(self.problems), 'problem')}.")
+        if self.findings:
+            raise AuditFailedError(f"{self.place}: {count(len(self.findings), 'finding')} of the audit.")
+        if not self.own_artifact:
+            raise AuditIncompleteError(f"{self.place}: held to another contract than that of this fedcxr.")
+        if not self.proven:
+            raise AuditIncompleteError(
+                f"{self.place}: the audit found nothing, but did not recompute the model."
+            )
+
+
+def _findings(report: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """The findings of an export's report; none where a changed export has no such list."""
+    try:
+        return tuple(Finding(**tree) for tree in report.get("findings", ()))
+    except TypeError:
+        return ()
+
+
+def audit(
+    run: RunDirectory,
+    *,
+    key: Path | None = None,
+    journals: Iterable[Path] = (),
+    scope: Scope | None = None,
+    progress: Progress = lambda what, done, total: None,
+) -> Audit:
+    """Recompute a run from its own chain and store; the run is only read.
+
+    Args:
+        run: the run.
+        key: key file of the coordinator or auditor; None for those in the run's ``keys/``.
+        journals: ``journal.jsonl`` of hospitals, to hold against the ledger.
+        scope: rounds and hospital; None for everything.
+        progress: told of blocks, and of bytes of updates.
+
+    Raises:
+        LedgerError: the run has no ledger.
+        StoreError: there is no run, or a journal or ``key`` cannot be read.
+        EnvelopeError: no key is the coordinator's or the auditor's of this federation.
+    """
+    keys, unreadable = audit_keys(run, key)
+    request = Request(keys, tuple(journals), scope or Scope())
+    report = conduct_audit(ledger_of(run), RunSources(run), request, progress)
+    report.unchecked += unreadable
+    return Audit.of(report, str(run.root))
+
+
+def verify_export(path: str | Path, *, signer: str = "") -> Verification:
+    """Verify an audit's export offline: its signature, digests and events, and that its verdict fits them.
+
+    Args:
+        path: of the export.
+        signer: address that must have signed it; empty for anybody's.
+
+    Raises:
+        StoreError: the file cannot be read.
+        ConfigError: ``signer`` is no address.
+    """
+    return Verification.of(verified(Path(path), signer), str(path))
+
+
+def verified(path: Path, signer: str) -> Verified:
+    """As :func:`verify_export`, with the report as the export has it."""
+    address = checked_address(signer) if signer else ""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}.") from None
+    return verify_bytes(data, signer=address)
+
+
+def ledger_of(run: RunDirectory) -> LedgerSource:
+    """The chain in a run's directory: the embedded one, or what an anvil is rebuilt from."""
+    kept = run.journal_path.exists() and not run.chain_path.exists()
+    return JournalLedger(run) if kept else RunLedger(run)
+
+
+def audit_keys(run: RunDirectory | None, key: Path | None) -> tuple[list[EnvelopePrivateKey], list[str]]:
+    """The keys at hand, and what the run's damaged ones could have opened.
+
+    Raises:
+        StoreError: ``key`` cannot be read.
+    """
+    usual = [run.keys / "auditor.json", run.keys / "coordinator.json"] if run else []
+    keys, unreadable = [], []
+    for path in [key] if key else usual:
+        if path.exists() or path == key:
+            try:
+                keys.append(Identity.load(path).envelope_key)
+            except FedcxrError as error:
+                if path == key:
+                    raise
+                unreadable.append(f"what {path} could open: {error}")
+    return keys, unreadable

@@ -1,0 +1,171 @@
+"""A run's released model on new images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fedcxr import config as configuration
+from fedcxr.api.labels import LabelSet, labels_of
+from fedcxr.config import Config
+from fedcxr.data.cache import prepare
+from fedcxr.data.chexpert import read_paths
+from fedcxr.data.labels import LABELS
+from fedcxr.errors import ConfigError, StoreError
+from fedcxr.evaluation.competition.predictions import StudyPredictions
+from fedcxr.evaluation.inference import predict as infer
+from fedcxr.models.network import Network
+from fedcxr.models.registry import build_model
+from fedcxr.run.released import check_record
+from fedcxr.store.hospital_state import HospitalState
+from fedcxr.store.run_directory import RunDirectory
+from fedcxr.training.shared_tensors import load_local, load_released
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Probabilities of the 14 labels, study by study.
+
+    Attributes:
+        studies: the studies with their probabilities, each the highest of the study's views.
+        images: how many images were looked at.
+        round: the round whose model predicted.
+        model: that model's file.
+    """
+
+    studies: StudyPredictions
+    images: int
+    round: int
+    model: Path
+
+    def __len__(self) -> int:
+        """How many studies there are."""
+        return len(self.studies.studies)
+
+    def frame(self, labels: LabelSet = "all") -> DataFrame:
+        """The probabilities as a table: a row a study, which is the index, and a column a label.
+
+        Raises:
+            ConfigError: there is no such set of labels.
+        """
+        from pandas import DataFrame, Index
+
+        index = Index(self.studies.studies, name="Study")
+        return DataFrame(self.studies.probabilities, index, columns=LABELS)[list(labels_of(labels))]
+
+    def write(self, path: str | Path, labels: LabelSet = "competition") -> None:
+        """Write the CSV that :func:`fedcxr.evaluate` and CheXpert's competition read.
+
+        Raises:
+            ConfigError: there is no such set of labels.
+            StoreError: the file cannot be written.
+        """
+        self.studies.write(Path(path), labels_of(labels))
+
+
+def predict(
+    run: RunDirectory,
+    *,
+    data: Path,
+    csv: Path,
+    round_number: int | None = None,
+    hospital: Path | None = None,
+    cache: Path | None = None,
+    overrides: Iterable[str] | Mapping[str, object] = (),
+    progress: Progress | None = None,
+) -> Predictions:
+    """Predict with a run's released model; a study's probability is the highest of its views.
+
+    Args:
+        run: the run.
+        data: the data set's folder, or the one that holds it.
+        csv: of the images; its column Path is all that is read.
+        round_number: of the model; None for the last round.
+        hospital: the directory of a hospital whose own normalisation is used (``model.norm = "local"``).
+        cache: a folder that keeps the decoded images; None throws them away.
+        overrides: keys of ``training`` and ``evaluation`` that differ from the run's, as
+            ``training.device=cpu``.
+        progress: told of ``decode`` and ``predict``, in images.
+
+    Raises:
+        StoreError: there is no such model, or its file is not the one on record.
+        ConfigError: a key belongs to the model and cannot be set here, or ``hospital`` is missing or of no
+            use.
+        DataError: the CSV or an image cannot be read.
+    """
+    config = configuration.load(run.config_path, overrides)
+    for key, (held, _) in run.config.differences(config).items():
+        if not key.startswith(("training.", "evaluation.")):
+            raise ConfigError(
+                f"{key} is {held!r} in the run, and belongs to its model: it cannot be set here."
+            )
+    number, path = _released(run, round_number)
+    table = read_paths(csv, data)
+    model = build_model(config.model)
+    layout = load_released(path, model, config, frozen=run.frozen_path)
+    check_record(run, number, layout.flatten(model.state_dict()), layout)
+    _normalise_as(hospital, model, config)
+    with TemporaryDirectory(prefix="fedcxr-predict-") as temporary:
+        decoded = prepare(
+            table, config.data.size, cache or Path(temporary) / "cache", progress=_step(progress, "decode")
+        )
+        rows = np.arange(len(table), dtype=np.int64)
+        probabilities = infer(model, decoded.images, rows, config, progress=_step(progress, "predict"))
+    return Predictions(StudyPredictions.of(table, probabilities), len(table), number, path)
+
+
+def _step(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
+    return None if progress is None else lambda done, total: progress(what, done, total)
+
+
+def _released(run: RunDirectory, number: int | None) -> tuple[int, Path]:
+    """A round, by default the last that was finalized, and its model's file.
+
+    Raises:
+        StoreError: there is no such file; before the first finalized round there is nothing to predict with.
+    """
+    if number is None:
+        number = run.last_round
+        if number == 0:
+            raise StoreError(
+                f"{run.models}: no round is finalized yet; continue the run, or ask for --round 0, which is "
+                "untrained."
+            )
+    path = run.model(number)
+    if not path.is_file():
+        raise StoreError(
+            f"{path}: no model of round {number} (the last is {run.last_model.name}; see store.keep_models)."
+        )
+    return number, path
+
+
+def _normalise_as(hospital: Path | None, model: Network, config: Config) -> None:
+    """Give a model without a normalisation of its own that of a hospital.
+
+    Raises:
+        ConfigError: one is missing, or there is nothing of its own that a hospital could have.
+        StoreError: the hospital has kept none.
+    """
+    if config.model.normalisation.one_model == (hospital is not None):
+        raise ConfigError(
+            f"model.norm = '{config.model.norm}': each hospital has its own normalisation, and the released "
+            "model none; say whose with --hospital DIRECTORY (RUN/hospitals/0000 in a simulation)."
+            if hospital is None
+            else f"--hospital: the run has model.norm = '{config.model.norm}', one normalisation for all."
+        )
+    if hospital is not None:
+        kept = HospitalState.of_disk(hospital).last()
+        if not kept:
+            raise StoreError(f"{hospital}: this hospital has trained in no round yet.")
+        load_local(model, kept)

@@ -1,0 +1,147 @@
+"""A run from Python: what its tables hold, what its audit finds, and how errors come."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import fedcxr
+from fedcxr.config import Config
+from fedcxr.data.labels import COMPETITION_LABELS, LABELS
+from fedcxr.errors import AuditFailedError, ConfigError, DataError, StoreError, TableError
+from fedcxr.round_lines import read_rounds
+from fedcxr.store.run_directory import RunDirectory
+from server.events import Event, FederationStarted, RoundFinalized
+
+
+@pytest.fixture(scope="module")
+def run(small_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[fedcxr.Run]:
+    """A complete run of two rounds."""
+    yield fedcxr.simulate(small_config, tmp_path_factory.mktemp("api") / "run")
+
+
+def test_a_row_is_a_round_and_says_what_its_line_says(run: fedcxr.Run) -> None:
+    lines, rounds = read_rounds(RunDirectory(run.root)), run.rounds()
+    assert list(rounds.index) == [1, 2]
+    assert list(rounds["model"]) == [line.model for line in lines]
+    assert list(rounds["gas"]) == [sum((line.gas or {}).values()) for line in lines]
+    assert list(rounds["auroc"]) == [line.evaluation.macro.value for line in lines if line.evaluation]
+    assert list(rounds["included"]) == [3, 3]
+
+
+def test_a_row_is_a_hospital_in_a_round(run: fedcxr.Run) -> None:
+    hospitals, line = run.hospitals(), read_rounds(RunDirectory(run.root))[1]
+    assert len(hospitals) == 6
+    for name, hospital in line.hospitals.items():
+        row = hospitals.loc[(2, name)]
+        assert (row["address"], row["images"], row["loss"]) == (
+            hospital.address,
+            hospital.images,
+            hospital.loss,
+        )
+        assert row["included"]
+        assert {f"loss.{term}" for term in hospital.terms} <= set(hospitals.columns)
+
+
+def test_a_row_is_a_label_of_a_set_of_patients_in_a_round(run: fedcxr.Run) -> None:
+    metrics, line = run.metrics(), read_rounds(RunDirectory(run.root))[0]
+    assert line.evaluation is not None
+    assert len(metrics) == 2 * 4 * len(LABELS)
+    own = metrics[(metrics["round"] == 1) & (metrics["hospital"] == "all")].set_index("label")
+    for score in line.evaluation.labels:
+        assert own.loc[score.label, "positives"] == score.positives
+        found = own.loc[score.label, "auroc"]
+        assert found == score.value if score.value is not None else found != found  # NaN
+    assert set(metrics["hospital"]) == {"all", *line.evaluation.hospitals}
+
+
+def test_a_run_that_was_cut_off_goes_on_and_tells_its_observer(small_config: Config, tmp_path: Path) -> None:
+    class Stop(Exception):  # noqa: N818
+        pass
+
+    def stop(event: Event) -> None:
+        if isinstance(event, RoundFinalized):
+            raise Stop
+
+    with pytest.raises(Stop):
+        fedcxr.simulate(small_config, tmp_path / "run", observer=stop)
+    events: list[Event] = []
+    opened = fedcxr.open_run(tmp_path / "run")
+    done = opened.resume(observer=events.append)
+    assert done == opened
+    assert done.complete
+    assert [event.first_round for event in events if isinstance(event, FederationStarted)] == [2]
+    assert done.audit().proven
+
+
+def test_another_configuration_is_refused(run: fedcxr.Run, small_config: Config) -> None:
+    with pytest.raises(ConfigError, match=r"holds another run: federation\.rounds is 2 there and 3 here"):
+        fedcxr.simulate(small_config.with_changes({"federation.rounds": 3}), run.root)
+
+
+def test_an_audit_reports_progress_and_names_what_was_changed(
+    small_config: Config, run: fedcxr.Run, tmp_path: Path
+) -> None:
+    seen = set()
+    audit = run.audit(progress=lambda what, done, total: seen.add(what))
+    assert (audit.proven, audit.rounds, audit.place) == (True, 2, str(run.root))
+    assert "bytes" in seen
+    part = run.audit(rounds="1")
+    assert part.clean
+    assert not part.proven
+    directory = RunDirectory(run.root)
+    good = directory.model(2).read_bytes()
+    directory.model(2).write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    try:
+        changed = run.audit()
+        with pytest.raises(AuditFailedError, match="1 finding"):
+            changed.require_proof()
+        assert "round-0002.safetensors" in str(changed.findings[0])
+        with pytest.raises(StoreError, match="has digest"):
+            run.predict(run.config.data.root_path / "valid.csv", data=run.config.data.root_path)
+    finally:
+        directory.model(2).write_bytes(good)
+
+
+def test_predictions_are_a_table_and_a_csv(run: fedcxr.Run, tmp_path: Path) -> None:
+    root = run.config.data.root_path
+    told: list[tuple[str, int, int]] = []
+    predictions = run.predict(
+        root / "valid.csv", data=root, progress=lambda what, done, total: told.append((what, done, total))
+    )
+    assert predictions.round == 2
+    assert ("predict", predictions.images, predictions.images) in told
+    assert list(predictions.frame("competition").columns) == list(COMPETITION_LABELS)
+    predictions.write(tmp_path / "P.csv", labels="all")
+    assert (tmp_path / "P.csv").read_text().splitlines()[0] == ",".join(["Study", *LABELS])
+    assert list(predictions.frame().columns) == list(LABELS)
+    with pytest.raises(ConfigError, match=r"allowed are competition and all\. Did you mean all\?"):
+        predictions.frame("al")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="belongs to its model"):
+        run.predict(root / "valid.csv", data=root, overrides={"data.size": 48})
+
+
+def test_what_is_wrong_comes_as_an_error_of_fedcxr(run: fedcxr.Run, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no run here"):
+        fedcxr.open_run(tmp_path)
+    with pytest.raises(StoreError, match=r"none\.zip: No such file"):
+        fedcxr.verify_export(tmp_path / "none.zip")
+    with pytest.raises(ConfigError, match="generate_phantom: patients"):
+        fedcxr.generate_phantom(tmp_path / "phantom", patients=1)
+    with pytest.raises(TableError, match=r"P\.csv"):
+        fedcxr.evaluate(tmp_path / "P.csv", tmp_path / "T.csv")
+    with pytest.raises(ConfigError, match="target_sensitivity"):
+        fedcxr.evaluate(tmp_path / "P.csv", tmp_path / "T.csv", metrics=True, target_sensitivity=float("nan"))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
+    with pytest.raises(DataError):
+        fedcxr.generate_phantom(tmp_path / "other")
+
+
+def test_a_file_that_is_no_export_is_not_authentic(tmp_path: Path) -> None:
+    (tmp_path / "audit.zip").write_bytes(b"nothing")
+    found = fedcxr.verify_export(tmp_path / "audit.zip")
+    assert not found.authentic
+    assert found.findings == ()
+    with pytest.raises(AuditFailedError, match="1 problem"):
+        found.require_proof()
