@@ -102,7 +102,7 @@ class Hospital:
             samples=samples,
             envelope_key=envelope_key.data,
             signature=member.sign(registration),
-            challenge_response=member.sign(answer),
+            presence=member.sign(answer),
         )
 
     def train(self, request: TrainRequest) -> UpdateReply | RefusalReply:

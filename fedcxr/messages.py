@@ -106,7 +106,7 @@ class RegisterReply(Record):
     samples: int
     envelope_key: bytes  # HPKE
     signature: bytes  # EIP-712 over Registration
-    challenge_response: bytes  # EIP-712 over ChallengeResponse, with the request's challenge
+    presence: bytes  # EIP-712 over ChallengeResponse, with the request's challenge
 
 
 @dataclass(frozen=True)

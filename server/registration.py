@@ -202,11 +202,11 @@ def _check_response(reply: RegisterReply, request: RegisterRequest) -> None:
         FederationError: another key than the address's has signed, or none.
     """
     response = ChallengeResponse(request.federation, reply.hospital, request.challenge)
-    check_length(reply.challenge_response)
+    check_length(reply.presence)
     if not request.contract:
         return  # without a ledger nothing is signed
     try:
-        signer = recover(response, reply.challenge_response, Domain(request.chain_id, request.contract))
+        signer = recover(response, reply.presence, Domain(request.chain_id, request.contract))
     except LedgerError as error:
         signer = str(error)
     if signer != reply.hospital:

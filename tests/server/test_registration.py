@@ -104,7 +104,7 @@ def test_two_nodes_with_one_hospitals_keys_count_once(
         ({"samples": 9_999}, "BadSignature"),
         ({"signature": bytes(65)}, "BadSignature"),
         ({"hospital": "0x" + "11" * 20}, "the challenge was signed by: 0x"),
-        ({"challenge_response": bytes(65)}, "the challenge was signed by: not a signature"),
+        ({"presence": bytes(65)}, "the challenge was signed by: not a signature"),
         ({"samples": 0}, "NoSamples"),
         ({"envelope_key": b"no key"}, "key"),
         ({"hospital": "no address"}, "address"),
