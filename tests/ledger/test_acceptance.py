@@ -84,7 +84,7 @@ def test_reasons_and_their_arguments_are_the_contracts(chain: LocalChain, open_u
     domains = [None, party.coordinator]
     heard = set()
 
-    @settings(deadline=None, max_examples=100)
+    @settings(deadline=None, max_examples=40)
     @given(st.sampled_from(signers), st.lists(st.sampled_from(FLAWS), max_size=3), st.sampled_from(domains))
     def check(signer: object, flaws: list[dict[str, object]], key: object) -> None:
         changes: dict[str, object] = {"attempt": 1, **GOOD}
