@@ -17,7 +17,7 @@ from fedcxr import config as configuration
 from fedcxr import json_text
 from fedcxr.config import Config
 from fedcxr.errors import BaseMismatchError, FederationError, LayoutError, NonFiniteError
-from fedcxr.ledger.founding import differences
+from fedcxr.ledger.deployment_parameters import differences
 from fedcxr.ledger.signing import (
     HOSPITAL,
     VALIDATOR,
@@ -266,7 +266,7 @@ class Hospital:
                     f"{self.name}: the server's {what} is {said.hex()}, but the contract holds {held.hex()}."
                 )
         self._check_keys(ledger)
-        for name, (said, held) in differences(ledger.founding, config, layout.size).items():
+        for name, (said, held) in differences(ledger.deployment_parameters, config, layout.size).items():
             raise FederationError(
                 f"{self.name}: the server's {name} is {said}, but the contract was founded with {held}."
             )

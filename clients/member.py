@@ -13,6 +13,7 @@ from fedcxr import config as configuration
 from fedcxr import json_text
 from fedcxr.config import Config
 from fedcxr.errors import BaseMismatchError, EnvelopeError, FederationError
+from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.signed_json import signed_to_tree
 from fedcxr.ledger.signing import Domain, Signed, Struct, commitment, sign
 from fedcxr.messages import TrainRequest, ValidateRequest
@@ -96,7 +97,7 @@ class Member:
         if ledger is None:
             return request.weight  # this hospital's own settings say that there is no ledger
         view = ledger.round(number)
-        if view.status != "open" or view.attempt != request.attempt:
+        if view.status != RoundPhase.OPEN or view.attempt != request.attempt:
             raise FederationError(f"round {number}, attempt {request.attempt}, is not open on the ledger.")
         if view.config_digest != round_config.digest:
             raise FederationError(f"round {number}: the contract holds another round configuration.")
@@ -124,7 +125,7 @@ class Member:
         if ledger is None:
             raise FederationError(f"{where}: without a ledger nothing is judged.")
         view = ledger.round(request.round)
-        if view.status != "closed" or view.attempt != request.attempt:
+        if view.status != RoundPhase.CLOSED or view.attempt != request.attempt:
             raise FederationError(f"{where}: the round is {view.status}, attempt {view.attempt}.")
         if request.hospital not in view.weights:
             raise FederationError(f"{where}: no participant.")

@@ -18,6 +18,7 @@ from flwr.serverapp import Grid
 
 from fedcxr.errors import ContractRejectedError, QuorumError
 from fedcxr.evaluation.scores import Evaluation
+from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.protocol import Ledger, RoundView
 from fedcxr.messages import RegisterRequest
 from fedcxr.privacy.kinds import protection_named
@@ -132,7 +133,7 @@ class Coordinator:
     def _close(self, current: Round, base: Vector, members: dict[str, Member]) -> tuple[Vector, bytes]:
         """Close and validate the round, and release its model: written, then finalized on the ledger."""
         number, needed = current.view.number, self.config.federation.min_hospitals
-        if current.view.status != "open" or len(current.view.accepted) >= needed:
+        if current.view.status != RoundPhase.OPEN or len(current.view.accepted) >= needed:
             current.close(self.grid, members, self.config.federation.round_timeout)
         if len(current.tally.included) < needed:
             reason = f"{len(current.tally.included)} of {needed} updates"
@@ -206,11 +207,11 @@ class Coordinator:
         if self.ledger.round_in_progress != number:
             return None
         view = with_submissions(self.ledger.round(number), self.store, self.ledger.domain)
-        late = view.status == "open" and view.deadline < time.time()
+        late = view.status == RoundPhase.OPEN and view.deadline < time.time()
         if late and len(view.accepted) < self.config.federation.min_hospitals:
             self.ledger.abort(number, "the deadline passed while the coordinator was away")
             return None
-        if view.status == "open" and not self._drawn(number):
+        if view.status == RoundPhase.OPEN and not self._drawn(number):
             self.ledger.abort(number, "the committee was not drawn in time")
             return None
         return view

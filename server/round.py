@@ -24,6 +24,7 @@ from fedcxr.errors import (
     LayoutError,
     StoreError,
 )
+from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.protocol import AcceptedUpdate, Ledger, RoundView
 from fedcxr.ledger.signing import Refusal, SignedSubmission
 from fedcxr.messages import RefusalReply, TrainRequest, UpdateReply, kind_of
@@ -85,7 +86,7 @@ class Round:
     def collect(self, grid: Grid, members: Mapping[str, Member], timeout: float) -> None:
         """Add what was accepted before a restart, ask everyone else, and add as they are accepted."""
         self.take_up()
-        if self.view.status != "open" or 0 < self.view.deadline < time.time():
+        if self.view.status != RoundPhase.OPEN or 0 < self.view.deadline < time.time():
             return  # the contract takes no more; 0 is a ledger that keeps no time
         for address in set(self.view.participants) - set(self.view.accepted) - set(members):
             self._answered(address, "its node did not come back")
@@ -134,13 +135,13 @@ class Round:
             ContractRejectedError: too few updates are in.
         """
         number = self.view.number
-        if self.view.status == "open":
+        if self.view.status == RoundPhase.OPEN:
             came = set(self.view.accepted)
             self._on_ledger(self._close_on_ledger)
             self.take_up()
             for address in sorted(came - set(self.view.accepted)):
                 self._answered(address, "it was suspended, or left, before the round was closed")
-        if self.view.status == "closed":
+        if self.view.status == RoundPhase.CLOSED:
             if self.judged:
                 committee = Committee(self.view, self.config, self.base, self.federation, self.ledger)
                 self.cost.bytes_down += committee.judge(self._candidates(), grid, members, timeout)

@@ -12,7 +12,7 @@ from web3.types import TxParams, TxReceipt, Wei
 from fedcxr.chain.anvil.chain import AnvilChain
 from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
-from fedcxr.ledger.founding import Founding
+from fedcxr.ledger.deployment_parameters import DeploymentParameters
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.ledger.signing import HOSPITAL, Domain, Registration, Rotation, SignedSubmission, Submission, sign
 
@@ -31,7 +31,7 @@ def registration(member: LocalAccount, samples: int = 100, roles: int = HOSPITAL
     return Registration(FEDERATION, member.address, roles, samples, hashlib.sha256(ENVELOPE_KEY).digest())
 
 
-RULES = Founding(
+RULES = DeploymentParameters(
     federation=FEDERATION,
     layout_digest=b"L" * 32,
     config_digest=b"C" * 32,

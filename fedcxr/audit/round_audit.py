@@ -38,7 +38,7 @@ class RoundAudit:
     def _take_list(self) -> None:
         """Where the contract holds one root over all submissions, they are in a list in the store."""
         view, ledger = self.view, self.evidence.ledger
-        if view.list_root == bytes(32):
+        if not view.listed:
             return
         data = self._blob("list of submissions", view.list_root)
         try:

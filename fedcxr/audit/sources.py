@@ -12,7 +12,7 @@ from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.metrics_line import read_lines
 from fedcxr.audit.surplus import check_surplus
 from fedcxr.errors import FedcxrError, LayoutError, LedgerError, StoreError
-from fedcxr.ledger.founding import differences
+from fedcxr.ledger.deployment_parameters import differences
 from fedcxr.ledger.views import FederationViews
 from fedcxr.round_lines import FaultyLine, RoundLine
 from fedcxr.store.blobs import BlobStore
@@ -57,7 +57,7 @@ class RunSources:
             report.find("config.toml", expected.hex(), config.digest().hex())
             return default
         try:
-            for name, (wanted, found) in differences(ledger.founding, config).items():
+            for name, (wanted, found) in differences(ledger.deployment_parameters, config).items():
                 report.find(f"the contract's {name}", str(wanted), str(found))
         except LedgerError as error:
             report.find("the contract's rules", "on record", str(error))

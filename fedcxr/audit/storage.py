@@ -13,7 +13,7 @@ from fedcxr.audit.chain.proof import ChainProof
 from fedcxr.audit.findings import AuditReport
 from fedcxr.errors import LedgerError
 from fedcxr.ledger.court import DisputeCourt, result_of
-from fedcxr.ledger.history import membership
+from fedcxr.ledger.history import members_after, membership
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.ledger.signing import commitment
 from fedcxr.ledger.views import FederationViews
@@ -53,21 +53,21 @@ def _facts(ledger: FederationViews, proof: ChainProof) -> Iterator[_Fact]:
     successors = [str(event["args"]["successor"]) for event in changed]
     if created is not None:
         yield "the coordinator", [created.sender, *successors][-1], ledger.coordinator
-    founding = ledger.founding
-    yield "the federation", founding.federation, ledger.federation
-    yield "the layout", founding.layout_digest, ledger.layout_digest
-    yield "the configuration", founding.config_digest, ledger.config_digest
-    yield "the first model", founding.genesis_digest, ledger.genesis_digest
-    yield "whether updates are sealed", founding.open_updates, ledger.open_updates
+    founded = ledger.deployment_parameters
+    yield "the federation", founded.federation, ledger.federation
+    yield "the layout", founded.layout_digest, ledger.layout_digest
+    yield "the configuration", founded.config_digest, ledger.config_digest
+    yield "the first model", founded.genesis_digest, ledger.genesis_digest
+    yield "whether updates are sealed", founded.open_updates, ledger.open_updates
     for what, key, digest in (
-        ("the coordinator's key", founding.coordinator_key, ledger.coordinator_key_digest),
-        ("the auditor's key", founding.auditor_key, ledger.auditor_key_digest),
+        ("the coordinator's key", founded.coordinator_key, ledger.coordinator_key_digest),
+        ("the auditor's key", founded.auditor_key, ledger.auditor_key_digest),
     ):
         yield what, hashlib.sha256(key).digest() if key else bytes(32), digest
     finalized = [event["args"] for event in ledger.events("RoundFinalized")]
     numbers = [int(values["round"]) for values in finalized]
     yield "finalized rounds", numbers, list(range(1, ledger.last_finalized + 1))
-    released = bytes(finalized[-1]["modelDigest"]) if finalized else founding.genesis_digest
+    released = bytes(finalized[-1]["modelDigest"]) if finalized else founded.genesis_digest
     yield "the released model", released, ledger.model_digest
     yield "the court", proof.court, ledger.court
     court = DisputeCourt(ledger.w3, ledger.court)
@@ -78,23 +78,12 @@ def _facts(ledger: FederationViews, proof: ChainProof) -> Iterator[_Fact]:
 
 def _members(ledger: FederationViews) -> Iterator[_Fact]:
     # By seat: account, images, roles, standing, digest of its envelope key.
-    expected: dict[int, tuple[str, int, int, str, str]] = {}
-    seats: dict[str, int] = {}
-    for event in membership(ledger):
-        values = event["args"]
-        seat = int(values["seat"])
-        if event["event"] == "MemberJoined":
-            key = hashlib.sha256(bytes(values["envelopeKey"])).hexdigest()
-            expected[seat] = (values["member"], values["samples"], values["roles"], "active", key)
-            continue
-        account, samples, roles, standing, key = expected[seat]
-        if event["event"] == "KeyRotated":
-            account, key = values["successor"], hashlib.sha256(bytes(values["envelopeKey"])).hexdigest()
-        else:
-            standing = {"MemberSuspended": "suspended", "MemberLeft": "left"}.get(event["event"], "active")
-        expected[seat] = (account, samples, roles, standing, key)
-    for event in membership(ledger):
-        seats[str(event["args"].get("successor", event["args"]["member"]))] = int(event["args"]["seat"])
+    members = members_after(membership(ledger))
+    expected = {
+        m.seat: (m.account, m.samples, m.roles, m.standing, hashlib.sha256(m.envelope_key).hexdigest())
+        for m in members.values()
+    }
+    seats = {account: member.seat for member in members.values() for account in member.accounts}
     yield "the seats", seats, {account: ledger.seat_of(account) for account in seats}
     found = {
         m.seat: (m.address, m.samples, m.roles, m.standing, m.envelope_key_digest.hex())

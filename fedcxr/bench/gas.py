@@ -19,8 +19,8 @@ from eth_account.signers.local import LocalAccount
 
 from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
-from fedcxr.ledger.court import DisputeCourt, Opening, result_of
-from fedcxr.ledger.founding import Founding
+from fedcxr.ledger.court import DisputeCourt, SubmissionOpening, result_of
+from fedcxr.ledger.deployment_parameters import DeploymentParameters
 from fedcxr.ledger.signing import (
     HOSPITAL,
     VALIDATOR,
@@ -243,7 +243,7 @@ def _challenge(hospitals: int) -> int:
         party.close(1)
         party.finalize(1, root)
         court = DisputeCourt(chain.w3, party.ledger.views.court, party.coordinator)
-        openings = [Opening(signed.message, leaf, path) for signed in batch]
+        openings = [SubmissionOpening(signed.message, leaf, path) for signed in batch]
         court.challenge(
             result=result_of(party.ledger.views, 1),
             leaf_index=1,
@@ -277,7 +277,7 @@ def _digest(*what: object) -> bytes:
     return hashlib.sha256(repr(what).encode()).digest()
 
 
-_RULES = Founding(
+_RULES = DeploymentParameters(
     federation=_digest("federation"),
     layout_digest=_digest("layout"),
     config_digest=_digest("config"),

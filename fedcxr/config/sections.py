@@ -226,6 +226,11 @@ class Ledger(Section):
     )
 
     @property
+    def one_root(self) -> bool:
+        """Whether the contract keeps one root of a round's submissions, and checks none of them itself."""
+        return self.recording == "root"
+
+    @property
     def endpoint(self) -> str:
         """:attr:`url` with its variables filled in; raises ConfigError where one is not set."""
         return expand("ledger.url", self.url)

@@ -55,7 +55,7 @@ class Config(Section):
         if self.validation.policy == "committee":
             if self.validation.committee % 3 != 1:
                 raise ValueError("validation.committee must be 3f+1: 1, 4, 7, 10 or 13")
-            if self.ledger.recording == "root":
+            if self.ledger.one_root:
                 raise ValueError("validation.policy = 'committee' wants ledger.recording = 'each'")
             if self.ledger.backend == "off":
                 raise ValueError("validation.policy = 'committee' wants a ledger")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedcxr.errors import ChainError
 from fedcxr.ledger.artifact import load_artifact
+from fedcxr.ledger.seats import from_bitmap
 
 if TYPE_CHECKING:
     from fedcxr.indexer.source import Log
@@ -114,7 +115,7 @@ def fields_of(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
         elif kind == "uint256":
             value = int(value)
             if key in _SETS:
-                value = [seat for seat in range(value.bit_length()) if value >> seat & 1]
+                value = from_bitmap(value)
         fields[key] = value
     return fields
 

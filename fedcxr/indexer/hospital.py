@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from fedcxr.errors import LedgerError
 from fedcxr.indexer.index_file import IndexFile
-from fedcxr.indexer.members import Member, Members
+from fedcxr.indexer.members import MemberRecord, Members
 from fedcxr.indexer.rounds import Moment, Rejection, RoundRecord, moment, read_rounds
+from fedcxr.ledger.phase import RoundPhase
 
 State = Literal[
     "not asked",
@@ -61,7 +62,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Attestation:
+class AttestationRecord:
     """A validator's verdict; the score in 1/10,000."""
 
     validator: str
@@ -96,12 +97,12 @@ class UpdateRecord:
     signature: bytes
     at: Moment
     weight: int
-    attestations: tuple[Attestation, ...]
+    attestations: tuple[AttestationRecord, ...]
     part: Part
 
 
 def read_hospital(
-    index: IndexFile, members: Members, member: Member, first: int = 1, last: int | None = None
+    index: IndexFile, members: Members, member: MemberRecord, first: int = 1, last: int | None = None
 ) -> list[Part]:
     """A hospital's part in every attempt that was opened since it joined."""
     own = _Own(index, member, first, last)
@@ -110,7 +111,7 @@ def read_hospital(
 
 
 def read_update(
-    index: IndexFile, members: Members, member: Member, number: int, fetch: Callable[[bytes], bytes]
+    index: IndexFile, members: Members, member: MemberRecord, number: int, fetch: Callable[[bytes], bytes]
 ) -> list[UpdateRecord]:
     """A hospital's accepted updates of a round: one, or none, an attempt.
 
@@ -151,7 +152,7 @@ def error_text(reason: Mapping[str, Any]) -> str:
 class _Own:
     """The events of one hospital, by round and attempt."""
 
-    def __init__(self, index: IndexFile, member: Member, first: int, last: int | None) -> None:
+    def __init__(self, index: IndexFile, member: MemberRecord, first: int, last: int | None) -> None:
         self._member = member
         places = ", ".join("?" * len(member.accounts))
         where = f"e.round BETWEEN ? AND ? AND e.hospital IN ({places})"
@@ -237,10 +238,12 @@ class _Own:
             part=part,
         )
 
-    def attestations(self, attempt: int) -> tuple[Attestation, ...]:
+    def attestations(self, attempt: int) -> tuple[AttestationRecord, ...]:
         """The verdicts on its update of an attempt."""
         return tuple(
-            Attestation(row["validator"], bool(row["accepted"]), row["score"], row["signature"], moment(row))
+            AttestationRecord(
+                row["validator"], bool(row["accepted"]), row["score"], row["signature"], moment(row)
+            )
             for row in self._rows("UpdateAttested")
             if row["attempt"] == attempt
         )
@@ -250,9 +253,9 @@ def _state(record: RoundRecord, seat: int, rejected: bool) -> State:
     if seat not in record.weights:
         return "not asked"
     if seat not in record.accepted:
-        over = record.phase != "open"
+        over = record.phase != RoundPhase.OPEN
         return "rejected" if rejected else "no update" if over else "waiting"
-    if record.phase == "aborted":
+    if record.phase == RoundPhase.ABORTED:
         return "given up"
     if record.counted is not None and seat not in record.counted:
         return "not counted"

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 from fedcxr.errors import LedgerError
 from fedcxr.indexer.index_file import IndexFile
+from fedcxr.ledger.membership_events import MEMBERSHIP_EVENTS, MemberState, Standing, follow
 
-Standing = Literal["active", "suspended", "left"]
 ROLES = ("hospital", "validator", "auditor")
 """Names of the contract's roles, by bit."""
-_STANDING: Mapping[str, Standing] = {
-    "MemberSuspended": "suspended",
-    "MemberReinstated": "active",
-    "MemberLeft": "left",
-}
 _SHORTEST = 6  # characters of an address that may stand for it, with 0x
 
 
@@ -33,8 +28,8 @@ class Change:
 
 
 @dataclass
-class Member:
-    """A seat.
+class MemberRecord:
+    """A member of the federation, by its seat.
 
     Attributes:
         seat: 0 to 255.
@@ -49,11 +44,18 @@ class Member:
     accounts: list[str]
     roles: tuple[str, ...]
     samples: int
-    standing: Standing = "active"
-    changes: list[Change] = field(default_factory=list)
+    standing: Standing
+    changes: list[Change]
+
+    @classmethod
+    def of(cls, state: MemberState, changes: list[Change]) -> MemberRecord:
+        """A seat's state and how it came about."""
+        roles = tuple(role for bit, role in enumerate(ROLES) if state.roles >> bit & 1)
+        return cls(state.seat, state.accounts, roles, state.samples, state.standing, changes)
 
     @property
     def account(self) -> str:
+        """The address of the present key."""
         return self.accounts[-1]
 
     @property
@@ -71,32 +73,29 @@ class Member:
 class Members:
     """All seats, in order."""
 
-    seats: tuple[Member, ...]
+    seats: tuple[MemberRecord, ...]
 
     @classmethod
     def of(cls, index: IndexFile) -> Members:
         """The members as of the index's last block."""
-        names = ("MemberJoined", "KeyRotated", *_STANDING)
         rows = sorted(
-            ((row["block"], row["position"], name, row) for name in names for row in index.select(name)),
+            (
+                (row["block"], row["position"], name, row)
+                for name in MEMBERSHIP_EVENTS
+                for row in index.select(name)
+            ),
             key=lambda item: item[:2],
         )
-        seats: dict[int, Member] = {}
+        states: dict[int, MemberState] = {}
+        changes: dict[int, list[Change]] = defaultdict(list)
         for block, _, name, row in rows:
-            seat, account = int(row["seat"]), row["member"]
-            if name == "MemberJoined":
-                roles = tuple(role for bit, role in enumerate(ROLES) if row["roles"] >> bit & 1)
-                seats[seat] = Member(seat, [account], roles, int(row["samples"]))
-            elif name == "KeyRotated":
-                account = row["successor"]
-                seats[seat].accounts.append(account)
-            else:
-                seats[seat].standing = _STANDING[name]
+            state = follow(states, name, row)
             what = name.removeprefix("Member").removeprefix("Key").lower()
-            seats[seat].changes.append(Change(what, account, block, row["time"], row["tx"]))
-        return cls(tuple(seats[seat] for seat in sorted(seats)))
+            account = state.account if name == "KeyRotated" else row["member"]
+            changes[state.seat].append(Change(what, account, block, row["time"], row["tx"]))
+        return cls(tuple(MemberRecord.of(states[seat], changes[seat]) for seat in sorted(states)))
 
-    def __iter__(self) -> Iterator[Member]:
+    def __iter__(self) -> Iterator[MemberRecord]:
         return iter(self.seats)
 
     @cached_property
@@ -104,7 +103,7 @@ class Members:
         """The seat of every account that is or was a member's."""
         return {account: member.seat for member in self.seats for account in member.accounts}
 
-    def find(self, who: str, names: Mapping[str, str]) -> Member:
+    def find(self, who: str, names: Mapping[str, str]) -> MemberRecord:
         """A member by an address it has or had, by the beginning of one, or by its name.
 
         Args:

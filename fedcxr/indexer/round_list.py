@@ -8,7 +8,7 @@ from collections.abc import Callable
 from fedcxr.errors import LedgerError
 from fedcxr.indexer.index_file import IndexFile
 from fedcxr.indexer.location import IndexedLedger
-from fedcxr.indexer.members import Member, Members
+from fedcxr.indexer.members import MemberRecord, Members
 from fedcxr.indexer.rounds import RoundRecord, read_rounds
 from fedcxr.ledger.recorded import Recorded
 from fedcxr.ledger.signing import SignedSubmission
@@ -35,7 +35,11 @@ def read_list(record: RoundRecord, members: Members, data: bytes) -> list[Signed
 
 
 def prove(
-    ledger: IndexedLedger, members: Members, member: Member, number: int, fetch: Callable[[bytes], bytes]
+    ledger: IndexedLedger,
+    members: Members,
+    member: MemberRecord,
+    number: int,
+    fetch: Callable[[bytes], bytes],
 ) -> Proof:
     """Prove that a hospital is in the last attempt at a round that was closed, or that it is not.
 

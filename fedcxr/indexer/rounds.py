@@ -12,6 +12,7 @@ from typing import Any
 from fedcxr.indexer.index_file import IndexFile
 from fedcxr.indexer.members import Members
 from fedcxr.ledger.phase import RoundPhase
+from fedcxr.ledger.seats import from_bitmap
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,7 @@ def read_rounds(
 @lru_cache(maxsize=4096)  # the same hospitals take part in most rounds
 def seats_of(bitmap: int | str) -> tuple[int, ...]:
     """The seats of a set, ascending; the index keeps large ones as text."""
-    value = int(bitmap)
-    return tuple(seat for seat in range(value.bit_length()) if value >> seat & 1)
+    return tuple(from_bitmap(int(bitmap)))
 
 
 def moment(row: sqlite3.Row) -> Moment:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedcxr.chain.address import checksummed
 from fedcxr.ledger.artifact import canonical_type
+from fedcxr.ledger.deployment_parameters import ADMISSIONS, RECORDINGS, WEIGHTINGS
 from fedcxr.ledger.phase import RoundPhase
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
 ENUMS = {
     "Phase": tuple(RoundPhase),
-    "Weighting": ("samples", "uniform"),
-    "Admission": ("coordinator", "vote"),
-    "Recording": ("each", "root"),
+    "Weighting": WEIGHTINGS,
+    "Admission": ADMISSIONS,
+    "Recording": RECORDINGS,
 }
 """Names of the contract's enumerations, which the ABI has as numbers."""
 

@@ -14,7 +14,7 @@ from fedcxr.ledger.transaction import translated
 
 
 class ContractConnection:
-    """The contract at one address of a chain, as web3 has it; every error of web3's comes as ours."""
+    """Calls the contract at one address of a chain; errors of web3 are raised as those of fedcxr."""
 
     def __init__(self, w3: Web3, address: str) -> None:
         """Connect without asking whether anything is there.
@@ -63,7 +63,7 @@ class ContractConnection:
         return translated(lambda: list(event.get_logs(from_block=0, to_block=to, argument_filters=wanted)))
 
     def events_of_round(self, number: int, block: int | None = None) -> list[Any]:
-        """Everything that the contract said of a round, decoded, in the order of the chain."""
+        """The contract's events of a round, decoded, in the order of the chain."""
         topic = "0x" + number.to_bytes(32, "big").hex()
         logs = translated(
             lambda: self.w3.eth.get_logs(
@@ -78,7 +78,7 @@ class ContractConnection:
         return [self._decoders[log["topics"][0]](log) for log in logs if log["topics"][0] in self._decoders]
 
     def code_difference(self) -> str | None:
-        """What of the contract is not the artifact's: its code, or how it came to be; None when nothing.
+        """How the contract differs from the artifact, in code or in origin; None when it does not.
 
         The code alone would prove little: other initialisation code may write any storage and any immutable,
         and then leave the same code behind. So the transaction that created the contract must carry the

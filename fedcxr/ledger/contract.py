@@ -1,4 +1,4 @@
-"""The contract as the coordinator writes to it; what everyone reads is in :mod:`fedcxr.ledger.views`."""
+"""A federation's contract as its coordinator writes to it; :mod:`fedcxr.ledger.views` reads it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from web3 import Web3
 from fedcxr.errors import ContractRejectedError
 from fedcxr.ledger.artifact import load_artifact
 from fedcxr.ledger.connection import ContractConnection
-from fedcxr.ledger.founding import Founding
+from fedcxr.ledger.deployment_parameters import DeploymentParameters
 from fedcxr.ledger.membership import MembershipCalls
 from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.protocol import MemberView, RoundView, Verdict
@@ -36,15 +36,15 @@ _DEPLOY_GAS = 12_000_000  # for 24 kB of code and the court's 10
 
 
 class FederationLedger:
-    """One federation's contract, to write to as its coordinator: :class:`~fedcxr.ledger.protocol.Ledger`.
+    """The coordinator's calls to one federation's contract; a :class:`~fedcxr.ledger.protocol.Ledger`.
 
     Attributes:
-        views: what can be read of it.
-        membership: the calls about members.
+        views: reads the contract.
+        membership: the contract's calls about members.
     """
 
     def __init__(self, w3: Web3, address: str, account: LocalAccount | None = None) -> None:
-        """Connect without asking whether anything is there; writing needs an account."""
+        """Connect without asking whether the contract is there; without an account nothing can be written."""
         connection = ContractConnection(w3, address)
         self._w3 = w3
         self._transactor = Transactor(connection, account)
@@ -53,7 +53,7 @@ class FederationLedger:
 
     @classmethod
     def attach(cls, w3: Web3, address: str, account: LocalAccount | None = None) -> FederationLedger:
-        """An existing federation, to write to with ``account``.
+        """Connect to the contract of an existing federation, and write to it with ``account``.
 
         Raises:
             LedgerError: there is no contract at this address.
@@ -63,16 +63,16 @@ class FederationLedger:
         return cls(w3, address, account)
 
     @classmethod
-    def deploy(cls, w3: Web3, account: LocalAccount, founding: Founding) -> FederationLedger:
-        """Found a federation; ``account`` becomes its coordinator.
+    def deploy(cls, w3: Web3, account: LocalAccount, parameters: DeploymentParameters) -> FederationLedger:
+        """Deploy the contract of a new federation; ``account`` becomes its coordinator.
 
         Raises:
-            ContractRejectedError: a rule that cannot be.
+            ContractRejectedError: the contract refuses one of the parameters.
             ChainError: the chain does not take the transaction.
         """
         artifact = load_artifact()
         contract = w3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
-        receipt = send(w3, account, contract.constructor(founding.as_tuple()), gas=_DEPLOY_GAS)
+        receipt = send(w3, account, contract.constructor(parameters.as_tuple()), gas=_DEPLOY_GAS)
         address = receipt["contractAddress"]
         assert address is not None
         ledger = cls(w3, address, account)
@@ -81,43 +81,46 @@ class FederationLedger:
 
     @property
     def address(self) -> str:
+        """The contract's address."""
         return self.views.address
 
     @property
     def domain(self) -> Domain:
+        """EIP-712 domain that members sign for."""
         return self.views.domain
 
     @property
-    def federation(self) -> bytes:
-        return self.views.federation
-
-    @property
     def genesis_digest(self) -> bytes:
+        """Digest of the model that the first round starts from."""
         return self.views.genesis_digest
 
     @property
     def last_finalized(self) -> int:
+        """Number of the round that was finalized last; 0 before the first."""
         return self.views.last_finalized
 
     @property
     def round_in_progress(self) -> int:
+        """Number of the round that is open, closed or validated; 0 when none is."""
         return self.views.round_in_progress
 
     @property
     def gas_used(self) -> Counter[str]:
+        """Gas by kind of call, since this object was made."""
         return self._transactor.gas_used
 
     @property
     def provisional(self) -> bool:
+        """Whether an accepted update can still be replaced until the round is closed."""
         return self._recording.provisional
 
     def members(self) -> list[MemberView]:
+        """Everyone who has ever joined, in the order of their seats."""
         return self.views.members()
 
     def register(self, registration: Registration, envelope_key: bytes, signature: bytes) -> None:
+        """Admit a member under its signature; see :meth:`MembershipCalls.register`."""
         self.membership.register(registration, envelope_key, signature)
-
-    # ----------------------------------------------------------------------------------------- rounds
 
     def open_round(
         self,
@@ -131,14 +134,15 @@ class FederationLedger:
         """Open a round; the contract computes the weights.
 
         Args:
-            number: one more than the last finalized.
+            number: one more than the number of the round that was finalized last.
             base: digest of the current model.
             config_digest: Merkle root of the round's configuration.
             participants: active hospitals.
             deadline_seconds: from now, or from the chain's present where that runs ahead of the clock.
 
         Raises:
-            ContractRejectedError: wrong number or base, a round is open, participants unknown or twice.
+            ContractRejectedError: the number or the base is wrong, a round is in progress, or a participant
+                is no active hospital.
         """
         latest = translated(lambda: self._w3.eth.get_block("latest"))["timestamp"]
         deadline = max(latest, int(time.time())) + deadline_seconds
@@ -149,10 +153,10 @@ class FederationLedger:
         return self.round(number)
 
     def draw_committee(self, number: int) -> list[str]:
-        """Draw the validators of the open round; none where an accepted update counts.
+        """Draw the validators of the open round, unless it has some; none where every accepted update counts.
 
         Raises:
-            ContractRejectedError: not open, drawn already, too late, too few validators.
+            ContractRejectedError: the round is not open, it is too late, or there are too few validators.
         """
         if self.views.committee_size == 0:
             return []
@@ -164,15 +168,15 @@ class FederationLedger:
     def submit(self, batch: Sequence[SignedSubmission]) -> list[Verdict]:
         """Relay submissions; each is accepted or rejected on its own.
 
-        Where one root records all, nothing is sent: they are checked here as the contract would.
+        Where one root records all, nothing is sent: the submissions are checked here as the contract would.
         """
         return self._recording.submit(batch)
 
     def submit_direct(self, signed: SignedSubmission) -> None:
-        """Submit one update without a relay.
+        """Submit one update in a transaction of its own, as a hospital that trusts no relay would.
 
         Raises:
-            ContractRejectedError: the reason.
+            ContractRejectedError: the contract's reason not to accept the update.
         """
         arguments = (as_tuple(signed.message), signed.signature)
         self._transactor.transact("submit", "submitUpdate", arguments, gas=250_000)
@@ -182,25 +186,25 @@ class FederationLedger:
         return self._recording.listing()
 
     def close(self, number: int, list_root: bytes) -> None:
-        """Close the open round: what is accepted now is what can be aggregated.
+        """Close the open round: only updates that are accepted by now can be aggregated.
 
         Args:
             number: the open round.
             list_root: Merkle root of :meth:`listing`, which is in the store by now.
 
         Raises:
-            ContractRejectedError: not open, too few updates; UnknownSeats or SubmissionsMissing where a
-                hospital was suspended, or brought its update itself, since the listing.
+            ContractRejectedError: the round is not open, or too few updates are in; or a hospital was
+                suspended, or submitted its update itself, since :meth:`listing`.
         """
         self._recording.close(number, list_root)
 
     def attest(self, batch: Sequence[SignedAttestation]) -> list[Verdict]:
-        """Relay validators' verdicts; each is taken or rejected on its own."""
+        """Relay validators' attestations; each is accepted or rejected on its own."""
         words = ("UpdateAttested", "AttestationRejected")
         return relayed(self._transactor, "attest", "attest", batch, words)
 
     def countable(self, number: int) -> bool:
-        """Whether every update of the closed round is decided, or the time to judge is over.
+        """Whether every update of the closed round is decided, or the time to judge them is over.
 
         Raises:
             ContractRejectedError: the round is not closed.
@@ -214,20 +218,20 @@ class FederationLedger:
         return True
 
     def validate(self, number: int) -> None:
-        """Count the verdicts of a closed round; nothing to do where an accepted update counts.
+        """Count the attestations of a closed round; where every accepted update counts, do nothing.
 
         Raises:
-            ContractRejectedError: not closed, or an update is undecided and there is time left.
+            ContractRejectedError: the round is not closed, or an update is undecided and there is time left.
         """
         if self.views.committee_size:
             gas = 200_000 + 60_000 * self._participants
             self._transactor.transact("validate", "validateRound", (number,), gas=gas)
 
     def round(self, number: int) -> RoundView:
-        """As the contract holds it; with what is gathered here, where one root will record all.
+        """A round as the contract holds it, with the submissions that wait here for their one root.
 
         Raises:
-            LedgerError: it was never opened.
+            LedgerError: the round was never opened.
         """
         return self._recording.filled(self.views.round(number))
 
@@ -235,8 +239,8 @@ class FederationLedger:
         """Put on record that a hospital was handed a model that the contract does not hold.
 
         Raises:
-            ContractRejectedError: not registered, or not signed by the hospital.
-            FederationError: bytes far longer than a signature.
+            ContractRejectedError: the hospital is not active, or did not sign the refusal.
+            FederationError: the signature is far longer than one can be.
         """
         check_length(signature)
         self._transactor.transact("refuse", "refuseBase", (as_tuple(refusal), signature), gas=150_000)
@@ -249,10 +253,17 @@ class FederationLedger:
         model_digest: bytes,
         excluded: Mapping[str, str],
     ) -> None:
-        """Finalize the validated round with its result; included is what counts and is not excluded.
+        """Finalize the validated round with its result.
+
+        Args:
+            number: the validated round.
+            aggregate_root: Merkle root of the sum.
+            model_digest: of the model that the round releases.
+            excluded: reasons by hospital, for counted updates that are not in the sum; all others are.
 
         Raises:
-            ContractRejectedError: not validated, an excluded one does not count, too few are left.
+            ContractRejectedError: the round is not validated, an excluded update does not count, or too few
+                are left.
         """
         left = sorted(excluded, key=str.lower)
         arguments = (number, aggregate_root, model_digest, left, [excluded[a] for a in left])
@@ -260,20 +271,18 @@ class FederationLedger:
         self._transactor.transact("finalize", "finalizeRound", arguments, gas=gas)
 
     def settle(self) -> None:
-        """Give the credits of the latest round, once it is finalized, unless they are given."""
+        """Give the credits of the latest round, once it is finalized and unless they are given."""
         _, _, phase, settled, *_ = self.views.latest_round
         if self.views.reward_budget and phase == RoundPhase.FINALIZED.number and not settled:
             self._transactor.transact("settle", "settle", (), gas=200_000 + 60_000 * self._participants)
 
     def abort(self, number: int, reason: str) -> None:
-        """Give the open round up.
+        """Abort the round in progress; its number can be opened again, as the next attempt.
 
         Raises:
-            ContractRejectedError: it is not open.
+            ContractRejectedError: no round of this number is in progress.
         """
         self._transactor.transact("abort", "abortRound", (number, reason), gas=150_000 + _text_gas(reason))
-
-    # ---------------------------------------------------------------------------------------- private
 
     @cached_property
     def _recording(self) -> Recording:

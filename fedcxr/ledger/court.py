@@ -22,7 +22,7 @@ _LEAF_GAS = 250_000  # of 4,096 bytes as call data (EIP-7623), their hashes and 
 
 @dataclass(frozen=True)
 class Result:
-    """The contract's struct of this name: what a finalized round came to. Fields stand in its order."""
+    """A finalized round's result: the contract's struct of this name, with its fields in its order."""
 
     round: int
     attempt: int
@@ -35,20 +35,21 @@ class Result:
 
     @property
     def hash(self) -> bytes:
-        """What the contract keeps of it."""
+        """The hash by which the contract keeps the result."""
         (result,) = load_artifact().function("resultHash")["inputs"]
         return keccak(encode([canonical_type(result)], [astuple(self)]))
 
 
 @dataclass(frozen=True)
-class Opening:
-    """One included update at a challenge.
+class SubmissionOpening:
+    """One included update, opened at the challenged chunk: the contract's struct ``Opening``.
 
     Attributes:
         submission: what the hospital signed.
-        leaf: the challenged chunk of its vector.
-        path: its audit path.
-        signature, place: only where one root records all.
+        leaf: the challenged chunk of the update's vector.
+        path: the chunk's audit path under the update's root.
+        signature, place: the hospital's signature and the submission's path under the round's root; only
+            where one root records all.
     """
 
     submission: Submission
@@ -59,10 +60,10 @@ class Opening:
 
 
 def result_of(ledger: FederationViews, number: int) -> Result:
-    """The result of a finalized round from its events, held against what the contract keeps.
+    """The result of a finalized round from its events, held against the hash that the contract keeps.
 
     Raises:
-        LedgerError: not finalized, or the events are not what the contract's storage says.
+        LedgerError: the round is not finalized, or its events and the contract's storage differ.
     """
     events = ledger.round_events(number)
     finalized = [event for event in events.events if event["event"] == "RoundFinalized"]
@@ -88,7 +89,7 @@ def result_of(ledger: FederationViews, number: int) -> Result:
 
 
 class DisputeCourt:
-    """A connection to a federation's court; writing needs an account."""
+    """A connection to a federation's court; without an account nothing can be written."""
 
     def __init__(self, w3: Web3, address: str, account: LocalAccount | None = None) -> None:
         self._w3 = w3
@@ -108,7 +109,7 @@ class DisputeCourt:
 
     @property
     def minimum_bond(self) -> int:
-        """Wei without which no round opens."""
+        """Wei that the bond must have, or no round opens."""
         return int(translated(lambda: self._contract.functions.minimumBond().call()))
 
     @property
@@ -139,34 +140,34 @@ class DisputeCourt:
         return bool(translated(lambda: self._contract.functions.disputed(number).call()))
 
     def post_bond(self, wei: int) -> None:
-        """Add to the bond.
+        """Add to the coordinator's bond.
 
         Raises:
-            ChainError: the account does not have so much.
+            ChainError: the account does not have so many wei.
         """
         self._transact("postBond", (), gas=100_000, value=wei)
 
     def announce_release(self) -> None:
-        """Say that the bond is to be taken back.
+        """Announce that the coordinator will take the bond back.
 
         Raises:
-            ContractRejectedError: not the coordinator, or a round is in progress.
+            ContractRejectedError: the account is not the coordinator's, or a round is in progress.
         """
         self._transact("announceRelease", (), gas=150_000)
 
     def release(self) -> None:
-        """Take the bond back.
+        """Take the bond back, once its release was announced and the time to challenge is over.
 
         Raises:
-            ContractRejectedError: not the coordinator, or too early.
+            ContractRejectedError: the account is not the coordinator's, or it is too early.
         """
         self._transact("releaseBond", (), gas=150_000)
 
     def withdraw(self) -> None:
-        """Take what a challenge has earned.
+        """Withdraw what challenges have earned this account.
 
         Raises:
-            ContractRejectedError: nothing.
+            ContractRejectedError: they have earned nothing.
         """
         self._transact("withdraw", (), gas=150_000)
 
@@ -174,7 +175,7 @@ class DisputeCourt:
         self,
         result: Result,
         leaf_index: int,
-        openings: Sequence[Opening],
+        openings: Sequence[SubmissionOpening],
         aggregate_leaf: bytes,
         aggregate_path: Sequence[bytes],
     ) -> None:
@@ -183,11 +184,12 @@ class DisputeCourt:
         Args:
             result: of the round.
             leaf_index: of the chunk.
-            openings: of every included hospital, in the order of seats.
+            openings: of the updates of all included hospitals, in the order of seats.
             aggregate_leaf, aggregate_path: the chunk of the aggregate, and its audit path.
 
         Raises:
-            ContractRejectedError: ``AggregateCorrect`` where the sum is right; or what cannot be shown.
+            ContractRejectedError: ``AggregateCorrect`` where the sum is right; otherwise what is wrong with
+                the challenge itself.
         """
         opened = [
             (as_tuple(o.submission), o.leaf, list(o.path), o.signature, list(o.place)) for o in openings
@@ -198,10 +200,11 @@ class DisputeCourt:
     def dispute_submission(
         self, result: Result, seat: int, signed: SignedSubmission, path: Sequence[bytes]
     ) -> None:
-        """Show that a submission under a round's root is none that the contract would have taken.
+        """Show that the contract would not have accepted a submission that is under a round's root.
 
         Raises:
-            ContractRejectedError: ``SubmissionGood`` where it is one; or it is not under the root.
+            ContractRejectedError: ``SubmissionGood`` where it would have; or the submission is not under the
+                root.
         """
         arguments = (astuple(result), seat, as_tuple(signed.message), signed.signature, list(path))
         self._transact("disputeSubmission", arguments, gas=500_000)
@@ -210,19 +213,19 @@ class DisputeCourt:
         """Show that an included hospital has no submission under a round's root.
 
         Raises:
-            ContractRejectedError: ``NotOmitted`` where it has one, or is not included.
+            ContractRejectedError: ``NotOmitted`` where the hospital has one, or is not included.
         """
         self._transact("disputeOmission", (astuple(result), seat, list(path)), gas=300_000)
 
     def proves_inclusion(
         self, root: bytes, seat: int, signed: SignedSubmission, path: Sequence[bytes]
     ) -> bool:
-        """The court's word on a proof that a submission is under a root."""
+        """Whether the court accepts a proof that a submission is under a root."""
         arguments = (root, seat, as_tuple(signed.message), signed.signature, list(path))
         return bool(translated(lambda: self._contract.functions.provesInclusion(*arguments).call()))
 
     def proves_omission(self, root: bytes, seat: int, path: Sequence[bytes]) -> bool:
-        """The court's word on a proof that a hospital has no submission under a root."""
+        """Whether the court accepts a proof that a hospital has no submission under a root."""
         return bool(
             translated(lambda: self._contract.functions.provesOmission(root, seat, list(path)).call())
         )

@@ -1,10 +1,12 @@
-"""What happened on a federation's contract besides what became of its rounds, from its events."""
+"""The history of a federation from its contract's events: aborted attempts, members, who relayed what."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from fedcxr.ledger.membership_events import MEMBERSHIP_EVENTS, MemberState, follow
 from fedcxr.ledger.seats import from_bitmap
 from fedcxr.ledger.signing import HOSPITAL
 from fedcxr.ledger.views import FederationViews
@@ -12,14 +14,14 @@ from fedcxr.ledger.views import FederationViews
 
 @dataclass(frozen=True)
 class AbortedAttempt:
-    """An opening of a round that was given up.
+    """An attempt at a round that was aborted.
 
     Attributes:
         attempt: 1-based.
         participants: addresses, in the order of opening.
-        accepted: those whose updates the contract had accepted by then; they count no more.
-        by: who gave it up.
-        reason: as they gave it.
+        accepted: hospitals whose updates the contract had accepted by then; they count no more.
+        by: address of who aborted it.
+        reason: given by whoever aborted it.
     """
 
     attempt: int
@@ -30,7 +32,7 @@ class AbortedAttempt:
 
 
 def aborted_attempts(ledger: FederationViews, number: int) -> list[AbortedAttempt]:
-    """The attempts at a round that were given up, in their order."""
+    """The attempts at a round that were aborted, in their order."""
     aborted = []
     for attempt in ledger.round_events(number).attempts:
         for values in attempt.of("RoundAborted"):
@@ -50,33 +52,39 @@ def aborted_attempts(ledger: FederationViews, number: int) -> list[AbortedAttemp
 def not_asked(ledger: FederationViews, number: int) -> list[str]:
     """Hospitals that could have taken part when a round was last opened, and were not asked."""
     opened = ledger.events("RoundOpened", number)[-1]
-    able: dict[int, str] = {}
-    for event in membership(ledger):
-        if (event["blockNumber"], event["logIndex"]) > (opened["blockNumber"], opened["logIndex"]):
-            break
-        values = event["args"]
-        match event["event"]:
-            case "MemberJoined" if values["roles"] & HOSPITAL:
-                able[values["seat"]] = values["member"]
-            case "KeyRotated" if values["seat"] in able:
-                able[values["seat"]] = values["successor"]
-            case "MemberSuspended" | "MemberLeft":
-                able.pop(values["seat"], None)
-            case "MemberReinstated" if ledger.members()[values["seat"]].roles & HOSPITAL:
-                able[values["seat"]] = values["member"]
+    before = [event for event in membership(ledger) if _place(event) < _place(opened)]
     asked = set(from_bitmap(opened["args"]["seats"]))
-    return sorted(address for seat, address in able.items() if seat not in asked)
+    return sorted(
+        member.account
+        for member in members_after(before).values()
+        if member.standing == "active" and member.roles & HOSPITAL and member.seat not in asked
+    )
 
 
 def relays(ledger: FederationViews, number: int) -> dict[str, str]:
-    """Who brought each hospital's last accepted update of a round to the contract: hospital → sender."""
+    """The sender of the transaction with each hospital's last accepted update of a round, by hospital."""
     return {
         event["args"]["hospital"]: ledger.sender(event) for event in ledger.events("UpdateAccepted", number)
     }
 
 
 def membership(ledger: FederationViews) -> list[Any]:
-    """What became of members, in order."""
-    names = ("MemberJoined", "KeyRotated", "MemberSuspended", "MemberReinstated", "MemberLeft")
-    events = [event for name in names for event in ledger.events(name)]
-    return sorted(events, key=lambda event: (event["blockNumber"], event["logIndex"]))
+    """The contract's events about members, in the chain's order."""
+    return sorted((event for name in MEMBERSHIP_EVENTS for event in ledger.events(name)), key=_place)
+
+
+def members_after(events: Iterable[Any]) -> dict[int, MemberState]:
+    """The state of every seat after these events about members, which must be in the chain's order.
+
+    Raises:
+        LedgerError: an event is about a seat at which nobody has joined.
+    """
+    states: dict[int, MemberState] = {}
+    for event in events:
+        follow(states, event["event"], event["args"])
+    return states
+
+
+def _place(event: Any) -> tuple[int, int]:
+    """Where on the chain an event stands."""
+    return event["blockNumber"], event["logIndex"]

@@ -1,4 +1,4 @@
-"""What is brought to the contract about members: joining, keys, leaving, votes, suspension."""
+"""The contract's calls about members: joining, new keys, leaving, votes and suspension."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fedcxr.ledger.views import checked_address
 
 
 class MembershipCalls:
-    """The contract's calls about members."""
+    """Sends what members have signed about themselves, and what the coordinator decides about them."""
 
     def __init__(self, transactor: Transactor) -> None:
         self._transactor = transactor
@@ -17,8 +17,9 @@ class MembershipCalls:
         """Admit a member under its signature.
 
         Raises:
-            ContractRejectedError: bad signature, wrong key, no samples, registered already, not approved.
-            FederationError: bytes far longer than a signature.
+            ContractRejectedError: the signature or the envelope key is wrong, a hospital has no samples,
+                the member is registered already, or its admission is not approved.
+            FederationError: the signature is far longer than one can be.
         """
         check_length(signature)
         arguments = (as_tuple(registration), envelope_key, signature)
@@ -27,19 +28,20 @@ class MembershipCalls:
     def rotate_key(
         self, rotation: Rotation, envelope_key: bytes, signature: bytes, successor_signature: bytes
     ) -> None:
-        """Give a member's seat another key, by both keys' signatures.
+        """Give a member's seat another key, under the signatures of both keys.
 
         Raises:
-            ContractRejectedError: not active, bad signature, wrong key, the successor has a seat.
+            ContractRejectedError: the member is not active, a signature or the envelope key is wrong, or the
+                successor has a seat.
         """
         arguments = (as_tuple(rotation), envelope_key, signature, successor_signature)
         self._transactor.transact("rotate", "rotateKey", arguments, gas=300_000 + 60 * len(envelope_key))
 
     def leave(self, departure: Departure, signature: bytes) -> None:
-        """Let a member leave, by its signature.
+        """Let a member leave, under its signature.
 
         Raises:
-            ContractRejectedError: not active, bad signature.
+            ContractRejectedError: the member is not active, or did not sign.
         """
         self._transactor.transact("leave", "leave", (as_tuple(departure), signature), gas=150_000)
 
@@ -47,7 +49,7 @@ class MembershipCalls:
         """Put a hospital's vote on record.
 
         Raises:
-            ContractRejectedError: not an active hospital, bad signature.
+            ContractRejectedError: the voter is no active hospital, or did not sign.
         """
         self._transactor.transact("approve", "approve", (as_tuple(approval), signature), gas=150_000)
 
@@ -55,14 +57,16 @@ class MembershipCalls:
         """Suspend a member.
 
         Raises:
-            ContractRejectedError: not active; not the coordinator, or not approved.
+            ContractRejectedError: the member is not active; or the sender is not the coordinator, or not
+                enough hospitals have approved.
         """
         self._transactor.transact("suspend", "suspend", (checked_address(address),), gas=150_000)
 
     def reinstate(self, address: str) -> None:
-        """Take a suspension back.
+        """Take the suspension of a member back.
 
         Raises:
-            ContractRejectedError: not suspended; not the coordinator, or not approved.
+            ContractRejectedError: the member is not suspended; or the sender is not the coordinator, or not
+                enough hospitals have approved.
         """
         self._transactor.transact("reinstate", "reinstate", (checked_address(address),), gas=150_000)

@@ -1,12 +1,13 @@
-"""What the engine needs of a ledger: the contract's rules, wherever they are kept."""
+"""What the engine asks of a ledger, whether a contract or this process keeps it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from typing import Protocol
 
 from fedcxr.errors import ContractRejectedError
+from fedcxr.ledger.membership_events import Standing
 from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.signing import (
     HOSPITAL,
@@ -16,8 +17,6 @@ from fedcxr.ledger.signing import (
     SignedAttestation,
     SignedSubmission,
 )
-
-Standing = Literal["active", "suspended", "left"]
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,13 @@ class RoundView:
 
     @property
     def in_progress(self) -> bool:
+        """Whether the round can still be finalized."""
         return self.status.in_progress
+
+    @property
+    def listed(self) -> bool:
+        """Whether the round's submissions are in a list in the store, under :attr:`list_root`."""
+        return self.list_root != bytes(32)
 
     def under(self, accounts: Mapping[int, str]) -> RoundView:
         """The same round, with participants under other accounts of theirs, by seat."""
@@ -146,10 +151,14 @@ class Ledger(Protocol):
         ...
 
     @property
-    def genesis_digest(self) -> bytes: ...
+    def genesis_digest(self) -> bytes:
+        """Digest of the model that the first round starts from."""
+        ...
 
     @property
-    def last_finalized(self) -> int: ...
+    def last_finalized(self) -> int:
+        """Number of the round that was finalized last; 0 before the first."""
+        ...
 
     @property
     def round_in_progress(self) -> int:
@@ -163,12 +172,16 @@ class Ledger(Protocol):
 
     @property
     def provisional(self) -> bool:
-        """Whether an update that is in can still be replaced until the round is closed."""
+        """Whether an accepted update can still be replaced until the round is closed."""
         ...
 
-    def members(self) -> Sequence[MemberView]: ...
+    def members(self) -> Sequence[MemberView]:
+        """Everyone who has ever joined, in the order of their seats."""
+        ...
 
-    def register(self, registration: Registration, envelope_key: bytes, signature: bytes) -> None: ...
+    def register(self, registration: Registration, envelope_key: bytes, signature: bytes) -> None:
+        """Admit a member under its signature."""
+        ...
 
     def open_round(
         self,
@@ -178,11 +191,17 @@ class Ledger(Protocol):
         config_digest: bytes,
         participants: Sequence[str],
         deadline_seconds: int,
-    ) -> RoundView: ...
+    ) -> RoundView:
+        """Open a round for these addresses; ``deadline_seconds`` are counted from now."""
+        ...
 
-    def submit(self, batch: Sequence[SignedSubmission]) -> list[Verdict]: ...
+    def submit(self, batch: Sequence[SignedSubmission]) -> list[Verdict]:
+        """Relay submissions; each is accepted or rejected on its own."""
+        ...
 
-    def refuse(self, refusal: Refusal, signature: bytes) -> None: ...
+    def refuse(self, refusal: Refusal, signature: bytes) -> None:
+        """Put on record that a hospital was handed a model that is not the round's base."""
+        ...
 
     def draw_committee(self, number: int) -> Sequence[str]:
         """Addresses of the round's validators; none where nobody judges."""
@@ -196,13 +215,17 @@ class Ledger(Protocol):
         """Close the open round; ``list_root`` is the Merkle root of :meth:`listing`."""
         ...
 
-    def attest(self, batch: Sequence[SignedAttestation]) -> list[Verdict]: ...
+    def attest(self, batch: Sequence[SignedAttestation]) -> list[Verdict]:
+        """Relay validators' attestations; each is accepted or rejected on its own."""
+        ...
 
     def countable(self, number: int) -> bool:
         """Whether every update of the closed round is decided, or the time to judge is over."""
         ...
 
-    def validate(self, number: int) -> None: ...
+    def validate(self, number: int) -> None:
+        """Count the attestations of the closed round."""
+        ...
 
     def finalize(
         self,
@@ -211,12 +234,18 @@ class Ledger(Protocol):
         aggregate_root: bytes,
         model_digest: bytes,
         excluded: Mapping[str, str],
-    ) -> None: ...
+    ) -> None:
+        """Finalize the validated round with its result; ``excluded`` has reasons by hospital."""
+        ...
 
     def settle(self) -> None:
         """Give the credits of the round that was finalized last, if there are any to give."""
         ...
 
-    def abort(self, number: int, reason: str) -> None: ...
+    def abort(self, number: int, reason: str) -> None:
+        """Abort the round in progress; its number can be opened again, as the next attempt."""
+        ...
 
-    def round(self, number: int) -> RoundView: ...
+    def round(self, number: int) -> RoundView:
+        """The latest attempt of a round."""
+        ...

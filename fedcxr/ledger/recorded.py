@@ -1,4 +1,4 @@
-"""What of a round's submissions stands on the chain, in the words of the contract's enum ``Recording``."""
+"""The ways in which a contract records submissions, in the words of its enum ``Recording``."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ class Recorded(StrEnum):
 
     @property
     def said(self) -> str:
-        """The way in words, for people."""
+        """How submissions are recorded, in words for people."""
         return "one Merkle root a round" if self.listed else "each update, with its signature checked"

@@ -1,4 +1,4 @@
-"""What the contract said of one round, and the view that follows from it."""
+"""The contract's events of one round, and the view of the round that follows from them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RoundEvents:
         return [event["args"] for event in self.events if event["event"] in names]
 
     def view(self, seat_of: Callable[[str], int], rotations: Sequence[Any] = ()) -> RoundView:
-        """The latest attempt.
+        """The view of the latest attempt.
 
         Args:
             seat_of: an account's seat.

@@ -1,4 +1,4 @@
-"""An account that writes to a federation's contract, and what its transactions have cost."""
+"""Sends an account's transactions to a federation's contract, and counts their gas."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Transactor:
     """
 
     def __init__(self, connection: ContractConnection, account: LocalAccount | None) -> None:
-        """Without an account every transaction is refused."""
+        """Send to the connected contract; without an account every transaction is refused."""
         self._connection = connection
         self._account = account
         self.gas_used: Counter[str] = Counter()

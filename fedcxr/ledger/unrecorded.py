@@ -1,7 +1,7 @@
 """A ledger that keeps no record: the contract's rules in memory, to measure what the ledger costs.
 
-Nothing is signed, nothing is late and nothing can be audited; the weights are the contract's, so that the
-models are too. Nobody judges updates and nobody is rewarded.
+Hospitals sign nothing, no update is late and nothing can be audited. The weights are the contract's, so that
+the models are those of a run with a ledger. Nobody judges updates and nobody is rewarded.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fedcxr.errors import ContractRejectedError, LedgerError
+from fedcxr.ledger.acceptance import AcceptanceRules
 from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.protocol import AcceptedUpdate, MemberView, RoundView, Verdict
-from fedcxr.ledger.rules import assign_weights, objection
+from fedcxr.ledger.rules import assign_weights
 from fedcxr.ledger.signing import Domain, Refusal, Registration, SignedAttestation, SignedSubmission
 
 
 class UnrecordedLedger:
-    """The coordinator's view of a contract that is not there."""
+    """A :class:`~fedcxr.ledger.protocol.Ledger` without a contract."""
 
     def __init__(
         self, *, federation: bytes, genesis_digest: bytes, weighting: str, min_updates: int = 1
@@ -30,18 +31,19 @@ class UnrecordedLedger:
         self.last_finalized = 0
         self.round_in_progress = 0
         self.gas_used: Counter[str] = Counter()
+        self._acceptance = AcceptanceRules(federation, domain=None, update_size=None)
         self._model_digest = genesis_digest
         self._members: dict[str, MemberView] = {}
         self._rounds: dict[int, RoundView] = {}
 
     @property
     def provisional(self) -> bool:
-        """Nobody but the coordinator brings an update."""
+        """False: only the coordinator submits updates, so that none can be replaced."""
         return False
 
     @property
     def domain(self) -> Domain:
-        """Nothing is signed."""
+        """An empty domain, since nothing is signed."""
         return Domain(0, "0x" + "00" * 20)
 
     def members(self) -> list[MemberView]:
@@ -93,7 +95,7 @@ class UnrecordedLedger:
         return self.round(number)
 
     def draw_committee(self, number: int) -> list[str]:
-        """Nobody judges."""
+        """No validators, since nobody judges updates."""
         del number
         return []
 
@@ -103,7 +105,7 @@ class UnrecordedLedger:
             s = signed.message
             known = self._members.get(s.hospital)
             view = self._rounds.get(self.round_in_progress)
-            error = objection(s, self.federation, view, known.samples if known else 0)
+            error = self._acceptance.objection(signed, view, known.samples if known else 0)
             if error is None:
                 update = AcceptedUpdate(s.root, s.samples, s.size, s.metrics)
                 self._rounds[s.round].accepted[s.hospital] = update
@@ -111,10 +113,10 @@ class UnrecordedLedger:
         return verdicts
 
     def refuse(self, refusal: Refusal, signature: bytes) -> None:
-        """There is nowhere to put it."""
+        """Do nothing: this ledger keeps no record."""
 
     def listing(self) -> bytes:
-        """Nothing is recorded under a root."""
+        """An empty list: nothing is recorded under a root."""
         return b""
 
     def close(self, number: int, list_root: bytes) -> None:
@@ -126,16 +128,16 @@ class UnrecordedLedger:
         self._rounds[number] = replace(view, status=RoundPhase.VALIDATED, counted=counted)
 
     def attest(self, batch: Sequence[SignedAttestation]) -> list[Verdict]:
-        """Nobody judges."""
+        """Reject every attestation, since nobody judges updates."""
         return [Verdict(s.message.validator, ContractRejectedError("NoCommittee")) for s in batch]
 
     def countable(self, number: int) -> bool:
-        """Closing has counted them."""
+        """True: the updates were counted when the round was closed."""
         del number
         return True
 
     def validate(self, number: int) -> None:
-        """Closing has done it: an accepted update counts."""
+        """Do nothing: every accepted update counts from the moment the round is closed."""
 
     def finalize(
         self,
@@ -164,7 +166,7 @@ class UnrecordedLedger:
         self.last_finalized, self.round_in_progress = number, 0
 
     def settle(self) -> None:
-        """Nobody is rewarded."""
+        """Do nothing: nobody is rewarded."""
 
     def abort(self, number: int, reason: str) -> None:
         del reason

@@ -1,4 +1,4 @@
-"""What can be read of a federation's contract, typed; an auditor and a hospital need no more."""
+"""A federation's contract as everyone can read it; an auditor and a hospital need no more."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 from web3 import Web3
 
 from fedcxr.errors import ContractRejectedError, LedgerError
+from fedcxr.ledger.acceptance import AcceptanceRules
 from fedcxr.ledger.connection import ContractConnection
-from fedcxr.ledger.founding import ADMISSIONS, RECORDINGS, WEIGHTINGS, Founding
+from fedcxr.ledger.deployment_parameters import ADMISSIONS, RECORDINGS, WEIGHTINGS, DeploymentParameters
+from fedcxr.ledger.membership_events import Standing
 from fedcxr.ledger.phase import RoundPhase
-from fedcxr.ledger.protocol import MemberView, RoundView, Standing
+from fedcxr.ledger.protocol import MemberView, RoundView
 from fedcxr.ledger.recorded import Recorded
 from fedcxr.ledger.round_events import RoundEvents
 from fedcxr.ledger.rules import CHANGES
@@ -23,7 +25,7 @@ _STANDINGS: tuple[Standing, ...] = ("active", "active", "suspended", "left")  # 
 
 
 class FederationViews:
-    """One federation's contract, to read: the rules that it was founded with, its members, its rounds."""
+    """Reads one federation's contract: what it was deployed with, its members and its rounds."""
 
     def __init__(self, connection: ContractConnection) -> None:
         self._connection = connection
@@ -31,7 +33,7 @@ class FederationViews:
 
     @classmethod
     def attach(cls, w3: Web3, address: str) -> FederationViews:
-        """An existing federation.
+        """Connect to the contract of an existing federation.
 
         Raises:
             LedgerError: there is no contract at this address.
@@ -53,7 +55,7 @@ class FederationViews:
         return self._connection.events(name, number, block)
 
     def code_difference(self) -> str | None:
-        """What of the contract is not the artifact's: its code, or how it came to be; None when nothing."""
+        """How the contract differs from the artifact, in code or in origin; None when it does not."""
         return self._connection.code_difference()
 
     # ----------------------------------------------------------------------- what it was founded with
@@ -65,33 +67,37 @@ class FederationViews:
 
     @cached_property
     def federation(self) -> bytes:
+        """The federation's id of 32 bytes, which every signed message repeats."""
         return bytes(self._connection.call("federation"))
 
     @cached_property
     def layout_digest(self) -> bytes:
+        """Digest of the layout of every model and update."""
         return bytes(self._connection.call("layoutDigest"))
 
     @cached_property
     def config_digest(self) -> bytes:
+        """Digest of the configuration that the federation was founded with."""
         return bytes(self._connection.call("configDigest"))
 
     @cached_property
     def genesis_digest(self) -> bytes:
+        """Digest of the model that the first round starts from."""
         return bytes(self._connection.call("genesisDigest"))
 
     @cached_property
     def weighting(self) -> str:
-        """One of :data:`~fedcxr.ledger.founding.WEIGHTINGS`; the same for every round."""
+        """How weights follow from samples: one of ``WEIGHTINGS`` of the deployment parameters."""
         return WEIGHTINGS[self._connection.call("weighting")]
 
     @cached_property
     def admission(self) -> str:
-        """One of :data:`~fedcxr.ledger.founding.ADMISSIONS`."""
+        """Who lets members in: one of ``ADMISSIONS`` of the deployment parameters."""
         return ADMISSIONS[self._connection.call("admission")]
 
     @cached_property
     def recording(self) -> Recorded:
-        """What of a round's submissions the contract keeps."""
+        """Whether the contract keeps each submission, or one root of a round's."""
         return RECORDINGS[int(self._connection.call("recording"))]
 
     @cached_property
@@ -101,39 +107,46 @@ class FederationViews:
 
     @cached_property
     def update_size(self) -> int:
-        """Bytes of a vector of the ring."""
+        """Bytes of an update's vector of the ring."""
         return int(self._connection.call("updateSize"))
 
     @cached_property
+    def acceptance(self) -> AcceptanceRules:
+        """What the contract asks of a submission."""
+        size = self.update_size if self.open_updates else None
+        return AcceptanceRules(self.federation, self.domain, size)
+
+    @cached_property
     def committee_size(self) -> int:
-        """Validators a round; 0 where an accepted update counts."""
+        """Number of validators of a round; 0 where every accepted update counts."""
         return int(self._connection.call("committeeSize"))
 
     @cached_property
     def reward_budget(self) -> int:
-        """Credits a round."""
+        """Credits that a round gives to its hospitals together."""
         return int(self._connection.call("rewardBudget"))
 
     @cached_property
     def coordinator_key_digest(self) -> bytes:
+        """Digest of the coordinator's envelope key."""
         return bytes(self._connection.call("coordinatorKeyDigest"))
 
     @cached_property
     def auditor_key_digest(self) -> bytes:
-        """32 zero bytes when there is no auditor."""
+        """Digest of the auditor's envelope key; 32 zero bytes when there is no auditor."""
         return bytes(self._connection.call("auditorKeyDigest"))
 
     @cached_property
-    def founding(self) -> Founding:
-        """Everything that the contract was founded with, from its first event.
+    def deployment_parameters(self) -> DeploymentParameters:
+        """Everything that the contract was deployed with, from its first event.
 
         Raises:
-            LedgerError: the event is not there.
+            LedgerError: the contract has no such event.
         """
         created = self.events("FederationCreated")
         if len(created) != 1:
             raise LedgerError(f"{self.address}: no record of its creation.")
-        return Founding.from_tuple(list(created[0]["args"]["founding"].values()))
+        return DeploymentParameters.from_tuple(list(created[0]["args"]["founding"].values()))
 
     @cached_property
     def court(self) -> str:
@@ -149,11 +162,12 @@ class FederationViews:
 
     @property
     def model_digest(self) -> bytes:
-        """Of the model that the next round starts from."""
+        """Digest of the model that the next round starts from."""
         return bytes(self._connection.call("modelDigest"))
 
     @property
     def last_finalized(self) -> int:
+        """Number of the round that was finalized last; 0 before the first."""
         return int(self._connection.call("lastFinalized"))
 
     @property
@@ -196,7 +210,7 @@ class FederationViews:
         return self._seats[address]
 
     def change_action(self, change: str, address: str) -> bytes:
-        """What members approve to ``suspend`` or ``reinstate`` a member."""
+        """The digest that members approve to ``suspend`` or ``reinstate`` a member."""
         return bytes(self._connection.call("actionOf", CHANGES.index(change), checked_address(address)))
 
     def credits(self) -> dict[str, int]:
@@ -212,18 +226,18 @@ class FederationViews:
         return [str(address) for address in self._connection.call("committee")]
 
     def commitment(self, number: int, attempt: int, seat: int) -> bytes:
-        """What the contract keeps of an accepted submission; zeros where one root records all."""
+        """Struct hash of the submission that was accepted for a seat; zeros where one root records all."""
         return bytes(self._connection.call("commitmentOf", number, attempt, seat))
 
     def result_hash(self, number: int) -> bytes:
-        """What the contract keeps of a finalized round; zeros before."""
+        """Hash of a finalized round's result; zeros before it is finalized."""
         return bytes(self._connection.call("resultOf", number))
 
     def round(self, number: int) -> RoundView:
         """The latest attempt of a round.
 
         Raises:
-            LedgerError: it was never opened.
+            LedgerError: the round was never opened.
         """
         # Read at one block: through RPC the coordinator may write in between.
         block = translated(lambda: self._connection.w3.eth.block_number)
@@ -233,11 +247,11 @@ class FederationViews:
         return events.view(self.seat_of, self.events("KeyRotated", block=block))
 
     def round_events(self, number: int, block: int | None = None) -> RoundEvents:
-        """Everything that the contract said of a round, in order."""
+        """The contract's events of a round, all attempts, in the chain's order."""
         return RoundEvents(number, self._connection.events_of_round(number, block))
 
     def refusals(self, number: int) -> dict[str, list[bytes]]:
-        """Digests that each hospital says it was handed instead of a round's base, none twice."""
+        """Digests of the models that each hospital refused as a round's base, none twice."""
         refusals: dict[str, list[bytes]] = {}
         for event in self.events("BaseRefused", number):
             seen, said = bytes(event["args"]["seen"]), refusals.setdefault(event["args"]["hospital"], [])
@@ -261,16 +275,16 @@ class FederationViews:
         return int(translated(lambda: self._connection.w3.eth.get_block(block))["timestamp"])
 
     def participants(self, bitmap: int) -> list[str]:
-        """Present accounts of a set of seats."""
+        """Present accounts of a set of seats, which is a word of 256 bits."""
         members = self.members()
         return [members[seat].address for seat in from_bitmap(bitmap)]
 
 
 def checked_address(address: str) -> str:
-    """An address with its checksum.
+    """An address with its EIP-55 checksum.
 
     Raises:
-        LedgerError: it is none.
+        LedgerError: the text is no address.
     """
     if not Web3.is_address(address):
         raise LedgerError(f"{address!r:.80} is no address: 0x and 40 hexadecimal digits are expected.")

@@ -11,7 +11,7 @@ from fedcxr.chain.web3_errors import translated
 from fedcxr.config import Config
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.court import DisputeCourt
-from fedcxr.ledger.founding import Founding, rules
+from fedcxr.ledger.deployment_parameters import DeploymentParameters, configured
 from fedcxr.ledger.protocol import Ledger
 from fedcxr.ledger.unrecorded import UnrecordedLedger
 from fedcxr.models.registry import create_model
@@ -84,15 +84,15 @@ def open_ledger(run: RunDirectory, layout: Layout, chain: Chain | None) -> Ledge
         translated(chain.w3.sender(identity.account).settle)
         return FederationLedger.attach(chain.w3, run.read_facts().contract, account=identity.account)
     chain.fund(identity.account.address)
-    founding = Founding(
+    parameters = DeploymentParameters(
         federation=federation,
         layout_digest=layout.digest,
         genesis_digest=genesis_digest,
         coordinator_key=identity.envelope_key.public.data,
         auditor_key=auditor.envelope_key.public.data if auditor else b"",
-        **rules(config, layout.size),
+        **configured(config, layout.size),
     )
-    ledger = FederationLedger.deploy(chain.w3, identity.account, founding)
+    ledger = FederationLedger.deploy(chain.w3, identity.account, parameters)
     if config.ledger.bond:
         DisputeCourt(chain.w3, ledger.views.court, identity.account).post_bond(config.ledger.bond)
     first_block = translated(chain.w3.genesis)

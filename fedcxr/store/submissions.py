@@ -15,6 +15,6 @@ def with_submissions(view: RoundView, store: BlobStore, domain: Domain) -> Round
         StoreError: the store does not have the list.
         FederationError, LedgerError: what it has is not the list under the root.
     """
-    if view.list_root == bytes(32):
+    if not view.listed:
         return view
     return submission_list.fill(view, store.get(view.list_root).tobytes(), domain)

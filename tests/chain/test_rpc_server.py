@@ -58,7 +58,7 @@ def test_a_client_reads_what_the_owner_reads(opened: Party, server: RpcServer) -
     assert remote.round(1) == opened.ledger.round(1)
     assert remote.members() == opened.ledger.members()
     assert remote.domain == opened.ledger.domain
-    assert remote.federation == opened.ledger.federation
+    assert remote.views.federation == opened.ledger.views.federation
     assert remote.views.code_difference() is None
     assert [(a, e.name) for a, e in remote.views.rejections(1)] == [(opened.addresses[2], "WrongBase")]
     opened.close()

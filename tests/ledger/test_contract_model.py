@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.errors import ContractRejectedError
 from fedcxr.ledger.contract import FederationLedger
-from fedcxr.ledger.rules import objection
-from fedcxr.ledger.signing import SignedSubmission, recover
+from fedcxr.ledger.signing import SignedSubmission
 
 HOSPITALS = 3
 BUDGET = 1000
@@ -126,13 +125,8 @@ class Real:
         views, message = self.party.ledger.views, signed.message
         number = views.round_in_progress
         samples = {m.address: m.samples for m in views.members() if m.is_active_hospital}
-        error = objection(
-            message,
-            views.federation,
-            views.round(number) if number else None,
-            samples.get(message.hospital, 0),
-            signer=recover(message, signed.signature, views.domain),
-        )
+        view = views.round(number) if number else None
+        error = views.acceptance.objection(signed, view, samples.get(message.hospital, 0))
         return error.name if error else None
 
     def close(self, stranger: bool) -> bool:

@@ -8,7 +8,7 @@ from contract_party import LocalChain, Party, account
 from numpy.typing import NDArray
 
 from fedcxr.errors import ContractRejectedError
-from fedcxr.ledger.court import DisputeCourt, Opening, Result, result_of
+from fedcxr.ledger.court import DisputeCourt, Result, SubmissionOpening, result_of
 from fedcxr.ledger.signing import SignedSubmission
 from fedcxr.update import merkle
 
@@ -35,7 +35,7 @@ class OpenRound:
             "result": self.result,
             "leaf_index": leaf,
             "openings": [
-                Opening(s.message, chunk(v, leaf), merkle.proof(v, leaf))
+                SubmissionOpening(s.message, chunk(v, leaf), merkle.proof(v, leaf))
                 for s, v in zip(self.signed, self.vectors, strict=True)
             ],
             "aggregate_leaf": chunk(self.aggregate, leaf),
@@ -107,7 +107,7 @@ def test_one_wrong_value_costs_the_bond(chain: LocalChain, wrong: int) -> None:
 def test_nothing_but_what_is_committed_can_be_shown(chain: LocalChain) -> None:
     played = play(chain, wrong=7)
     good = [
-        Opening(s.message, chunk(v, 0), merkle.proof(v, 0))
+        SubmissionOpening(s.message, chunk(v, 0), merkle.proof(v, 0))
         for s, v in zip(played.signed, played.vectors, strict=True)
     ]
     other = chunk(played.vectors[0] + np.uint32(1), 0)

@@ -139,7 +139,7 @@ def test_under_one_root_the_sum_is_of_what_stands_at_the_closing(
         other = store.get(held.root).copy()
         other[:4] ^= 1
         submission = Submission(
-            self.federation,
+            self.views.federation,
             1,
             1,
             hospital,

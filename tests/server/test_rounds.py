@@ -321,7 +321,7 @@ def test_an_update_that_a_hospital_brought_to_the_contract_itself_cannot_stop_th
 
     def bring(ledger: FederationLedger, reply: UpdateReply) -> None:
         FederationLedger(ledger._w3, ledger.address, courier).submit_direct(
-            SignedSubmission(reply.submission(ledger.federation), reply.signature)
+            SignedSubmission(reply.submission(ledger.views.federation), reply.signature)
         )
 
     courier = Account.from_key(b"7" * 32)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fedcxr.errors import LedgerError
-from fedcxr.ledger.court import Opening, Result, result_of
+from fedcxr.ledger.court import Result, SubmissionOpening, result_of
+from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.ledger.signing import SignedSubmission
 from fedcxr.ledger.submissions import listing as submission_list
@@ -25,7 +26,7 @@ from fedcxr.store.submissions import with_submissions
 from fedcxr.update import merkle
 from fedcxr.update.fixed_point import Ring
 
-Challenge = tuple[Result, int, list[Opening], bytes, list[bytes]]
+Challenge = tuple[Result, int, list[SubmissionOpening], bytes, list[bytes]]
 
 
 def wrong_leaf(ledger: FederationViews, store: BlobStore, number: int) -> int | None:
@@ -65,7 +66,9 @@ def prepare_challenge(ledger: FederationViews, store: BlobStore, number: int, le
             place = submission_tree.path(leaves, view.seats[address])
         else:
             message, signature, place = events.submission(ledger.federation, address), b"", []
-        openings.append(Opening(message, _chunk(blob, leaf), merkle.proof(blob, leaf), signature, place))
+        openings.append(
+            SubmissionOpening(message, _chunk(blob, leaf), merkle.proof(blob, leaf), signature, place)
+        )
     aggregate = round_.aggregate
     proof = merkle.proof(aggregate, leaf)
     return result_of(ledger, number), leaf, openings, _chunk(aggregate, leaf), proof
@@ -95,7 +98,7 @@ class _PublicRound:
                 f"this federation's updates are {protection.name}: only its audit can add them, with a key."
             )
         view = ledger.round(number)
-        if view.status != "finalized":
+        if view.status != RoundPhase.FINALIZED:
             raise LedgerError(f"round {number} is {view.status}, not finalized.")
         (reader,) = protection.readers([])
         context = UpdateContext(ledger.federation.hex(), number, "", ledger.layout_digest.hex())
@@ -124,7 +127,7 @@ class _PublicRound:
 
 
 def _listed(store: BlobStore, view: RoundView) -> dict[str, SignedSubmission]:
-    if view.list_root == bytes(32):
+    if not view.listed:
         return {}
     listed = submission_list.from_bytes(store.get(view.list_root).tobytes())
     return {signed.message.hospital: signed for signed in listed}

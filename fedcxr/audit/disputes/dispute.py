@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from fedcxr.errors import LedgerError
 from fedcxr.ledger.court import DisputeCourt, Result, result_of
-from fedcxr.ledger.signing import SignedSubmission, recover
+from fedcxr.ledger.signing import SignedSubmission
 from fedcxr.ledger.submissions import listing as submission_list
 from fedcxr.ledger.submissions import tree as submission_tree
 from fedcxr.ledger.views import FederationViews
@@ -90,7 +90,8 @@ class _Round:
             )
         self._result = result_of(ledger, number)
         listed = submission_list.from_bytes(store.get(self._view.list_root).tobytes())
-        seats = {**self._seats(), **self._view.seats}
+        self._members = ledger.members()
+        seats = {**{member.address: member.seat for member in self._members}, **self._view.seats}
         unknown = [s.message.hospital for s in listed if s.message.hospital not in seats]
         self._leaves: Mapping[int, bytes] = {} if unknown else submission_list.leaves(listed, seats)
         if submission_tree.root(self._leaves) != self._view.submissions_root:
@@ -102,30 +103,12 @@ class _Round:
         self.included = {self._view.seats[address] for address in self._view.included}
 
     def is_good(self, seat: int) -> bool:
-        """Whether the contract would have taken what stands there: its own rules, in the court's words."""
+        """Whether the court would find nothing wrong with what stands at a seat."""
         signed = self.submissions.get(seat)
         if signed is None:
             return seat not in self.included
-        message, view = signed.message, self._view
-        said = (message.federation, message.round, message.attempt, message.base)
-        size = self._ledger.update_size if self._ledger.open_updates else message.size
-        return (
-            said == (self._ledger.federation, view.number, view.attempt, view.base)
-            and 0 < message.samples <= self._ledger.members()[seat].samples
-            and message.size == size != 0
-            and message.root != bytes(32)
-            and self._signer(signed) == message.hospital
-        )
+        return self._ledger.acceptance.flaw(signed, self._view, self._members[seat].samples) is None
 
     def dispute(self, seat: int) -> Dispute:
         path = submission_tree.path(self._leaves, seat)
         return Dispute(self._result, seat, path, self.submissions.get(seat))
-
-    def _seats(self) -> dict[str, int]:
-        return {member.address: member.seat for member in self._ledger.members()}
-
-    def _signer(self, signed: SignedSubmission) -> str:
-        try:
-            return recover(signed.message, signed.signature, self._ledger.domain)
-        except LedgerError:
-            return ""

@@ -1,62 +1,46 @@
-"""Submissions that are gathered off the chain, for a round of which the contract records one root."""
+"""The submissions to an open round of which the contract will record one root, gathered off the chain."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
 from dataclasses import replace
 
-from fedcxr.errors import LedgerError
+from fedcxr.ledger.acceptance import AcceptanceRules
 from fedcxr.ledger.protocol import RoundView, Verdict
-from fedcxr.ledger.rules import objection
-from fedcxr.ledger.signing import Domain, SignedSubmission, recover
+from fedcxr.ledger.signing import SignedSubmission
 from fedcxr.ledger.submissions import listing as submission_list
 from fedcxr.ledger.submissions import tree as submission_tree
 
 
 class SubmissionBook:
-    """What came in for the open round, each checked as the contract would.
+    """Holds the submissions to the open round; each was checked by the contract's rules.
 
-    It is in memory: after a crash the hospitals are asked again.
+    The book is in memory: after a crash the hospitals are asked again.
     """
 
-    def __init__(self, federation: bytes, domain: Domain, update_size: int) -> None:
-        """An empty book.
-
-        Args:
-            federation: the contract's.
-            domain: that hospitals sign for.
-            update_size: bytes of every update where they are open; 0 where they are sealed.
-        """
-        self._federation = federation
-        self._update_size = update_size
-        self._domain = domain
+    def __init__(self, rules: AcceptanceRules) -> None:
+        """An empty book, for submissions to the contract that has these rules."""
+        self._rules = rules
         self._attempt = (0, 0)
         self._held: dict[int, SignedSubmission] = {}  # by seat
 
     def take(self, signed: SignedSubmission, view: RoundView, registered: int) -> Verdict:
-        """Take a submission, or say what the contract would.
+        """Take a submission in, or reject it for the reason that the contract would give.
 
         Args:
             signed: by a hospital.
             view: the open round, as :meth:`fill` has it.
             registered: images of the hospital; 0 for a stranger.
         """
-        message = signed.message
-        error = objection(
-            message,
-            self._federation,
-            view,
-            registered,
-            update_size=self._update_size,
-            signer=self._signer(signed),
-        )
+        hospital = signed.message.hospital
+        error = self._rules.objection(signed, view, registered)
         if error is None:
             self._turn(view)
-            self._held[view.seats[message.hospital]] = signed
-        return Verdict(message.hospital, error)
+            self._held[view.seats[hospital]] = signed
+        return Verdict(hospital, error)
 
     def fill(self, view: RoundView) -> RoundView:
-        """The open round with what is held for it."""
+        """The open round with the submissions that are held for it."""
         self._turn(view)
         view = view.under({seat: signed.message.hospital for seat, signed in self._held.items()})
         return replace(
@@ -64,12 +48,12 @@ class SubmissionBook:
         )
 
     def settle(self, view: RoundView, direct: Iterable[SignedSubmission], active: Container[int]) -> None:
-        """Make the book what the contract lets the round be closed with.
+        """Bring the book in line with the contract, so that the round can be closed with it.
 
         Args:
             view: the open round.
-            direct: what the contract has accepted itself; it takes the place of what came here.
-            active: seats of hospitals that are active; of others only what is direct stays.
+            direct: submissions that the contract has accepted itself; they replace those that came here.
+            active: seats of hospitals that are active; of all others only direct submissions stay.
         """
         self._turn(view)
         self._held = {seat: signed for seat, signed in self._held.items() if seat in active}
@@ -77,24 +61,18 @@ class SubmissionBook:
 
     @property
     def seats(self) -> set[int]:
-        """Whose submissions are held."""
+        """Seats of the hospitals whose submissions are held."""
         return set(self._held)
 
     def listing(self) -> bytes:
-        """The list for the store."""
+        """The list of the submissions, for the store."""
         return submission_list.to_bytes(list(self._held.values()))
 
     def root(self) -> bytes:
-        """The root for the contract."""
+        """The Merkle root over the submissions, for the contract."""
         return submission_tree.root({seat: submission_tree.leaf(s) for seat, s in self._held.items()})
 
     def _turn(self, view: RoundView) -> None:
         """Forget another round's submissions."""
         if self._attempt != (view.number, view.attempt):
             self._attempt, self._held = (view.number, view.attempt), {}
-
-    def _signer(self, signed: SignedSubmission) -> str:
-        try:
-            return recover(signed.message, signed.signature, self._domain)
-        except LedgerError:
-            return "0x" + "00" * 20

@@ -56,7 +56,7 @@ class Recording(ABC):
 
     @abstractmethod
     def filled(self, view: RoundView) -> RoundView:
-        """A round with the submissions that are not on the chain yet."""
+        """A round, with the submissions that are gathered here and not on the chain yet."""
 
 
 class EachRecorded(Recording):
@@ -80,7 +80,7 @@ class EachRecorded(Recording):
 
 
 class RootRecorded(Recording):
-    """The contract keeps one root; submissions are checked here as the contract would, and listed."""
+    """The contract keeps one root; submissions are checked here by its rules, and listed in the store."""
 
     kind: ClassVar[Recorded] = Recorded.ROOT
     provisional: ClassVar[bool] = True
@@ -95,7 +95,7 @@ class RootRecorded(Recording):
         return verdicts
 
     def listing(self) -> bytes:
-        """The list, once it has what hospitals brought to the contract themselves, and nobody's who left."""
+        """The list, with what hospitals submitted themselves, and without those no longer active."""
         number = self._views.round_in_progress
         events = self._views.round_events(number).attempts[-1]
         direct = [
@@ -115,8 +115,7 @@ class RootRecorded(Recording):
 
     @cached_property
     def _book(self) -> SubmissionBook:
-        views = self._views
-        return SubmissionBook(views.federation, views.domain, views.update_size if views.open_updates else 0)
+        return SubmissionBook(self._views.acceptance)
 
 
 KINDS: dict[Recorded, type[Recording]] = {made.kind: made for made in (EachRecorded, RootRecorded)}
@@ -125,17 +124,17 @@ KINDS: dict[Recorded, type[Recording]] = {made.kind: made for made in (EachRecor
 def relayed(
     transactor: Transactor, kind: str, name: str, batch: Sequence[Signed[Any]], words: tuple[str, str]
 ) -> list[Verdict]:
-    """Send signed messages in one transaction; the contract says one word on each, in the batch's order.
+    """Send signed messages in one transaction; the contract emits one event for each, in the batch's order.
 
     Args:
         transactor: that pays.
         kind: under which the gas is counted.
         name: of the contract's function.
         batch: what is sent.
-        words: names of the events that say yes and no.
+        words: names of the events of acceptance and of rejection.
 
     Raises:
-        ChainError: the contract did not say one word on each.
+        ChainError: the contract did not emit one event for each.
     """
     arguments = ([as_tuple(s.message) for s in batch], [s.signature for s in batch])
     receipt = transactor.transact(kind, name, arguments, gas=80_000 + 150_000 * len(batch))

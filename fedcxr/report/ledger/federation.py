@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fedcxr.indexer.members import Member
+from fedcxr.indexer.members import MemberRecord
 from fedcxr.indexer.overview import Overview
+from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.recorded import Recorded
 from fedcxr.report.ledger.words import NOTHING, Names, digest, ether, number, span, when
 from fedcxr.report.tables import Table, count
@@ -21,6 +22,7 @@ def federation_lines(overview: Overview, contract: str, chain_id: int) -> list[t
         if committee
         else "none: what is accepted counts"
     )
+    recording = Recorded(founding["recording"])
     released = "" if overview.pledged or not overview.bond else ", its release announced"
     return [
         ("federation", overview.federation.hex()),
@@ -34,7 +36,7 @@ def federation_lines(overview: Overview, contract: str, chain_id: int) -> list[t
             "admission",
             f"by {'vote of the hospitals' if founding['admission'] == 'vote' else 'the coordinator'}",
         ),
-        ("recording", _recording(founding["recording"], founding["openUpdates"])),
+        ("recording", f"{recording.said}; updates are {'open' if founding['openUpdates'] else 'sealed'}"),
         ("validation", judged),
         ("quorum", f"{count(founding['minUpdates'] or 1, 'update')} a round"),
         ("rewards", f"{founding['rewardBudget']:,} credits a round" if founding["rewardBudget"] else "none"),
@@ -54,7 +56,7 @@ def federation_lines(overview: Overview, contract: str, chain_id: int) -> list[t
     ]
 
 
-def member_table(members: Iterable[Member], names: Names) -> Table:
+def member_table(members: Iterable[MemberRecord], names: Names) -> Table:
     """The table of members, a row for each seat."""
     rows = []
     for member in members:
@@ -86,10 +88,6 @@ def _latest(overview: Overview) -> str:
         f"{record.number}{attempt}: {record.phase}, opened {when(record.opened.time)} UTC; "
         f"{len(record.accepted)} of {len(record.weights)} updates"
     )
-    if record.phase == "open":
+    if record.phase == RoundPhase.OPEN:
         return f"{text}, until {when(record.deadline)}"
     return f"{text}; model {digest(record.model_digest)}" if record.model_digest else text
-
-
-def _recording(recording: str, plain_updates: bool) -> str:
-    return f"{Recorded(recording).said}; updates are {'open' if plain_updates else 'sealed'}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fedcxr.indexer.hospital import Part, UpdateRecord
-from fedcxr.indexer.members import Member
+from fedcxr.indexer.members import MemberRecord
 from fedcxr.indexer.rounds import RoundRecord
 from fedcxr.report.ledger.words import NOTHING, Names, digest, error, gain, number, plain, span, when
 from fedcxr.report.tables import Table, count
@@ -67,7 +67,7 @@ def part_table(parts: Sequence[Part], names: Names, notes: tuple[str, ...] = ())
     )
 
 
-def membership_table(member: Member) -> Table:
+def membership_table(member: MemberRecord) -> Table:
     """The table of what happened to one hospital's membership."""
     return Table(
         title="Membership",

@@ -1,9 +1,9 @@
-"""What a federation's contract is founded with; none of it changes afterwards."""
+"""The parameters with which a federation's contract is deployed; none of them changes afterwards."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from fedcxr.ledger.recorded import Recorded
@@ -18,17 +18,17 @@ RECORDINGS = tuple(Recorded)
 
 
 @dataclass(frozen=True)
-class Founding:
-    """The contract's struct of this name, with names for its enumerations; fields stand in its order.
+class DeploymentParameters:
+    """The contract's struct ``Founding``, with names for its enumerations; fields stand in its order.
 
     Attributes:
         federation, layout_digest, config_digest, genesis_digest: 32 bytes each.
         weighting: of :data:`WEIGHTINGS`; how weights follow from registered samples.
         admission: of :data:`ADMISSIONS`; who lets members in after the first round is opened.
         recording: of :data:`RECORDINGS`; each submission on the chain, or one Merkle root of all.
-        open_updates: updates are plain vectors of the ring.
-        committee_size: validators a round, 3f+1; 0: an accepted update counts.
-        min_updates: that a round needs.
+        open_updates: whether updates are plain vectors of the ring.
+        committee_size: validators a round, 3f+1; 0 where every accepted update counts.
+        min_updates: updates that a round needs.
         validation_window, dispute_window: seconds.
         update_size: bytes of a vector of the ring.
         reward_budget: credits a round.
@@ -55,34 +55,32 @@ class Founding:
     auditor_key: bytes
 
     def as_tuple(self) -> tuple[object, ...]:
-        """The values as the ABI has them."""
-        return astuple(
-            replace(
-                self,
-                weighting=WEIGHTINGS.index(self.weighting),  # type: ignore[arg-type]
-                admission=ADMISSIONS.index(self.admission),  # type: ignore[arg-type]
-                recording=RECORDINGS.index(self.recording),  # type: ignore[arg-type]
-            )
+        """The values as the ABI has them: enumerations are numbers."""
+        values: list[object] = list(astuple(self))
+        values[4:7] = (
+            WEIGHTINGS.index(self.weighting),
+            ADMISSIONS.index(self.admission),
+            RECORDINGS.index(Recorded(self.recording)),
         )
+        return tuple(values)
 
     @classmethod
     def from_tuple(cls, values: Sequence[Any]) -> Self:
-        """Read :meth:`as_tuple` back."""
-        founding = cls(*values)
-        return replace(
-            founding,
-            weighting=WEIGHTINGS[values[4]],
-            admission=ADMISSIONS[values[5]],
-            recording=RECORDINGS[values[6]],
-        )
+        """Read :meth:`as_tuple` back.
+
+        Raises:
+            IndexError: a number of none of the enumerations' values.
+        """
+        names = (WEIGHTINGS[values[4]], ADMISSIONS[values[5]], RECORDINGS[values[6]])
+        return cls(*(*values[:4], *names, *values[7:]))
 
 
-def rules(config: Config, parameters: int) -> dict[str, Any]:
-    """The fields of a :class:`Founding` that follow from the configuration, whose digest is another of them.
+def configured(config: Config, parameters: int) -> dict[str, Any]:
+    """The fields of :class:`DeploymentParameters` that follow from the configuration, by name.
 
     Args:
-        config: resolved.
-        parameters: values in an update.
+        config: resolved; its digest is one of the fields.
+        parameters: number of values in an update.
     """
     judged = config.validation.policy == "committee"
     return {
@@ -102,18 +100,21 @@ def rules(config: Config, parameters: int) -> dict[str, Any]:
 
 
 def differences(
-    founding: Founding, config: Config, parameters: int | None = None
+    deployed: DeploymentParameters, config: Config, parameters: int | None = None
 ) -> dict[str, tuple[Any, Any]]:
-    """Fields whose value is not the one that the configuration asks for: name → (expected, found).
+    """The deployed fields whose value is not the one that the configuration asks for.
 
     Args:
-        founding: of the contract.
+        deployed: with what the contract was deployed.
         config: whose digest the contract holds.
-        parameters: values in an update; None where the layout is not at hand.
+        parameters: number of values in an update; None where the layout is not at hand.
+
+    Returns:
+        Name to (expected, found).
     """
-    expected = rules(config, founding.update_size // 4 if parameters is None else parameters)
+    expected = configured(config, deployed.update_size // 4 if parameters is None else parameters)
     return {
-        name: (value, getattr(founding, name))
+        name: (value, getattr(deployed, name))
         for name, value in expected.items()
-        if getattr(founding, name) != value
+        if getattr(deployed, name) != value
     }
