@@ -263,4 +263,4 @@ def test_an_endpoint_that_talks_nonsense_is_an_error_that_says_so(
 
 
 def test_the_federation_is_the_partys(endpoint: tuple[str, FederationLedger]) -> None:
-    assert endpoint[1].federation == FEDERATION == registration(account(10)).federation
+    assert endpoint[1].views.federation == FEDERATION == registration(account(10)).federation
