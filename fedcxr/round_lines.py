@@ -92,16 +92,15 @@ class RoundLine(BaseModel):
         return sum(hospital.passes for hospital in self.hospitals.values())
 
     def to_tree(self) -> dict[str, Any]:
-        """The line as JSON has it: the fields that it was given, and no default."""
+        """The line as JSON has it; what nobody measured is null."""
         hospitals = {name: {"address": h.address, **h.signed} for name, h in self.hospitals.items()}
-        tree = {
+        return {
             **dict(self),
             "included": list(self.included),
             "excluded": dict(self.excluded),
             "hospitals": hospitals,
             "evaluation": None if self.evaluation is None else self.evaluation.to_dict(),
         }
-        return {key: value for key, value in tree.items() if key in self.model_fields_set}
 
     @classmethod
     def from_tree(cls, tree: object, where: str) -> RoundLine:
