@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 DEFAULT_REAL_CXR = Path(__file__).resolve().parents[2] / "shared" / "data" / "cxr-open"
 
+# Processes of tests share the cores; two threads of torch in each wait for one another more than they work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A shell that starts tests in the background has them ignore Ctrl-C, and so would the processes they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

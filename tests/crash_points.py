@@ -1,6 +1,7 @@
 """Where a run is killed in the tests: every step of a founding, of a round, and of a run's end.
 
-The second of three rounds is the one that dies, so that there is something before it and after it.
+The second of three rounds is the one that dies, so that there is something before it and after it. An anvil is
+killed once in each state of the chain: between two transactions, only files differ, and they do so on any chain.
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ WRITE = "fedcxr.files:write"
 KEEP = "fedcxr.store.hospital_state:HospitalState.write"
 
 
+EITHER = ("embedded", "anvil")
+FILES = ("embedded",)
+"""The modes of a point at which an anvil is in the state of another point."""
+
+
 @dataclass(frozen=True)
 class CrashPoint:
     """A moment of a run.
@@ -63,13 +69,13 @@ class CrashPoint:
     round: int = 0
     since: tuple[str, ...] = ()
     victim: Literal["run", "chain", "both"] = "run"
-    modes: tuple[str, ...] = ("embedded", "anvil")
+    modes: tuple[str, ...] = EITHER
 
 
-def between(what: str, path: str, round_number: int = 0) -> CrashPoint:
+def between(what: str, path: str, round_number: int = 0, modes: tuple[str, ...] = FILES) -> CrashPoint:
     """Between a file's temporary name and its own."""
     name = f"between the temporary file of {what} and its rename"
-    return CrashPoint(name, RENAME, "before", path=path, round=round_number)
+    return CrashPoint(name, RENAME, "before", path=path, round=round_number, modes=modes)
 
 
 FOUNDING = (
@@ -81,7 +87,7 @@ FOUNDING = (
     between("the first model", "/round-0000.safetensors"),
     between("the coordinator's keys", "/coordinator.json"),
     CrashPoint("before the contract is deployed", LEDGER + "deploy", "before"),
-    between("what names the contract, which is deployed", "/ledger.json"),
+    between("what names the contract, which is deployed", "/ledger.json", modes=EITHER),
     between("a hospital's keys", "/identity.json"),
     CrashPoint("after one hospital is registered", LEDGER + "register", "after"),
 )
@@ -89,15 +95,17 @@ FOUNDING = (
 ROUND = (
     CrashPoint("before the round is opened", OPEN_ROUND, "before", round=2),
     CrashPoint("after the round is opened", OPEN_ROUND, "after", round=2),
-    CrashPoint("before training", "clients.hospital:Hospital.train", "before", 2, round=2),
+    CrashPoint("before training", "clients.hospital:Hospital.train", "before", 2, round=2, modes=FILES),
     CrashPoint("mid-training", STEP, "after", 2, round=2),
-    CrashPoint("before signing", SIGN, "before", round=2),
-    CrashPoint("half way through a line of the journal", APPEND, "half", path="/journal.jsonl", round=2),
-    CrashPoint("after signing", SIGN, "after", 2, round=2),
-    CrashPoint("before the blob is stored", PUT, "before", round=2),
+    CrashPoint("before signing", SIGN, "before", round=2, modes=FILES),
+    CrashPoint(
+        "half way through a line of the journal", APPEND, "half", path="/journal.jsonl", round=2, modes=FILES
+    ),
+    CrashPoint("after signing", SIGN, "after", 2, round=2, modes=FILES),
+    CrashPoint("before the blob is stored", PUT, "before", round=2, modes=FILES),
     between("the blob", "/blobs/", 2),
-    CrashPoint("after the blob is stored, before its metrics", PUT, "after", round=2),
-    CrashPoint("after the blob is stored, before submission", SUBMIT, "before", 2, round=2),
+    CrashPoint("after the blob is stored, before its metrics", PUT, "after", round=2, modes=FILES),
+    CrashPoint("after the blob is stored, before submission", SUBMIT, "before", 2, round=2, modes=FILES),
     CrashPoint(
         "after submission, before its block is on the disk",
         COMMIT,
@@ -116,22 +124,31 @@ ROUND = (
     ),
     CrashPoint("after submission, before its receipt", SEND, "after", round=2, since=(SUBMIT,)),
     CrashPoint("after the receipt, before the update is added", SUBMIT, "after", round=2),
-    CrashPoint("during aggregation", ADD, "after", round=2),
-    CrashPoint("before the round is closed", LEDGER + "close", "before", round=2),
+    CrashPoint("during aggregation", ADD, "after", round=2, modes=FILES),
+    CrashPoint("before the round is closed", LEDGER + "close", "before", round=2, modes=FILES),
     CrashPoint("after the round is closed, before the model is written", LEDGER + "close", "after", round=2),
-    CrashPoint("before the model is written", "fedcxr.update.model_file:write", "before", round=2),
+    CrashPoint(
+        "before the model is written", "fedcxr.update.model_file:write", "before", round=2, modes=FILES
+    ),
     between("the model", "/round-0002.safetensors", 2),
-    CrashPoint("before finalize", FINALIZE, "before", round=2),
+    CrashPoint("before finalize", FINALIZE, "before", round=2, modes=FILES),
     CrashPoint("after finalize is sent, before its receipt", SEND, "after", round=2, since=(FINALIZE,)),
     CrashPoint("after finalize", FINALIZE, "after", round=2),
     CrashPoint("after the credits are settled", LEDGER + "settle", "after", round=2),
     CrashPoint("half way through a line of metrics.jsonl", APPEND, "half", path="/metrics.jsonl", round=2),
-    CrashPoint("after the round is on record", APPEND, "after", path="/metrics.jsonl", round=2),
+    CrashPoint("after the round is on record", APPEND, "after", path="/metrics.jsonl", round=2, modes=FILES),
 )
 
 END = (
     CrashPoint("after the last finalize", FINALIZE, "after", round=3),
-    CrashPoint("half way through the last line of metrics.jsonl", APPEND, "half", path="/metrics", round=3),
+    CrashPoint(
+        "half way through the last line of metrics.jsonl",
+        APPEND,
+        "half",
+        path="/metrics",
+        round=3,
+        modes=FILES,
+    ),
     CrashPoint(
         "before the chain is closed",
         "fedcxr.chain.embedded.sqlite_db:SqliteDB.close",
@@ -140,7 +157,7 @@ END = (
         modes=("embedded",),
     ),
     between("the picture of the scores", "/auroc.png", 3),
-    between("the summary", "/summary.md", 3),
+    between("the summary", "/summary.md", 3, modes=EITHER),
 )
 
 CHAIN = (

@@ -7,6 +7,7 @@ the child's exit status, negative for a signal. The imports are most of what a c
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -86,6 +87,8 @@ def serve() -> None:
 
     import server.grids.simulation  # noqa: F401
 
+    gc.collect()
+    gc.freeze()  # no child's collector touches, and so copies, the pages of what was imported
     for line in sys.stdin:
         asked = json.loads(line)
         child = os.fork()
