@@ -22,7 +22,7 @@ COURT = "DisputeCourt"
 
 @dataclass(frozen=True)
 class Artifact:
-    """What a compiler made of which sources.
+    """The output of a compiler, and the sources that it was made from.
 
     Attributes:
         abi: of the contract.

@@ -87,16 +87,16 @@ class AnvilChain:
 
     @property
     def pid(self) -> int:
-        """Of the anvil that runs now."""
+        """The id of the anvil process that runs now."""
         return self._anvil.pid
 
     @property
     def faucet(self) -> str:
-        """Address that hands out ether, which is worth nothing here."""
+        """The address of the faucet; its ether is worth nothing here."""
         return FAUCET.public_key.to_checksum_address()
 
     def fund(self, address: str, ether: int = 10**6) -> None:
-        """Give an account what it needs for gas."""
+        """Give an account the ether that it needs for gas."""
 
         def give() -> None:
             if self.w3.eth.get_balance(Web3.to_checksum_address(address)) < 10**18:
@@ -106,7 +106,7 @@ class AnvilChain:
         translated(give)
 
     def travel(self, seconds: int) -> None:
-        """Make a block whose time is that much later; the chain's clock stays ahead."""
+        """Mine a block whose time is that much later; the chain's clock stays ahead."""
         with self.lock:
             self._step(mine=max(int(time.time()), self._time) + seconds)
 
@@ -120,7 +120,7 @@ class AnvilChain:
         return int(PragueVM.get_transaction_builder().decode(transaction).gas)
 
     def close(self) -> None:
-        """Stop anvil and give the journal back."""
+        """Stop anvil and close the journal, so that another process may open it."""
         self._closed.set()
         if self._miner is not None:
             self._miner.join()
@@ -129,7 +129,7 @@ class AnvilChain:
             self._journal.close()
 
     def submit(self, raw: str) -> RPCResponse:
-        """Take a signed transaction: journalled, given to anvil, and, without a block time, mined."""
+        """Write a signed transaction to the journal, send it to anvil and, without a block time, mine it."""
         with self.lock:
             now = 0 if self._block_time else max(int(time.time()), self._time)
             return self._step(raw=raw, mine=now)
@@ -163,7 +163,7 @@ class AnvilChain:
         return response
 
     def _do(self, step: Step) -> RPCResponse:
-        """Carry a step out; an error leaves anvil as it was."""
+        """Carry out one step of the journal; an error leaves anvil as it was."""
         response = _result(None)
         if step.raw:
             response = self._request("eth_sendRawTransaction", [step.raw])
@@ -175,7 +175,7 @@ class AnvilChain:
         return response
 
     def _look(self) -> None:
-        """Keep the latest block's hash and time at hand."""
+        """Remember the hash and the time of the latest block."""
         block: Any = self._request("eth_getBlockByNumber", ["latest", False])["result"]
         self._hash, self._time = str(block["hash"]), int(block["timestamp"], 16)
 
@@ -212,11 +212,11 @@ class AnvilChain:
 
     @cached_property
     def _once(self) -> RetryPolicy:
-        """anvil is on this machine: it answers, or it is gone."""
+        """The policy of one request: an anvil on this machine answers, or has died."""
         return RetryPolicy(timeout=self.retry_policy.timeout, retries=0)
 
     def _revive(self, failed: RetryingProvider) -> bool:
-        """Start anvil again if the one behind ``failed`` has died; whether another runs now."""
+        """Start anvil again if the process behind ``failed`` has died; whether another one runs now."""
         with self.lock:
             if self._closed.is_set():
                 return False

@@ -39,7 +39,7 @@ class Beginning:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing asked of the chain.
+    """One request to the chain that changes it.
 
     Attributes:
         over: hex hash of the latest block before it.
@@ -80,7 +80,7 @@ class Journal:
             raise
 
     def append(self, step: Step) -> None:
-        """Write a step down; it is on the disk when this returns.
+        """Append a step; it is on the disk when this returns.
 
         Raises:
             ChainError: the disk does not take it; the step must not be done.
@@ -89,14 +89,14 @@ class Journal:
         self.steps.append(step)
 
     def take_back(self) -> None:
-        """Forget the last step: the chain refused it, and is as it was."""
+        """Remove the last step, which the chain refused."""
         self.steps.pop()
         if self._file is not None:
             self._end = self._ends.pop()
             os.ftruncate(self._file, self._end)
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file, so that another process may open it."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -67,7 +67,7 @@ class NodeFacts:
 
 @dataclass(frozen=True)
 class NodeStatus:
-    """What a chain that is up says of itself."""
+    """What a chain that is up answers about itself."""
 
     facts: NodeFacts
     block: int
@@ -153,7 +153,7 @@ def down(home: Path) -> NodeFacts:
 
 
 def status(home: Path) -> NodeStatus | None:
-    """Of the chain that is up; None when there is none.
+    """The status of the chain that is up; None when no chain is up.
 
     Raises:
         ChainError: it does not answer.
@@ -171,7 +171,7 @@ def status(home: Path) -> NodeStatus | None:
 
 
 def is_up(home: Path) -> bool:
-    """Whether a process has the journal."""
+    """Whether a process holds the journal open."""
     try:
         with _journal(home).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -77,7 +77,7 @@ class Anvil:
     """One anvil process that makes blocks only when it is told to."""
 
     def __init__(self, binary: Path, beginning: Beginning) -> None:
-        """Start it, at a free port of this machine.
+        """Start the process at a free port of this machine.
 
         Raises:
             ChainError: it does not start.
@@ -97,7 +97,7 @@ class Anvil:
         return self._keeper.poll() is None
 
     def has_ended(self, within: float) -> bool:
-        """Whether it has, or does in these seconds."""
+        """Wait for the process to end, for these seconds at most; whether it has ended."""
         try:
             self._keeper.wait(within)
         except subprocess.TimeoutExpired:
@@ -105,7 +105,7 @@ class Anvil:
         return True
 
     def close(self) -> None:
-        """End it at once, for there is nothing that it would write; what it left goes with it."""
+        """Kill the process, which has nothing left to write, and remove its files."""
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
@@ -147,7 +147,7 @@ class Anvil:
             self.pid = int(output.readline() or 0)
 
     def _wait(self) -> str:
-        """Empty once it answers; else why not."""
+        """Wait until anvil answers; why it did not, or an empty string."""
         question: Any = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
         deadline = time.monotonic() + _STARTS
         while time.monotonic() < deadline:
@@ -161,7 +161,7 @@ class Anvil:
 
 
 def _genesis(beginning: Beginning) -> str:
-    """The first block's file: the faucet of the embedded chain has all ether here, too."""
+    """Write the genesis file, in which the faucet has all ether, as on the embedded chain."""
     faucet = FAUCET.public_key.to_checksum_address()
     return json.dumps(
         {

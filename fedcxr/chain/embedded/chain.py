@@ -77,18 +77,18 @@ class EmbeddedChain:
 
     @property
     def faucet(self) -> str:
-        """Address that hands out ether, which is worth nothing here."""
+        """The address of the faucet; its ether is worth nothing here."""
         return FAUCET.public_key.to_checksum_address()
 
     def fund(self, address: str, ether: int = 10**6) -> None:
-        """Give an account what it needs for gas."""
+        """Give an account the ether that it needs for gas."""
         if self.w3.eth.get_balance(Web3.to_checksum_address(address)) < 10**18:
             self.w3.eth.send_transaction(
                 {"from": self.faucet, "to": address, "value": Wei(ether * 10**18), "gas": 21_000}
             )
 
     def answer(self, method: str, params: Any) -> dict[str, Any]:
-        """One request from outside, answered as a node writes it."""
+        """Answer one request from another process in the form of a node's answers."""
         # Through web3's own middleware, which turns eth-tester's names and numbers into those of a node.
         with self.lock:
             send = self.provider.request_func(self.w3, self.w3.middleware_onion)
@@ -103,7 +103,7 @@ class EmbeddedChain:
         return int(evm.backend.chain.get_transaction_builder().decode(transaction).gas)
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the chain's file, so that another process may open it."""
         with self.lock:
             self.db.close()
 
@@ -141,7 +141,7 @@ class _Provider(EthereumTesterProvider):
             return response
 
     def _forget(self) -> None:
-        """Undo what a request began to write, in the database and in the machine over it."""
+        """Undo the writes of a request that failed, in the database and in the EVM above it."""
         if self._chain.db.in_transaction:
             self._chain.db.rollback()
         self._tester.reload()
@@ -174,7 +174,7 @@ def _error(code: int, message: str, data: str | None = None) -> RPCResponse:
 
 
 def _as_a_node_says(error: Exception) -> str:
-    """py-evm's word on a nonce in geth's: a sender acts on it."""
+    """Translate py-evm's error about a nonce into geth's words, on which a sender acts."""
     if nonce := re.search(r"nonce: Expected (\d+), but got (\d+)", str(error)):
         expected, given = map(int, nonce.groups())
         return f"nonce too {'low' if given < expected else 'high'}: next nonce {expected}, tx nonce {given}"
@@ -182,7 +182,7 @@ def _as_a_node_says(error: Exception) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A result as a node writes it: quantities and bytes in hexadecimal."""
+    """Encode a result as a node does: quantities and bytes are hexadecimal."""
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return value
     if isinstance(value, int):

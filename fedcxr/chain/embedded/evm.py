@@ -66,7 +66,7 @@ class EmbeddedEvm(PyEVMBackend):
             raise ChainError(f"the stored chain has id {held}, but the configuration says {chain_id}.")
 
     def reload(self) -> None:
-        """Forget what the database has forgotten."""
+        """Drop what is cached of rows that the database has rolled back."""
         self.chain = type(self.chain)(self.chain.chaindb.db)
 
     def get_transaction_by_hash(self, transaction_hash: bytes) -> Any:
@@ -79,7 +79,7 @@ class EmbeddedEvm(PyEVMBackend):
         return serialize_transaction_receipt(block, receipts, transaction, index, False, self.chain.get_vm())
 
     def call(self, transaction: dict[str, Any], block_number: int | str = "latest") -> bytes:
-        """As eth-tester's, but a revert carries its bytes."""
+        """Call a contract as eth-tester does, but raise a revert with its bytes."""
         inherited: Any = self  # eth-tester's own methods have no annotations
         filled = {"gas": inherited._max_available_gas(), **transaction}
         unsigned = inherited._get_normalized_and_unsigned_evm_transaction(filled, block_number)
@@ -92,7 +92,7 @@ class EmbeddedEvm(PyEVMBackend):
         return bytes(computation.output)
 
     def send_raw_transaction(self, raw_transaction: bytes) -> Any:
-        """As eth-tester's, but one that was signed for another chain is refused: py-evm would take it."""
+        """Send as eth-tester does, but refuse a transaction for another chain, which py-evm would take."""
         signed_for = getattr(self.chain.get_transaction_builder().decode(raw_transaction), "chain_id", None)
         if signed_for not in (None, self.chain.chain_id):
             raise ValidationError(f"invalid chain id: signed for {signed_for}, here is {self.chain.chain_id}")
@@ -106,7 +106,7 @@ class EmbeddedEvm(PyEVMBackend):
         return inherited.send_transaction(transaction)
 
     def _catch_up(self) -> None:
-        """Give the block that is being made the present time.
+        """Set the time of the pending block to the present.
 
         py-evm dates a block when the one before it is mined: after an idle hour, chain time would be an hour
         late, and a deadline that has passed would not have.
@@ -125,7 +125,7 @@ class EmbeddedEvm(PyEVMBackend):
 
 
 def from_genesis(db: SqliteDB, chain_id: int, timestamp: int) -> MiningChain:
-    """Begin a chain, and record how: the same record gives the same first block."""
+    """Begin a chain and record its parameters, which give the same first block again."""
     db[GENESIS_KEY] = json.dumps({"chain_id": chain_id, "timestamp": timestamp}).encode()
     params = get_default_genesis_params({"timestamp": timestamp, "gas_limit": GAS_LIMIT})
     account: AccountDetails = {"balance": to_wei(10**15, "ether"), "nonce": 0, "code": b"", "storage": {}}

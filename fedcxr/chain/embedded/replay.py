@@ -57,7 +57,7 @@ class ReplayFinding:
 
 @dataclass
 class Replayed:
-    """A chain executed again.
+    """The result of executing a chain again.
 
     Attributes:
         findings: empty when the file is what execution gives.
@@ -93,7 +93,7 @@ def verify(path: Path) -> Iterator[Replayed]:
 
 
 class _Execution:
-    """One file's rows, executed into a fresh database."""
+    """Executes the rows of one file into a fresh database."""
 
     def __init__(self, rows: dict[bytes, bytes], fresh: SqliteDB, result: Replayed) -> None:
         self.result = result
@@ -106,7 +106,7 @@ class _Execution:
         self.forged = forged
 
     def run(self) -> int | None:
-        """Execute and compare; the chain's id, or None when there is nothing to execute."""
+        """Execute the chain and compare its rows; its id, or None when there is nothing to execute."""
         try:
             record = json.loads(self.rows[GENESIS_KEY])
             identifier, timestamp = record["chain_id"], record["timestamp"]
@@ -124,7 +124,7 @@ class _Execution:
         return identifier
 
     def _import(self, target: Any, source: Any) -> bool:
-        """Import block after block; whether that reached the end of what the file holds."""
+        """Import the blocks in their order; whether the last one of the file was reached."""
         children = self._children()
         tip = target.get_canonical_block_by_number(0).hash
         first = self._named(0)
@@ -160,7 +160,7 @@ class _Execution:
             self.result.blocks = number
 
     def _named(self, number: int) -> bytes | None:
-        """The hash that the look-up row of a block holds."""
+        """The hash in the look-up row of a block number."""
         with contextlib.suppress(DecodingError, RecursionError):
             value = decode(self.rows.get(_number_row(number), b"\x80"))
             if isinstance(value, bytes) and len(value) == 32:
@@ -168,7 +168,7 @@ class _Execution:
         return None
 
     def _children(self) -> dict[bytes, list[bytes]]:
-        """Hashes of headers by the hash of their parent."""
+        """The hashes of headers, by the hash of their parent."""
         children: dict[bytes, list[bytes]] = {}
         for key, value in self.believed.items():
             if len(key) == 32 and value[:1] >= b"\xf9":
@@ -204,7 +204,7 @@ class _Execution:
 
 
 class _Source(MemoryDB):
-    """Rows of a file, which remember what was asked for in vain."""
+    """The rows of a file; keys that were asked for and are not there are recorded."""
 
     def __init__(self, rows: dict[bytes, bytes]) -> None:
         super().__init__(rows)

@@ -22,13 +22,13 @@ _HEADER = 100  # bytes, https://www.sqlite.org/fileformat.html
 
 
 def open_(connection: sqlite3.Connection) -> None:
-    """Break the seal, as part of the transaction that is open."""
+    """Mark the file as in use, within the transaction that is open."""
     connection.execute(f"PRAGMA application_id = {_IN_USE}")
     connection.execute("PRAGMA user_version = 0")
 
 
 def close(connection: sqlite3.Connection) -> None:
-    """Seal, as the last part of the transaction that is open."""
+    """Write the checksum over the file, as the last part of the transaction that is open."""
     connection.execute(f"PRAGMA application_id = {_CLOSED}")
     # A signed number to SQLite, the same four bytes in the file.
     (crc,) = struct.unpack(">i", _checksum(connection.serialize()))
@@ -36,7 +36,7 @@ def close(connection: sqlite3.Connection) -> None:
 
 
 def difference(data: bytes | memoryview) -> str | None:
-    """What of a chain file's bytes is not as its owner left them; None when nothing, or it cannot be told."""
+    """How a chain file's bytes differ from those its owner left; None if they do not, or it is in use."""
     if len(data) < _HEADER:
         return f"{len(data)} bytes are no database"
     state = int.from_bytes(data[_APPLICATION], "big")
@@ -52,7 +52,7 @@ def difference(data: bytes | memoryview) -> str | None:
 
 
 def _checksum(data: bytes | memoryview) -> bytes:
-    """CRC-32 of all bytes but its own and the two counters that SQLite advances as it commits."""
+    """The CRC-32 of all bytes except its own and the two counters that SQLite advances at a commit."""
     header = bytearray(data[:_HEADER])
     for masked in (_CHANGES, _CRC, _VALID_FOR):
         header[masked] = bytes(4)

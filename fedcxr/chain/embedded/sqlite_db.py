@@ -90,12 +90,12 @@ class SqliteDB(BaseDB):
             raise ChainError(f"{self._where}: cannot be written: {error}") from None
 
     def rollback(self) -> None:
-        """Forget everything since the last commit."""
+        """Roll back every write since the last commit."""
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Seal the file and give it back; nothing is left beside it."""
+        """Seal and close the file; no other file is left beside it."""
         try:
             self.rollback()
             if self._in_file:
@@ -119,7 +119,7 @@ class SqliteDB(BaseDB):
             raise ChainError(f"{self._where}: cannot be opened: {error}") from None
 
     def _take(self) -> None:
-        """Become the file's owner, and make its table when it is new."""
+        """Take the file's lock, and create the table of a new file."""
         execute = self._connection.execute
         execute("PRAGMA locking_mode = EXCLUSIVE")
         execute("PRAGMA journal_mode = TRUNCATE")

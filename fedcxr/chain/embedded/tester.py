@@ -12,7 +12,7 @@ from fedcxr.chain.embedded.evm import EmbeddedEvm
 
 
 class EmbeddedTester(EthereumTester):
-    """Looks into the blocks whose bloom filter admits an event, as a node does."""
+    """An eth-tester that reads only the blocks whose bloom filter admits an event, as a node does."""
 
     backend: EmbeddedEvm
 
@@ -22,7 +22,7 @@ class EmbeddedTester(EthereumTester):
         self._blooms: list[BloomFilter] = []  # by block number; blocks are never taken back
 
     def reload(self) -> None:
-        """Forget what the database has forgotten."""
+        """Drop what is cached of rows that the database has rolled back."""
         self.backend.reload()
         self._blooms.clear()
 
