@@ -22,7 +22,7 @@ from fedcxr.messages import AttestationReply, ValidateRequest
 from fedcxr.privacy.protection import ShownUpdate
 from fedcxr.update.layout import Vector
 from fedcxr.update.round_config import RoundConfig
-from server.registration import Member, messages_node, replies, why_failed
+from server.registration import HospitalNode, messages_node, replies, why_failed
 
 logger = logging.getLogger(__name__)
 _POLL = 1.0  # seconds between two looks at whether the time to judge is over
@@ -63,7 +63,7 @@ class Committee:
         self,
         candidates: Iterable[Candidate],
         grid: Grid,
-        members: Mapping[str, Member],
+        members: Mapping[str, HospitalNode],
         timeout: float,
     ) -> int:
         """Have every candidate judged, and wait until the contract can count the verdicts.

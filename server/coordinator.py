@@ -35,7 +35,7 @@ from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import RoundConfig
 from server.events import FederationStarted, Observer, RoundFinalized, RoundOpened
-from server.registration import Member, register_hospitals
+from server.registration import HospitalNode, register_hospitals
 from server.round import Round
 from server.tally import Tally
 
@@ -116,7 +116,7 @@ class Coordinator:
             self.releases.prune(number)
 
     def _run_round(
-        self, number: int, base: Vector, previous: Vector | None, members: dict[str, Member]
+        self, number: int, base: Vector, previous: Vector | None, members: dict[str, HospitalNode]
     ) -> Vector:
         started = time.perf_counter()
         current = self._open(number, base, previous, members)
@@ -130,7 +130,7 @@ class Coordinator:
         self.observer(RoundFinalized(number, digest, included, seconds, evaluation))
         return model
 
-    def _close(self, current: Round, base: Vector, members: dict[str, Member]) -> tuple[Vector, bytes]:
+    def _close(self, current: Round, base: Vector, members: dict[str, HospitalNode]) -> tuple[Vector, bytes]:
         """Close and validate the round, and release its model: written, then finalized on the ledger."""
         number, needed = current.view.number, self.config.federation.min_hospitals
         if current.view.status != RoundPhase.OPEN or len(current.view.accepted) >= needed:
@@ -158,7 +158,9 @@ class Coordinator:
         current.cost.ledger += time.perf_counter() - started
         return model, digest
 
-    def _open(self, number: int, base: Vector, previous: Vector | None, members: dict[str, Member]) -> Round:
+    def _open(
+        self, number: int, base: Vector, previous: Vector | None, members: dict[str, HospitalNode]
+    ) -> Round:
         """Open the round on the ledger, or take it up where a coordinator before this one left it."""
         started = time.perf_counter()
         view = self._still_open(number)
@@ -232,7 +234,7 @@ class Coordinator:
         digest: bytes,
         seconds: float,
         evaluation: Evaluation | None,
-        members: dict[str, Member],
+        members: dict[str, HospitalNode],
     ) -> None:
         """Put the round on ``metrics.jsonl``."""
         gas = dict(Counter(self.ledger.gas_used) - self._gas_recorded)
@@ -253,7 +255,7 @@ class Coordinator:
         )
         write_round(self.run_directory, line)
 
-    def _complete_records(self, last: int, members: dict[str, Member]) -> None:
+    def _complete_records(self, last: int, members: dict[str, HospitalNode]) -> None:
         """Write the lines that a coordinator before this one did not live to write; their cost is unknown."""
         written = {line.round for line in read_rounds(self.run_directory)}
         for number in sorted(set(range(1, last + 1)) - written):
@@ -297,7 +299,7 @@ class Coordinator:
 
 
 def _entries(
-    metrics: Mapping[str, HospitalMetrics], members: Mapping[str, Member]
+    metrics: Mapping[str, HospitalMetrics], members: Mapping[str, HospitalNode]
 ) -> dict[str, HospitalLine]:
     """What a round's line says of hospitals, by name; one that did not come back goes by its address."""
     return {

@@ -24,8 +24,8 @@ _GATHER = 0.5  # seconds within which replies share a transaction
 
 
 @dataclass(frozen=True)
-class Member:
-    """A registered hospital and the Flower node behind it, which may change from run to run."""
+class HospitalNode:
+    """A registered hospital and its Flower node, which may change from run to run."""
 
     address: str
     name: str
@@ -43,7 +43,7 @@ def register_hospitals(
     expected: int,
     join_timeout: float,
     timeout: float,
-) -> dict[str, Member]:
+) -> dict[str, HospitalNode]:
     """Ask every node to register, and put those that do on the ledger.
 
     Args:
@@ -68,7 +68,7 @@ def register_hospitals(
     records = request.to_records()
     messages = [grid.create_message(records, "query.register", node, group_id="register") for node in nodes]
     known = {member.address: member for member in ledger.members()}
-    members: dict[str, Member] = {}
+    members: dict[str, HospitalNode] = {}
     for message in replies(grid, messages, timeout):
         if message is None:
             continue
@@ -147,7 +147,7 @@ def _admit(
     *,
     node: int,
     requests: Path,
-) -> Member:
+) -> HospitalNode:
     if reason := why_failed(message):
         raise FederationError(reason)
     reply = RegisterReply.from_records(message.content)
@@ -165,7 +165,7 @@ def _admit(
         raise FederationError(f"{reply.hospital} is {known[reply.hospital].standing}, not an active hospital")
     name = "".join(c for c in reply.name if c.isprintable())[:_NAME_LENGTH] or reply.hospital
     samples = known[reply.hospital].samples if reply.hospital in known else reply.samples
-    return Member(reply.hospital, name, samples, node)
+    return HospitalNode(reply.hospital, name, samples, node)
 
 
 def _register(request: SignedRequest, ledger: Ledger, requests: Path) -> None:

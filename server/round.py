@@ -37,7 +37,7 @@ from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import RoundConfig
 from server.committee import Candidate, Committee
 from server.events import HospitalAnswered, Observer
-from server.registration import Member, messages_node, replies, why_failed
+from server.registration import HospitalNode, messages_node, replies, why_failed
 from server.tally import Tally
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class Round:
     cost: RoundCost = field(default_factory=RoundCost)
     _answered_for: set[str] = field(default_factory=set)  # hospitals whose accepted update was taken
 
-    def collect(self, grid: Grid, members: Mapping[str, Member], timeout: float) -> None:
+    def collect(self, grid: Grid, members: Mapping[str, HospitalNode], timeout: float) -> None:
         """Add what was accepted before a restart, ask everyone else, and add as they are accepted."""
         self.take_up()
         if self.view.status != RoundPhase.OPEN or 0 < self.view.deadline < time.time():
@@ -126,7 +126,7 @@ class Round:
         for address in sorted(self.view.accepted.keys() - self._answered_for):
             self._accept(address)
 
-    def close(self, grid: Grid, members: Mapping[str, Member], timeout: float) -> None:
+    def close(self, grid: Grid, members: Mapping[str, HospitalNode], timeout: float) -> None:
         """Close the round, have it judged, and add what counts and is not in the sum yet.
 
         A round that was closed before a restart is taken up where it stands.

@@ -63,13 +63,13 @@ def resume_simulation(root: Path, grid: GridName, *, baselines: bool, report: bo
     """Say how far a run has come by its ledger, and carry it to its end; a complete one is left alone."""
     from rich.console import Console
 
-    from fedcxr.run.resumption import standing
+    from fedcxr.run.resumption import run_progress
     from fedcxr.store.run_directory import RunDirectory
 
     run = RunDirectory.open(root)
-    found = standing(run)
-    Console(highlight=False).print(f"{root}: {found}", soft_wrap=True)
-    if not found.complete or baselines:
+    progress = run_progress(run)
+    Console(highlight=False).print(f"{root}: {progress}", soft_wrap=True)
+    if not progress.complete or baselines:
         run_simulation(run.config, root, grid, baselines=baselines, report=report)
 
 

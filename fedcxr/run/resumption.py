@@ -16,7 +16,7 @@ from fedcxr.training.shared_tensors import federation_layout
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunProgress:
     """How many of its rounds a run has finalized, and what is left to do.
 
     Attributes:
@@ -47,7 +47,7 @@ class Standing:
         )
 
 
-def standing(run: RunDirectory) -> Standing:
+def run_progress(run: RunDirectory) -> RunProgress:
     """Read how far a run has come, and check that it can go on from there.
 
     Raises:
@@ -63,7 +63,7 @@ def standing(run: RunDirectory) -> Standing:
         )
     rounds = config.federation.total_rounds
     if not run.founded:
-        return Standing(0, rounds, 0, recorded=False)
+        return RunProgress(0, rounds, 0, recorded=False)
     with reading_ledger(run) as ledger:
         _check_code(run, config, ledger)
         last, still_open = ledger.last_finalized, ledger.round_in_progress
@@ -72,7 +72,7 @@ def standing(run: RunDirectory) -> Standing:
             models.read(round_number)
     written = {line.round for line in read_rounds(run)}
     recorded = written >= set(range(1, last + 1)) and run.summary_path.exists()
-    return Standing(last, rounds, still_open, recorded)
+    return RunProgress(last, rounds, still_open, recorded)
 
 
 def _check_code(run: RunDirectory, config: Config, ledger: FederationViews) -> None:
