@@ -1,7 +1,7 @@
 """Where a run is killed in the tests: every step of a founding, of a round, and of a run's end.
 
-The second of three rounds is the one that dies, so that there is something before it and after it. An anvil is
-killed once in each state of the chain: between two transactions, only files differ, and they do so on any chain.
+The second of three rounds is the one that dies, so that there is something before it and after it. An anvil
+is killed once in each state of the chain: between two transactions only files differ, as on any chain.
 """
 
 from __future__ import annotations
