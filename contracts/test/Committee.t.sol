@@ -182,6 +182,14 @@ contract CommitteeTest is Party {
         ledger.abortRound(1, "nothing counts");
     }
 
+    function test_while_verdicts_are_awaited_no_round_opens_and_no_role_is_handed_over() public {
+        waiting();
+        reverts(abi.encodeWithSelector(Rounds.WrongPhase.selector, 1, Phase.Closed));
+        ledger.openRound(1, GENESIS, "round", HOSPITALS, uint48(block.timestamp) + HOUR);
+        reverts(abi.encodeWithSelector(Membership.RoundInProgress.selector, 1));
+        ledger.handOver(STRANGER);
+    }
+
     function test_a_verdict_is_taken_once() public {
         waiting();
         Attestation memory m = attestation(1, 0, 4, true, -5);
@@ -229,6 +237,28 @@ contract CommitteeTest is Party {
         equal(ledger.tallyOf(1, 1, 4).approvals, 2);
         reverts(abi.encodeWithSelector(Rounds.LengthMismatch.selector, 1, 0));
         ledger.attest(new Attestation[](1), new bytes[](0));
+    }
+
+    function test_a_verdict_on_a_stranger_is_none_on_the_first_seat() public {
+        Founding memory f = founding();
+        f.committeeSize = 1;
+        found(f);
+        register(0, HOSPITAL, 100);
+        register(1, VALIDATOR, 0);
+        open(1, 1);
+        draw(1);
+        submit(1, 0);
+        ledger.closeRound(1);
+        Attestation memory m = attestation(1, 1, 0, true, 5);
+        m.hospital = STRANGER;
+        says(m, 1, abi.encodeWithSelector(Rounds.NotAccepted.selector, 1, STRANGER));
+    }
+
+    function test_the_last_second_of_validation_is_in_time() public {
+        waiting();
+        vm.warp(block.timestamp + HOUR);
+        attest(1, 0, 4, true, 0);
+        equal(ledger.tallyOf(1, 1, 4).approvals, 1);
     }
 
     function test_a_verdict_that_was_changed_is_no_longer_signed(uint8 field, uint64 number, bytes32 word) public {
