@@ -75,6 +75,14 @@ contract RoundsTest is Party {
         equal(ledger.modelDigest(), model(2));
     }
 
+    function test_an_auditor_is_one_with_a_key() public {
+        equal(ledger.auditorKeyDigest(), 0);
+        Founding memory f = founding();
+        f.auditorKey = "auditor's key";
+        found(f);
+        equal(ledger.auditorKeyDigest(), sha256("auditor's key"));
+    }
+
     // --------------------------------------------------------------------------------------- OPENING
 
     function test_the_coordinator_alone_opens() public {
@@ -198,6 +206,14 @@ contract RoundsTest is Party {
         m.size = SIZE + 4;
         rejects(m, abi.encodeWithSelector(Rounds.WrongSize.selector, SIZE, SIZE + 4));
         submit(1, 0);
+    }
+
+    function test_a_sealed_update_has_whatever_size_its_envelope_has() public {
+        open(1, 1);
+        Submission memory m = submission(1, 0);
+        m.size = SIZE + 4;
+        submit(m, 0);
+        equal(standing(), 1);
     }
 
     function test_late_is_after_the_deadline() public {
