@@ -40,6 +40,7 @@ class AuditReport:
         contract: address.
         released: hex digest of the last finalized model, as recomputed; empty when it could not be.
         rounds: finalized rounds looked at.
+        planned: rounds that the configuration asks for; 0 where the audit has no configuration.
         updates: accepted updates looked at.
         bytes: of updates read.
         bytes_of_models: of model files read.
@@ -52,6 +53,7 @@ class AuditReport:
     contract: str = ""
     released: str = ""
     rounds: int = 0
+    planned: int = 0
     updates: int = 0
     bytes: int = 0
     bytes_of_models: int = 0
@@ -78,6 +80,11 @@ class AuditReport:
     def proven(self) -> bool:
         """The released model was recomputed, and nothing was found."""
         return self.clean and bool(self.released)
+
+    @property
+    def unfinished(self) -> bool:
+        """Not every round that the configuration asks for was looked at."""
+        return self.rounds < self.planned
 
     def tree(self) -> dict[str, Any]:
         """The report with its verdicts, as JSON has it."""

@@ -255,13 +255,16 @@ def _print(report: AuditReport) -> None:
     for note in report.notes:
         console.print(f"[dim]· {escape(note)}[/]")
     if report.clean:
+        rounds = count(report.rounds, "round")
+        if report.unfinished:
+            rounds = f"{report.rounds} of {count(report.planned, 'round')}"
         if report.complete:
-            verdict = "[green]✓ clean[/]"
+            verdict = f"[green]✓ clean{' so far' if report.unfinished else ''}[/]"
         elif report.proven:
             verdict = "[green]✓ the released model is proven[/], but for what is unchecked above"
         else:
             verdict = "[yellow]nothing found, and the released model is not proven: see above[/]"
         console.print(
-            f"{verdict}: {count(report.rounds, 'round')}, {count(report.updates, 'update')}, "
+            f"{verdict}: {rounds}, {count(report.updates, 'update')}, "
             f"{report.bytes / 1e6:,.0f} MB; released model {report.released or '(not recomputed)'}"
         )

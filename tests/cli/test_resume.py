@@ -44,6 +44,16 @@ def resume(run: RunDirectory, *more: str) -> Result:
     return CliRunner().invoke(app, ["simulate", "--resume", str(run.root), *more])
 
 
+def test_an_audit_of_a_run_that_was_cut_short_says_how_far_it_came(run: RunDirectory, tmp_path: Path) -> None:
+    file = tmp_path / "audit.zip"
+    result = CliRunner().invoke(app, ["audit", str(run.root), "--export", str(file)])
+    assert result.exit_code == 0, result.output
+    assert "✓ clean so far: 1 of 2 rounds, 3 updates" in result.output
+    result = CliRunner().invoke(app, ["audit", "verify", str(file)])
+    assert result.exit_code == 0, result.output
+    assert "stated: so far 1 of 2 rounds, 3 updates" in result.output
+
+
 def test_it_says_where_it_continues_and_ends_the_run_which_is_then_left_alone(run: RunDirectory) -> None:
     result = resume(run)
     assert result.exit_code == 0, result.output
@@ -60,7 +70,7 @@ def test_it_says_where_it_continues_and_ends_the_run_which_is_then_left_alone(ru
 def test_a_place_without_a_run_is_named(tmp_path: Path) -> None:
     error = resume(RunDirectory(tmp_path / "none")).exception
     assert isinstance(error, StoreError)
-    assert "no run here" in str(error)
+    assert "none: there is no such folder." in str(error)
 
 
 def test_a_run_says_itself_what_it_runs(run: RunDirectory) -> None:

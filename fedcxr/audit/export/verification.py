@@ -188,10 +188,14 @@ def _say(result: Verified, audit: Mapping[str, Any], proof: ChainProof, events: 
             + " of the fedcxr that verifies it",
         ]
     by = " and ".join(audit["opened_by"]) or "nobody"
+    rounds = f"{report['rounds']} rounds"
+    if report["rounds"] < (planned := report.get("planned", 0)):
+        whole_run = audit["scope"] == {"first": 1, "last": None, "hospital": ""}
+        rounds = f"{'so far ' if whole_run else ''}{report['rounds']} of {planned} rounds"
     result.states += [
         f"{result.signer} signed it, made on {audit['made']} with fedcxr {audit['fedcxr']}; updates were "
         f"opened with the key of {by}",
-        f"{report['rounds']} rounds, {report['updates']} updates of {report['bytes'] / 1e6:,.0f} MB, "
+        f"{rounds}, {report['updates']} updates of {report['bytes'] / 1e6:,.0f} MB, "
         f"{len(report['findings'])} findings, {len(report['unchecked'])} unchecked",
         f"released model: {report['released'] or '(not recomputed)'}",
         "that the block is one of the consortium's chain: compare its hash with somebody who follows it",
