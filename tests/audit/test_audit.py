@@ -433,7 +433,7 @@ def test_a_chain_with_a_flipped_byte_is_a_finding_and_no_exception(
 
 
 def test_a_place_without_a_run_has_an_error_of_its_own(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no run here"):
+    with pytest.raises(StoreError, match="not a run directory"):
         audit(RunDirectory(tmp_path), [])
 
 
