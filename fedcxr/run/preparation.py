@@ -13,10 +13,11 @@ from fedcxr import files
 from fedcxr.config import MAX_HOSPITALS, Config
 from fedcxr.data.cache import ImageCache, prepare
 from fedcxr.data.chexpert import ChexpertTable, read_table
+from fedcxr.data.dataset import require_tables
 from fedcxr.data.labels import LabelPolicy
 from fedcxr.data.partition import Partition, make_partition
 from fedcxr.data.phantom import generate
-from fedcxr.errors import ConfigError, TableError
+from fedcxr.errors import ConfigError
 from fedcxr.evaluation.validation_set import ValidationSet
 from fedcxr.models.registry import create_model
 from fedcxr.report.shards import draw
@@ -58,11 +59,10 @@ def require_means(config: Config) -> None:
     if config.training.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("training.device = 'cuda': torch finds no CUDA device here; set it to 'cpu'.")
     for key in ("train_csv", "valid_csv"):
-        if not (name := getattr(config.data, key)):
+        if not getattr(config.data, key):
             raise ConfigError(f"data.{key} is empty: a simulation wants both tables.")
-        path = config.data.root_path / name
-        if config.data.phantom is None and not path.is_file():
-            raise TableError(f"{path}: no such file; data.root must name a folder in the CheXpert layout.")
+    if config.data.phantom is None:
+        require_tables(config.data)
 
 
 def open_or_create(out: Path, config: Config, progress: Progress | None = None) -> RunDirectory:
