@@ -9,7 +9,7 @@ import typer
 
 from fedcxr.cli.app import app
 from fedcxr.cli.options import AsJson
-from fedcxr.cli.run_group import USUAL, RunGroup
+from fedcxr.cli.run_group import USUAL, RunGroup, UsualCommand
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -29,7 +29,7 @@ def callback() -> None:
     """Verify a run from its ledger and store: fedcxr audit RUN, or with --rpc, --contract and --store."""
 
 
-@audit_app.command(USUAL)
+@audit_app.command(USUAL, cls=UsualCommand)
 def audit(
     run: Annotated[
         Path | None,
@@ -48,7 +48,7 @@ def audit(
             help="Compare this hospital's journal.jsonl with the ledger. It may be given many times."
         ),
     ] = None,
-    rounds: Annotated[str, typer.Option(help="Audit only these rounds, as in 3-7, or one.")] = "",
+    rounds: Annotated[str, typer.Option(help="Audit only these rounds: 3-7, or a single round: 5.")] = "",
     hospital: Annotated[
         str, typer.Option(help="Audit only the updates of the hospital with this ledger address.")
     ] = "",

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import click
 import typer
 
 from fedcxr.cli.app import app
@@ -53,6 +54,8 @@ def simulate(
             )
         resume_simulation(resume, grid, baselines=baselines, report=report)
         return
+    if experiment is not None and out is None:
+        raise click.MissingParameter(ctx=click.get_current_context(), param_hint="--out", param_type="option")
     if experiment is None or out is None:
         raise typer.BadParameter("name an experiment and --out RUN, or continue one: --resume RUN.")
     config = configuration.load(experiment, overrides or [])
@@ -79,6 +82,7 @@ def run_simulation(
     """Prepare a run, carry it to its end on a grid, and write its summary and its report."""
     from rich.console import Console
 
+    from fedcxr.errors import UnwritableError
     from fedcxr.experiments.baselines import compare_with_baselines
     from fedcxr.report.comparison_table import comparison_table
     from fedcxr.report.summary import write_summary
@@ -87,6 +91,8 @@ def run_simulation(
     from server import console
     from server.grids import simulation
 
+    if out.is_file():
+        raise UnwritableError(f"--out: {out} is a file; name a folder.", advice="Nothing was changed.")
     try:
         run = simulation.simulate(config, out, simulation.CARRIERS[grid.value])
         if baselines:

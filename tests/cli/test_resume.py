@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from fedcxr.cli import app as registered  # noqa: F401 (registers the commands)
 from fedcxr.cli.app import app
 from fedcxr.config import Config
-from fedcxr.errors import ChainError, ConfigError, FederationError, ModelError, StoreError
+from fedcxr.errors import ChainError, ConfigError, FederationError, ModelError, StoreError, UnwritableError
 from fedcxr.round_lines import read_rounds
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update.layout import Layout, TensorSpec
@@ -73,12 +73,24 @@ def test_a_place_without_a_run_is_named(tmp_path: Path) -> None:
     assert "none: there is no such folder." in str(error)
 
 
+def test_a_file_is_no_place_for_a_run(tmp_path: Path) -> None:
+    file = tmp_path / "README.md"
+    file.touch()
+    error = CliRunner().invoke(app, ["simulate", "experiments/tiny.toml", "--out", str(file)]).exception
+    assert isinstance(error, UnwritableError)
+    assert str(error) == f"--out: {file} is a file; name a folder."
+
+
 def test_a_run_says_itself_what_it_runs(run: RunDirectory) -> None:
     for more in (["--out", "elsewhere"], ["--set", "seed=2"], ["experiments/tiny.toml"]):
         result = resume(run, *more)
         assert result.exit_code == 2
         assert "config.toml says what to run" in " ".join(result.output.replace("│", "").split())
     assert CliRunner().invoke(app, ["simulate"]).exit_code == 2
+    alone = CliRunner().invoke(app, ["simulate", "experiments/tiny.toml"])
+    assert alone.exit_code == 2
+    assert "Missing option --out." in alone.output
+    assert "continue one" not in alone.output
 
 
 def test_a_run_without_a_ledger_has_no_checkpoint(small_config: Config, tmp_path: Path) -> None:
