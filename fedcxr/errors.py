@@ -182,7 +182,7 @@ class GridError(FederationError):
 
 class AuditFailedError(FedcxrError):
     exit_code = 90
-    help = "Each finding says where it is, what was expected and what is there."
+    help = "Each finding or problem says what is not as it must be."
 
 
 class AuditIncompleteError(FedcxrError):

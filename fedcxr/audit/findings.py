@@ -3,8 +3,35 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+
+_SEALED = re.compile(r"round (\d+), 0x\w+: what is sealed in its update \((.*)\)")
+
+
+def sealed_update(number: int, hospital: str, why: str) -> str:
+    """What is unchecked of an update that could not be opened."""
+    return f"round {number}, {hospital}: what is sealed in its update ({why})"
+
+
+def in_short(unchecked: Iterable[str]) -> list[str]:
+    """What is unchecked, with one line for all updates that could not be opened for the same reason."""
+    lines: list[str] = []
+    closed: dict[str, list[str]] = {}
+    for line in unchecked:
+        if (match := _SEALED.fullmatch(line)) is None:
+            lines.append(line)
+        else:
+            closed.setdefault(match[2], []).append(match[1])
+    for why, rounds in reversed(closed.items()):
+        many = f"{len(rounds)} update{'s' * (len(rounds) > 1)}"
+        several = f"{len(set(rounds))} round{'s' * (len(set(rounds)) > 1)}"
+        advice = ": --key FILE gives the coordinator's or the auditor's" if why == "no key" else ""
+        lines.insert(0, f"what is sealed in {many} of {several} ({why}{advice})")
+    return lines
 
 
 @dataclass(frozen=True)

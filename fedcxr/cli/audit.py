@@ -128,6 +128,7 @@ def verify(
     from rich.markup import escape
 
     from fedcxr.api.audit import Verification, verified
+    from fedcxr.audit.findings import in_short
 
     result = verified(file, signer)
     found = Verification.of(result, str(file))
@@ -137,7 +138,7 @@ def verify(
         console = Console(highlight=False, soft_wrap=True)
         for mark, lines in (
             ("[red]✗[/]", [*found.problems, *found.findings]),
-            ("[yellow]?[/] unchecked:", found.unchecked),
+            ("[yellow]?[/] unchecked:", in_short(found.unchecked)),
             ("[green]✓[/] proven:", found.proves),
             ("[dim]·[/] stated:", found.states),
         ):
@@ -245,12 +246,13 @@ def _print(report: AuditReport) -> None:
     from rich.console import Console
     from rich.markup import escape
 
+    from fedcxr.audit.findings import in_short
     from fedcxr.report.tables import count
 
     console = Console(highlight=False, soft_wrap=True)
     for finding in report.findings:
         console.print(f"[red]✗[/] {escape(str(finding))}")
-    for unchecked in report.unchecked:
+    for unchecked in in_short(report.unchecked):
         console.print(f"[yellow]?[/] unchecked: {escape(unchecked)}")
     for note in report.notes:
         console.print(f"[dim]· {escape(note)}[/]")
@@ -263,7 +265,8 @@ def _print(report: AuditReport) -> None:
         elif report.proven:
             verdict = "[green]✓ the released model is proven[/], but for what is unchecked above"
         else:
-            verdict = "[yellow]nothing found, and the released model is not proven: see above[/]"
+            console.print("[yellow]nothing found, and the released model is not proven; see above[/]")
+            verdict = "looked at"
         console.print(
             f"{verdict}: {rounds}, {count(report.updates, 'update')}, "
             f"{report.bytes / 1e6:,.0f} MB; released model {report.released or '(not recomputed)'}"

@@ -1,6 +1,7 @@
 """The command line as a whole: what ends it, and what it says then."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -64,7 +65,8 @@ COMMANDS = list(commands(get_command(app)))
 def test_the_lines_of_a_help_end_where_the_terminal_does(words: tuple[str, ...]) -> None:
     said = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80"}, prog_name="fedcxr")
     assert said.exit_code == 0, said.output
-    lines = [line.strip() for line in said.output.split("╭")[0].splitlines()]
+    prose = re.sub(r"Usage: .*?\n *\n", "", said.output.split("╭")[0], count=1, flags=re.DOTALL)
+    lines = [line.strip() for line in prose.splitlines()]
     assert max(map(len, lines)) <= 80
     for line, following in pairwise(lines):
         if line and following:
