@@ -26,7 +26,7 @@ from fedcxr.run.logfile import log_to
 from fedcxr.store.hospital_settings import HospitalData, HospitalSettings
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.batch_statistics import batch_norms
-from fedcxr.training.measure import resolve
+from fedcxr.training.measure import Measurement, resolve
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]  # what, done, total
@@ -65,10 +65,21 @@ def require_means(config: Config) -> None:
         require_tables(config.data)
 
 
-def open_or_create(out: Path, config: Config, progress: Progress | None = None) -> RunDirectory:
+def open_or_create(
+    out: Path,
+    config: Config,
+    progress: Progress | None = None,
+    told: Callable[[Measurement], None] = lambda measurement: None,
+) -> RunDirectory:
     """Open the run that this configuration began at ``out``, or create it with every measurement made.
 
     Until its federation is founded, a run may be begun again with another configuration.
+
+    Args:
+        out: the run's directory.
+        config: what to run.
+        progress: told of the measurement.
+        told: of each candidate's speed, the chosen first, where they are measured now.
 
     Raises:
         ConfigError: ``out`` holds a run of another configuration; the keys that differ are named.
@@ -100,6 +111,7 @@ def open_or_create(out: Path, config: Config, progress: Progress | None = None) 
     with log_to(run.log_path):
         for measurement in measurements:
             logger.info("measured %s", measurement)
+            told(measurement)
     return run
 
 

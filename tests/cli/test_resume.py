@@ -1,6 +1,7 @@
 """``fedcxr simulate --resume``: what it says of a run, and what it will not go on from."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -71,6 +72,19 @@ def test_a_place_without_a_run_is_named(tmp_path: Path) -> None:
     error = resume(RunDirectory(tmp_path / "none")).exception
     assert isinstance(error, StoreError)
     assert "none: there is no such folder." in str(error)
+
+
+def test_a_simulation_says_its_speed_and_how_long_it_will_train(small_config: Config, tmp_path: Path) -> None:
+    file = tmp_path / "small.toml"
+    changes = {"federation.rounds": 1, "training.precision": "auto"}
+    file.write_text(small_config.with_changes(changes).to_toml())
+    arguments = ["simulate", str(file), "--out", str(tmp_path / "run"), "--no-report"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    first = result.output.splitlines()[0]
+    assert re.fullmatch(r"measured [\d,]+ images/s: less than a minute of training for 1 round", first)
+    again = CliRunner().invoke(app, arguments)
+    assert "measured" not in again.output
 
 
 def test_a_file_is_no_place_for_a_run(tmp_path: Path) -> None:
