@@ -221,12 +221,13 @@ class _Bar:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[shown]}"))
+        console = Console(stderr=True)
         self._bar = Progress(
             *columns,
             TimeRemainingColumn(compact=True),
-            console=Console(stderr=True),
+            console=console,
             transient=True,
-            disable=hidden,
+            disable=hidden or not console.is_interactive,
         )
         self._task = self._bar.add_task("auditing", total=None, shown="")
 
