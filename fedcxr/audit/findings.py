@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-
 _SEALED = re.compile(r"round (\d+), 0x\w+: what is sealed in its update \((.*)\)")
 
 

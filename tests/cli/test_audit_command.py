@@ -65,9 +65,13 @@ def test_an_audit_that_proves_nothing_does_not_end_with_zero(run: RunDirectory) 
     result = call(run)
     assert isinstance(result.exception, AuditIncompleteError)
     assert result.exception.exit_code == 91
-    closed = "what is sealed in 3 updates of 1 round (no key: --key FILE gives the coordinator's or the auditor's)"
+    closed = (
+        "what is sealed in 3 updates of 1 round (no key: --key FILE gives the coordinator's or the auditor's)"
+    )
     assert f"? unchecked: {closed}\n? unchecked: the released model" in result.output
-    assert "nothing found, and the released model is not proven; see above\nlooked at: 1 round," in result.output
+    assert (
+        "nothing found, and the released model is not proven; see above\nlooked at: 1 round," in result.output
+    )
     report = json.loads(call(run, "--json").stdout)
     assert (report["clean"], report["proven"], report["released"]) == (True, False, "")
 
