@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+SO_FAR = "so far "
+"""Start of the note on a run that has not finalized all its rounds."""
+
 _SEALED = re.compile(r"round (\d+), 0x\w+: what is sealed in its update \((.*)\)")
 
 
@@ -66,7 +69,8 @@ class AuditReport:
         contract: address.
         released: hex digest of the last finalized model, as recomputed; empty when it could not be.
         rounds: finalized rounds looked at.
-        planned: rounds that the configuration asks for; 0 where the audit has no configuration.
+        planned: rounds that the configuration asks for; 0 where the audit has no configuration. JSON has it
+            as a note, where it is more than ``rounds``.
         updates: accepted updates looked at.
         bytes: of updates read.
         bytes_of_models: of model files read.
@@ -115,7 +119,9 @@ class AuditReport:
     def tree(self) -> dict[str, Any]:
         """The report with its verdicts, as JSON has it."""
         verdict = {"clean": self.clean, "complete": self.complete, "proven": self.proven}
-        return {**verdict, **asdict(self)}
+        fields = asdict(self)
+        del fields["planned"]
+        return {**verdict, **fields}
 
     def to_json(self) -> str:
         return json.dumps(self.tree(), indent=2)

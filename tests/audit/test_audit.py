@@ -229,7 +229,7 @@ def test_a_changed_model_file_says_from_which_byte_on(copy: RunDirectory, quick_
     flip(path, size - 7)
     finding = only(quick_audit(copy))
     assert (finding.round, finding.where) == (2, path.name)
-    assert f"from byte {size - 7} on" in finding.found
+    assert f"first difference at byte {size - 7}" in finding.found
     path.write_bytes(path.read_bytes()[:100])
     assert "100 bytes" in only(quick_audit(copy)).found
 

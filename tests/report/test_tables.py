@@ -177,5 +177,5 @@ def test_a_mean_over_sites_or_corruptions_says_how_many_resamples_counted(evalua
     assert f"Of 100 resamples {counted} counted for north's unseen mean, " in note
     assert f", {counted} for north's seen mean." in note
     found = Robustness(90, 90, 100, evaluation.macro, evaluation.competition, (), Estimate())
-    assert f"Of 100 resamples {counted} counted for a mean, " in robustness_table(found, "model").notes[-1]
+    assert f"Of 100 resamples {counted} counted for a mean." in robustness_table(found, "model").notes[-1]
     assert robustness_table(replace(found, bootstrap=0), "model").notes[-1].startswith("No intervals")
