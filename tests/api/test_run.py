@@ -122,7 +122,7 @@ def test_predictions_are_a_table_and_a_csv(run: fedcxr.Run, tmp_path: Path) -> N
 
 
 def test_what_is_wrong_comes_as_an_error_of_fedcxr(run: fedcxr.Run, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no run here"):
+    with pytest.raises(StoreError, match="not a run directory"):
         fedcxr.open_run(tmp_path)
     with pytest.raises(StoreError, match=r"none\.zip: No such file"):
         fedcxr.verify_export(tmp_path / "none.zip")
