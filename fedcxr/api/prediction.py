@@ -26,6 +26,7 @@ from fedcxr.report.tables import count
 from fedcxr.run.released import check_record
 from fedcxr.store.hospital_state import HospitalState
 from fedcxr.store.run_directory import RunDirectory
+from fedcxr.store.training_labels import never_trained
 from fedcxr.training.shared_tensors import load_local, load_released
 
 if TYPE_CHECKING:
@@ -45,12 +46,15 @@ class Predictions:
         images: how many images were looked at.
         round: the round whose model predicted.
         model: that model's file.
+        never_trained: labels of which no hospital knew a value in training, so that their probabilities mean
+            nothing; empty, too, where the training CSV is not on this machine.
     """
 
     studies: StudyPredictions
     images: int
     round: int
     model: Path
+    never_trained: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """How many rows there are: studies, or images that were given singly."""
@@ -58,9 +62,10 @@ class Predictions:
 
     def __repr__(self) -> str:
         """How many rows, labels and images there are, and whose model predicted them."""
+        untrained = f", never trained: {', '.join(self.never_trained)}" if self.never_trained else ""
         return (
             f"Predictions({len(self):,} rows, {len(LABELS)} labels, {count(self.images, 'image')}, "
-            f"round {self.round})"
+            f"round {self.round}{untrained})"
         )
 
     def frame(self, labels: LabelSet = "all") -> DataFrame:
@@ -137,7 +142,7 @@ def predict(
         rows_of_studies = StudyPredictions.of(table, probabilities)
     else:
         rows_of_studies = StudyPredictions(tuple(map(str, images)), probabilities, "Path")
-    return Predictions(rows_of_studies, len(table), number, path)
+    return Predictions(rows_of_studies, len(table), number, path, never_trained(run))
 
 
 def _table(images: Path | Sequence[Path], data: Path | None) -> ChexpertTable:

@@ -16,6 +16,7 @@ from fedcxr.report.scores import hospital_table, label_table
 from fedcxr.report.tables import count, figure
 from fedcxr.round_lines import RoundLine, read_rounds
 from fedcxr.store.run_directory import RunDirectory
+from fedcxr.store.training_labels import never_trained
 
 CURVES = "auroc.png"
 COMPARISON = Path("baselines", "comparison.json")
@@ -52,7 +53,7 @@ def write_summary(run: RunDirectory) -> Path:
     """
     config, records, comparison = run.config, read_rounds(run), read_comparison(run)
     history = {record.round: record.evaluation for record in records if record.evaluation}
-    sections = [_opening(config, records)]
+    sections = [_opening(config, records), _untrained(never_trained(run))]
     if history:
         references = {}
         if comparison and (pooled := comparison.of_kind(Kind.POOLED)[0].evaluation.macro.value) is not None:
@@ -100,6 +101,18 @@ def _opening(config: Config, records: tuple[RoundLine, ...]) -> str:
         facts.append(f"last released model: round {records[-1].round}, digest `{records[-1].model}`")
         facts.append(f"image passes: {sum(record.passes for record in records):,}, of all hospitals")
     return "\n".join([*lines, *(f"- {fact}" for fact in facts)]) + "\n"
+
+
+def _untrained(labels: tuple[str, ...]) -> str:
+    return never_trained_warning(labels) + "\n" if labels else ""
+
+
+def never_trained_warning(labels: tuple[str, ...]) -> str:
+    """The sentence on labels that no hospital knew."""
+    return (
+        f"**Never trained: {', '.join(labels)}.** No training image of any hospital has a known value of "
+        "these labels; the model gives them a probability all the same, and it means nothing."
+    )
 
 
 def _results(evaluation: Evaluation, round_number: int) -> str:

@@ -1,16 +1,20 @@
 """A run from Python: what its tables hold, what its audit finds, and how errors come."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import fedcxr
 from fedcxr.config import Config
 from fedcxr.data.labels import COMPETITION_LABELS, LABELS
 from fedcxr.errors import AuditFailedError, ConfigError, DataError, StoreError, TableError
+from fedcxr.report.summary import write_summary
 from fedcxr.round_lines import read_rounds
+from fedcxr.run.released import report_last
 from fedcxr.store.run_directory import RunDirectory
 from server.events import Event, FederationStarted, RoundFinalized
 
@@ -149,6 +153,37 @@ def test_images_are_predicted_one_by_one_as_in_their_csv(run: fedcxr.Run, tmp_pa
     (tmp_path / "damaged.png").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"damaged\.png: not a JPEG or PNG image\.$"):
         run.predict(tmp_path / "damaged.png")
+
+
+def test_labels_that_no_hospital_knew_are_named(run: fedcxr.Run, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(run.config.data.root_path, root)
+    table = pd.read_csv(root / "train.csv")
+    table[["Fracture", "Pneumonia"]] = np.nan
+    table["Edema"] = -1.0
+    table["Pleural Other"] = 0.0
+    table.to_csv(root / "train.csv", index=False)
+    changes = {
+        "data.root": root,
+        "data.phantom": None,
+        "data.blank": "ignore",
+        "data.uncertain_per_label": {"Edema": "ignore"},
+        "federation.rounds": 1,
+    }
+    file = run.root / "config.toml"
+    blind = fedcxr.simulate(fedcxr.load_config(file, changes), tmp_path / "run")
+    found = blind.predict(root / "valid.csv", data=root)
+    assert found.never_trained == ("Edema", "Pneumonia", "Fracture")
+    assert repr(found).endswith("round 1, never trained: Edema, Pneumonia, Fracture)")
+    said = "**Never trained: Edema, Pneumonia, Fracture.**"
+    directory = RunDirectory(blind.root)
+    assert said in write_summary(directory).read_text()
+    report = report_last(directory)
+    assert report is not None
+    assert said in report.read_text()
+    (root / "train.csv").write_text("changed since")
+    assert said not in write_summary(directory).read_text()
+    assert run.predict(root / "valid.csv", data=root).never_trained == ()
 
 
 def test_a_run_and_its_predictions_are_short_to_read(run: fedcxr.Run, tmp_path: Path) -> None:
