@@ -70,20 +70,14 @@ def faithfulness_table(found: Explanation, *notes: str) -> Table:
     ]
     return Table(
         title=f"Do maps name what the model uses? {found.cases:,} findings",
-        header=(
-            "method",
-            "cases",
-            "deletion (low is good)",
-            "deletion gain",
-            "insertion (high is good)",
-            "insertion gain",
-        ),
+        header=("method", "cases", "deletion", "gain", "insertion", "gain"),
         rows=tuple(rows),
         notes=(
             "Areas under the label's probability as the map's highest places are deleted, or inserted into a "
-            "blurred image (RISE). Gain: how much better that is than by another patient's map, made for the "
-            "same label: above 0 the map knows what the model uses in this image. Empty maps are left out: "
-            f"nothing in the image raised the label's logit. {_intervals(found)}",
+            "blurred image (RISE): low is good for deletion, high for insertion. Gain: how much better that "
+            "is than by another patient's map, made for the same label: above 0 the map knows what the model "
+            "uses in this image. Empty maps are left out: nothing in the image raised the label's logit. "
+            f"{_intervals(found)}",
             *notes,
         ),
     )

@@ -35,7 +35,7 @@ def never_trained(run: RunDirectory) -> tuple[str, ...]:
             rows = partition.rows(table, name)
             seed = derive_seed(config.seed, "labels", name)
             _, mask = LabelPolicy.from_config(config.data).targets(table.labels[rows], seed)
-            mask &= labelled(table.patients[rows], config.data.labelled, config.seed, mask.any(axis=1))[
+            mask &= labelled(table.patients[rows], config.data.labelled, config.seed, np.any(mask, axis=1))[
                 :, None
             ]
             known |= mask.any(axis=0)
