@@ -32,6 +32,7 @@ from fedcxr.models.network import Network
 from fedcxr.report.assessment import panel_table
 from fedcxr.report.embedding import FEWEST, choose, draw_embedding
 from fedcxr.report.learning import draw_learning
+from fedcxr.report.pictures import picture_title
 from fedcxr.report.reliability import draw_reliability
 from fedcxr.report.roc import draw_roc
 from fedcxr.report.scores import bootstrap_note
@@ -65,15 +66,14 @@ def write_report(
     scored = valid.score(probabilities)
     files.make_folder(folder)
     StudyPredictions.of(table, probabilities).write(folder / "predictions.csv", LABELS)
-    title = f"{config.name}, round {round_number}"
-    title = f"SYNTHETIC X-rays: {title}" if config.data.phantom else title
+    title = picture_title(config, round_number)
     labels = draw_roc(scored, folder / "roc.png", title=title)
     if not labels:
         raise DataError(f"{table.csv}: no label has positive and negative studies: nothing to report.")
     draw_reliability(scored, folder / "reliability.png", title=title)
     pictures = ["roc.png", "reliability.png"]
     if records := read_rounds(run):
-        draw_learning(records, folder / "learning.png", title=title.rpartition(",")[0])
+        draw_learning(records, folder / "learning.png", title=picture_title(config))
         pictures.append("learning.png")
     if len(valid.images) >= FEWEST:
         _draw_embedding(model, valid, config, folder / "embedding.png", title)

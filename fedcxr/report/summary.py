@@ -11,6 +11,7 @@ from fedcxr.evaluation.comparison import Comparison, Kind
 from fedcxr.evaluation.scores import Evaluation
 from fedcxr.report.comparison_table import comparison_table, own_table
 from fedcxr.report.curves import draw_curves
+from fedcxr.report.pictures import picture_title
 from fedcxr.report.round_table import round_table
 from fedcxr.report.scores import hospital_table, label_table
 from fedcxr.report.tables import count, figure
@@ -58,7 +59,7 @@ def write_summary(run: RunDirectory) -> Path:
         references = {}
         if comparison and (pooled := comparison.of_kind(Kind.POOLED)[0].evaluation.macro.value) is not None:
             references["pooled"] = pooled
-        draw_curves(history, run.root / CURVES, title=_title(config), references=references)
+        draw_curves(history, run.root / CURVES, title=picture_title(config), references=references)
         sections.append(_results(history[max(history)], max(history)))
     elif records:
         sections.append("No released model was evaluated: the run has no validation set.\n")
@@ -71,10 +72,6 @@ def write_summary(run: RunDirectory) -> Path:
     sections.append(_check(run))
     files.write(run.summary_path, "\n".join(section for section in sections if section))
     return run.summary_path
-
-
-def _title(config: Config) -> str:
-    return f"{config.name}: {'SYNTHETIC chest X-rays, ' if config.data.phantom else ''}{config.model.name}"
 
 
 def _opening(config: Config, records: tuple[RoundLine, ...]) -> str:
