@@ -127,11 +127,13 @@ class FaultyLine:
         round: that it names.
         field: the first one that is wrong, with dots between the levels.
         fault: what is wrong with it.
+        tree: the line as JSON has it.
     """
 
     round: int
     field: str
     fault: str
+    tree: Mapping[str, Any]
 
 
 def parse_line(text: bytes) -> RoundLine | FaultyLine:
@@ -149,7 +151,7 @@ def parse_line(text: bytes) -> RoundLine | FaultyLine:
         return RoundLine.model_validate(tree)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        return FaultyLine(named, ".".join(map(str, first["loc"])), first["msg"])
+        return FaultyLine(named, ".".join(map(str, first["loc"])), first["msg"], tree)
 
 
 def read_rounds(run: RunDirectory) -> tuple[RoundLine, ...]:
@@ -162,18 +164,12 @@ def read_rounds(run: RunDirectory) -> tuple[RoundLine, ...]:
 
 
 def write_round(run: RunDirectory, line: RoundLine) -> None:
-    """Put a round's line in its place, instead of one that is there; all other lines keep their bytes.
+    """Put a round's line in its place, instead of whatever is there; all other lines keep their bytes.
 
     Raises:
-        StoreError: it cannot be written, or a line that is there is not a round's.
+        StoreError: it cannot be written.
     """
-    trees = run.metrics.read()
-    earlier = {other.round: tree for other, tree in zip(_typed(run, trees), trees, strict=True)}
-    if sorted(earlier) == list(range(1, line.round)):
-        run.metrics.append(line.to_tree())
-    else:
-        lines = {**earlier, line.round: line.to_tree()}
-        run.metrics.rewrite(lines[round_number] for round_number in sorted(lines))
+    run.metrics.put(line.to_tree())
 
 
 def _typed(run: RunDirectory, trees: Sequence[Mapping[str, Any]]) -> tuple[RoundLine, ...]:

@@ -23,7 +23,7 @@ from fedcxr.ledger.protocol import Ledger, RoundView
 from fedcxr.messages import RegisterRequest
 from fedcxr.privacy.kinds import protection_named
 from fedcxr.privacy.protection import Protection
-from fedcxr.round_lines import HospitalLine, RoundLine, read_rounds, write_round
+from fedcxr.round_lines import HospitalLine, RoundLine, write_round
 from fedcxr.run.founding import auditor_identity, coordinator_identity, federation_id
 from fedcxr.run.model_files import RunModels
 from fedcxr.run.stored_metrics import all_stored_metrics
@@ -104,7 +104,7 @@ class Coordinator:
             )
         )
         if first == 1:
-            self.run_directory.metrics.rewrite([])
+            self.run_directory.metrics.clear()
         if first > 1:
             self.ledger.settle()  # a coordinator before this one may have died before it
         self._complete_records(first - 1, members)
@@ -257,7 +257,7 @@ class Coordinator:
 
     def _complete_records(self, last: int, members: dict[str, HospitalNode]) -> None:
         """Write the lines that a coordinator before this one did not live to write; their cost is unknown."""
-        written = {line.round for line in read_rounds(self.run_directory)}
+        written = self.run_directory.metrics.rounds
         for number in sorted(set(range(1, last + 1)) - written):
             view = with_submissions(self.ledger.round(number), self.store, self.ledger.domain)
             evaluation = None

@@ -67,8 +67,7 @@ class Tally:
         Raises:
             EnvelopeError, StoreError: it cannot be read.
         """
-        blob = self.store.get(view.accepted[address].root, verify=False)
-        shown = self.reader.show(blob, self._context(view, address))
+        shown = self.reader.show(self._blob(view, address), self._context(view, address))
         if not self.total.compares and address not in self._shown:
             try:
                 self.total.add(shown.update, view.weights[address])
@@ -101,9 +100,7 @@ class Tally:
         Yields:
             Each hospital whose update counts, and why it is excluded; empty when it is in the sum.
         """
-        for address in sorted(self._shown - set(view.counted)):
-            self.total.remove(self._read(view, address), view.weights[address])
-            self._shown.remove(address)
+        self._remove_rejected(view)
         left_out = self._compare(view) if self.total.compares else {}
         for address in view.counted:
             if address in left_out:
@@ -111,6 +108,19 @@ class Tally:
                 yield address, f"excluded: {left_out[address]}"
             else:
                 yield address, self.include(view, address)
+
+    def _remove_rejected(self, view: RoundView) -> None:
+        """Take out of the sum what was added when it was shown, and does not count."""
+        try:
+            for address in sorted(self._shown - set(view.counted)):
+                self.total.remove(self._read(view, address), view.weights[address])
+                self._shown.remove(address)
+        except (*_UNUSABLE, StoreError) as error:
+            # What was added cannot be had again. Nothing of a rejected update is wanted: begin an empty sum.
+            logger.info("round %d: the sum is begun again, without %s: %s", view.number, address, error)
+            self.total = aggregator_of(self.layout)
+            self._shown.clear()
+            self.included.clear()
 
     def _compare(self, view: RoundView) -> dict[str, str]:
         """Which updates the aggregation leaves out, once it has measured all that can be read."""
@@ -125,9 +135,11 @@ class Tally:
         return {address: reason[:200] for address, reason in self.total.left_out(measured).items()}
 
     def _read(self, view: RoundView, address: str) -> Ring:
-        # Its root was verified when it was stored; after that the envelope's own tag guards it.
-        blob = self.store.get(view.accepted[address].root, verify=False)
-        return self.reader.read(blob, self._context(view, address), out=self._scratch)
+        return self.reader.read(self._blob(view, address), self._context(view, address), out=self._scratch)
+
+    def _blob(self, view: RoundView, address: str) -> Blob:
+        # Verified whenever it is read: anybody can seal other bytes to the coordinator, a store too.
+        return self.store.get(view.accepted[address].root)
 
     def _exclude(self, address: str, error: Exception) -> str:
         # The reason is public, and a store's error names paths of this machine.

@@ -67,6 +67,7 @@ class FaultyProxy:
 def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # headers and body are two writes, of which the second would wait
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))

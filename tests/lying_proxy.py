@@ -18,6 +18,7 @@ class LyingProxy:
     def __init__(self, url: str, lie: Lie) -> None:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # headers and body are two writes, of which the second would wait
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))

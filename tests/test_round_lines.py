@@ -131,5 +131,5 @@ def test_a_line_that_names_no_round_is_none(text: str) -> None:
 
 def test_a_number_that_is_none_is_never_written(run: RunDirectory) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
-        run.metrics.append({"round": 1, "seconds": math.inf})
+        run.metrics.put({"round": 1, "seconds": math.inf})
     assert run.metrics.read() == []

@@ -45,6 +45,14 @@ contract CommitteeTest is Party {
         if (good) equal(ledger.committeeSize(), size);
     }
 
+    function test_a_committee_without_time_is_refused() public {
+        Founding memory f = founding();
+        f.committeeSize = 4;
+        f.validationWindow = 0;
+        reverts(abi.encodeWithSelector(Committee.BadCommittee.selector, 4));
+        this.foundAs(f);
+    }
+
     function test_verdicts_are_for_updates_that_are_recorded() public {
         Founding memory f = founding();
         f.committeeSize = 4;
@@ -97,6 +105,19 @@ contract CommitteeTest is Party {
         leave(0);
         reverts(abi.encodeWithSelector(Committee.TooFewValidators.selector, 3, 4));
         ledger.openRound(1, GENESIS, "round", HOSPITALS, uint48(block.timestamp) + HOUR);
+    }
+
+    function test_each_opening_has_its_own_validators_to_draw_from() public {
+        open(1, HOSPITALS);
+        ledger.abortRound(1, "again");
+        register(7, VALIDATOR, 0);
+        leave(0);
+        open(1, HOSPITALS);
+        draw(1);
+        address[] memory drawn = ledger.committee();
+        for (uint256 i = 0; i < 4; ++i) {
+            holds(drawn[i] != account(0));
+        }
     }
 
     /// forge-config: ci.fuzz.runs = 1000
@@ -182,6 +203,14 @@ contract CommitteeTest is Party {
         ledger.abortRound(1, "nothing counts");
     }
 
+    function test_while_verdicts_are_awaited_no_round_opens_and_no_role_is_handed_over() public {
+        waiting();
+        reverts(abi.encodeWithSelector(Rounds.WrongPhase.selector, 1, Phase.Closed));
+        ledger.openRound(1, GENESIS, "round", HOSPITALS, uint48(block.timestamp) + HOUR);
+        reverts(abi.encodeWithSelector(Membership.RoundInProgress.selector, 1));
+        ledger.handOver(STRANGER);
+    }
+
     function test_a_verdict_is_taken_once() public {
         waiting();
         Attestation memory m = attestation(1, 0, 4, true, -5);
@@ -229,6 +258,48 @@ contract CommitteeTest is Party {
         equal(ledger.tallyOf(1, 1, 4).approvals, 2);
         reverts(abi.encodeWithSelector(Rounds.LengthMismatch.selector, 1, 0));
         ledger.attest(new Attestation[](1), new bytes[](0));
+    }
+
+    function test_a_verdict_on_an_update_that_is_not_there_is_rejected() public {
+        open(1, HOSPITALS);
+        draw(1);
+        submitAll(1, 4, 2);
+        ledger.closeRound(1);
+        Attestation memory m = attestation(1, 0, 6, true, 0);
+        equal(m.commitment, 0);
+        says(m, 0, abi.encodeWithSelector(Rounds.NotAccepted.selector, 1, account(6)));
+    }
+
+    function test_after_the_count_no_verdict_is_taken_though_its_time_is_not_over() public {
+        waiting();
+        for (uint256 member = 4; member < 7; ++member) {
+            judge(member, 3, 0);
+        }
+        ledger.validateRound(1);
+        says(attestation(1, 3, 4, true, 9), 3, abi.encodeWithSelector(Rounds.WrongPhase.selector, 1, Phase.Validated));
+        equal(ledger.tallyOf(1, 1, 4).approvals, 3);
+    }
+
+    function test_a_verdict_on_a_stranger_is_none_on_the_first_seat() public {
+        Founding memory f = founding();
+        f.committeeSize = 1;
+        found(f);
+        register(0, HOSPITAL, 100);
+        register(1, VALIDATOR, 0);
+        open(1, 1);
+        draw(1);
+        submit(1, 0);
+        ledger.closeRound(1);
+        Attestation memory m = attestation(1, 1, 0, true, 5);
+        m.hospital = STRANGER;
+        says(m, 1, abi.encodeWithSelector(Rounds.NotAccepted.selector, 1, STRANGER));
+    }
+
+    function test_the_last_second_of_validation_is_in_time() public {
+        waiting();
+        vm.warp(block.timestamp + HOUR);
+        attest(1, 0, 4, true, 0);
+        equal(ledger.tallyOf(1, 1, 4).approvals, 1);
     }
 
     function test_a_verdict_that_was_changed_is_no_longer_signed(uint8 field, uint64 number, bytes32 word) public {
@@ -398,6 +469,24 @@ contract RewardsTest is Party {
         reverts(abi.encodeWithSelector(Rewards.AlreadySettled.selector, 1));
         ledger.settle();
         open(2, 1);
+    }
+
+    function test_without_a_budget_the_next_opening_settles_nothing() public {
+        Founding memory f = founding();
+        f.rewardBudget = 0;
+        foundWith(f, 1);
+        whole(1, 1);
+        vm.recordLogs();
+        open(2, 1);
+        equal(vm.getRecordedLogs().length, 1); // of the opening
+    }
+
+    function test_an_aborted_round_earns_nothing() public {
+        open(1, 7);
+        submit(1, 0);
+        ledger.abortRound(1, "again");
+        open(1, 7);
+        equal(sum(ledger.creditsOfSeats(7)), 0);
     }
 
     /// forge-config: ci.fuzz.runs = 500

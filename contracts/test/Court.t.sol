@@ -217,6 +217,35 @@ contract CourtTest is Party {
         holds(court.disputed(1));
     }
 
+    function test_a_sum_that_is_right_without_what_is_no_vector_is_wrong() public {
+        open(1, 3);
+        bytes memory first = leafOf(99, 4096);
+        bytes memory firstSum = naiveSum(first, first);
+        bytes memory second = leafOf(0, LAST);
+        DisputeCourt.Opening[] memory openings = new DisputeCourt.Opening[](2);
+        for (uint256 i = 0; i < 2; ++i) {
+            bytes memory leaf = i == 0 ? second : leafOf(1, LAST - 4);
+            Submission memory m = submission(1, i);
+            m.root = root(first, leaf);
+            submit(m, i);
+            openings[i] = DisputeCourt.Opening(m, leaf, path(leafHash(first)), "", new bytes32[](0));
+        }
+        ledger.closeRound(1);
+        bytes32 sum = root(firstSum, second);
+        ledger.finalizeRound(1, sum, model(1), new address[](0), new string[](0));
+        Result memory result = Result(1, 1, uint64(block.timestamp), GENESIS, sum, model(1), 0, 3);
+        court.challenge(result, 1, openings, second, path(leafHash(firstSum)));
+        holds(court.disputed(1));
+    }
+
+    function test_what_is_disputable_is_a_result_until_its_last_second() public {
+        Case memory c = played(1, "");
+        vm.warp(block.timestamp + HOUR);
+        holds(court.disputable(c.result));
+        c.result.aggregateRoot = "another";
+        holds(!court.disputable(c.result));
+    }
+
     function test_a_challenge_has_its_time() public {
         Case memory c = played(1, one());
         uint256 until = block.timestamp + HOUR;
@@ -277,6 +306,18 @@ contract CourtTest is Party {
         court.postBond{value: BOND}();
         equal(court.releaseAt(), 0);
         open(1, 1);
+    }
+
+    function test_a_bond_is_released_once() public {
+        challenge(played(3, one())); // half of it is locked for ever
+        court.withdraw();
+        court.postBond{value: BOND}();
+        court.announceRelease();
+        vm.warp(block.timestamp + HOUR + 1);
+        court.releaseBond();
+        equal(court.bond(), 0);
+        court.releaseBond();
+        equal(address(court).balance, BOND / 2);
     }
 
     function test_the_bond_is_the_coordinators() public {
@@ -349,10 +390,14 @@ contract CourtTest is Party {
 
     /// Close and finalize with these leaves.
     function finish(Tree memory t, uint256 included) private {
+        finish(t, included, "sum");
+    }
+
+    function finish(Tree memory t, uint256 included, bytes32 sum) private {
         bytes32 submissions = treeRoot(t.leaves);
         ledger.closeWithRoot(1, submissions, "list", included);
-        finalize(1);
-        t.result = Result(1, 1, uint64(block.timestamp), GENESIS, "sum", model(1), submissions, included);
+        ledger.finalizeRound(1, sum, model(1), new address[](0), new string[](0));
+        t.result = Result(1, 1, uint64(block.timestamp), GENESIS, sum, model(1), submissions, included);
     }
 
     function test_a_good_submission_under_a_root_is_proved_and_stands() public {
@@ -405,6 +450,83 @@ contract CourtTest is Party {
         emit DisputeCourt.SubmissionDisputed(1, 0, address(this));
         court.disputeSubmission(t.result, 0, m, signature, place);
         holds(court.disputed(1));
+    }
+
+    /// A submission of such a size is disputed; where updates are sealed, in vain.
+    function dispute(bool open_, uint64 size) private {
+        Tree memory t;
+        Founding memory f = rules();
+        f.recording = Recording.Root;
+        f.openUpdates = open_;
+        foundWith(f, 1);
+        court.postBond{value: BOND}();
+        open(1, 1);
+        Submission memory m = submission(1, 0);
+        m.size = size;
+        bytes memory signature = signed(0, hashOf(m));
+        t.leaves[0] = entry(m, signature);
+        finish(t, 1);
+        bytes32[] memory place = treePath(t.leaves, 0);
+        if (!open_) reverts(abi.encodeWithSelector(DisputeCourt.SubmissionGood.selector, 1, 0));
+        court.disputeSubmission(t.result, 0, m, signature, place);
+    }
+
+    function test_an_open_update_of_another_size_costs_the_bond() public {
+        dispute(true, SIZE + 4);
+        holds(court.disputed(1));
+    }
+
+    function test_a_sealed_update_is_good_in_any_size() public {
+        dispute(false, SIZE + 4);
+        holds(!court.disputed(1));
+    }
+
+    function test_under_a_root_a_chunk_is_of_a_submission_that_is_there() public {
+        Founding memory f = rules();
+        f.recording = Recording.Root;
+        foundWith(f, 1);
+        court.postBond{value: BOND}();
+        open(1, 1);
+        bytes memory first = leafOf(99, 4096);
+        bytes memory second = leafOf(0, LAST);
+        Submission memory m = submission(1, 0);
+        m.root = root(first, second);
+        Tree memory t;
+        t.leaves[0] = entry(m, signed(0, hashOf(m)));
+        finish(t, 1, m.root);
+        // Another vector, as well signed.
+        bytes memory other = leafOf(1, LAST);
+        m.root = root(first, other);
+        bytes32[] memory siblings = path(leafHash(first));
+        DisputeCourt.Opening[] memory openings = new DisputeCourt.Opening[](1);
+        openings[0] = DisputeCourt.Opening(m, other, siblings, signed(0, hashOf(m)), treePath(t.leaves, 0));
+        reverts(abi.encodeWithSelector(DisputeCourt.NotCommitted.selector, 0));
+        court.challenge(t.result, 1, openings, second, siblings);
+    }
+
+    function test_a_submission_is_disputed_in_its_time() public {
+        rooted();
+        Tree memory t;
+        Submission memory m = submission(1, 0);
+        bytes memory signature = signed(1, hashOf(m));
+        t.leaves[0] = entry(m, signature);
+        finish(t, 1);
+        bytes32[] memory place = treePath(t.leaves, 0);
+        uint256 until = block.timestamp + HOUR;
+        vm.warp(until + 1);
+        reverts(abi.encodeWithSelector(DisputeCourt.DisputeWindowOver.selector, 1, until));
+        court.disputeSubmission(t.result, 0, m, signature, place);
+    }
+
+    function test_an_omission_is_disputed_in_its_time() public {
+        rooted();
+        Tree memory t;
+        finish(t, 1);
+        bytes32[] memory place = treePath(t.leaves, 0);
+        uint256 until = block.timestamp + HOUR;
+        vm.warp(until + 1);
+        reverts(abi.encodeWithSelector(DisputeCourt.DisputeWindowOver.selector, 1, until));
+        court.disputeOmission(t.result, 0, place);
     }
 
     function test_anothers_seat_is_not_ones_own() public {

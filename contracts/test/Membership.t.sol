@@ -95,6 +95,13 @@ contract MembershipTest is Party {
         refuses(registration(9, HOSPITAL, 0), abi.encodeWithSelector(Membership.NoSamples.selector, account(9)));
     }
 
+    function test_the_zero_address_is_no_member() public {
+        Registration memory m = registration(9, HOSPITAL, 50);
+        m.member = address(0);
+        reverts(abi.encodeWithSelector(SignedMessages.BadSignature.selector, address(0), address(0)));
+        ledger.register(m, KEY, hex"00"); // a malformed signature is nobody's
+    }
+
     function test_the_key_is_the_one_that_was_signed() public {
         Registration memory m = registration(9, HOSPITAL, 50);
         m.envelopeKeyDigest = sha256("another key");
@@ -258,6 +265,13 @@ contract MembershipTest is Party {
         register(4, VALIDATOR, 0);
     }
 
+    /// Three of the four hospitals vote for an action.
+    function threeApprove(bytes32 action) private {
+        for (uint256 i = 0; i < 3; ++i) {
+            approve(i, action);
+        }
+    }
+
     function test_before_the_first_round_the_coordinator_gathers_the_members_of_a_voting_federation() public {
         voting();
         reverts(abi.encodeWithSelector(Membership.NotCoordinator.selector, STRANGER));
@@ -292,6 +306,48 @@ contract MembershipTest is Party {
         ledger.reinstate(account(3));
         // The votes of the first time are no votes for a second.
         action = ledger.actionOf(Membership.Change.Suspend, account(3));
+        reverts(abi.encodeWithSelector(Membership.NotApproved.selector, action, 0, 4));
+        ledger.suspend(account(3));
+    }
+
+    function test_a_vote_to_reinstate_is_no_vote_to_suspend() public {
+        voting();
+        open(1, 15);
+        threeApprove(ledger.actionOf(Membership.Change.Reinstate, account(3)));
+        bytes32 action = ledger.actionOf(Membership.Change.Suspend, account(3));
+        reverts(abi.encodeWithSelector(Membership.NotApproved.selector, action, 0, 4));
+        ledger.suspend(account(3));
+    }
+
+    function test_a_vote_against_one_member_is_none_against_another() public {
+        voting();
+        open(1, 15);
+        threeApprove(ledger.actionOf(Membership.Change.Suspend, account(3)));
+        bytes32 action = ledger.actionOf(Membership.Change.Suspend, account(2));
+        reverts(abi.encodeWithSelector(Membership.NotApproved.selector, action, 0, 4));
+        ledger.suspend(account(2));
+    }
+
+    function test_a_suspension_is_not_taken_back_by_votes_from_before_it() public {
+        voting();
+        open(1, 15);
+        threeApprove(ledger.actionOf(Membership.Change.Reinstate, account(3)));
+        threeApprove(ledger.actionOf(Membership.Change.Suspend, account(3)));
+        ledger.suspend(account(3));
+        bytes32 action = ledger.actionOf(Membership.Change.Reinstate, account(3));
+        reverts(abi.encodeWithSelector(Membership.NotApproved.selector, action, 0, 3));
+        ledger.reinstate(account(3));
+    }
+
+    function test_who_was_reinstated_is_not_suspended_by_votes_from_before_it() public {
+        voting();
+        open(1, 15);
+        threeApprove(ledger.actionOf(Membership.Change.Suspend, account(3)));
+        ledger.suspend(account(3));
+        threeApprove(ledger.actionOf(Membership.Change.Suspend, account(3)));
+        threeApprove(ledger.actionOf(Membership.Change.Reinstate, account(3)));
+        ledger.reinstate(account(3));
+        bytes32 action = ledger.actionOf(Membership.Change.Suspend, account(3));
         reverts(abi.encodeWithSelector(Membership.NotApproved.selector, action, 0, 4));
         ledger.suspend(account(3));
     }

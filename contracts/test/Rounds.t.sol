@@ -75,6 +75,14 @@ contract RoundsTest is Party {
         equal(ledger.modelDigest(), model(2));
     }
 
+    function test_an_auditor_is_one_with_a_key() public {
+        equal(ledger.auditorKeyDigest(), 0);
+        Founding memory f = founding();
+        f.auditorKey = "auditor's key";
+        found(f);
+        equal(ledger.auditorKeyDigest(), sha256("auditor's key"));
+    }
+
     // --------------------------------------------------------------------------------------- OPENING
 
     function test_the_coordinator_alone_opens() public {
@@ -108,6 +116,15 @@ contract RoundsTest is Party {
         foundWith(f, 3);
         reverts(abi.encodeWithSelector(Rounds.QuorumMissing.selector, 1, 2));
         ledger.openRound(1, GENESIS, "round", 4, uint48(block.timestamp) + 1);
+    }
+
+    function test_a_round_needs_an_update_where_none_is_asked_for() public {
+        Founding memory f = founding();
+        f.minUpdates = 0;
+        foundWith(f, 1);
+        open(1, 1);
+        reverts(abi.encodeWithSelector(Rounds.QuorumMissing.selector, 0, 1));
+        ledger.closeRound(1);
     }
 
     function test_no_number_of_samples_is_too_large_for_a_round() public {
@@ -189,6 +206,14 @@ contract RoundsTest is Party {
         m.size = SIZE + 4;
         rejects(m, abi.encodeWithSelector(Rounds.WrongSize.selector, SIZE, SIZE + 4));
         submit(1, 0);
+    }
+
+    function test_a_sealed_update_has_whatever_size_its_envelope_has() public {
+        open(1, 1);
+        Submission memory m = submission(1, 0);
+        m.size = SIZE + 4;
+        submit(m, 0);
+        equal(standing(), 1);
     }
 
     function test_late_is_after_the_deadline() public {
@@ -304,6 +329,18 @@ contract RoundsTest is Party {
         ledger.submitUpdate(m, other);
     }
 
+    function test_no_update_slips_in_as_one_of_round_zero_while_none_is_open() public {
+        open(1, 7);
+        submitAll(1, 0, 2);
+        ledger.closeRound(1);
+        Submission memory m = submission(1, 2);
+        m.round = 0;
+        bytes memory signature = signed(2, hashOf(m));
+        reverts(abi.encodeWithSelector(Rounds.WrongPhase.selector, 0, Phase.Validated));
+        ledger.submitUpdate(m, signature);
+        equal(standing(), 3);
+    }
+
     // --------------------------------------------------------------------------------------- CLOSING
 
     function test_who_closes_when() public {
@@ -321,6 +358,16 @@ contract RoundsTest is Party {
         vm.prank(STRANGER);
         ledger.closeRound(1);
         reverts(abi.encodeWithSelector(Rounds.WrongPhase.selector, 1, Phase.Validated));
+        ledger.closeRound(1);
+    }
+
+    function test_at_the_deadline_itself_a_stranger_does_not_close() public {
+        open(1, 3);
+        submit(1, 0);
+        uint256 deadline = block.timestamp + HOUR;
+        vm.warp(deadline);
+        reverts(abi.encodeWithSelector(Rounds.StillOpen.selector, 1, deadline));
+        vm.prank(STRANGER);
         ledger.closeRound(1);
     }
 
@@ -507,6 +554,14 @@ contract RoundsTest is Party {
         ledger.abortRound(1, "by the coordinator");
         reverts(abi.encodeWithSelector(Rounds.WrongPhase.selector, 2, Phase.Aborted));
         ledger.abortRound(2, "no such round");
+    }
+
+    function test_at_the_deadline_itself_a_stranger_does_not_abort() public {
+        open(1, 7);
+        vm.warp(block.timestamp + HOUR);
+        reverts(abi.encodeWithSelector(Membership.NotCoordinator.selector, STRANGER));
+        vm.prank(STRANGER);
+        ledger.abortRound(1, "late");
     }
 
     // -------------------------------------------------------------------------------------- REFUSING

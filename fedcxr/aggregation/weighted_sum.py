@@ -18,12 +18,12 @@ class WeightedSum(Aggregator):
 
     def screen(self, update: Ring, weight: int) -> None:
         self.layout.check(update)
+        _check_weights(weight)
         fixed_point.check_range(update, weight)
 
     def add(self, update: Ring, weight: int) -> None:
         self.screen(update, weight)
-        if self.weight + weight > fixed_point.WEIGHT_SUM:
-            raise LayoutError(f"weights sum to {self.weight + weight}, above {fixed_point.WEIGHT_SUM}.")
+        _check_weights(self.weight + weight)
         np.add(self._total, update, out=self._total)
         self.weight += weight
 
@@ -35,3 +35,8 @@ class WeightedSum(Aggregator):
         if self.weight == 0:
             raise LayoutError("nothing was added to the sum.")
         return fixed_point.apply(base, self._total, self.layout, exponents, self.weight)
+
+
+def _check_weights(total: int) -> None:
+    if total > fixed_point.WEIGHT_SUM:
+        raise LayoutError(f"weights sum to {total}, above {fixed_point.WEIGHT_SUM}.")

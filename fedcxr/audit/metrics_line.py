@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from fedcxr.audit.findings import AuditReport
 from fedcxr.ledger.protocol import RoundView
@@ -47,25 +48,46 @@ def read_lines(path: Path, report: AuditReport) -> dict[int, RoundLine | FaultyL
 def differences(
     line: RoundLine | FaultyLine, view: RoundView, metrics: Mapping[str, HospitalMetrics]
 ) -> Iterator[Difference]:
-    """Where a round's line is not what the ledger, and the metrics that it names, say."""
-    if isinstance(line, FaultyLine):
-        yield f"metrics.jsonl {line.field}", "a round's metrics", line.fault, ""
+    """Where a round's line is not what the ledger, and the metrics that it names, say.
+
+    A line with a fault is held to all of it nevertheless: a fault must not hide a lie.
+    """
+    if not isinstance(line, FaultyLine):
+        yield from _compared(line.to_tree(), view, metrics)
         return
-    for what, expected, found in (
-        ("model", view.model_digest.hex(), line.model),
-        ("included", sorted(view.included), list(line.included)),
-        ("excluded", dict(view.excluded), dict(line.excluded)),
+    found = list(_compared(line.tree, view, metrics))
+    where = f"metrics.jsonl {line.field}"
+    if where not in {difference[0] for difference in found}:
+        yield where, "a round's metrics", line.fault, ""
+    yield from found
+
+
+def _compared(
+    tree: Mapping[str, Any], view: RoundView, metrics: Mapping[str, HospitalMetrics]
+) -> Iterator[Difference]:
+    for what, expected in (
+        ("model", view.model_digest.hex()),
+        ("included", sorted(view.included)),
+        ("excluded", dict(view.excluded)),
     ):
-        if found != expected:
-            yield f"metrics.jsonl {what}", str(expected), str(found), ""
-    for name, entry in line.hospitals.items():
-        if entry.address not in view.participants:
-            yield f"metrics.jsonl hospitals.{name}.address", "a participant", entry.address, ""
-        elif entry.address in metrics:  # what the contract rejected stands here too, and is on no ledger
-            signed, said = asdict(metrics[entry.address]), entry.signed
+        if tree.get(what) != expected:
+            yield f"metrics.jsonl {what}", str(expected), str(tree.get(what)), ""
+    hospitals = tree.get("hospitals")
+    if not isinstance(hospitals, dict):
+        yield "metrics.jsonl hospitals", "each hospital's metrics", str(hospitals), ""
+        return
+    told: set[str] = set()
+    for name, entry in hospitals.items():
+        said = dict(entry) if isinstance(entry, dict) else {}
+        address = str(said.pop("address", ""))
+        told.add(address)
+        if address not in view.participants:
+            yield f"metrics.jsonl hospitals.{name}.address", "a participant", address, ""
+        elif address in metrics:  # what the contract rejected stands here too, and is on no ledger
+            signed = asdict(metrics[address])
             for key in sorted(signed.keys() | said.keys()):
                 if signed.get(key) != said.get(key):
                     where = f"metrics.jsonl hospitals.{name}.{key}"
-                    yield where, str(signed.get(key)), str(said.get(key)), entry.address
-    for address in sorted(metrics.keys() - {entry.address for entry in line.hospitals.values()}):
+                    yield where, str(signed.get(key)), str(said.get(key)), address
+    for address in sorted(metrics.keys() - told):
         yield "metrics.jsonl hospitals", "what it signed of its training", "nothing", address

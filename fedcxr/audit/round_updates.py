@@ -180,7 +180,7 @@ class RoundUpdates:
         view, report = self.view, self.evidence.report
         if address not in view.counted:
             report.notes.append(f"round {view.number}: the committee did not approve of {address}'s update")
-        elif not result.refused and view.excluded.get(address) != (left_out or None):
+        elif not result.refused and not (left_out and view.excluded.get(address) == left_out):
             reason = view.excluded.get(address) or "no reason given"
             found = "one that opens and adds"
             if not self._decides:

@@ -8,7 +8,6 @@ from fedcxr.config import Config
 from fedcxr.errors import ConfigError, FederationError
 from fedcxr.ledger.views import FederationViews
 from fedcxr.models.registry import create_model
-from fedcxr.round_lines import read_rounds
 from fedcxr.run.ledger_access import reading_ledger
 from fedcxr.run.model_files import RunModels
 from fedcxr.store.run_directory import RunDirectory
@@ -70,7 +69,7 @@ def run_progress(run: RunDirectory) -> RunProgress:
         models = RunModels(run, ledger, run.read_layout())
         for round_number in range(max(0, last - 1), last + 1):  # what the next round is made from
             models.read(round_number)
-    written = {line.round for line in read_rounds(run)}
+    written = run.metrics.rounds
     recorded = written >= set(range(1, last + 1)) and run.summary_path.exists()
     return RunProgress(last, rounds, still_open, recorded)
 

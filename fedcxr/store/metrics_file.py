@@ -8,7 +8,7 @@ of hospitals here, and has no time for pydantic.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,39 +31,52 @@ class MetricsFile:
         Raises:
             StoreError: the file cannot be read.
         """
-        trees = []
+        return [tree for _, tree in self._lines()]
+
+    def put(self, line: Mapping[str, Any]) -> None:
+        """Put one round's line in its place, instead of one that is there; it is on the disk on return.
+
+        The bytes of all other lines are kept, and so are no lines but those that :meth:`read` reads.
+
+        Raises:
+            StoreError: the file cannot be read or written.
+            ValueError: a number is NaN or infinite.
+        """
+        kept = {int(tree["round"]): text for text, tree in self._lines()}
+        text = json.dumps(line, allow_nan=False)
+        if sorted(kept) == list(range(1, line["round"])):
+            files.append_line(self.path, text)
+        else:
+            kept[line["round"]] = text.encode()
+            files.write(self.path, b"".join(kept[number] + b"\n" for number in sorted(kept)))
+
+    def clear(self) -> None:
+        """Begin the file anew.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        files.write(self.path, b"")
+
+    def _lines(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
         for text in files.whole_lines(self.path):
             try:
                 tree = json_text.parse(text)
             except ValueError:
-                break
+                return
             if not isinstance(tree, dict) or type(tree.get("round")) is not int:
-                break
-            trees.append(tree)
-        return trees
+                return
+            yield text, tree
 
-    def append(self, line: Mapping[str, Any]) -> None:
-        """Append one round's line; it is on the disk when this returns.
-
-        Raises:
-            StoreError: it cannot be written.
-            ValueError: a number is NaN or infinite.
-        """
-        files.append_line(self.path, _text(line))
-
-    def rewrite(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Replace all lines at once.
-
-        Raises:
-            StoreError: they cannot be written.
-            ValueError: a number is NaN or infinite.
-        """
-        files.write(self.path, "".join(f"{_text(line)}\n" for line in lines))
+    @property
+    def rounds(self) -> set[int]:
+        """The rounds that have a line, whatever it says."""
+        return {int(tree["round"]) for tree in self.read()}
 
     @property
     def last_round(self) -> int:
         """The highest round that has a line; 0 where none has."""
-        return max((int(tree["round"]) for tree in self.read()), default=0)
+        return max(self.rounds, default=0)
 
     def hospital_names(self) -> dict[str, str]:
         """What the last rounds call their hospitals, by address; none where the file cannot be read.
@@ -85,7 +98,3 @@ class MetricsFile:
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue  # a crash cut it short
         return names
-
-
-def _text(line: Mapping[str, Any]) -> str:
-    return json.dumps(line, allow_nan=False)

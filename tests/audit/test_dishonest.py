@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from federation import Recorder, run_federation
 from flwr.serverapp import Grid
+from typer.testing import CliRunner
 
 import fedcxr.privacy.sealed
 from fedcxr.aggregation.weighted_sum import WeightedSum
 from fedcxr.audit.audit import audit
 from fedcxr.audit.findings import AuditReport
+from fedcxr.cli.app import app
 from fedcxr.config import Config
 from fedcxr.errors import FederationError, QuorumError, StoreError
+from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.messages import UpdateReply
 from fedcxr.privacy.envelope import seal
@@ -29,8 +33,8 @@ from fedcxr.update import fixed_point
 from fedcxr.update.fixed_point import Ring
 from fedcxr.update.layout import Layout, Vector
 from server.coordinator import Coordinator
-from server.events import HospitalAnswered
-from server.registration import Member
+from server.events import HospitalAnswered, RoundFinalized
+from server.registration import HospitalNode
 from server.round import Round
 from server.tally import Tally
 
@@ -112,6 +116,54 @@ def test_an_update_excluded_without_cause_is_found(
     assert "it did not open" in finding.expected
 
 
+def test_an_update_excluded_under_a_former_account_is_found(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The contract takes any account that a seat has had; no reason then stands under the present one."""
+
+    class Away(BaseException):
+        pass
+
+    def leave(event: object) -> None:
+        if isinstance(event, RoundFinalized):
+            raise Away
+
+    with pytest.raises(Away):
+        run_federation(small_config, tmp_path / "run", observer=leave)
+    run, order = RunDirectory(tmp_path / "run"), tmp_path / "order.json"
+    keys = run.hospital(0) / "identity.json"
+    former = Identity.load(keys).account.address
+    for words in (["rotate", run.hospital(0), "--out", order], ["relay", run.root, order]):
+        assert CliRunner().invoke(app, ["member", *map(str, words)]).exit_code == 0
+    present = Identity.load(keys).account.address
+    include, finalize, record = Tally.include, FederationLedger.finalize, Coordinator._record
+
+    def lie(self: Tally, view: RoundView, address: str) -> str:
+        if address != present:
+            return include(self, view, address)
+        self.excluded[address] = "LayoutError: values out of range"
+        return "excluded: values out of range"
+
+    def under_the_former(reasons: Mapping[str, str]) -> dict[str, str]:
+        return {former if address == present else address: why for address, why in reasons.items()}
+
+    def finalize_so(self: FederationLedger, number: int, *, excluded: dict[str, str], **rest: Any) -> None:
+        finalize(self, number, excluded=under_the_former(excluded), **rest)
+
+    def record_so(self: Coordinator, current: Round, *rest: Any) -> None:
+        current.tally.excluded = under_the_former(current.tally.excluded)
+        record(self, current, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tally, "include", lie)
+        patch.setattr(FederationLedger, "finalize", finalize_so)
+        patch.setattr(Coordinator, "_record", record_so)
+        run_federation(small_config, run.root)
+    for key in ("auditor", "coordinator"):
+        (finding,) = audit(run, [Identity.load(run.keys / f"{key}.json").envelope_key]).findings
+        assert (finding.where, finding.hospital, finding.round) == ("excluded update", present, 2)
+
+
 def test_exponents_chosen_to_clip_the_updates_are_found(
     one_round: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,7 +232,7 @@ def test_a_hospital_left_out_of_the_next_attempt_after_its_update_was_read_is_fo
     victims: list[str] = []
 
     def without(
-        self: Coordinator, number: int, base: Vector, previous: object, members: dict[str, Member]
+        self: Coordinator, number: int, base: Vector, previous: object, members: dict[str, HospitalNode]
     ) -> object:
         victims.append(min(members))
         chosen = {address: member for address, member in members.items() if address not in victims}
@@ -204,7 +256,7 @@ def test_a_refusal_that_the_coordinator_kept_back_is_in_the_hospitals_journal(
 ) -> None:
     collect = Round.collect
 
-    def crafted(self: Round, grid: Grid, members: dict[str, Member], timeout: float) -> None:
+    def crafted(self: Round, grid: Grid, members: dict[str, HospitalNode], timeout: float) -> None:
         victim, base = next(iter(members)), self.base
         self.base = base + np.float32(1e-3)
         collect(self, grid, {victim: members[victim]}, 1)

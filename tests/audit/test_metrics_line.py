@@ -71,6 +71,18 @@ def test_every_difference_is_named_by_its_field() -> None:
     ]
 
 
+def test_a_fault_hides_no_difference() -> None:
+    """What a coordinator says of its own time is proven by nothing; it must not cover what is."""
+    fault = ("metrics.jsonl seconds", "a round's metrics", "Input should be a valid number", "")
+    assert told(seconds="x", model="cd") == [fault, ("metrics.jsonl model", "ab" * 32, "cd", "")]
+    north = {**TREE["hospitals"]["north"], "loss": "y"}
+    assert told(seconds="x", hospitals={"north": north}) == [
+        fault,
+        ("metrics.jsonl hospitals.north.loss", "0.75", "y", "0x01"),
+    ]
+    assert told(hospitals={"north": north}) == [("metrics.jsonl hospitals.north.loss", "0.75", "y", "0x01")]
+
+
 def test_a_field_that_the_line_leaves_out_is_no_value_that_was_signed() -> None:
     tree = {key: value for key, value in TREE["hospitals"]["north"].items() if key != "format"}
     assert told(hospitals={"north": tree}) == [
@@ -90,8 +102,12 @@ def test_a_field_that_the_line_leaves_out_is_no_value_that_was_signed() -> None:
 def test_a_line_of_other_types_is_one_difference_at_its_first_fault(
     changes: dict[str, object], field: str
 ) -> None:
-    ((where, expected, found, hospital),) = told(**changes)
-    assert (where, expected, hospital) == (f"metrics.jsonl {field}", "a round's metrics", "")
+    assert [where for where, *_ in told(**changes)] == [f"metrics.jsonl {field}"]
+
+
+def test_a_fault_where_nothing_is_compared_is_said_by_its_type() -> None:
+    ((_, expected, found, hospital),) = told(gas={"deploy": 10**400})
+    assert (expected, hospital) == ("a round's metrics", "")
     assert found.startswith("Input should be ")
     assert len(found) < 100
 
@@ -104,7 +120,7 @@ def test_lines_come_by_round_and_what_is_none_is_found(tmp_path: Path) -> None:
     lines = read_lines(path, report)
     assert lines == {
         1: RoundLine.from_tree({**TREE, "model": "cd"}, "here"),
-        3: FaultyLine(3, "seconds", "Input should be a valid number"),
+        3: FaultyLine(3, "seconds", "Input should be a valid number", json.loads(faulty)),
     }
     assert [(f.where, f.expected, f.found) for f in report.findings] == [
         (

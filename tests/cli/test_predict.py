@@ -32,7 +32,7 @@ def run(tmp_path: Path) -> RunDirectory:
         layout = Layout.of(model)
         vector = layout.flatten(model.state_dict())
         model_file.write(made.model(number), vector, layout, federation=bytes(32), round_number=number)
-    made.metrics.rewrite([{"round": 1, "model": model_file.vector_digest(vector).hex()}])
+    made.metrics.put({"round": 1, "model": model_file.vector_digest(vector).hex()})
     return made
 
 

@@ -57,6 +57,21 @@ def test_it_says_where_it_continues_and_ends_the_run_which_is_then_left_alone(ru
     assert {path: path.stat().st_mtime_ns for path in run.models.iterdir()} == written
 
 
+def test_a_line_of_the_round_that_is_repeated_is_replaced_whatever_it_says(run: RunDirectory) -> None:
+    (first,) = run.metrics.path.read_text().splitlines()
+    run.metrics.path.write_text(f'{first}\n{{"round": 2, "seconds": "x", "gas": null}}\n')
+    result = resume(run)
+    assert result.exit_code == 0, result.output
+    assert run.metrics.path.read_text().splitlines()[0] == first
+    assert [line.round for line in read_rounds(run)] == [1, 2]
+    run.metrics.path.write_text(
+        run.metrics.path.read_text().replace('"seconds":', '"seconds": "x", "was":', 1)
+    )
+    again = resume(run)  # a run that is complete is left alone; `report` and `audit` name the field
+    assert again.exit_code == 0
+    assert "all 2 rounds are finalized" in again.output
+
+
 def test_a_place_without_a_run_is_named(tmp_path: Path) -> None:
     error = resume(RunDirectory(tmp_path / "none")).exception
     assert isinstance(error, StoreError)

@@ -101,7 +101,7 @@ def test_the_report_draws_the_rounds_on_record(tmp_path: Path, figures: list[Fig
     config = disc_config({"evaluation.bootstrap": 0})
     run = RunDirectory.create(tmp_path / "run", config)
     for each in THREE:
-        run.metrics.append(each.to_tree())
+        run.metrics.put(each.to_tree())
     rows = (table_line(f"set/valid/patient{k:05d}/study1/view1_frontal.jpg") for k in range(8))
     table = read_table(write_csv(tmp_path / "valid.csv", *rows), tmp_path / "set")
     page = write_report(run, create_model(config.model, seed=0), table, disc_valid(8), round_number=3)

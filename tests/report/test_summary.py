@@ -66,8 +66,8 @@ def run(tmp_path: Path) -> RunDirectory:
     """Two finalized rounds of three."""
     config = disc_config()
     made = RunDirectory.create(tmp_path / "run", config)
-    made.metrics.append(line(1, evaluation(config, 1), {"deploy": 500, "finalize": 100}))
-    made.metrics.append(line(2, evaluation(config, 2), {"finalize": 130}))
+    made.metrics.put(line(1, evaluation(config, 1), {"deploy": 500, "finalize": 100}))
+    made.metrics.put(line(2, evaluation(config, 2), {"finalize": 130}))
     return made
 
 
@@ -95,7 +95,7 @@ def test_synthetic_images_are_named_on_top(tmp_path: Path) -> None:
 def test_a_run_without_rounds_or_evaluations_has_a_summary(run: RunDirectory, tmp_path: Path) -> None:
     fresh = RunDirectory.create(tmp_path / "fresh", disc_config())
     assert "rounds: 0 of 3" in write_summary(fresh).read_text(encoding="utf-8")
-    fresh.metrics.append(line(1, None, {}))
+    fresh.metrics.put(line(1, None, {}))
     assert "the run has no validation set" in write_summary(fresh).read_text(encoding="utf-8")
 
 
@@ -116,7 +116,7 @@ def test_the_comparison_is_kept_and_shown(run: RunDirectory) -> None:
 
 
 def test_the_table_has_each_rounds_own_gas(run: RunDirectory) -> None:
-    run.metrics.append(line(3, None, {"finalize": 120}))
+    run.metrics.put(line(3, None, {"finalize": 120}))
     table = round_table(read_rounds(run))
     assert [row[-1] for row in table.rows] == ["600", "130", "120"]
     assert [row[1] for row in table.rows] == ["1", "1 (−1)", "1"]
@@ -126,7 +126,7 @@ def test_the_table_has_each_rounds_own_gas(run: RunDirectory) -> None:
 def test_a_damaged_line_is_named(run: RunDirectory) -> None:
     lines = run.metrics.read()
     lines[1]["bytes_up"] = "many"
-    run.metrics.rewrite(lines)
+    run.metrics.put(lines[1])
     with pytest.raises(StoreError, match=r"metrics\.jsonl, line 2: bytes_up"):
         write_summary(run)
 

@@ -21,7 +21,7 @@ from fedcxr.errors import FederationError, GridError
 from fedcxr.messages import RegisterRequest
 from server.event_log import log_event
 from server.grids.local import LocalGrid
-from server.registration import Member, register_hospitals
+from server.registration import HospitalNode, register_hospitals
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def federation(small_config: Config, tmp_path: Path) -> Iterator[Founded]:
 
 def register(
     federation: Founded, places: list[Path], app: ClientApp = client_app, expected: int = 0
-) -> dict[str, Member]:
+) -> dict[str, HospitalNode]:
     return register_hospitals(
         LocalGrid(app, [{"hospital": str(place)} for place in places], {}),
         federation.ledger,

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -45,6 +46,12 @@ def assert_clean(run: RunDirectory) -> None:
     assert report.released == digests(run)[-1]
 
 
+@pytest.fixture(scope="module")
+def whole(small_config: Config, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The models of a run that nothing disturbed."""
+    return digests(run_federation(small_config, tmp_path_factory.mktemp("whole") / "run"))
+
+
 def test_a_federation_ends_with_every_file_and_a_clean_audit(small_config: Config, tmp_path: Path) -> None:
     recorder = Recorder()
     run = run_federation(small_config, tmp_path / "run", observer=recorder, evaluated=True)
@@ -69,15 +76,14 @@ def test_a_federation_ends_with_every_file_and_a_clean_audit(small_config: Confi
 
 
 def test_the_same_seed_gives_the_same_models_in_any_order_of_arrival_with_and_without_a_ledger(
-    small_config: Config, tmp_path: Path
+    small_config: Config, whole: list[str], tmp_path: Path
 ) -> None:
-    first = digests(run_federation(small_config, tmp_path / "a"))
-    assert len(set(first)) == 2
-    assert digests(run_federation(small_config, tmp_path / "b", backwards=True)) == first
+    assert len(set(whole)) == 2
+    assert digests(run_federation(small_config, tmp_path / "b", backwards=True)) == whole
     off = small_config.with_changes({"ledger.backend": "off"})
-    assert digests(run_federation(off, tmp_path / "c")) == first
+    assert digests(run_federation(off, tmp_path / "c")) == whole
     other = small_config.with_changes({"seed": 4})
-    assert digests(run_federation(other, tmp_path / "d")) != first
+    assert digests(run_federation(other, tmp_path / "d")) != whole
 
 
 def test_a_hospital_that_crashes_is_left_out_and_the_round_goes_on(
@@ -127,46 +133,58 @@ def flipped(reply: UpdateReply) -> UpdateReply:
     return replace(reply, bulk=bytes(damaged))
 
 
-@pytest.mark.parametrize(
-    ("attack", "said"),
-    [
-        (flipped, "do not have the roots"),
-        (lambda r: replace(r, bulk=r.bulk[:-4096]), "do not have the roots"),
-        (lambda r: replace(r, size=r.size + 1), "and sent"),
-        (lambda r: replace(r, hospital="0x" + "00" * 20), "answers as"),
-        (lambda r: replace(r, metrics=b"{}"), "metrics"),
-        (lambda r: replace(r, signature=bytes(65)), "BadSignature"),
-        (lambda r: replace(r, samples=r.samples + 1), "TooManySamples"),
-        (lambda r: replace(r, base=bytes(32)), "WrongBase"),
-        (lambda r: replace(r, round=r.round + 1), "WrongPhase"),
-        (lambda r: replace(r, samples=0), "NoSamples"),
-        (lambda r: replace(r, samples=-1), "samples: -1 is not a uint64"),
-        (lambda r: replace(r, base=b"short"), "is not a bytes32"),
-        (lambda r: replace(r, attempt=2**64), "is not a uint64"),
-        (lambda r: replace(r, signature=bytes(1_000_000)), "a signature of 1000000 bytes"),
-        (lambda r: replace(r, waited=-0.1), "waited for -0.1 s of"),
-        (lambda r: replace(r, waited=1e9), "waited for 1000000000.0 s of"),
-        (lambda r: replace(r, waited=float("nan")), "waited for nan s of"),
-    ],
+ATTACKS: tuple[tuple[Callable[[UpdateReply], UpdateReply], str], ...] = (
+    (flipped, "do not have the roots"),
+    (lambda r: replace(r, bulk=r.bulk[:-4096]), "do not have the roots"),
+    (lambda r: replace(r, size=r.size + 1), "and sent"),
+    (lambda r: replace(r, hospital="0x" + "00" * 20), "answers as"),
+    (lambda r: replace(r, metrics=b"{}"), "metrics"),
+    (lambda r: replace(r, signature=bytes(65)), "BadSignature"),
+    (lambda r: replace(r, samples=r.samples + 1), "TooManySamples"),
+    (lambda r: replace(r, base=bytes(32)), "WrongBase"),
+    (lambda r: replace(r, round=r.round + 1), "WrongPhase"),
+    (lambda r: replace(r, samples=0), "NoSamples"),
+    (lambda r: replace(r, samples=-1), "samples: -1 is not a uint64"),
+    (lambda r: replace(r, base=b"short"), "is not a bytes32"),
+    (lambda r: replace(r, attempt=2**64), "is not a uint64"),
+    (lambda r: replace(r, signature=bytes(1_000_000)), "a signature of 1000000 bytes"),
+    (lambda r: replace(r, waited=-0.1), "waited for -0.1 s of"),
+    (lambda r: replace(r, waited=1e9), "waited for 1000000000.0 s of"),
+    (lambda r: replace(r, waited=float("nan")), "waited for nan s of"),
 )
-def test_a_tampered_reply_is_left_out_by_name(
-    small_config: Config, tmp_path: Path, attack: object, said: str
-) -> None:
-    recorder = Recorder()
-    victim: list[str] = []
+
+
+@pytest.fixture(scope="module")
+def attacked(small_config: Config, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunDirectory, Recorder]:
+    """A run in which each attack has a round of its own, on the hospital whose reply comes first."""
+    recorder, attempted = Recorder(), set[int]()
 
     def tamper(name: str, reply: UpdateReply) -> UpdateReply:
-        if not victim:
-            victim.append(name)
-        return attack(reply) if name == victim[0] else reply  # type: ignore[operator]
+        if reply.round in attempted:
+            return reply
+        attempted.add(reply.round)
+        return ATTACKS[reply.round - 1][0](reply)
 
-    config = small_config.with_changes({"federation.rounds": 1})
-    run = run_federation(config, tmp_path / "run", observer=recorder, tamper=tamper)
-    left_out = {name: reason for name, reason in reasons(recorder, 1).items() if reason}
-    assert list(left_out) == victim
-    assert said in left_out[victim[0]]
-    assert len(recorder.of(RoundFinalized)[0].included) == 2
-    assert_clean(run)
+    config = small_config.with_changes({"federation.rounds": len(ATTACKS)})
+    place = tmp_path_factory.mktemp("attacked") / "run"
+    return run_federation(config, place, observer=recorder, tamper=tamper), recorder
+
+
+@pytest.mark.parametrize(("number", "said"), [(i, said) for i, (_, said) in enumerate(ATTACKS, 1)])
+def test_a_tampered_reply_is_left_out_by_name(
+    attacked: tuple[RunDirectory, Recorder], number: int, said: str
+) -> None:
+    run, recorder = attacked
+    answers = [event for event in recorder.of(HospitalAnswered) if event.round == number]
+    assert [event.reason != "" for event in answers] == [True, False, False]
+    assert said in answers[0].reason
+    (finalized,) = (event for event in recorder.of(RoundFinalized) if event.round == number)
+    assert sorted(finalized.included) == sorted(event.hospital for event in answers[1:])
+    assert set(read_rounds(run)[number - 1].included) == set(finalized.included)
+
+
+def test_a_run_of_tampered_replies_is_audited_clean(attacked: tuple[RunDirectory, Recorder]) -> None:
+    assert_clean(attacked[0])
 
 
 def test_an_update_replayed_in_a_later_round_is_rejected(small_config: Config, tmp_path: Path) -> None:
@@ -188,13 +206,11 @@ def test_an_update_replayed_in_a_later_round_is_rejected(small_config: Config, t
 def test_a_round_without_enough_updates_is_aborted_and_the_run_can_go_on(
     small_config: Config, tmp_path: Path
 ) -> None:
-    expected = digests(run_federation(small_config, tmp_path / "whole"))
     config = small_config.with_changes({"federation.min_hospitals": 3})
     with pytest.raises(QuorumError, match=r"round 1: 0 of 3"):
         run_federation(config, tmp_path / "run", tamper=lambda name, reply: flipped(reply))
     run = run_federation(config, tmp_path / "run")
     assert len(digests(run)) == 2
-    assert len(expected) == 2
     assert_clean(run)
 
 
@@ -219,9 +235,8 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("moment", ["opened", "answered", "finalized"])
 def test_a_coordinator_that_died_goes_on_to_the_same_model(
-    small_config: Config, tmp_path: Path, moment: str
+    small_config: Config, whole: list[str], tmp_path: Path, moment: str
 ) -> None:
-    expected = digests(run_federation(small_config, tmp_path / "whole"))
     seen: list[str] = []
 
     def die(event: Event) -> None:
@@ -236,7 +251,7 @@ def test_a_coordinator_that_died_goes_on_to_the_same_model(
         run_federation(small_config, tmp_path / "run", observer=die)
     assert seen
     run = run_federation(small_config, tmp_path / "run")
-    assert digests(run) == expected
+    assert digests(run) == whole
     assert_clean(run)
 
 
