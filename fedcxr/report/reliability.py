@@ -85,6 +85,7 @@ def _draw(axes: Axes, name: str, probabilities: NDArray[np.floating], truth: NDA
         f"{name}: {count(len(truth), 'case')}\nECE {error:.3f} over {BINS} bins, {len(diagram.cases)} drawn",
         fontsize=10,
         loc="left",
+        pad=8,
     )
     axes.grid(color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
