@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fedcxr.api.assessment import evaluate
     from fedcxr.api.audit import Audit, Verification, verify_export
+    from fedcxr.api.configuration import load_config
     from fedcxr.api.phantom import generate_phantom
     from fedcxr.api.prediction import Predictions
     from fedcxr.api.run import Run, open_run, simulate
     from fedcxr.config import Config
-    from fedcxr.config import load as load_config
     from fedcxr.errors import FedcxrError
     from fedcxr.evaluation.competition.assessment import Assessment
 
@@ -45,7 +45,7 @@ _PLACES = {
     "Verification": ("fedcxr.api.audit", "Verification"),
     "evaluate": ("fedcxr.api.assessment", "evaluate"),
     "generate_phantom": ("fedcxr.api.phantom", "generate_phantom"),
-    "load_config": ("fedcxr.config", "load"),
+    "load_config": ("fedcxr.api.configuration", "load_config"),
     "open_run": ("fedcxr.api.run", "open_run"),
     "simulate": ("fedcxr.api.run", "simulate"),
     "verify_export": ("fedcxr.api.audit", "verify_export"),

@@ -50,7 +50,7 @@ class FedcxrError(Exception):
 
 class ConfigError(FedcxrError):
     exit_code = 10
-    help = "Correct what the message names: in the TOML file, in --set, or among the command's options."
+    help = "Correct what the message names: in the TOML file, in the overrides (--set), or among the options."
 
 
 class DataError(FedcxrError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,16 +14,19 @@ from fedcxr import config as configuration
 from fedcxr.api.labels import LabelSet, labels_of
 from fedcxr.config import Config
 from fedcxr.data.cache import prepare
-from fedcxr.data.chexpert import read_paths
+from fedcxr.data.chexpert import ChexpertTable, read_paths
 from fedcxr.data.labels import LABELS
+from fedcxr.data.single_images import is_image, table_of_images
 from fedcxr.errors import ConfigError, StoreError
 from fedcxr.evaluation.competition.predictions import StudyPredictions
 from fedcxr.evaluation.inference import predict as infer
 from fedcxr.models.network import Network
 from fedcxr.models.registry import build_model
+from fedcxr.report.tables import count
 from fedcxr.run.released import check_record
 from fedcxr.store.hospital_state import HospitalState
 from fedcxr.store.run_directory import RunDirectory
+from fedcxr.store.training_labels import never_trained
 from fedcxr.training.shared_tensors import load_local, load_released
 
 if TYPE_CHECKING:
@@ -33,35 +36,47 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Predictions:
     """Probabilities of the 14 labels, study by study.
 
     Attributes:
-        studies: the studies with their probabilities, each the highest of the study's views.
+        studies: the studies with their probabilities, each the highest of the study's views; where images
+            were given singly, each is a row of its own.
         images: how many images were looked at.
         round: the round whose model predicted.
         model: that model's file.
+        never_trained: labels of which no hospital knew a value in training, so that their probabilities mean
+            nothing; empty, too, where the training CSV is not on this machine.
     """
 
     studies: StudyPredictions
     images: int
     round: int
     model: Path
+    never_trained: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        """How many studies there are."""
+        """How many rows there are: studies, or images that were given singly."""
         return len(self.studies.studies)
 
+    def __repr__(self) -> str:
+        """How many rows, labels and images there are, and whose model predicted them."""
+        untrained = f", never trained: {', '.join(self.never_trained)}" if self.never_trained else ""
+        return (
+            f"Predictions({len(self):,} rows, {len(LABELS)} labels, {count(self.images, 'image')}, "
+            f"round {self.round}{untrained})"
+        )
+
     def frame(self, labels: LabelSet = "all") -> DataFrame:
-        """The probabilities as a table: a row a study, which is the index, and a column a label.
+        """The probabilities as a table: a row a study (or an image), which is the index; a column a label.
 
         Raises:
             ConfigError: there is no such set of labels.
         """
         from pandas import DataFrame, Index
 
-        index = Index(self.studies.studies, name="Study")
+        index = Index(self.studies.studies, name=self.studies.column)
         return DataFrame(self.studies.probabilities, index, columns=LABELS)[list(labels_of(labels))]
 
     def write(self, path: str | Path, labels: LabelSet = "competition") -> None:
@@ -77,8 +92,8 @@ class Predictions:
 def predict(
     run: RunDirectory,
     *,
-    data: Path,
-    csv: Path,
+    data: Path | None,
+    csv: Path | Sequence[Path],
     round_number: int | None = None,
     hospital: Path | None = None,
     cache: Path | None = None,
@@ -89,8 +104,8 @@ def predict(
 
     Args:
         run: the run.
-        data: the data set's folder, or the one that holds it.
-        csv: of the images; its column Path is all that is read.
+        data: the data set's folder, or the one that holds it; None where images are given singly.
+        csv: of the images, of which the column Path alone is read; or an image, or several.
         round_number: of the model; None for the last round.
         hospital: the directory of a hospital whose own normalisation is used (``model.norm = "local"``).
         cache: a folder that keeps the decoded images; None throws them away.
@@ -100,8 +115,8 @@ def predict(
 
     Raises:
         StoreError: there is no such model, or its file is not the one on record.
-        ConfigError: a key belongs to the model and cannot be set here, or ``hospital`` is missing or of no
-            use.
+        ConfigError: a key belongs to the model and cannot be set here, ``hospital`` is missing or of no use,
+            or ``data`` is missing.
         DataError: the CSV or an image cannot be read.
     """
     config = configuration.load(run.config_path, overrides)
@@ -111,7 +126,8 @@ def predict(
                 f"{key} is {held!r} in the run, and belongs to its model: it cannot be set here."
             )
     number, path = _released(run, round_number)
-    table = read_paths(csv, data)
+    images = [csv] if isinstance(csv, Path) and is_image(csv) else csv
+    table = _table(images, data)
     model = build_model(config.model)
     layout = load_released(path, model, config, frozen=run.frozen_path)
     check_record(run, number, layout.flatten(model.state_dict()), layout)
@@ -122,7 +138,25 @@ def predict(
         )
         rows = np.arange(len(table), dtype=np.int64)
         probabilities = infer(model, decoded.images, rows, config, progress=_step(progress, "predict"))
-    return Predictions(StudyPredictions.of(table, probabilities), len(table), number, path)
+    if isinstance(images, Path):
+        rows_of_studies = StudyPredictions.of(table, probabilities)
+    else:
+        rows_of_studies = StudyPredictions(tuple(map(str, images)), probabilities, "Path")
+    return Predictions(rows_of_studies, len(table), number, path, never_trained(run))
+
+
+def _table(images: Path | Sequence[Path], data: Path | None) -> ChexpertTable:
+    """The table of a CSV, or of images given singly.
+
+    Raises:
+        ConfigError: a CSV is given without the folder of its images.
+        DataError: the CSV cannot be read, or an image is not there.
+    """
+    if not isinstance(images, Path):
+        return table_of_images(images, data)
+    if data is None:
+        raise ConfigError(f"{images}: a CSV needs the folder of its images, data.")
+    return read_paths(images, data)
 
 
 def _step(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
@@ -139,7 +173,7 @@ def _released(run: RunDirectory, number: int | None) -> tuple[int, Path]:
         number = run.last_round
         if number == 0:
             raise StoreError(
-                f"{run.models}: no round is finalized yet; continue the run, or ask for --round 0, which is "
+                f"{run.models}: no round is finalized yet; continue the run, or ask for round 0, which is "
                 "untrained."
             )
     path = run.model(number)
@@ -160,9 +194,11 @@ def _normalise_as(hospital: Path | None, model: Network, config: Config) -> None
     if config.model.normalisation.one_model == (hospital is not None):
         raise ConfigError(
             f"model.norm = '{config.model.norm}': each hospital has its own normalisation, and the released "
-            "model none; say whose with --hospital DIRECTORY (RUN/hospitals/0000 in a simulation)."
+            "model none; say whose (hospital, --hospital): its directory, RUN/hospitals/0000 in a "
+            "simulation."
             if hospital is None
-            else f"--hospital: the run has model.norm = '{config.model.norm}', one normalisation for all."
+            else f"hospital (--hospital) is of no use: the run has model.norm = '{config.model.norm}', one "
+            "normalisation for all."
         )
     if hospital is not None:
         kept = HospitalState.of_disk(hospital).last()

@@ -8,7 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedcxr.config import Config
+from fedcxr.config import Config, load
+from fedcxr.errors import FedcxrError
+from fedcxr.report.tables import count
 from fedcxr.round_lines import read_rounds
 from fedcxr.store.run_directory import RunDirectory
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from server.events import Event, Observer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A run directory that exists.
 
@@ -44,6 +46,14 @@ class Run:
     def complete(self) -> bool:
         """Every round that the configuration asks for is on record."""
         return self.last_round == self.config.federation.total_rounds
+
+    def __repr__(self) -> str:
+        """Where the run is, and how far it has come."""
+        try:
+            done = f"{self.last_round} of {count(self.config.federation.total_rounds, 'round')}"
+            return f"Run({str(self.root)!r}, {done}, {'complete' if self.complete else 'incomplete'})"
+        except FedcxrError:  # it was moved or damaged since: whatever reads it says how
+            return f"Run({str(self.root)!r}, not readable)"
 
     def rounds(self) -> DataFrame:
         """The finalized rounds: a row a round, which is the index.
@@ -177,9 +187,9 @@ class Run:
 
     def predict(
         self,
-        csv: str | Path,
+        images: str | Path | Iterable[str | Path],
         *,
-        data: str | Path,
+        data: str | Path | None = None,
         round: int | None = None,  # noqa: A002 (the command line's word)
         hospital: str | Path | None = None,
         cache: str | Path | None = None,
@@ -189,8 +199,10 @@ class Run:
         """Predict with a released model; a study's probability is the highest of its views.
 
         Args:
-            csv: of the images; its column Path is all that is read.
-            data: the data set's folder, or the one that holds it.
+            images: a CSV, of which the column Path alone is read; or the path of a JPEG or PNG image, or
+                several such paths: each image is then a row of its own.
+            data: the data set's folder, or the one that holds it: a CSV needs it. Images that are not found
+                as they stand are looked for there.
             round: the model's; None for the last.
             hospital: the directory of a hospital whose own normalisation is used (``model.norm = "local"``).
             cache: a folder that keeps the decoded images; None throws them away.
@@ -199,15 +211,16 @@ class Run:
 
         Raises:
             StoreError: there is no such model, or its file is not the one on record.
-            ConfigError: a key cannot be set here, or ``hospital`` is missing or of no use.
-            DataError: the CSV or an image cannot be read.
+            ConfigError: a key cannot be set here, ``hospital`` is missing or of no use, or a CSV is given
+                without ``data``.
+            DataError: the CSV or an image cannot be read, or is not there.
         """
         from fedcxr.api.prediction import predict
 
         return predict(
             self._directory,
-            data=Path(data),
-            csv=Path(csv),
+            data=None if data is None else Path(data),
+            csv=Path(images) if isinstance(images, str | Path) else [Path(image) for image in images],
             round_number=round,
             hospital=None if hospital is None else Path(hospital),
             cache=None if cache is None else Path(cache),
@@ -230,7 +243,7 @@ def open_run(root: str | Path) -> Run:
 
 
 def simulate(
-    config: Config,
+    config: Config | str | Path,
     out: str | Path,
     *,
     observer: Observer | None = None,
@@ -242,7 +255,7 @@ def simulate(
     Nothing is printed; the run's log is ``run.log``.
 
     Args:
-        config: what to run.
+        config: what to run, or the TOML file that says it.
         out: the run directory.
         observer: called with each event of :mod:`server.events`: a hospital's answer, a finalized round.
         progress: told of what comes before the first round: what, done, total.
@@ -252,6 +265,8 @@ def simulate(
     """
     from server.grids import simulation
 
+    if not isinstance(config, Config):
+        config = load(config)
     carry = partial(simulation.on_local_grid, observer=observer or _ignore)
     return Run(simulation.simulate(config, Path(out), carry, progress or _pass_over).root)
 

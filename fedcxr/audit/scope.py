@@ -37,11 +37,11 @@ class Scope:
             match = re.fullmatch(r"([1-9]\d{0,9})(?:-([1-9]\d{0,9}))?", rounds)
             if match is None or int(match[2] or match[1]) < int(match[1]):
                 raise ConfigError(
-                    f"--rounds {rounds}: write the first and the last, as in 3-7, or a single round: 5."
+                    f"rounds (--rounds) {rounds}: write the first and the last, as in 3-7, or a single round: 5."
                 )
             first, last = int(match[1]), int(match[2] or match[1])
         if hospital and not Web3.is_address(hospital):
-            raise ConfigError(f"--hospital {hospital}: not a ledger address.")
+            raise ConfigError(f"hospital (--hospital) {hospital}: not a ledger address.")
         return cls(first, last, Web3.to_checksum_address(hospital) if hospital else "")
 
     @property
@@ -56,7 +56,9 @@ class Scope:
         """
         last = finalized if self.last is None else min(self.last, finalized)
         if self.first > max(last, 1):
-            raise ConfigError(f"--rounds from {self.first}: the last finalized round is {finalized}.")
+            raise ConfigError(
+                f"rounds (--rounds) from {self.first}: the last finalized round is {finalized}."
+            )
         return range(self.first, last + 1)
 
     def left_out(self, finalized: int) -> Iterable[str]:

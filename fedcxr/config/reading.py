@@ -73,7 +73,7 @@ def _override(tree: dict[str, Any], overrides: Iterable[str] | Mapping[str, obje
     for override in overrides:
         key, sign, text = override.partition("=")
         if not sign or not key.strip():
-            raise ConfigError(f"--set {override!r}: write key.path=value, as in training.batch_size=16.")
+            raise ConfigError(f"{override!r}: write key.path=value, as in training.batch_size=16.")
         place(tree, key.strip(), _value(text.strip()))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -23,6 +23,13 @@ class Section(BaseModel):
     """A table of the TOML file: frozen, and closed to keys that it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        """Refuse a change with a ConfigError that says how a changed configuration is made."""
+        raise ConfigError(
+            f"{name} = {value!r}: a configuration is never changed in place; make another, as in "
+            'config.with_changes({"federation.rounds": 9}) or load_config(path, {"federation.rounds": 9}).'
+        )
 
 
 def expand(key: str, text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -241,10 +242,10 @@ def _flat(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
 
 
 def place(tree: dict[str, Any], key: str, value: object) -> None:
-    """Set a dotted key; raises ConfigError where a part of it is a value already."""
+    """Set a dotted key, paths as text; raises ConfigError where a part of the key is a value already."""
     *parents, last = key.split(".")
     for parent in parents:
         tree = tree.setdefault(parent, {})
         if not isinstance(tree, dict):
             raise ConfigError(f"{key}: {parent} is a value, not a section.")
-    tree[last] = value
+    tree[last] = str(value) if isinstance(value, PurePath) else value

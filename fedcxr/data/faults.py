@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fedcxr.data.chexpert import ChexpertTable
 from fedcxr.data.decoding import Progress, Target, decode_all, default_workers
+from fedcxr.data.single_images import NO_LINE
 
 _SHOWN = 20  # images named in one message
 
@@ -49,4 +50,6 @@ def describe_faults(table: ChexpertTable, faults: Mapping[int, str]) -> str:
 
 def _line(table: ChexpertTable, row: int, fault: str) -> str:
     file = table.root / Path(str(table.paths[row]))
+    if table.lines[row] == NO_LINE:
+        return f"{file}: {fault}."
     return f"{file} ({table.csv}, row {table.lines[row]}, column 'Path'): {fault}."

@@ -42,24 +42,29 @@ class Reliability:
         return float((np.abs(self.observed - self.predicted) * self.cases).sum() / self.cases.sum())
 
 
-def reliability(probabilities: NDArray[np.floating], positive: NDArray[np.bool_]) -> Reliability:
+def reliability(
+    probabilities: NDArray[np.floating], positive: NDArray[np.bool_], bins: int = BINS
+) -> Reliability:
     """Make the diagram of m probabilities, shape (m,), in [0, 1], against truth, bool (m,)."""
-    bins = equal_mass_bins(probabilities)
-    count = int(bins.max(initial=-1)) + 1
-    cases = np.bincount(bins, minlength=count)
+    own = equal_mass_bins(probabilities, bins)
+    count = int(own.max(initial=-1)) + 1
+    cases = np.bincount(own, minlength=count)
     return Reliability(
-        predicted=np.bincount(bins, probabilities.astype(np.float64), count) / cases,
-        observed=np.bincount(bins, positive.astype(np.float64), count) / cases,
+        predicted=np.bincount(own, probabilities.astype(np.float64), count) / cases,
+        observed=np.bincount(own, positive.astype(np.float64), count) / cases,
         cases=cases,
     )
 
 
-def equal_mass_bins(probabilities: NDArray[np.floating]) -> NDArray[np.int64]:
-    """The bin of each of m probabilities, int64 (m,), from 0 without a gap; equals share a bin."""
+def equal_mass_bins(probabilities: NDArray[np.floating], count: int = BINS) -> NDArray[np.int64]:
+    """The bin of each of m probabilities, int64 (m,), of ``count`` at most, from 0 without a gap.
+
+    Equals share a bin.
+    """
     if not len(probabilities):
         return np.empty(0, dtype=np.int64)
     ordered = np.sort(probabilities)
-    starts = ordered[np.arange(1, BINS) * len(ordered) // BINS]
+    starts = ordered[np.arange(1, count) * len(ordered) // count]
     bins = np.searchsorted(np.unique(starts), probabilities, side="right")
     return np.unique(bins, return_inverse=True)[1].astype(np.int64)
 

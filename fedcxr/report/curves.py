@@ -46,7 +46,7 @@ def draw_curves(
         raise DataError("no round has an evaluation: there is nothing to draw.")
     rounds = np.arange(min(history), max(history) + 1)
     figure = Figure(figsize=(12, 5), layout="constrained")
-    whole, parts = figure.subplots(1, 2)  # scales of their own: small hospitals swing far
+    whole, parts = figure.subplots(1, 2, sharey=True)
     _draw_whole(whole, rounds, history, references or {})
     _draw_hospitals(parts, rounds, history)
     for axes in (whole, parts):
@@ -60,6 +60,7 @@ def draw_curves(
         axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
+    parts.tick_params(labelleft=True)
     whole.set_ylabel("mean AUROC over labels (0.5: chance)")
     figure.suptitle(title, fontsize=13, x=0.01, ha="left")
     write_picture(figure, path)

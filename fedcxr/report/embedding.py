@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcxr.data.labels import COMPETITION_LABELS, LABELS
-from fedcxr.report.pictures import hospital_colours, write_picture
+from fedcxr.report.pictures import hospital_colours, label_style, write_picture
 from fedcxr.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ FEWEST = 10  # below which there is no neighbourhood to draw
 
 _MANY = 8  # hospitals with a colour of their own
 _PLAIN = {"No Finding": "#b5b5b5", "other or unknown": "#dddddd", "others": "#dddddd"}
-_FINDINGS = dict(
-    zip((*COMPETITION_LABELS, "several of the five"), (f"C{index}" for index in range(6)), strict=True)
-)
+_FINDINGS = {label: label_style(label).colour for label in COMPETITION_LABELS} | {
+    "several of the five": "#8c564b"
+}
 
 
 def choose(images: int, seed: int) -> NDArray[np.int64]:
@@ -66,7 +66,7 @@ def draw_embedding(
     _scatter(by_label, places, _findings(labels), _FINDINGS, "t-SNE, by finding")
     owners = _owners(len(labels), hospitals)
     _scatter(by_hospital, places, owners, hospital_colours(hospitals), "t-SNE, by hospital")
-    figure.suptitle(f"{title}: the embedding of {len(labels):,} images", fontsize=13, x=0.01, ha="left")
+    figure.suptitle(f"{title}; the embedding of {len(labels):,} images", fontsize=13, x=0.01, ha="left")
     write_picture(figure, path)
 
 
@@ -99,10 +99,10 @@ def _findings(labels: NDArray[np.int8]) -> dict[str, NDArray[np.bool_]]:
 
 
 def _owners(images: int, hospitals: Mapping[str, NDArray[np.int64]]) -> dict[str, NDArray[np.bool_]]:
-    """Which images, bool (n,), each of the largest hospitals has, and which all others have together."""
+    """Which images, bool (n,), each of the largest hospitals has, by name, and which all others together."""
     groups = {}
     rest = np.ones(images, dtype=np.bool_)
-    for name in sorted(hospitals, key=lambda name: -len(hospitals[name]))[:_MANY]:
+    for name in sorted(sorted(hospitals, key=lambda name: -len(hospitals[name]))[:_MANY]):
         groups[name] = np.zeros(images, dtype=np.bool_)
         groups[name][hospitals[name]] = True
         rest &= ~groups[name]

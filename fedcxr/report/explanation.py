@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedcxr.evaluation.explanation.localisation import Localisation
+from fedcxr.evaluation.explanation.localisation import FEWEST_PATIENTS, Localisation
 from fedcxr.evaluation.explanation.scores import Explanation, Faithfulness
 from fedcxr.report.tables import Table, figure
 
@@ -34,9 +34,9 @@ def localisation_table(found: Explanation, *notes: str) -> Table | None:
             "method: label",
             "lesions",
             "hit",
-            "− another's",
+            "hit gain",
             "coverage",
-            "− another's",
+            "coverage gain",
             "usual place",
             "energy",
             "area",
@@ -44,11 +44,12 @@ def localisation_table(found: Explanation, *notes: str) -> Table | None:
         rows=tuple(rows),
         notes=(
             "Hit: the highest place is in the mask (pointing game, no tolerance). Coverage: the lesion's "
-            "share that is among as many highest places. Another's: the same map for another patient of the "
-            "label, which is what can be known without a look at the image; paired. Usual place: coverage of "
-            "the mean mask of the label's other patients. Energy: the map's share in the mask. Area: the "
-            "mask's share of the image, to which pixels at random come. [95 %]: bootstrap over patients, "
-            f"{found.bootstrap:,} resamples.",
+            "share that is among as many highest places. Gain: that minus the score of another patient's "
+            "map, made for the same label and laid over this image: above 0 the map says more than where the "
+            "label usually shows. Usual place: coverage of the mean mask of the label's other patients. "
+            "Energy: the map's share in the mask. Area: the mask's share of the image, to which pixels at "
+            "random come. "
+            f"{_intervals(found)}",
             *notes,
         ),
     )
@@ -69,14 +70,23 @@ def faithfulness_table(found: Explanation, *notes: str) -> Table:
     ]
     return Table(
         title=f"Do maps name what the model uses? {found.cases:,} findings",
-        header=("method", "cases", "deletion (low)", "another's − it", "insertion (high)", "it − another's"),
+        header=("method", "cases", "deletion", "gain", "insertion", "gain"),
         rows=tuple(rows),
         notes=(
             "Areas under the label's probability as the map's highest places are deleted, or inserted into a "
-            "blurred image (RISE); paired with the map of another patient of the label: above 0 it knows "
-            "what the model uses in this image. Empty maps are left out.",
+            "blurred image (RISE): low is good for deletion, high for insertion. Gain: how much better that "
+            "is than by another patient's map, made for the same label: above 0 the map knows what the model "
+            "uses in this image. Empty maps are left out: nothing in the image raised the label's logit. "
+            f"{_intervals(found)}",
             *notes,
         ),
+    )
+
+
+def _intervals(found: Explanation) -> str:
+    return (
+        f"[95 %]: bootstrap over patients, {found.bootstrap:,} resamples; none over fewer than "
+        f"{FEWEST_PATIENTS} patients."
     )
 
 

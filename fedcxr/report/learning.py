@@ -49,7 +49,7 @@ def draw_learning(records: Sequence[RoundLine], path: Path, *, title: str) -> No
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=5, frameon=False, fontsize=8)
-    figure.suptitle(f"{title}: learning, hospital by hospital", fontsize=13, x=0.01, ha="left")
+    figure.suptitle(f"{title}; learning, hospital by hospital", fontsize=13, x=0.01, ha="left")
     write_picture(figure, path)
 
 

@@ -15,6 +15,7 @@ from fedcxr.evaluation.explanation.scores import Cases
 from fedcxr.report.contact_sheet import outline
 from fedcxr.report.pictures import write_picture
 
+_HEAD, _EDGE = 0.75, 0.12  # inches above the pictures, and above the title
 _CELL = 192  # pixels a side of each image as shown
 _INK = (0, 229, 255)  # of outlines: in no map's colours
 
@@ -46,7 +47,7 @@ def draw_overlays(
     shown = 1 + len(maps)
     figure = Figure(figsize=(1.55 * shown * columns + 0.4, 1.75 * len(labels) + 0.7))
     figure.subplots_adjust(
-        left=0.01, right=0.99, bottom=0.01, top=1 - 0.75 / figure.get_figheight(), wspace=0.03, hspace=0.16
+        left=0.01, right=0.99, bottom=0.01, top=1 - _HEAD / figure.get_figheight(), wspace=0.03, hspace=0.16
     )
     grid = figure.subplots(len(labels), shown * columns, squeeze=False)
     for axes in grid.ravel():
@@ -64,7 +65,9 @@ def draw_overlays(
                 empty = "" if own[case].any() else ": empty"
                 axes.set_title(f"{method.value}{empty}", fontsize=8, pad=3, loc="right")
     key = "yellow: the map's highest" + ("; outlined: the lesion" if masks is not None else "")
-    figure.suptitle(f"{title}; {key}", fontsize=12, x=0.01, ha="left")
+    figure.suptitle(
+        f"{title}; {key}", fontsize=12, x=0.01, y=1 - _EDGE / figure.get_figheight(), ha="left", va="top"
+    )
     write_picture(figure, path, dpi=130)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fedcxr.data.labels import COMPETITION_LABELS, LABELS
 from fedcxr.evaluation.auroc import Floats
 from fedcxr.evaluation.studies import StudyScores
-from fedcxr.report.pictures import write_picture
+from fedcxr.report.pictures import label_style, write_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,20 +41,16 @@ def draw_roc(scored: StudyScores, path: Path, *, title: str) -> tuple[str, ...]:
     Returns:
         The labels drawn.
     """
-    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     labels = _defined(scored)
     figure = Figure(figsize=(12.4, 7.8), layout="constrained")
     roc, precision = figure.subplots(1, 2)
-    others = iter(colormaps["Paired"](np.arange(len(LABELS) - len(COMPETITION_LABELS))))
     for label in labels:
         column = LABELS.index(label)
         rows, positive = scored.known(column)
         alarms, hits = curve(scored.scores[rows, column], positive)
-        task = label in COMPETITION_LABELS
-        colour = colormaps["tab10"](COMPETITION_LABELS.index(label)) if task else next(others)
-        width, style = (1.9, "-") if task else (1.0, (0, (4, 1.5)))
+        style = label_style(label)
         sensitivity, said = hits / hits[-1], np.maximum(alarms + hits, 1)
         area = float(np.trapezoid(sensitivity, alarms / alarms[-1]))
         right = hits / said
@@ -63,18 +59,18 @@ def draw_roc(scored: StudyScores, path: Path, *, title: str) -> tuple[str, ...]:
         roc.plot(
             alarms / alarms[-1],
             sensitivity,
-            color=colour,
-            linewidth=width,
-            linestyle=style,
+            color=style.colour,
+            linewidth=style.width,
+            linestyle=style.dash,
             label=f"{label}  {area:.3f}",
         )
         precision.step(
             sensitivity,
             right,
             where="pre",
-            color=colour,
-            linewidth=width,
-            linestyle=style,
+            color=style.colour,
+            linewidth=style.width,
+            linestyle=style.dash,
             label=f"{label}  {average:.3f}  ({positive.mean():.3f})",
         )
     roc.plot((0, 1), (0, 1), color=_GREY, linewidth=0.8, linestyle=(0, (2, 3)))

@@ -32,11 +32,14 @@ from fedcxr.models.network import Network
 from fedcxr.report.assessment import panel_table
 from fedcxr.report.embedding import FEWEST, choose, draw_embedding
 from fedcxr.report.learning import draw_learning
+from fedcxr.report.pictures import picture_title
 from fedcxr.report.reliability import draw_reliability
 from fedcxr.report.roc import draw_roc
 from fedcxr.report.scores import bootstrap_note
+from fedcxr.report.summary import never_trained_warning
 from fedcxr.round_lines import read_rounds
 from fedcxr.store.run_directory import RunDirectory
+from fedcxr.store.training_labels import never_trained
 
 FOLDER = "report"
 
@@ -63,15 +66,14 @@ def write_report(
     scored = valid.score(probabilities)
     files.make_folder(folder)
     StudyPredictions.of(table, probabilities).write(folder / "predictions.csv", LABELS)
-    title = f"{config.name}, round {round_number}"
-    title = f"SYNTHETIC X-rays: {title}" if config.data.phantom else title
+    title = picture_title(config, round_number)
     labels = draw_roc(scored, folder / "roc.png", title=title)
     if not labels:
         raise DataError(f"{table.csv}: no label has positive and negative studies: nothing to report.")
     draw_reliability(scored, folder / "reliability.png", title=title)
     pictures = ["roc.png", "reliability.png"]
     if records := read_rounds(run):
-        draw_learning(records, folder / "learning.png", title=title.rpartition(",")[0])
+        draw_learning(records, folder / "learning.png", title=picture_title(config))
         pictures.append("learning.png")
     if len(valid.images) >= FEWEST:
         _draw_embedding(model, valid, config, folder / "embedding.png", title)
@@ -84,7 +86,7 @@ def write_report(
         seed=bootstrap_seed(config),
     )
     files.write(folder / "metrics.json", TypeAdapter(Panel).dump_json(panel, indent=1).decode() + "\n")
-    files.write(folder / "report.md", _page(title, panel, config, pictures))
+    files.write(folder / "report.md", _page(title, panel, run, pictures))
     return folder / "report.md"
 
 
@@ -107,9 +109,12 @@ def _again(config: Config) -> str:
     return f"Without the patients of {', '.join(sites)}; where VALID.csv is without them, too, {command}."
 
 
-def _page(title: str, panel: Panel, config: Config, pictures: list[str]) -> str:
+def _page(title: str, panel: Panel, run: RunDirectory, pictures: list[str]) -> str:
+    config, untrained = run.config, never_trained(run)
     how = rule(config.evaluation.target_sensitivity)
     parts = [f"# {title}\n"]
+    if untrained:
+        parts.append(never_trained_warning(untrained) + "\n")
     parts.append(panel_table(panel, f"{how}, cross-fitted over {FOLDS} folds of patients").markdown())
     parts.append(
         f"{bootstrap_note(config.evaluation.bootstrap)} "

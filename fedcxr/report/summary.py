@@ -11,11 +11,13 @@ from fedcxr.evaluation.comparison import Comparison, Kind
 from fedcxr.evaluation.scores import Evaluation
 from fedcxr.report.comparison_table import comparison_table, own_table
 from fedcxr.report.curves import draw_curves
+from fedcxr.report.pictures import picture_title
 from fedcxr.report.round_table import round_table
 from fedcxr.report.scores import hospital_table, label_table
 from fedcxr.report.tables import count, figure
 from fedcxr.round_lines import RoundLine, read_rounds
 from fedcxr.store.run_directory import RunDirectory
+from fedcxr.store.training_labels import never_trained
 
 CURVES = "auroc.png"
 COMPARISON = Path("baselines", "comparison.json")
@@ -52,12 +54,12 @@ def write_summary(run: RunDirectory) -> Path:
     """
     config, records, comparison = run.config, read_rounds(run), read_comparison(run)
     history = {record.round: record.evaluation for record in records if record.evaluation}
-    sections = [_opening(config, records)]
+    sections = [_opening(config, records), _untrained(never_trained(run))]
     if history:
         references = {}
         if comparison and (pooled := comparison.of_kind(Kind.POOLED)[0].evaluation.macro.value) is not None:
             references["pooled"] = pooled
-        draw_curves(history, run.root / CURVES, title=_title(config), references=references)
+        draw_curves(history, run.root / CURVES, title=picture_title(config), references=references)
         sections.append(_results(history[max(history)], max(history)))
     elif records:
         sections.append("No released model was evaluated: the run has no validation set.\n")
@@ -70,10 +72,6 @@ def write_summary(run: RunDirectory) -> Path:
     sections.append(_check(run))
     files.write(run.summary_path, "\n".join(section for section in sections if section))
     return run.summary_path
-
-
-def _title(config: Config) -> str:
-    return f"{config.name}: {'SYNTHETIC chest X-rays, ' if config.data.phantom else ''}{config.model.name}"
 
 
 def _opening(config: Config, records: tuple[RoundLine, ...]) -> str:
@@ -100,6 +98,18 @@ def _opening(config: Config, records: tuple[RoundLine, ...]) -> str:
         facts.append(f"last released model: round {records[-1].round}, digest `{records[-1].model}`")
         facts.append(f"image passes: {sum(record.passes for record in records):,}, of all hospitals")
     return "\n".join([*lines, *(f"- {fact}" for fact in facts)]) + "\n"
+
+
+def _untrained(labels: tuple[str, ...]) -> str:
+    return never_trained_warning(labels) + "\n" if labels else ""
+
+
+def never_trained_warning(labels: tuple[str, ...]) -> str:
+    """The sentence on labels that no hospital knew."""
+    return (
+        f"**Never trained: {', '.join(labels)}.** No training image of any hospital has a known value of "
+        "these labels; the model gives them a probability all the same, and it means nothing."
+    )
 
 
 def _results(evaluation: Evaluation, round_number: int) -> str:

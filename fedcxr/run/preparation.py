@@ -97,7 +97,9 @@ def open_or_create(
                 f"{key} is {held!r} there and {wanted!r} here"
                 for key, (held, wanted) in run.config.differences(config).items()
             )
-            raise ConfigError(f"{out} holds another run: {differing}. Choose another --out, or remove it.")
+            raise ConfigError(
+                f"{out} holds another run: {differing}. Choose another folder (--out), or remove it."
+            )
     LabelPolicy.from_config(config.data)
     model = create_model(config.model, seed=config.seed)
     if config.federation.calibrate and not batch_norms(model):

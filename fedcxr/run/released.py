@@ -61,7 +61,7 @@ class ReleasedModel:
             )
         if round_number != run.last_round and not config.model.normalisation.one_model:
             raise ConfigError(
-                f"--round {round_number}: model.norm = '{config.model.norm}', and hospitals keep the "
+                f"round (--round) {round_number}: model.norm = '{config.model.norm}', and hospitals keep the "
                 f"normalisation of the last round only, {run.last_round}."
             )
         model = build_model(config.model)

@@ -79,7 +79,7 @@ class RunDirectory:
         run = cls(root)
         if run.config_path.exists():
             if run.config != config:
-                raise ConfigError(f"{root} holds another run: choose another --out, or remove it.")
+                raise ConfigError(f"{root} holds another run: choose another folder (--out), or remove it.")
             return run
         try:
             for directory in (root, run.models, run.keys, run.hospitals, run.cache):

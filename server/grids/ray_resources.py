@@ -43,10 +43,17 @@ class RayResources:
     def plan(cls, config: Config, hospitals: int, model_bytes: int) -> Self:
         """As many actors as the machine has room for, and no more than there are hospitals.
 
+        An actor has a CPU for each of ``training.threads``, as far as the machine goes, unless
+        ``federation.ray_cpus`` is below 1, which is to share CPUs; and one GPU where ``training.device`` is
+        (or was found to be) "cuda" and ``federation.ray_gpus`` names no share. None of this moves a bit.
+
         Raises:
             GridError: the machine lacks what one actor needs.
         """
         actor_cpus, actor_gpus = config.federation.ray_cpus, config.federation.ray_gpus
+        chosen = f"federation.ray_gpus = {actor_gpus:g}"  # what asks for GPUs
+        if config.training.device == "cuda" and not actor_gpus:
+            actor_gpus, chosen = 1.0, "training.device = 'cuda' takes one GPU for each Ray worker"
         machine_cpus = available_cpus()
         machine_gpus = torch.cuda.device_count() if actor_gpus else 0
         if actor_cpus > machine_cpus:
@@ -54,18 +61,15 @@ class RayResources:
                 f"federation.ray_cpus = {actor_cpus:g}: this machine has {machine_cpus} CPUs; "
                 f"set it to at most {machine_cpus}."
             )
+        if actor_cpus >= 1:
+            actor_cpus = max(actor_cpus, float(min(config.training.threads, machine_cpus)))
         if actor_gpus > machine_gpus:
             raise GridError(
-                f"federation.ray_gpus = {actor_gpus:g}: torch finds {machine_gpus} GPUs on this machine; "
-                f"set it to at most {machine_gpus}."
+                f"{chosen}: torch finds {machine_gpus} GPUs on this machine; set federation.ray_gpus to at "
+                f"most {machine_gpus}, and where that is 0 training.device to 'cpu'."
             )
         if actor_gpus > 1 and actor_gpus != int(actor_gpus):
             raise GridError(f"federation.ray_gpus = {actor_gpus:g}: above 1 Ray wants a whole number.")
-        if config.training.device == "cuda" and not actor_gpus:
-            raise GridError(
-                "federation.ray_gpus = 0: Ray would hide the GPUs that training.device = 'cuda' needs; "
-                "set it to 1, or to a fraction to share one."
-            )
         room = int(machine_cpus / actor_cpus)
         if actor_gpus:
             room = min(room, int(machine_gpus / actor_gpus))

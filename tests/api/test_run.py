@@ -1,15 +1,20 @@
 """A run from Python: what its tables hold, what its audit finds, and how errors come."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import fedcxr
 from fedcxr.config import Config
 from fedcxr.data.labels import COMPETITION_LABELS, LABELS
 from fedcxr.errors import AuditFailedError, ConfigError, DataError, StoreError, TableError
+from fedcxr.report.summary import write_summary
 from fedcxr.round_lines import read_rounds
+from fedcxr.run.released import report_last
 from fedcxr.store.run_directory import RunDirectory
 from server.events import Event, FederationStarted, RoundFinalized
 
@@ -119,6 +124,91 @@ def test_predictions_are_a_table_and_a_csv(run: fedcxr.Run, tmp_path: Path) -> N
         predictions.frame("al")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="belongs to its model"):
         run.predict(root / "valid.csv", data=root, overrides={"data.size": 48})
+
+
+def test_images_are_predicted_one_by_one_as_in_their_csv(run: fedcxr.Run, tmp_path: Path) -> None:
+    root = run.config.data.root_path
+    lines = (root / "valid.csv").read_text().splitlines()
+    names = [line.split(",")[0].partition("/")[2] for line in lines[1:3]]
+    (tmp_path / "two.csv").write_text("\n".join(["Path", *names]))
+    whole = run.predict(tmp_path / "two.csv", data=root).frame()
+    found = run.predict(names, data=root)
+    assert found.frame().index.name == "Path"
+    assert list(found.frame().index) == names
+    for name in names:
+        own = run.predict(root / name).frame()
+        np.testing.assert_allclose(own.loc[str(root / name)], found.frame().loc[name], atol=1e-5)
+    highest = found.frame().groupby(lambda name: name.rpartition("/")[0]).max()
+    np.testing.assert_allclose(highest.sort_index(), whole.sort_index(), atol=1e-5)
+    found.write(tmp_path / "P.csv")
+    assert (tmp_path / "P.csv").read_text().startswith("Path,")
+    with pytest.raises(DataError, match=rf"none\.png: there is no such image here, nor in {root}"):
+        run.predict("none.png", data=root)
+    with pytest.raises(DataError, match="there is no image to predict"):
+        run.predict([])
+    with pytest.raises(DataError, match="the image is given twice"):
+        run.predict([names[0], root / names[0]], data=root)
+    with pytest.raises(ConfigError, match=r"two\.csv: a CSV needs the folder of its images"):
+        run.predict(tmp_path / "two.csv")
+    (tmp_path / "damaged.png").write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"damaged\.png: not a JPEG or PNG image\.$"):
+        run.predict(tmp_path / "damaged.png")
+
+
+def test_labels_that_no_hospital_knew_are_named(run: fedcxr.Run, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(run.config.data.root_path, root)
+    table = pd.read_csv(root / "train.csv")
+    table[["Fracture", "Pneumonia"]] = np.nan
+    table["Edema"] = -1.0
+    table["Pleural Other"] = 0.0
+    table.to_csv(root / "train.csv", index=False)
+    changes = {
+        "data.root": root,
+        "data.phantom": None,
+        "data.blank": "ignore",
+        "data.uncertain_per_label": {"Edema": "ignore"},
+        "federation.rounds": 1,
+    }
+    file = run.root / "config.toml"
+    blind = fedcxr.simulate(fedcxr.load_config(file, changes), tmp_path / "run")
+    found = blind.predict(root / "valid.csv", data=root)
+    assert found.never_trained == ("Edema", "Pneumonia", "Fracture")
+    assert repr(found).endswith("round 1, never trained: Edema, Pneumonia, Fracture)")
+    said = "**Never trained: Edema, Pneumonia, Fracture.**"
+    directory = RunDirectory(blind.root)
+    assert said in write_summary(directory).read_text()
+    report = report_last(directory)
+    assert report is not None
+    assert said in report.read_text()
+    (root / "train.csv").write_text("changed since")
+    assert said not in write_summary(directory).read_text()
+    assert run.predict(root / "valid.csv", data=root).never_trained == ()
+
+
+def test_a_run_and_its_predictions_are_short_to_read(run: fedcxr.Run, tmp_path: Path) -> None:
+    root = run.config.data.root_path
+    assert repr(run) == f"Run('{run.root}', 2 of 2 rounds, complete)"
+    assert repr(fedcxr.Run(tmp_path)) == f"Run('{tmp_path}', not readable)"
+    found = run.predict(root / "valid.csv", data=root)
+    assert repr(found) == f"Predictions({len(found)} rows, 14 labels, {found.images} images, round 2)"
+    assert repr(found.studies) == f"StudyPredictions({len(found)} rows, 14 labels)"
+
+
+def test_a_configuration_is_a_path_or_one_that_was_loaded_and_is_never_changed(
+    run: fedcxr.Run, tmp_path: Path
+) -> None:
+    file = run.root / "config.toml"
+    assert fedcxr.simulate(file, run.root) == run
+    assert fedcxr.simulate(str(file), run.root) == run
+    config = fedcxr.load_config(file, {"data.root": tmp_path})
+    assert config.data.root == str(tmp_path)
+    for section, name in ((config.federation, "rounds"), (config, "seed")):
+        with pytest.raises(ConfigError, match=rf"{name} = 9: .* config\.with_changes\(\{{"):
+            setattr(section, name, 9)
+    assert (config.federation.rounds, config.seed) == (run.config.federation.rounds, run.config.seed)
+    with pytest.raises(TypeError, match=r"load_config\(\) got an unexpected keyword argument 'rounds'"):
+        fedcxr.load_config(file, rounds=3)  # type: ignore[call-arg]
 
 
 def test_what_is_wrong_comes_as_an_error_of_fedcxr(run: fedcxr.Run, tmp_path: Path) -> None:

@@ -82,7 +82,11 @@ def test_explain_points_at_masks_of_phantoms(run: RunDirectory, tmp_path: Path) 
     assert list(score["by_label"]) == ["Cardiomegaly"]
     assert 0 <= score["faithfulness"]["deletion"]["value"] <= 1
     assert json.loads((tmp_path / "explain.json").read_text()) == found
-    assert "Grad-CAM's map has 2 × 2 positions, enlarged: too few" in (tmp_path / "explain.md").read_text()
+    assert score["localisation"]["hit"]["low"] is None  # of so few patients there is no interval
+    page = (tmp_path / "explain.md").read_text()
+    assert "Grad-CAM's map has 2 × 2 positions, enlarged: too few" in page
+    assert "| hit | hit gain | coverage | coverage gain |" in page
+    assert "Empty maps are left out: nothing in the image raised the label's logit." in page
     assert call(*arguments).stdout == result.stdout
     each = CaseScores.read(tmp_path / "explain.csv")
     assert list(each.cases["label"]) == ["Cardiomegaly"] * found["cases"]

@@ -9,9 +9,9 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from sklearn.manifold import TSNE
 
-from fedcxr.data.labels import LABELS
+from fedcxr.data.labels import COMPETITION_LABELS, LABELS
 from fedcxr.report.embedding import MOST, choose, draw_embedding
-from fedcxr.report.pictures import hospital_colours
+from fedcxr.report.pictures import hospital_colours, label_style
 
 Colour = tuple[float, ...]
 
@@ -90,6 +90,14 @@ def test_the_largest_hospitals_have_a_name_and_the_rest_are_together(
     )
     names, _ = groups(figures[0].axes[1], count)
     assert names == [f"h{size}" if size > 2 else "others" for size in sizes for _ in range(size)]
+    listed = [str(drawn.get_label()).rpartition(" (")[0] for drawn in figures[0].axes[1].collections]
+    assert listed == [*sorted(f"h{size}" for size in sizes if size > 2), "others"]
+
+
+def test_no_hospital_has_the_colour_of_a_task() -> None:
+    owned = {colour[:3] for colour in hospital_colours(f"h{k}" for k in range(8)).values()}
+    assert len(owned) == 8
+    assert not owned & {to_rgba(label_style(label).colour)[:3] for label in COMPETITION_LABELS}
 
 
 def test_the_map_keeps_neighbours(tmp_path: Path, figures: list[Figure]) -> None:

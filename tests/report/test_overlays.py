@@ -97,3 +97,16 @@ def test_no_more_than_the_columns_are_drawn(tmp_path: Path, figures: list[Figure
     maps = {Method.GRAD_CAM: np.zeros((3, SIDE, SIDE), np.float32)}
     draw_overlays(images, cases(*[EDEMA] * 3), maps, None, tmp_path / "o.png", title="t", columns=2)
     assert [picture(axes)[0, 0, 0] for axes in figures[0].axes] == [50, 50, 100, 100]
+
+
+def test_the_title_is_above_the_first_label_however_many_there_are(
+    tmp_path: Path, figures: list[Figure]
+) -> None:
+    labels = list(range(1, 11))
+    images = np.zeros((10, 32, 32), np.uint8)
+    maps = {Method.GRAD_CAM: np.ones((10, 32, 32), np.float32)}
+    draw_overlays(images, cases(*labels), maps, None, tmp_path / "o.png", title="t", columns=1)
+    (figure,) = figures
+    title, first = figure.texts[0], figure.axes[0].texts[0]
+    assert first.get_window_extent().y1 + 5 < title.get_window_extent().y0
+    assert title.get_window_extent().y1 < figure.bbox.y1

@@ -11,12 +11,15 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fedcxr.data.chexpert import ChexpertTable, read_table
+from fedcxr.data.labels import BLANK, LABELS
 from fedcxr.errors import DataError
 from fedcxr.evaluation.competition.sheets import read_scores
 from fedcxr.evaluation.inference import embed
 from fedcxr.evaluation.metrics import evaluate
+from fedcxr.evaluation.studies import StudyScores
 from fedcxr.evaluation.validation_set import ValidationSet
 from fedcxr.models.registry import create_model
+from fedcxr.report.pictures import label_style, picture_title
 from fedcxr.report.reliability import draw_reliability
 from fedcxr.report.roc import curve, draw_roc
 from fedcxr.report.run_report import write_report
@@ -89,6 +92,47 @@ def test_the_picture_of_the_roc_names_what_it_draws(tmp_path: Path, valid: Valid
     draw_reliability(scored, tmp_path / "reliability.svg", title="a title")
     for name in ("roc.svg", "reliability.svg"):
         assert "Edema" in (tmp_path / name).read_text()
+
+
+def test_a_label_has_one_colour_and_dash_whatever_else_is_defined(
+    tmp_path: Path, figures: list[Figure]
+) -> None:
+    assert len({(label_style(label).colour, str(label_style(label).dash)) for label in LABELS}) == len(LABELS)
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 2, (60, len(LABELS)), dtype=np.int8)
+    scores = generator.random((60, len(LABELS)), dtype=np.float32)
+    for blank in ((), ("No Finding", "Lung Opacity", "Atelectasis")):
+        labels[:, [LABELS.index(label) for label in blank]] = BLANK
+        scored = StudyScores(60, scores, labels.copy(), np.arange(60))
+        assert len(draw_roc(scored, tmp_path / "roc.png", title="a title")) == len(LABELS) - len(blank)
+        for axes in figures[-1].axes:
+            drawn = {str(line.get_label()).partition("  ")[0]: line for line in axes.lines}
+            for label in set(LABELS) - set(blank):
+                assert drawn[label].get_color() == label_style(label).colour
+
+
+def test_few_cases_have_few_bins_and_points_on_an_axis_are_whole(
+    tmp_path: Path, figures: list[Figure]
+) -> None:
+    generator = np.random.default_rng(0)
+    labels = np.zeros((30, len(LABELS)), dtype=np.int8)
+    scores = generator.random((30, len(LABELS)), dtype=np.float32)
+    draw_reliability(StudyScores(30, scores, labels, np.arange(30)), tmp_path / "r.png", title="a title")
+    pooled, *tasks = figures[0].axes
+    assert pooled.get_title(loc="left").endswith("over 10 bins, 10 drawn")
+    assert len(tasks) == 5
+    for axes in tasks:
+        assert axes.get_title(loc="left").endswith("over 10 bins, 3 drawn")
+        points = axes.lines[1]
+        assert np.asarray(points.get_ydata()).tolist() == [0, 0, 0]
+        assert not points.get_clip_on()
+
+
+def test_titles_have_one_form() -> None:
+    assert picture_title(CONFIG, 3) == f"{CONFIG.name}, round 3: {CONFIG.model.name}"
+    drawn = CONFIG.with_changes({"data.phantom.hospitals": 3})
+    assert picture_title(drawn, 3) == f"{CONFIG.name}, round 3: SYNTHETIC X-rays, {CONFIG.model.name}"
+    assert picture_title(drawn) == f"{CONFIG.name}: SYNTHETIC X-rays, {CONFIG.model.name}"
 
 
 def test_an_embedding_is_the_encoders_output(valid: ValidationSet) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from discs import disc_config, disc_valid
+from matplotlib.figure import Figure
 from PIL import Image
 
 from fedcxr.config import Config
@@ -137,10 +138,12 @@ def test_a_damaged_comparison_is_named(run: RunDirectory) -> None:
         write_summary(run)
 
 
-def test_curves_take_gaps_undefined_hospitals_and_many_of_them(tmp_path: Path) -> None:
+def test_curves_take_gaps_undefined_hospitals_and_many_of_them(tmp_path: Path, figures: list[Figure]) -> None:
     config = disc_config()
     gap = {1: evaluation(config, 1), 4: evaluation(config, 4)}
     draw_curves(gap, tmp_path / "gap.svg", title="gap", references={"pooled": 0.9})
+    whole, parts = figures[0].axes
+    assert whole.get_ylim() == parts.get_ylim()
     one_class = disc_valid(2, ("west", "east"))
     probabilities = np.full((2, 14), 0.5, dtype=np.float32)
     undefined = one_class.evaluate(probabilities, config)

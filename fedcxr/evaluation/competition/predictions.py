@@ -16,6 +16,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,17 +27,23 @@ from fedcxr.data.labels import COMPETITION_LABELS, LABELS
 from fedcxr.errors import DataError
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StudyPredictions:
     """The predictions of m studies, in the order in which the table first names them.
 
     Attributes:
-        studies: such as ``CheXpert-v1.0/valid/patient64541/study1``.
+        studies: such as ``CheXpert-v1.0/valid/patient64541/study1``; paths where images are given singly.
         probabilities: float32, shape (m, 14).
+        column: what names a row in the CSV: ``Study``, or ``Path`` where each row is an image.
     """
 
     studies: tuple[str, ...]
     probabilities: NDArray[np.float32]
+    column: Literal["Study", "Path"] = "Study"
+
+    def __repr__(self) -> str:
+        """The number of rows and of labels, not the probabilities."""
+        return f"StudyPredictions({len(self.studies):,} rows, {self.probabilities.shape[1]} labels)"
 
     @classmethod
     def of(cls, table: ChexpertTable, probabilities: NDArray[np.float32]) -> StudyPredictions:
@@ -71,7 +78,7 @@ class StudyPredictions:
         columns = [LABELS.index(label) for label in labels]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["Study", *labels])
+        writer.writerow([self.column, *labels])
         for study, row in zip(self.studies, self.probabilities[:, columns], strict=True):
             writer.writerow([study, *(np.format_float_positional(p, trim="0") for p in row)])
         files.write(path, text.getvalue())

@@ -24,6 +24,10 @@ from fedcxr.evaluation.bootstrap import Resampled
 from fedcxr.evaluation.explanation.ranking import saliency_ranking, stand_ins
 from fedcxr.evaluation.scores import Estimate
 
+FEWEST_PATIENTS = 40
+"""Patients below which a mean has no interval: resampling so few says little of others, and nothing at all
+where their scores are alike, as when no map hits."""
+
 
 @dataclass(frozen=True)
 class Localisation:
@@ -131,8 +135,13 @@ def compare_localisation(
 
 
 def means(values: Floats, patients: NDArray[np.int64], resamples: int, seed: int) -> Resampled:
-    """The means of the columns of float64 (n, k), each over the cases where it is not NaN."""
+    """The means of the columns of float64 (n, k), each over the cases where it is not NaN.
+
+    A column that fewer than :data:`FEWEST_PATIENTS` have is left undefined in every resample: it has a value
+    and no interval.
+    """
     known = ~np.isnan(values)
+    enough = [len(np.unique(patients[rows])) >= FEWEST_PATIENTS for rows in known.T]
     filled = np.where(known, values, 0.0)
 
     def measure(weights: NDArray[np.int32]) -> Floats:
@@ -141,4 +150,5 @@ def means(values: Floats, patients: NDArray[np.int64], resamples: int, seed: int
         found: Floats = (drawn @ filled) / np.where(count > 0, count, np.nan)
         return found
 
-    return Resampled.measure(patients, measure, resamples, seed)
+    found = Resampled.measure(patients, measure, resamples, seed)
+    return Resampled(found.values, np.where(enough, found.drawn, np.nan))

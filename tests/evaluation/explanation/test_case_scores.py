@@ -7,9 +7,10 @@ import pytest
 
 from fedcxr.errors import DataError, StoreError
 from fedcxr.evaluation.explanation.case_scores import COLUMNS, CaseScores
+from fedcxr.evaluation.explanation.localisation import FEWEST_PATIENTS, means
 from fedcxr.evaluation.explanation.saliency import Method
 
-COUNT = 60
+COUNT = 160  # of 80 patients
 
 
 def scores(seed: int, *, lift: float = 0.0) -> CaseScores:
@@ -50,6 +51,16 @@ def test_differences_are_paired_over_patients() -> None:
     assert between.low < np.nanmean(expected) < between.high
     reach = 2 * 1.96 * np.nanstd(expected) / np.sqrt(np.isfinite(expected).sum())
     assert between.high - between.low == pytest.approx(reach, rel=0.35)
+
+
+@pytest.mark.parametrize(("count", "some"), [(FEWEST_PATIENTS - 1, False), (FEWEST_PATIENTS, True)])
+def test_few_patients_give_a_mean_and_no_interval(count: int, some: bool) -> None:
+    values = np.ones((2 * count + 2, 2))
+    values[-2:, 0] = np.nan  # one patient more for the other column
+    found = means(values, np.arange(2 * count + 2) // 2, resamples=50, seed=0)
+    assert found.estimate([0]).value == 1
+    assert (found.estimate([0]).low == 1) == some
+    assert found.estimate([1]).low == 1
 
 
 def test_other_cases_and_other_files_are_refused(tmp_path: Path) -> None:

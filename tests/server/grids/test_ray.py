@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from federation import digests, run_federation
 
 from fedcxr.config import Config
@@ -18,7 +19,7 @@ from fedcxr.errors import ContractRejectedError, GridError
 from fedcxr.round_lines import read_rounds
 from fedcxr.run.preparation import open_or_create, prepare_simulation
 from fedcxr.store.run_directory import RunDirectory
-from server.grids import session
+from server.grids import ray_resources, session
 from server.grids.flower_environment import flower_environment
 from server.grids.ray import simulate_on_ray
 from server.grids.ray_resources import RayResources, available_cpus
@@ -37,7 +38,7 @@ def prepared(config: Config, out: Path) -> RunDirectory:
     [
         ({"federation.ray_cpus": 10_000}, "this machine has"),
         ({"federation.ray_gpus": 10_000}, "GPUs on this machine"),
-        ({"training.device": "cuda"}, "federation.ray_gpus"),
+        ({"training.device": "cuda"}, "takes one GPU for each Ray worker: torch finds 0 GPUs"),
     ],
 )
 def test_an_impossible_request_is_refused_before_ray_starts(
@@ -55,6 +56,37 @@ def test_there_are_as_many_actors_as_fit_and_no_more_than_hospitals(small_config
     assert RayResources.plan(whole, 10_000, 0).actors == 1
     half = RayResources.plan(small_config.with_changes({"federation.ray_cpus": 0.5}), 1, 0)
     assert (half.actors, half.cpus) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "cpus", "gpus", "expected"),
+    [
+        # as `experiments/chexpert.toml` has it, with the device that was found
+        ({"training.device": "cuda", "training.threads": 8}, 16, 1, (8.0, 1.0, 1)),
+        ({"training.device": "cuda", "training.threads": 8}, 16, 4, (8.0, 1.0, 2)),
+        ({"training.device": "cuda", "training.threads": 8}, 4, 1, (4.0, 1.0, 1)),
+        ({"training.device": "cpu", "training.threads": 8}, 16, 0, (8.0, 0.0, 2)),
+        ({"training.device": "cpu", "training.threads": 8}, 2, 0, (2.0, 0.0, 1)),
+        # what is asked for
+        ({"training.device": "cuda", "federation.ray_gpus": 0.5}, 16, 1, (1.0, 0.5, 2)),
+        ({"training.device": "cpu", "training.threads": 2, "federation.ray_cpus": 4}, 16, 0, (4.0, 0.0, 4)),
+        ({"training.device": "cpu", "training.threads": 2, "federation.ray_cpus": 0.5}, 2, 0, (0.5, 0.0, 4)),
+    ],
+)
+def test_a_worker_has_a_cpu_a_thread_and_a_gpu_where_it_computes_on_one(
+    small_config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, object],
+    cpus: int,
+    gpus: int,
+    expected: tuple[float, float, int],
+) -> None:
+    monkeypatch.setattr(ray_resources, "available_cpus", lambda: cpus)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    plan = RayResources.plan(small_config.with_changes(changes), 8, 0)
+    assert (plan.actor_cpus, plan.actor_gpus, plan.actors) == expected
+    assert plan.cpus <= cpus
+    assert plan.gpus <= gpus
 
 
 def test_a_process_that_outlives_its_session_leader_is_found_and_ended() -> None:
