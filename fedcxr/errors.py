@@ -4,6 +4,7 @@
 
     FedcxrError                    1   something fedcxr knows went wrong
     ├── ConfigError               10   the configuration: the key, and what is allowed
+    │   └── UntrustedRunError     11   what somebody's run names, and its reader has not agreed to use
     ├── DataError                 20   the data
     │   ├── TableError            21   a CSV: file, row, column
     │   ├── ImageError            22   an image file, and the row that names it
@@ -51,6 +52,14 @@ class FedcxrError(Exception):
 class ConfigError(FedcxrError):
     exit_code = 10
     help = "Correct what the message names: in the TOML file, in the overrides (--set), or among the options."
+
+
+class UntrustedRunError(ConfigError):
+    exit_code = 11
+    help = (
+        "Name it yourself (--rpc, --store), or pass --trust-run: what the run's config.toml names is then "
+        "used, on this machine and with your keys and variables."
+    )
 
 
 class DataError(FedcxrError):

@@ -56,7 +56,7 @@ def main(grid: Grid, context: Context) -> None:
         overrides = [s for s in str(values.get("set") or "").split(";") if s.strip()]
         run = open_or_create(out, configuration.load(_locate(Path(experiment)), overrides))
     else:
-        run = RunDirectory.open(out)
+        run = RunDirectory.open(out, trusted=True)
     with Console() as console:
         carry_out(grid, run, hospitals, console, console.progress)
     if values.get("report"):

@@ -28,9 +28,11 @@ class Run:
 
     Attributes:
         root: the directory.
+        trusted: whether the program, the endpoint and the store that its configuration names are used.
     """
 
     root: Path
+    trusted: bool = False
 
     @property
     def config(self) -> Config:
@@ -230,16 +232,21 @@ class Run:
 
     @property
     def _directory(self) -> RunDirectory:
-        return RunDirectory(self.root)
+        return RunDirectory(self.root, self.trusted)
 
 
-def open_run(root: str | Path) -> Run:
+def open_run(root: str | Path, *, trust_run: bool = False) -> Run:
     """A run that exists, to read, to audit, to predict with, or to continue.
+
+    Args:
+        root: the run directory.
+        trust_run: use the program, the endpoint and the store that the run's configuration names, with your
+            keys and variables; only for runs of people whom you trust.
 
     Raises:
         StoreError: there is none.
     """
-    return Run(RunDirectory.open(Path(root)).root)
+    return Run(RunDirectory.open(Path(root)).root, trust_run)
 
 
 def simulate(
@@ -268,7 +275,7 @@ def simulate(
     if not isinstance(config, Config):
         config = load(config)
     carry = partial(simulation.on_local_grid, observer=observer or _ignore)
-    return Run(simulation.simulate(config, Path(out), carry, progress or _pass_over).root)
+    return Run(simulation.simulate(config, Path(out), carry, progress or _pass_over).root, trusted=True)
 
 
 def _ignore(event: Event) -> None:

@@ -44,7 +44,10 @@ class JournalLedger:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fedcxr-journal-")))
             copy = folder / self.run.journal_path.name
             shutil.copyfile(self.run.journal_path, copy)
-            binary = find_anvil(self.run.config.ledger.anvil)
+            settings = self.run.ledger_settings
+            if settings.anvil != (named := self.run.config.ledger.anvil):
+                report.notes.append(f"config.toml names the program {named!r}: the reader's own anvil ran")
+            binary = find_anvil(settings.anvil)
             try:
                 chain = AnvilChain(copy, chain_id=facts.chain_id, binary=binary)
             except ChainError as error:

@@ -73,9 +73,9 @@ class RunLedger:
             yield self._attached(replayed, facts, report)
 
     def _url(self) -> str:
-        """The endpoint that the run's configuration names; empty where it names none."""
+        """The endpoint that the run's configuration names, its variables as they stand; empty where none."""
         with contextlib.suppress(FedcxrError):
-            return self.run.config.ledger.endpoint
+            return self.run.config.ledger.url
         return ""
 
     def _is_elsewhere(self) -> bool:

@@ -41,12 +41,18 @@ class Sources(Protocol):
 
 @dataclass(frozen=True)
 class RunSources:
-    """A run directory."""
+    """A run directory.
+
+    Attributes:
+        run: the directory.
+        url: of the store, where the reader knows better than the run.
+    """
 
     run: RunDirectory
+    url: str = ""
 
     def store_url(self, ledger: FederationViews, report: AuditReport) -> str:
-        """Where the configuration says, if it is the ledger's; else where the blobs are by default."""
+        """Where the reader or the configuration says, if it is the ledger's; else the default place."""
         default, expected = str(self.run.root / "blobs"), ledger.config_digest
         try:
             config = configuration.load(self.run.config_path)
@@ -62,7 +68,9 @@ class RunSources:
                 report.find(f"the contract's {name}", str(wanted), str(found))
         except LedgerError as error:
             report.find("the contract's rules", "on record", str(error))
-        return config.store.url or default
+        if self.url or not config.store.url:
+            return self.url or default
+        return self.run.permitted_store(config.store.url)
 
     def layout(self, ledger: FederationViews, report: AuditReport) -> Layout | None:
         """The layout, if the file's very bytes are those that the ledger holds."""

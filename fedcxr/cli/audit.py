@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedcxr.cli.app import app
-from fedcxr.cli.options import AsJson
+from fedcxr.cli.options import AsJson, TrustRun
 from fedcxr.cli.run_group import USUAL, RunGroup, UsualCommand
 
 if TYPE_CHECKING:
@@ -56,7 +56,10 @@ def audit(
         str, typer.Option(help="The chain's JSON-RPC endpoint; the audit proves its events.")
     ] = "",
     contract: Annotated[str, typer.Option(help="The contract's address, with --rpc and without a run.")] = "",
-    store: Annotated[str, typer.Option(help="The blob store's URL, with --rpc and without a run.")] = "",
+    store: Annotated[
+        str, typer.Option(help="The blob store's URL; the default is the one in the run directory.")
+    ] = "",
+    trust_run: TrustRun = False,
     head: Annotated[
         str,
         typer.Option(help="The hash of the chain's head, with --rpc, from somebody else than the endpoint."),
@@ -92,7 +95,7 @@ def audit(
     from fedcxr.audit.export.export import export as write_export
     from fedcxr.audit.scope import Scope
 
-    ledger, sources, directory = _places(run, rpc, contract, store, head, genesis, model)
+    ledger, sources, directory = _places(run, trust_run, rpc, contract, store, head, genesis, model)
     keys, unreadable = audit_keys(directory, key)
     request = Request(keys, journal or (), Scope.parse(rounds, hospital))
     exhibits = Exhibits(ledger)
@@ -170,6 +173,7 @@ def _signer(run: RunDirectory | None, sign: Path | None) -> LocalAccount:
 
 def _places(
     run: Path | None,
+    trust_run: bool,
     rpc: str,
     contract: str,
     store: str,
@@ -197,20 +201,18 @@ def _places(
         if not (rpc and contract and store):
             raise ConfigError("give a run directory, or --rpc, --contract and --store.")
         return EndpointLedger(rpc, contract, head_hash), StoreSources(store, genesis, model), None
-    if contract or store or genesis or model:
-        raise ConfigError(
-            "--contract, --store, --genesis and --model are for an audit without a run directory."
-        )
-    directory = RunDirectory(run)
+    if contract or genesis or model:
+        raise ConfigError("--contract, --genesis and --model are for an audit without a run directory.")
+    directory = RunDirectory(run, trust_run)
     if not rpc:
         if head:
             raise ConfigError("--head goes with --rpc.")
-        return ledger_of(directory), RunSources(directory), directory
+        return ledger_of(directory), RunSources(directory, store), directory
     report = AuditReport()
     facts = read_facts(directory, report)
     if facts is None:
         raise StoreError(str(report.findings[0]))
-    return EndpointLedger(rpc, facts.contract, head_hash, facts), RunSources(directory), directory
+    return EndpointLedger(rpc, facts.contract, head_hash, facts), RunSources(directory, store), directory
 
 
 class _Bar:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedcxr.cli.ledger import Contract, Rpc, Run, commands
-from fedcxr.cli.ledger_reading import names_of, round_number, split_run
+from fedcxr.cli.ledger_reading import StoreChoice, names_of, round_number, split_run
+from fedcxr.cli.options import TrustRun
 
 if TYPE_CHECKING:
     from fedcxr.audit.disputes.case import Case
@@ -28,7 +29,12 @@ RoundOfRun = Annotated[
         "chain (ledger.url). Without a run, give --rpc, --contract, --store and --key.",
     ),
 ]
-Store = Annotated[str | None, typer.Option(metavar="URL", help="The URL of the blob store, with --rpc.")]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help="The URL of the blob store; the default is the one in the run directory."
+    ),
+]
 Key = Annotated[
     Path | None,
     typer.Option(
@@ -51,6 +57,7 @@ def challenge(
     rpc: Rpc = None,
     contract: Contract = None,
     store: Store = None,
+    trust_run: TrustRun = False,
 ) -> None:
     """Challenge the aggregate of a round of open updates on chain, and claim half of the slashed bond.
 
@@ -66,7 +73,7 @@ def challenge(
 
     run, (word,) = split_run(words, rpc, "ROUND")
     number = round_number(word)
-    with _Desk(run, rpc, contract, store, key).opened() as (case, blobs):
+    with _Desk(run, rpc, contract, store, key, trust_run).opened() as (case, blobs):
         found = wrong_leaf(case.ledger, blobs, number) if leaf is None else leaf
         if found is None:
             typer.echo(f"round {number}: every chunk of the aggregate is the sum of the updates'")
@@ -92,6 +99,7 @@ def dispute(
     rpc: Rpc = None,
     contract: Contract = None,
     store: Store = None,
+    trust_run: TrustRun = False,
 ) -> None:
     """Dispute the one root of a round on chain, and claim half of the slashed bond.
 
@@ -107,7 +115,7 @@ def dispute(
 
     run, (word,) = split_run(words, rpc, "ROUND")
     number = round_number(word)
-    with _Desk(run, rpc, contract, store, key).opened() as (case, blobs):
+    with _Desk(run, rpc, contract, store, key, trust_run).opened() as (case, blobs):
         if hospital is None:
             found = find_dispute(case.ledger, blobs, number)
         else:
@@ -122,12 +130,19 @@ def dispute(
 
 
 @commands.command()
-def withdraw(run: Run = None, *, key: Key = None, rpc: Rpc = None, contract: Contract = None) -> None:
+def withdraw(
+    run: Run = None,
+    *,
+    key: Key = None,
+    rpc: Rpc = None,
+    contract: Contract = None,
+    trust_run: TrustRun = False,
+) -> None:
     """Withdraw what a successful challenge or dispute has earned: half of the bond.
 
     The key is the one that challenged; the default in a run directory is its keys/auditor.json.
     """
-    with _Desk(run, rpc, contract, None, key).case() as case:
+    with _Desk(run, rpc, contract, None, key, trust_run).case() as case:
         earned = case.court.withdrawable(case.challenger)
         case.court.withdraw()
     typer.echo(f"{case.challenger} has withdrawn {earned:,} wei")
@@ -159,18 +174,17 @@ class _Desk:
     contract: str | None
     store: str | None
     key: Path | None
+    trust_run: bool
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[tuple[Case, BlobStore]]:
         """The case, and the store with what has to be shown."""
-        from fedcxr.store.blobs import BlobStore
-        from fedcxr.store.run_directory import RunDirectory
-
         if self.rpc and not self.store:
             raise typer.BadParameter("--rpc wants --store URL: what the round added up is there.")
-        url = self.store or RunDirectory(self.run or Path()).store_url
+        blobs = StoreChoice(self.run, self.store, self.trust_run).open()
         with self.case() as case:
-            yield case, BlobStore(url, make=False)
+            assert blobs is not None  # case() has said that a run or an endpoint is needed
+            yield case, blobs
 
     @contextlib.contextmanager
     def case(self) -> Iterator[Case]:
@@ -189,7 +203,7 @@ class _Desk:
             raise typer.BadParameter("name a run directory, or --rpc URL and --contract ADDRESS.")
         if (self.rpc is None) != (self.contract is None):
             raise typer.BadParameter("--rpc URL and --contract ADDRESS go together.")
-        directory = None if self.run is None else RunDirectory.open(self.run)
+        directory = None if self.run is None else RunDirectory.open(self.run, trusted=self.trust_run)
         key = self.key or (directory.keys / "auditor.json" if directory else None)
         if key is None or not key.exists():
             raise ConfigError(

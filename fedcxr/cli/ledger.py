@@ -10,15 +10,15 @@ import typer
 from fedcxr.cli.app import app
 from fedcxr.cli.ledger_printing import as_json_text, console, print_lines, tree_of
 from fedcxr.cli.ledger_reading import (
+    StoreChoice,
     ask_by_name,
     asked_rounds,
     earlier_rounds,
-    fetch_blob,
     location_of,
     names_of,
     parse_rounds,
 )
-from fedcxr.cli.options import AsJson
+from fedcxr.cli.options import AsJson, TrustRun
 
 if TYPE_CHECKING:
     from fedcxr.indexer.hospital import UpdateRecord
@@ -56,12 +56,18 @@ Who = Annotated[
 
 
 @commands.command()
-def show(run: Run = None, rpc: Rpc = None, contract: Contract = None, as_json: AsJson = False) -> None:
+def show(
+    run: Run = None,
+    rpc: Rpc = None,
+    contract: Contract = None,
+    trust_run: TrustRun = False,
+    as_json: AsJson = False,
+) -> None:
     """Show the federation: its contract, its rules, its members, and where it stands."""
     from fedcxr.indexer.overview import read_overview
     from fedcxr.report.ledger.federation import federation_lines, member_table
 
-    location, names = location_of(run, rpc, contract)
+    location, names = location_of(run, rpc, contract, trust_run)
     (overview, chain_id), names = ask_by_name(
         location, names, lambda ledger, *_: (read_overview(ledger.index), ledger.chain_id)
     )
@@ -82,13 +88,14 @@ def rounds(
     numbers: Rounds = None,
     rpc: Rpc = None,
     contract: Contract = None,
+    trust_run: TrustRun = False,
     as_json: AsJson = False,
 ) -> None:
     """List the rounds with their phase, updates, model and time."""
     from fedcxr.indexer.rounds import read_rounds
     from fedcxr.report.ledger.rounds import attempt_table
 
-    location, names = location_of(run, rpc, contract)
+    location, names = location_of(run, rpc, contract, trust_run)
 
     def question(ledger: IndexedLedger, members: Members, _: Names) -> tuple[list[RoundRecord], int]:
         first, until, hidden = asked_rounds(ledger, last, numbers, as_json)
@@ -110,13 +117,14 @@ def hospital(
     numbers: Rounds = None,
     rpc: Rpc = None,
     contract: Contract = None,
+    trust_run: TrustRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Show one hospital: its membership, and what became of its update in every round."""
     from fedcxr.indexer.hospital import read_hospital
     from fedcxr.report.ledger.rounds import membership_table, part_table
 
-    location, names = location_of(run, rpc, contract)
+    location, names = location_of(run, rpc, contract, trust_run)
 
     def question(ledger: IndexedLedger, members: Members, names: Names) -> tuple[Any, Any, int]:
         first, until, hidden = asked_rounds(ledger, last, numbers, as_json)
@@ -153,6 +161,7 @@ def update(
     *,
     rpc: Rpc = None,
     contract: Contract = None,
+    trust_run: TrustRun = False,
     store: Annotated[
         str | None, typer.Option(metavar="URL", help="Look for the update's blob in the store at this URL.")
     ] = None,
@@ -162,14 +171,16 @@ def update(
     from fedcxr.indexer.hospital import read_update
     from fedcxr.report.ledger.rounds import attestation_table, update_lines
 
-    location, names = location_of(run, rpc, contract)
+    location, names = location_of(run, rpc, contract, trust_run)
+
+    choice = StoreChoice(run, store, trust_run)
 
     def question(ledger: IndexedLedger, members: Members, names: Names) -> list[UpdateRecord]:
         member = members.find(who, names.by_address)
-        return read_update(ledger.index, members, member, number, lambda root: fetch_blob(run, store, root))
+        return read_update(ledger.index, members, member, number, choice.fetch)
 
     updates, names = ask_by_name(location, names, question)
-    blobs = [_blob(run, store, each) for each in updates]
+    blobs = [_blob(choice, each) for each in updates]
     if as_json:
         trees = [{**tree_of(each), "blob": blob} for each, blob in zip(updates, blobs, strict=True)]
         typer.echo(as_json_text(trees))
@@ -187,6 +198,7 @@ def rewards(
     numbers: Rounds = None,
     rpc: Rpc = None,
     contract: Contract = None,
+    trust_run: TrustRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Tabulate contribution credits by hospital and round, and check their sums.
@@ -197,7 +209,7 @@ def rewards(
     from fedcxr.indexer.rewards import read_rewards
     from fedcxr.report.ledger.rewards import reward_table, reward_verdicts
 
-    location, names = location_of(run, rpc, contract)
+    location, names = location_of(run, rpc, contract, trust_run)
 
     def question(ledger: IndexedLedger, members: Members, _: Names) -> tuple[Any, Members]:
         return read_rewards(ledger.index, members, ledger.source, location.contract), members
@@ -228,6 +240,7 @@ def watch(
     run: Run = None,
     rpc: Rpc = None,
     contract: Contract = None,
+    trust_run: TrustRun = False,
     interval: Annotated[float, typer.Option(min=0.05, help="Ask the chain every so many seconds.")] = 1.0,
     as_json: AsJson = False,
 ) -> None:
@@ -236,7 +249,7 @@ def watch(
     from fedcxr.indexer.follow import Notice, follow
     from fedcxr.report.ledger.watch import event_fields, event_line
 
-    location, _ = location_of(run, rpc, contract)
+    location, _ = location_of(run, rpc, contract, trust_run)
     try:
         with bar("read the chain", "blocks") as progress:
             stream = follow(location, interval=interval, progress=progress)
@@ -255,18 +268,14 @@ def watch(
         return
 
 
-def _blob(run: Path | None, store: str | None, record: UpdateRecord) -> dict[str, Any]:
+def _blob(choice: StoreChoice, record: UpdateRecord) -> dict[str, Any]:
     """Whether an update's blob is in the store, and its size."""
     from fedcxr.errors import StoreError
-    from fedcxr.store.run_directory import RunDirectory
-
-    if run is None and store is None:
-        return {"found": None, "text": "no store to look into (--store)"}
-    from fedcxr.store.blobs import BlobStore
 
     try:
-        url = store or RunDirectory(run or Path()).store_url
-        size = BlobStore(url, make=False).size(record.root)
+        if (store := choice.open()) is None:
+            return {"found": None, "text": "no store to look into (--store)"}
+        size = store.size(record.root)
     except StoreError as error:
         return {"found": None, "text": str(error)}
     if size is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,12 +13,15 @@ if TYPE_CHECKING:
     from fedcxr.indexer.location import ChainLocation, IndexedLedger
     from fedcxr.indexer.members import Members
     from fedcxr.report.ledger.words import Names
+    from fedcxr.store.blobs import BlobStore
 
 T = TypeVar("T")
 _SHOWN = 30  # rounds of a table, unless asked otherwise; JSON has all
 
 
-def location_of(run: Path | None, rpc: str | None, contract: str | None) -> tuple[ChainLocation, Names]:
+def location_of(
+    run: Path | None, rpc: str | None, contract: str | None, trust_run: bool
+) -> tuple[ChainLocation, Names]:
     """Where to read, and what the members are called."""
     from fedcxr.indexer.location import ChainLocation
     from fedcxr.store.run_directory import RunDirectory
@@ -30,7 +34,7 @@ def location_of(run: Path | None, rpc: str | None, contract: str | None) -> tupl
             raise typer.BadParameter("--rpc wants --contract ADDRESS.")
         return ChainLocation(contract, url=rpc), names_of(None)
     assert run is not None
-    return location_of_run(RunDirectory.open(run), contract or ""), names_of(run)
+    return location_of_run(RunDirectory.open(run, trusted=trust_run), contract or ""), names_of(run)
 
 
 def names_of(run: Path | None) -> Names:
@@ -144,17 +148,42 @@ def round_number(text: str) -> int:
     return int(text)
 
 
-def fetch_blob(run: Path | None, store: str | None, root: bytes) -> bytes:
-    """The blob under a root.
+@dataclass(frozen=True)
+class StoreChoice:
+    """The store in which a command looks: the one that the reader names, or the run's.
 
-    Raises:
-        StoreError: it is not there, or there is no store to look into.
+    Attributes:
+        run: the run directory, if any.
+        url: as the reader names it; None where it is the run's.
+        trust_run: whether the run may name another store than its own folder.
     """
-    from fedcxr.errors import StoreError
-    from fedcxr.store.blobs import BlobStore
-    from fedcxr.store.run_directory import RunDirectory
 
-    if run is None and store is None:
-        raise StoreError(f"submissions are in the list {root.hex()} of a store: say which (--store URL).")
-    url = store or RunDirectory(run or Path()).store_url
-    return BlobStore(url, make=False).get(root).tobytes()
+    run: Path | None
+    url: str | None
+    trust_run: bool
+
+    def open(self) -> BlobStore | None:
+        """The store, to read from; None where there is neither a run nor a URL.
+
+        Raises:
+            UntrustedRunError: the run names a store, and is not trusted.
+        """
+        from fedcxr.store.blobs import BlobStore
+        from fedcxr.store.run_directory import RunDirectory
+
+        if self.run is None and self.url is None:
+            return None
+        url = self.url or RunDirectory(self.run or Path(), self.trust_run).store_url
+        return BlobStore(url, make=False)
+
+    def fetch(self, root: bytes) -> bytes:
+        """The blob under a root.
+
+        Raises:
+            StoreError: it is not there, or there is no store to look into.
+        """
+        from fedcxr.errors import StoreError
+
+        if (store := self.open()) is None:
+            raise StoreError(f"submissions are in the list {root.hex()} of a store: say which (--store URL).")
+        return store.get(root).tobytes()

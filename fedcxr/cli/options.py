@@ -41,4 +41,12 @@ ModelRound = Annotated[
 ]
 Labels = Annotated[LabelSet, typer.Option(help="Take the competition's five labels, or all 14.")]
 Grid = Annotated[GridName, typer.Option(help="Run in this process, or in Flower's simulation on Ray.")]
+TrustRun = Annotated[
+    bool,
+    typer.Option(
+        "--trust-run",
+        help="Use the program, the endpoint and the store that the run's config.toml names, with your keys and "
+        "variables. Only for runs of people whom you trust.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]

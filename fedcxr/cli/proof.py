@@ -9,8 +9,8 @@ import typer
 
 from fedcxr.cli.ledger import Contract, Rpc, Run, commands
 from fedcxr.cli.ledger_printing import as_json_text
-from fedcxr.cli.ledger_reading import ask_by_name, fetch_blob, location_of, round_number, split_run
-from fedcxr.cli.options import AsJson
+from fedcxr.cli.ledger_reading import StoreChoice, ask_by_name, location_of, round_number, split_run
+from fedcxr.cli.options import AsJson, TrustRun
 
 if TYPE_CHECKING:
     from fedcxr.indexer.location import IndexedLedger
@@ -38,6 +38,7 @@ def prove(
     store: Annotated[
         str | None, typer.Option(metavar="URL", help="The URL of the store that has the round's list.")
     ] = None,
+    trust_run: TrustRun = False,
 ) -> None:
     """Write a proof that a hospital's submission is in a closed round, or that it has none there.
 
@@ -52,12 +53,12 @@ def prove(
     from fedcxr.indexer.round_list import prove as prove_place
 
     run, (number, who) = split_run(words, rpc, "ROUND", "HOSPITAL")
-    location, names = location_of(run, rpc, contract)
+    location, names = location_of(run, rpc, contract, trust_run)
 
     def question(ledger: IndexedLedger, members: Members, names: Names) -> Proof:
         member = members.find(who, names.by_address)
         wanted = round_number(number)
-        return prove_place(ledger, members, member, wanted, lambda root: fetch_blob(run, store, root))
+        return prove_place(ledger, members, member, wanted, StoreChoice(run, store, trust_run).fetch)
 
     proof, names = ask_by_name(location, names, question)
     if out is None:
@@ -75,6 +76,7 @@ def check_proof(
     *,
     rpc: Rpc = None,
     contract: Contract = None,
+    trust_run: TrustRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Check a proof of inclusion or omission against the contract's root; it takes no secret and no store.
@@ -92,7 +94,7 @@ def check_proof(
         raise StoreError(f"{file}: cannot be read: {error}") from None
     except LedgerError as error:
         raise LedgerError(f"{file}: {error}") from None
-    location, names = location_of(run, rpc, contract or (proof.contract if rpc else None))
+    location, names = location_of(run, rpc, contract or (proof.contract if rpc else None), trust_run)
     try:
         record, names = ask_by_name(location, names, lambda ledger, members, _: check(ledger, members, proof))
     except LedgerError as error:

@@ -70,7 +70,7 @@ def resume_simulation(root: Path, grid: GridName, *, baselines: bool, report: bo
     from fedcxr.run.resumption import run_progress
     from fedcxr.store.run_directory import RunDirectory
 
-    run = RunDirectory.open(root)
+    run = RunDirectory.open(root, trusted=True)
     progress = run_progress(run)
     Console(highlight=False).print(f"{root}: {progress}", soft_wrap=True)
     if not progress.complete or baselines:

@@ -55,7 +55,7 @@ def collect(
     from fedcxr.store import garbage
     from fedcxr.store.run_directory import RunDirectory
 
-    directory = RunDirectory.open(run)
+    directory = RunDirectory.open(run, trusted=True)
     blobs = directory.blob_store()
     console = Console(highlight=False, soft_wrap=True)
     with reading_ledger(directory) as ledger:

@@ -19,6 +19,10 @@ from fedcxr.indexer.source import Source
 if TYPE_CHECKING:
     from fedcxr.indexer.endpoint import Endpoint
 
+_LONGEST_URL = 2048  # characters
+LOOPBACK = re.compile(r"http://(127(\.\d{1,3}){3}|localhost|\[::1\]):\d{1,5}/?", re.ASCII)
+"""A URL at which nobody but this machine is asked, and nothing told but what is asked."""
+
 T = TypeVar("T")
 Say = Callable[[str], None]
 
@@ -39,6 +43,7 @@ class ChainLocation:
         file: of the embedded chain.
         journal: of an anvil's chain, which ``anvil`` is the program of.
         endpoint: file with the URL at which such a chain answers while its run goes on.
+        loopback: whether that URL counts only where it is of this machine's own loopback.
         index: where the index belongs; None for the user's cache directory.
     """
 
@@ -50,6 +55,7 @@ class ChainLocation:
     journal: Path | None = None
     anvil: str = ""
     endpoint: Path | None = None
+    loopback: bool = True
     index: Path | None = None
 
     def __post_init__(self) -> None:
@@ -184,7 +190,10 @@ def _urls(location: ChainLocation) -> Iterator[str]:
         yield location.url
     elif location.endpoint is not None:
         with contextlib.suppress(OSError, UnicodeDecodeError):
-            yield location.endpoint.read_text(encoding="utf-8").strip()
+            with location.endpoint.open(encoding="utf-8") as file:
+                url = file.read(_LONGEST_URL).strip()
+            if not location.loopback or LOOPBACK.fullmatch(url):
+                yield url
 
 
 def _paths(location: ChainLocation, chain_id: int) -> Iterator[Path | None]:

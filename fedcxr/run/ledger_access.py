@@ -25,7 +25,7 @@ def reading_ledger(run: RunDirectory) -> Iterator[FederationViews]:
         ChainError: its chain is missing, damaged or in use.
         StoreError: nothing says which contract it is: the run's federation was never founded.
     """
-    ledger = run.config.ledger
+    ledger = run.ledger_settings
     ours = "" if ledger.url else ledger.backend
     kept_in = {"embedded": run.chain_path, "anvil": run.journal_path}.get(ours)
     if kept_in is not None and not kept_in.is_file():

@@ -85,7 +85,7 @@ def open_or_create(
         ConfigError: ``out`` holds a run of another configuration; the keys that differ are named.
         ModelError: the model cannot be made.
     """
-    run = RunDirectory(out)
+    run = RunDirectory(out, trusted=True)
     if run.config_path.exists():
         chosen = run.config.training
         measured = [name for name in _MEASURED if getattr(config.training, name) == "auto"]

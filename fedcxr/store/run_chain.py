@@ -17,13 +17,14 @@ def chain_of_run(run: RunDirectory) -> Iterator[Chain]:
 
     Raises:
         ConfigError: the run keeps no ledger.
+        UntrustedRunError: the run names an endpoint elsewhere, and is not trusted.
         ChainError: the chain is missing, damaged, in use, out of reach, or another than the run's.
         StoreError: its federation was never founded.
     """
     config = run.config
     if config.ledger.backend == "off":
         raise ConfigError(f"{run.root} keeps no ledger (ledger.backend = 'off').")
-    chain = open_chain(config.ledger, embedded=run.chain_path, journal=run.journal_path)
+    chain = open_chain(run.ledger_settings, embedded=run.chain_path, journal=run.journal_path)
     with contextlib.closing(chain):
         check_genesis(run, chain)
         yield chain

@@ -34,11 +34,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from fedcxr import files, json_text
-from fedcxr.errors import ConfigError, StoreError
+from fedcxr.errors import ConfigError, StoreError, UntrustedRunError
 from fedcxr.store.metrics_file import MetricsFile
 
 if TYPE_CHECKING:  # torch and pydantic are seconds that a question to the ledger does not need
-    from fedcxr.config import Config
+    from fedcxr.config import Config, Ledger
     from fedcxr.store.blobs import BlobStore
     from fedcxr.update.layout import Layout
 
@@ -60,11 +60,26 @@ class LedgerFacts:
     genesis: str = ""
 
 
+STORE_PROTOCOLS = (
+    *("file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "ipfs"),
+    *("sftp", "ssh", "smb", "hdfs", "webhdfs", "memory"),
+)
+"""The protocols of stores that a run may name; a reader who names one may take any that fsspec has."""
+
+
 @dataclass(frozen=True)
 class RunDirectory:
-    """The paths and the small files of one run."""
+    """The paths and the small files of one run.
+
+    Attributes:
+        root: the directory.
+        trusted: whether the program, the endpoint and the store that ``config.toml`` names may be used with
+            the authority of whoever reads the run: its machine, its network, its keys and environment. Only
+            who begins or continues a run, or acts as its coordinator, trusts it unasked.
+    """
 
     root: Path
+    trusted: bool = False
 
     @classmethod
     def create(cls, root: Path, config: Config) -> Self:
@@ -76,7 +91,7 @@ class RunDirectory:
         """
         if not config.resolved:
             raise ConfigError("the configuration still says auto: resolve it before the run is made.")
-        run = cls(root)
+        run = cls(root, trusted=True)
         if run.config_path.exists():
             if run.config != config:
                 raise ConfigError(f"{root} holds another run: choose another folder (--out), or remove it.")
@@ -92,13 +107,13 @@ class RunDirectory:
         return run
 
     @classmethod
-    def open(cls, root: Path) -> Self:
+    def open(cls, root: Path, *, trusted: bool = False) -> Self:
         """Open a run that exists.
 
         Raises:
             StoreError: there is none.
         """
-        run = cls(root)
+        run = cls(root, trusted)
         if not root.exists():
             raise StoreError(f"{root}: there is no such folder.")
         if not run.config_path.is_file():
@@ -234,13 +249,50 @@ class RunDirectory:
             raise StoreError(f"{self.partition_path}: cannot be read: {error}") from None
 
     @property
+    def ledger_settings(self) -> Ledger:
+        """How the run's chain is reached from here: the section ``[ledger]``, as far as the run is trusted.
+
+        Raises:
+            UntrustedRunError: it names an endpoint of another machine, or with variables.
+        """
+        from fedcxr.indexer.location import LOOPBACK
+
+        settings = self.config.ledger
+        if self.trusted:
+            return settings
+        if settings.url and not LOOPBACK.fullmatch(settings.url):
+            raise UntrustedRunError(f"{self.root}: its chain is at {settings.url!r} (ledger.url).")
+        return settings.model_copy(update={"anvil": ""})  # one of the reader's own does as well
+
+    @property
     def store_url(self) -> str:
-        """The URL of the store that the configuration names, by default ``RUN/blobs``."""
+        """The URL of the store that the configuration names, by default ``RUN/blobs``.
+
+        Raises:
+            UntrustedRunError: it names one, and the run is not trusted, or its protocol not allowed.
+        """
         try:  # the one key, for who needs no more: the whole configuration takes pydantic to read
             url = tomllib.loads(_read_text(self.config_path)).get("store", {})["url"]
         except (KeyError, AttributeError, ValueError):
             url = self.config.store.url
-        return str(url or self.root / "blobs")
+        return self.permitted_store(str(url)) if url else str(self.root / "blobs")
+
+    def permitted_store(self, url: str) -> str:
+        """The URL of a store that the run names, where it may be opened.
+
+        Raises:
+            UntrustedRunError: the run is not trusted, or its protocol not allowed.
+        """
+        if not self.trusted:
+            raise UntrustedRunError(f"{self.root}: its updates are at {url!r} (store.url).")
+        protocol, colons, _ = url.partition("://")
+        if "::" in url or (colons and protocol not in STORE_PROTOCOLS):
+            raise UntrustedRunError(
+                f"{self.root}: its updates are at {url!r} (store.url). A run may name a folder, or "
+                f"{', '.join(STORE_PROTOCOLS)}.",
+                advice="Where you want it opened nevertheless, name it yourself (--store).",
+            )
+        return url
 
     def blob_store(self) -> BlobStore:
         """Open the store at :attr:`store_url`, or make it."""

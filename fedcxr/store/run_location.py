@@ -16,6 +16,7 @@ def location_of_run(run: RunDirectory, contract: str = "") -> ChainLocation:
 
     Raises:
         LedgerError: the federation is not founded yet, or the run keeps no ledger.
+        UntrustedRunError: the run names an endpoint elsewhere, and is not trusted.
     """
     if not run.founded:
         raise LedgerError(f"{run.root}: its federation is not founded yet (ledger.json is missing).")
@@ -23,7 +24,7 @@ def location_of_run(run: RunDirectory, contract: str = "") -> ChainLocation:
     if not facts.contract:
         raise LedgerError(f"{run.root}: this run has no ledger (ledger.backend = 'off').")
     # An embedded chain needs no word of the configuration, whose import is a third of a second.
-    settings = None if run.chain_path.exists() else run.config.ledger
+    settings = None if run.chain_path.exists() else run.ledger_settings
     return ChainLocation(
         contract or facts.contract,
         url=settings.endpoint if settings is not None and settings.url else "",
@@ -33,5 +34,6 @@ def location_of_run(run: RunDirectory, contract: str = "") -> ChainLocation:
         journal=run.journal_path,
         anvil=settings.anvil if settings is not None else "",
         endpoint=run.endpoint_path,
+        loopback=not run.trusted,
         index=run.index_path,
     )
