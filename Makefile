@@ -6,8 +6,10 @@ BIN := $(FEDCXR_VENV)/bin
 STAMP := $(FEDCXR_VENV)/.fedcxr-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 RUN ?= runs/demo
 
-# A file stays in one process, for the sake of its fixtures; tests/conftest.py puts the longest first.
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# One process more than there are cores, and five at most: some tests wait. A file stays in one process, for the
+# sake of its fixtures; tests/conftest.py puts the longest first.
+WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores < 4 ? cores + 1 : 5)))
+PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 export PYTHONPATH := $(CURDIR)
 export FLWR_TELEMETRY_ENABLED := 0

@@ -34,10 +34,18 @@ Codes come in ranges of ten, a range a subject; 2 is a command line that cannot 
 
 
 class FedcxrError(Exception):
-    """Base of all: what was wrong, where, and what to do, in one or two sentences."""
+    """Base of all: what was wrong, where, and what to do, in one or two sentences.
+
+    ``help`` is the advice of its type, or the one that this error was raised with.
+    """
 
     exit_code = 1
     help = "fedcxr met a condition that it knows; the message says which."
+
+    def __init__(self, *message: object, advice: str = "") -> None:
+        super().__init__(*message)
+        if advice:
+            self.help = advice
 
 
 class ConfigError(FedcxrError):
@@ -174,7 +182,7 @@ class GridError(FederationError):
 
 class AuditFailedError(FedcxrError):
     exit_code = 90
-    help = "Each finding says where it is, what was expected and what is there."
+    help = "Each finding or problem says what is not as it must be."
 
 
 class AuditIncompleteError(FedcxrError):

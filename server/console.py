@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from fedcxr.evaluation.scores import Evaluation
+from fedcxr.report.tables import count
 from server.events import (
     Event,
     FederationStarted,
@@ -36,6 +37,7 @@ class Console:
             TimeElapsedColumn(),
             console=self._console,
             transient=True,
+            disable=not self._console.is_interactive,  # a file would get its empty line alone
         )
         self._tasks: dict[str, TaskID] = {}
         self._names: dict[str, str] = {}
@@ -94,7 +96,9 @@ class Console:
             metrics = event.metrics
             speed = metrics.images / metrics.seconds if metrics.seconds else 0.0
             said = f"{metrics.images:,} images, {speed:.0f} images/s, loss {metrics.loss:.3f}"
-            saturated = f", [yellow]{metrics.saturated:,} saturated[/]" if metrics.saturated else ""
+            saturated = (
+                f", [yellow]{count(metrics.saturated, 'value')} saturated[/]" if metrics.saturated else ""
+            )
             waited = _waited(event.waited or 0.0, metrics.seconds)
             self._console.print(f"  [green]✓[/] {name}: accepted; {said}{waited}{saturated}", soft_wrap=True)
         else:

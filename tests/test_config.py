@@ -62,6 +62,15 @@ def test_bad_override_names_the_key_and_what_is_allowed(tmp_path: Path, override
         config.load(write(tmp_path, MINIMAL), [override])
 
 
+def test_several_wrong_keys_have_a_line_each(tmp_path: Path) -> None:
+    path = write(tmp_path, MINIMAL)
+    with pytest.raises(ConfigError) as raised:
+        config.load(path, ["training.batch_size=1", "training.learning_rate=-1"])
+    first, *others = str(raised.value).splitlines()
+    assert first == f"{path}:"
+    assert [line.split(" = ")[0] for line in others] == ["  training.batch_size", "  training.learning_rate"]
+
+
 def test_missing_file_and_bad_toml_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such configuration file"):
         config.load(tmp_path / "absent.toml")

@@ -18,7 +18,7 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "experiments").glob("*.md")),
 ]
-README_WORDS = 900
+README_WORDS = 800
 COMMAND = typer.main.get_command(app)
 # A word in backticks is a path of the repository when it begins with one of its folders, or is a file that
 # only the repository can have.

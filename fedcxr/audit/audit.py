@@ -17,7 +17,7 @@ from pathlib import Path
 from fedcxr.audit.blob_pool import BlobPool, workers_for
 from fedcxr.audit.conduct import check_conduct
 from fedcxr.audit.evidence import Evidence
-from fedcxr.audit.findings import AuditReport
+from fedcxr.audit.findings import SO_FAR, AuditReport
 from fedcxr.audit.journal import check_journal
 from fedcxr.audit.ledger_source import LedgerSource, RunLedger
 from fedcxr.audit.round_audit import RoundAudit
@@ -152,6 +152,8 @@ class _Audit:
         check_conduct(ledger, scope, last, report)
         sources.conclude(evidence, last)
         report.unchecked += scope.left_out(last)
+        if last < report.planned:
+            report.notes.append(f"{SO_FAR}{last} of {report.planned} rounds are finalized")
         if last == 0:
             report.unchecked.append("the released model: no round is finalized yet")
         elif computed and scope.whole:

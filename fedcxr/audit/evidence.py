@@ -169,7 +169,7 @@ class Evidence:
             there = found[offset : offset + part.nbytes]
             if (at := _first_difference(there, part)) is not None:
                 root = merkle.root(np.concatenate([start, rest])).hex()
-                said = f"{found.nbytes} bytes that differ from byte {offset + at} on"
+                said = f"{found.nbytes} bytes, first difference at byte {offset + at}"
                 self.report.find(name, f"{size} bytes with root {root}", said, number)
                 return
         if found.nbytes != size:

@@ -3,8 +3,37 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+SO_FAR = "so far "
+"""Start of the note on a run that has not finalized all its rounds."""
+
+_SEALED = re.compile(r"round (\d+), 0x\w+: what is sealed in its update \((.*)\)")
+
+
+def sealed_update(number: int, hospital: str, why: str) -> str:
+    """What is unchecked of an update that could not be opened."""
+    return f"round {number}, {hospital}: what is sealed in its update ({why})"
+
+
+def in_short(unchecked: Iterable[str]) -> list[str]:
+    """What is unchecked, with one line for all updates that could not be opened for the same reason."""
+    lines: list[str] = []
+    closed: dict[str, list[str]] = {}
+    for line in unchecked:
+        if (match := _SEALED.fullmatch(line)) is None:
+            lines.append(line)
+        else:
+            closed.setdefault(match[2], []).append(match[1])
+    for why, rounds in reversed(closed.items()):
+        many = f"{len(rounds)} update{'s' * (len(rounds) > 1)}"
+        several = f"{len(set(rounds))} round{'s' * (len(set(rounds)) > 1)}"
+        advice = ": --key FILE gives the coordinator's or the auditor's" if why == "no key" else ""
+        lines.insert(0, f"what is sealed in {many} of {several} ({why}{advice})")
+    return lines
 
 
 @dataclass(frozen=True)
@@ -40,6 +69,8 @@ class AuditReport:
         contract: address.
         released: hex digest of the last finalized model, as recomputed; empty when it could not be.
         rounds: finalized rounds looked at.
+        planned: rounds that the configuration asks for; 0 where the audit has no configuration. JSON has it
+            as a note, where it is more than ``rounds``.
         updates: accepted updates looked at.
         bytes: of updates read.
         bytes_of_models: of model files read.
@@ -52,6 +83,7 @@ class AuditReport:
     contract: str = ""
     released: str = ""
     rounds: int = 0
+    planned: int = 0
     updates: int = 0
     bytes: int = 0
     bytes_of_models: int = 0
@@ -79,10 +111,17 @@ class AuditReport:
         """The released model was recomputed, and nothing was found."""
         return self.clean and bool(self.released)
 
+    @property
+    def unfinished(self) -> bool:
+        """Not every round that the configuration asks for was looked at."""
+        return self.rounds < self.planned
+
     def tree(self) -> dict[str, Any]:
         """The report with its verdicts, as JSON has it."""
         verdict = {"clean": self.clean, "complete": self.complete, "proven": self.proven}
-        return {**verdict, **asdict(self)}
+        fields = asdict(self)
+        del fields["planned"]
+        return {**verdict, **fields}
 
     def to_json(self) -> str:
         return json.dumps(self.tree(), indent=2)

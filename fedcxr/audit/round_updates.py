@@ -11,6 +11,7 @@ from fedcxr.aggregation.kinds import aggregator_of
 from fedcxr.audit.blob_check import BlobResult, BlobTask, Opening
 from fedcxr.audit.blob_pool import SharedSum
 from fedcxr.audit.evidence import Evidence
+from fedcxr.audit.findings import sealed_update
 from fedcxr.errors import FedcxrError
 from fedcxr.ledger.history import relays
 from fedcxr.ledger.protocol import RoundView
@@ -158,8 +159,7 @@ class RoundUpdates:
                 self._find("blob size", str(view.accepted[address].size), str(result.size), address)
         if self._opening(address, add=False) is None:
             why = "no key" if self.evidence.layout is not None else "layout.json is not the ledger's"
-            said = f"round {view.number}, {address}: what is sealed in its update ({why})"
-            report.unchecked.append(said)
+            report.unchecked.append(sealed_update(view.number, address, why))
             return False
         if result.error:
             return not included

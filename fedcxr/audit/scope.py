@@ -37,7 +37,7 @@ class Scope:
             match = re.fullmatch(r"([1-9]\d{0,9})(?:-([1-9]\d{0,9}))?", rounds)
             if match is None or int(match[2] or match[1]) < int(match[1]):
                 raise ConfigError(
-                    f"rounds (--rounds) {rounds}: write one round, or the first and the last, as in 3-7."
+                    f"rounds (--rounds) {rounds}: write a first and a last, as in 3-7, or a single round: 5."
                 )
             first, last = int(match[1]), int(match[2] or match[1])
         if hospital and not Web3.is_address(hospital):

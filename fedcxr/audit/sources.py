@@ -56,6 +56,7 @@ class RunSources:
         if config.digest() != expected:
             report.find("config.toml", expected.hex(), config.digest().hex())
             return default
+        report.planned = config.federation.total_rounds
         try:
             for name, (wanted, found) in differences(ledger.deployment_parameters, config).items():
                 report.find(f"the contract's {name}", str(wanted), str(found))

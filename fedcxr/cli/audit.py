@@ -9,7 +9,7 @@ import typer
 
 from fedcxr.cli.app import app
 from fedcxr.cli.options import AsJson
-from fedcxr.cli.run_group import USUAL, RunGroup
+from fedcxr.cli.run_group import USUAL, RunGroup, UsualCommand
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -29,7 +29,7 @@ def callback() -> None:
     """Verify a run from its ledger and store: fedcxr audit RUN, or with --rpc, --contract and --store."""
 
 
-@audit_app.command(USUAL)
+@audit_app.command(USUAL, cls=UsualCommand)
 def audit(
     run: Annotated[
         Path | None,
@@ -48,7 +48,7 @@ def audit(
             help="Compare this hospital's journal.jsonl with the ledger. It may be given many times."
         ),
     ] = None,
-    rounds: Annotated[str, typer.Option(help="Audit only these rounds, as in 3-7, or one.")] = "",
+    rounds: Annotated[str, typer.Option(help="Audit only these rounds: 3-7, or a single round: 5.")] = "",
     hospital: Annotated[
         str, typer.Option(help="Audit only the updates of the hospital with this ledger address.")
     ] = "",
@@ -128,6 +128,7 @@ def verify(
     from rich.markup import escape
 
     from fedcxr.api.audit import Verification, verified
+    from fedcxr.audit.findings import in_short
 
     result = verified(file, signer)
     found = Verification.of(result, str(file))
@@ -137,7 +138,7 @@ def verify(
         console = Console(highlight=False, soft_wrap=True)
         for mark, lines in (
             ("[red]✗[/]", [*found.problems, *found.findings]),
-            ("[yellow]?[/] unchecked:", found.unchecked),
+            ("[yellow]?[/] unchecked:", in_short(found.unchecked)),
             ("[green]✓[/] proven:", found.proves),
             ("[dim]·[/] stated:", found.states),
         ):
@@ -220,12 +221,13 @@ class _Bar:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[shown]}"))
+        console = Console(stderr=True)
         self._bar = Progress(
             *columns,
             TimeRemainingColumn(compact=True),
-            console=Console(stderr=True),
+            console=console,
             transient=True,
-            disable=hidden,
+            disable=hidden or not console.is_interactive,
         )
         self._task = self._bar.add_task("auditing", total=None, shown="")
 
@@ -245,23 +247,28 @@ def _print(report: AuditReport) -> None:
     from rich.console import Console
     from rich.markup import escape
 
+    from fedcxr.audit.findings import in_short
     from fedcxr.report.tables import count
 
     console = Console(highlight=False, soft_wrap=True)
     for finding in report.findings:
         console.print(f"[red]✗[/] {escape(str(finding))}")
-    for unchecked in report.unchecked:
+    for unchecked in in_short(report.unchecked):
         console.print(f"[yellow]?[/] unchecked: {escape(unchecked)}")
     for note in report.notes:
         console.print(f"[dim]· {escape(note)}[/]")
     if report.clean:
+        rounds = count(report.rounds, "round")
+        if report.unfinished:
+            rounds = f"{report.rounds} of {count(report.planned, 'round')}"
         if report.complete:
-            verdict = "[green]✓ clean[/]"
+            verdict = f"[green]✓ clean{' so far' if report.unfinished else ''}[/]"
         elif report.proven:
             verdict = "[green]✓ the released model is proven[/], but for what is unchecked above"
         else:
-            verdict = "[yellow]nothing found, and the released model is not proven: see above[/]"
+            console.print("[yellow]nothing found, and the released model is not proven; see above[/]")
+            verdict = "looked at"
         console.print(
-            f"{verdict}: {count(report.rounds, 'round')}, {count(report.updates, 'update')}, "
+            f"{verdict}: {rounds}, {count(report.updates, 'update')}, "
             f"{report.bytes / 1e6:,.0f} MB; released model {report.released or '(not recomputed)'}"
         )

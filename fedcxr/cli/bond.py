@@ -11,7 +11,7 @@ from fedcxr.cli.ledger import Contract, Rpc, Run, commands
 from fedcxr.cli.ledger_printing import as_json_text, console, print_lines, tree_of
 from fedcxr.cli.ledger_reading import ask, location_of
 from fedcxr.cli.options import AsJson
-from fedcxr.cli.run_group import USUAL, RunGroup
+from fedcxr.cli.run_group import USUAL, RunGroup, UsualCommand
 
 bond_app = typer.Typer(
     cls=RunGroup,
@@ -29,7 +29,7 @@ OwnRun = Annotated[
 ]
 
 
-@bond_app.command(USUAL)
+@bond_app.command(USUAL, cls=UsualCommand)
 def show(run: Run = None, rpc: Rpc = None, contract: Contract = None, as_json: AsJson = False) -> None:
     """Show the bond: what is posted and needed, whether its release is announced, and what was slashed."""
     from fedcxr.indexer.bond import read_bond

@@ -130,13 +130,16 @@ def partition(
 def phantom(
     root: Annotated[Path, typer.Argument(help="The folder to write: new, empty, or with the same phantoms.")],
     hospitals: Annotated[
-        int | None, typer.Option(min=1, help="Draw this many hospitals, each with its own scanner.")
+        int | None,
+        typer.Option(min=1, help="Draw this many hospitals, each with its own scanner; the default is 4."),
     ] = None,
     patients: Annotated[
-        int | None, typer.Option(min=10, help="Draw this many patients for each hospital.")
+        int | None,
+        typer.Option(min=10, help="Draw this many patients for each hospital; the default is 320."),
     ] = None,
     size: Annotated[
-        int | None, typer.Option(min=32, max=1024, help="The images' width and height in pixels.")
+        int | None,
+        typer.Option(min=32, max=1024, help="The images' width and height in pixels; the default is 128."),
     ] = None,
     seed: Annotated[
         int, typer.Option(min=0, help="The seed of the images: the same seed draws the same.")

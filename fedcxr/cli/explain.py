@@ -51,8 +51,9 @@ def explain(
     from rich.console import Console
 
     from fedcxr import files
+    from fedcxr.cli.spelling import require_known
     from fedcxr.data.labels import COMPETITION_LABELS, LABELS
-    from fedcxr.errors import ConfigError, DataError
+    from fedcxr.errors import ConfigError
     from fedcxr.evaluation.explanation import scores as explanation
     from fedcxr.evaluation.explanation.case_scores import CaseScores
     from fedcxr.evaluation.explanation.saliency import positions
@@ -61,6 +62,7 @@ def explain(
     from fedcxr.report.overlays import draw_overlays
     from fedcxr.run.released import ReleasedModel
 
+    require_known("--label", labels or (), LABELS)
     released = ReleasedModel.open(run, number)
     config = released.run.config
     if bootstrap is not None:
@@ -71,9 +73,6 @@ def explain(
         )
     everything = tuple(label for label in LABELS if label != "No Finding")
     wanted = tuple(labels) if labels else (everything if config.data.phantom else COMPETITION_LABELS)
-    for label in wanted:
-        if label not in LABELS:
-            raise DataError(f"--label {label!r}: no such label (allowed: {', '.join(LABELS)}).")
     cases = explanation.choose_cases(released.table, wanted, images, config.seed)
     masks = explanation.read_masks(released.table, cases)
     own = released.valid.images[cases.rows]

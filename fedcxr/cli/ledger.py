@@ -44,7 +44,8 @@ Contract = Annotated[
 ]
 Last = Annotated[int | None, typer.Option(min=1, help="Show only this many rounds, the last ones.")]
 Rounds = Annotated[
-    str | None, typer.Option("--rounds", metavar="A-B", help="Show only these rounds, as in 3-7, or one.")
+    str | None,
+    typer.Option("--rounds", metavar="A-B", help="Show only these rounds: 3-7, or a single round: 5."),
 ]
 Who = Annotated[
     str,

@@ -114,7 +114,7 @@ def parse_rounds(text: str | None) -> tuple[int, int] | None:
         return None
     first, _, last = text.partition("-")
     if not first.isdecimal() or not (last or first).isdecimal() or int(first) > int(last or first):
-        raise typer.BadParameter(f"--rounds {text}: write A-B, as in 3-7, or one number.")
+        raise typer.BadParameter(f"--rounds {text}: write A-B, as in 3-7, or a single round: 5.")
     return int(first), int(last or first)
 
 

@@ -39,13 +39,18 @@ def predict(
 
     from fedcxr.api.prediction import predict as predict_studies
     from fedcxr.cli.progress import bars
-    from fedcxr.errors import DataError
+    from fedcxr.errors import DataError, ImageError
     from fedcxr.store.run_directory import RunDirectory
 
     directory = RunDirectory.open(run)
     if not out.parent.is_dir() or out.is_dir():
         what = "it is a folder" if out.is_dir() else f"there is no folder {out.parent}"
         raise DataError(f"--out {out}: {what}; name a CSV to write.")
+    if not data.is_dir():
+        raise ImageError(
+            f"--data {data}: there is no such folder.",
+            advice="Name the data set's folder, or the folder that holds it.",
+        )
     with bars() as progress:
         found = predict_studies(
             directory,

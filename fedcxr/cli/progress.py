@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 
 @contextmanager
@@ -23,17 +27,23 @@ def bars(unit: str = "images") -> Iterator[Callable[[str, int, int], None]]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     )
-    with Progress(*columns, console=Console(stderr=True)) as shown:
-        tasks = {}
+    shown = Progress(*columns, console=Console(stderr=True))
+    tasks: dict[str, TaskID] = {}
 
-        def report(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = shown.add_task(what, total=total, rate="")
-            speed = shown.tasks[tasks[what]].speed
-            rate = f"{speed:,.0f}/s" if speed else ""
-            shown.update(tasks[what], completed=done, total=total, rate=rate)
+    def report(what: str, done: int, total: int) -> None:
+        if not tasks:
+            shown.start()
+        if what not in tasks:
+            tasks[what] = shown.add_task(what, total=total, rate="")
+        speed = shown.tasks[tasks[what]].speed
+        rate = f"{speed:,.0f}/s" if speed else ""
+        shown.update(tasks[what], completed=done, total=total, rate=rate)
 
+    try:
         yield report
+    finally:
+        if tasks:  # without, rich would write an empty line
+            shown.stop()
 
 
 @contextmanager

@@ -36,11 +36,13 @@ def robustness(
 
     from fedcxr import files
     from fedcxr.cli.progress import bar
+    from fedcxr.cli.spelling import require_known
     from fedcxr.evaluation.corruptions import CORRUPTIONS
     from fedcxr.evaluation.robustness import measure_robustness
     from fedcxr.report.robustness import draw_robustness, robustness_table
     from fedcxr.run.released import ReleasedModel
 
+    require_known("--corruption", corruptions or (), CORRUPTIONS)
     released = ReleasedModel.open(run, number)
     config = released.run.config
     with bar("corrupt and predict", "cases") as progress:

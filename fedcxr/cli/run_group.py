@@ -3,13 +3,26 @@
 from pathlib import Path
 
 import click
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from fedcxr.cli.spelling import no_such_command
 from fedcxr.spelling import nearest
 
 USUAL = "RUN"
-"""Name of the usual command: as its usage shows it."""
+"""Name of the usual command, which nobody types."""
+
+
+class _UsualContext(click.Context):
+    @property
+    def command_path(self) -> str:
+        """That of the group: a usage has RUN where the argument is."""
+        return self.parent.command_path if self.parent is not None else super().command_path
+
+
+class UsualCommand(TyperCommand):
+    """The command that goes without a name."""
+
+    context_class = _UsualContext
 
 
 class RunGroup(TyperGroup):

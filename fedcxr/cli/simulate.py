@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import click
 import typer
 
 from fedcxr.cli.app import app
@@ -10,6 +11,7 @@ from fedcxr.cli.options import Grid, GridName, Overrides
 
 if TYPE_CHECKING:
     from fedcxr.config import Config
+    from fedcxr.training.measure import Measurement
 
 
 @app.command()
@@ -53,6 +55,8 @@ def simulate(
             )
         resume_simulation(resume, grid, baselines=baselines, report=report)
         return
+    if experiment is not None and out is None:
+        raise click.MissingParameter(ctx=click.get_current_context(), param_hint="--out", param_type="option")
     if experiment is None or out is None:
         raise typer.BadParameter("name an experiment and --out RUN, or continue one: --resume RUN.")
     config = configuration.load(experiment, overrides or [])
@@ -79,16 +83,38 @@ def run_simulation(
     """Prepare a run, carry it to its end on a grid, and write its summary and its report."""
     from rich.console import Console
 
+    from fedcxr.data.partition import Partition
+    from fedcxr.errors import UnwritableError
     from fedcxr.experiments.baselines import compare_with_baselines
     from fedcxr.report.comparison_table import comparison_table
     from fedcxr.report.summary import write_summary
+    from fedcxr.report.tables import count
+    from fedcxr.run.duration import in_words, training_seconds
+    from fedcxr.run.preparation import open_or_create, require_means
     from fedcxr.run.released import report_last
     from fedcxr.store.run_directory import RunDirectory
     from server import console
     from server.grids import simulation
 
+    if out.is_file():
+        raise UnwritableError(f"--out: {out} is a file; name a folder.", advice="Nothing was changed.")
+    measured: list[Measurement] = []
+
+    def carry(run: RunDirectory, hospitals: int) -> None:
+        if measured:
+            speed = measured[0].images_per_second
+            duration = in_words(training_seconds(run.config, Partition.read(run.partition_path), speed))
+            alone = "" if grid is GridName.LOCAL else ", with one hospital after the other"
+            rounds = count(config.federation.rounds, "round")
+            said = f"measured {speed:,.0f} images/s: {duration} of training for {rounds}{alone}"
+            Console(highlight=False).print(said, soft_wrap=True)
+        simulation.CARRIERS[grid.value](run, hospitals)
+
     try:
-        run = simulation.simulate(config, out, simulation.CARRIERS[grid.value])
+        require_means(config)
+        with console.Console() as shown:
+            open_or_create(out, config, shown.progress, measured.append)
+        run = simulation.simulate(config, out, carry)
         if baselines:
             with console.Console() as shown:
                 comparison = compare_with_baselines(run, shown.progress)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
 from typer.core import TyperGroup
 
+from fedcxr.cli.help_text import flow_help
 from fedcxr.spelling import nearest, suggestion
 
 _RENAMED = {"--tasks": "--labels"}  # by earlier versions' spelling, where the new one is not like it
@@ -19,7 +20,14 @@ _NO_COMMAND = re.compile(r"No such command '(.*?)'")  # typer adds a suggestion 
 
 
 class SpellingGroup(TyperGroup):
-    """The root of the command line: a usage error of any command below it names what was meant."""
+    """The root of the command line: a usage error of any command below it names what was meant.
+
+    It is made last, when all commands are there, and so it is here that their help is flowed.
+    """
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        flow_help(self)
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -54,6 +62,18 @@ def no_such_command(ctx: click.Context, word: str) -> click.UsageError:
     """The error of a word that is none of a group's commands."""
     known = ctx.command.list_commands(ctx) if isinstance(ctx.command, click.Group) else []
     return click.UsageError(f"No such command: {word}.{suggestion(word, known)}", ctx)
+
+
+def require_known(option: str, words: Iterable[str], known: Collection[str]) -> None:
+    """Check an option's words where the known ones are not at hand before the command runs.
+
+    Raises:
+        BadParameter: a word is none of them; the nearest is named.
+    """
+    for word in words:
+        if word not in known:
+            message = f"{word!r} is not one of {', '.join(known)}.{suggestion(word, known)}"
+            raise click.BadParameter(message, param_hint=option)
 
 
 def _name_the_nearest_value(error: click.BadParameter) -> NoReturn:

@@ -191,7 +191,8 @@ def validate(tree: Mapping[str, object], where: str) -> Config:
         return Config.model_validate(tree)
     except ValidationError as error:
         lines = [_explain(e["loc"], e["type"], e["msg"], e.get("input")) for e in error.errors()]
-        raise ConfigError(f"{where}: " + "; ".join(lines)) from None
+        apart = " " if len(lines) == 1 else "\n  "
+        raise ConfigError("".join((f"{where}:", *(f"{apart}{line}" for line in lines)))) from None
 
 
 def _explain(loc: tuple[int | str, ...], kind: str, message: str, value: object) -> str:

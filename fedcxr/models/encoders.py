@@ -35,6 +35,11 @@ ANY_SIZE: dict[str, Any] = {
 """Options of timm's vision transformers. The last norm stays before the pooling, as in their weights."""
 
 
+def is_encoder(name: str) -> bool:
+    """Whether :func:`create_encoder` knows the name."""
+    return name == INPUT_ENHANCED or timm.is_model(name)
+
+
 def create_encoder(name: str, *, pretrained: bool = False, channels: int = 1) -> Any:  # timm types a Module
     """Make an encoder, with weights as timm draws them from the global generator, or from its hub.
 

@@ -12,13 +12,14 @@ from fedcxr.errors import ConfigError, ModelError
 from fedcxr.models.checkpointing import checkpoint_blocks
 from fedcxr.models.compact import Compact
 from fedcxr.models.dual_stream import DualStream
-from fedcxr.models.encoders import classifier_names, colours_of, hub_weights
+from fedcxr.models.encoders import classifier_names, colours_of, hub_weights, is_encoder
 from fedcxr.models.initial import initialise, unstated
 from fedcxr.models.network import Network
 from fedcxr.models.norm import NORM_POLICIES
 from fedcxr.models.plain import Plain
 from fedcxr.models.semssxl import SemSSXL
 from fedcxr.models.weights import load_weights, read_weights
+from fedcxr.spelling import suggestion
 
 _MODELS: dict[str, Callable[[config.Model], Network]] = {
     "compact": Compact,
@@ -103,8 +104,12 @@ def _build(settings: config.Model) -> Network:
     try:
         build = _MODELS[settings.name]
     except KeyError:
+        meant = suggestion(settings.name, model_names())
+        if is_encoder(settings.name):
+            meant = f" For an encoder of timm: model.name = plain, model.encoder = {settings.name}."
         raise ModelError(
             f"model.name = {settings.name!r}: no such model; the registry has {', '.join(model_names())}."
+            f"{meant}"
         ) from None
     model = build(settings)
     NORM_POLICIES[settings.norm].apply(model)

@@ -38,7 +38,7 @@ def robustness_table(found: Robustness, name: str) -> Table:
 
 def _interval_note(found: Robustness) -> str:
     """The note on intervals; it holds for every row, because corrupting an image changes no label."""
-    named = [("a row's mean", found.clean), ("a row's mean of five", found.clean_competition)]
+    named = [("a mean", found.clean), ("a mean of five", found.clean_competition)]
     return bootstrap_note(found.bootstrap, named)
 
 

@@ -95,14 +95,12 @@ def bootstrap_note(drawn: int, named: Iterable[tuple[str, Estimate]] = ()) -> st
         f"[95 %]: percentile bootstrap over patients, {drawn:,} resamples; none where fewer than {FEWEST} of "
         "them have both classes."
     )
+    fewer = [pair for pair in named if pair[1].value is not None and pair[1].resamples < drawn]
     short = [
-        f"{name} {score.resamples:,}"
-        for name, score in named
-        if score.value is not None and score.resamples < drawn
+        f"{score.resamples:,}{'' if place else ' counted'} for {name}"
+        for place, (name, score) in enumerate(fewer)
     ]
-    if not short:
-        return note
-    return f"{note} A resample with one class only does not count; those that did: {', '.join(short)}."
+    return f"{note} Of {drawn:,} resamples {', '.join(short)}." if short else note
 
 
 def interval_note(evaluation: Evaluation) -> str:

@@ -13,10 +13,11 @@ from fedcxr import files
 from fedcxr.config import MAX_HOSPITALS, Config
 from fedcxr.data.cache import ImageCache, prepare
 from fedcxr.data.chexpert import ChexpertTable, read_table
+from fedcxr.data.dataset import require_tables
 from fedcxr.data.labels import LabelPolicy
 from fedcxr.data.partition import Partition, make_partition
 from fedcxr.data.phantom import generate
-from fedcxr.errors import ConfigError, TableError
+from fedcxr.errors import ConfigError
 from fedcxr.evaluation.validation_set import ValidationSet
 from fedcxr.models.registry import create_model
 from fedcxr.report.shards import draw
@@ -25,7 +26,7 @@ from fedcxr.run.logfile import log_to
 from fedcxr.store.hospital_settings import HospitalData, HospitalSettings
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.batch_statistics import batch_norms
-from fedcxr.training.measure import resolve
+from fedcxr.training.measure import Measurement, resolve
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]  # what, done, total
@@ -58,17 +59,27 @@ def require_means(config: Config) -> None:
     if config.training.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("training.device = 'cuda': torch finds no CUDA device here; set it to 'cpu'.")
     for key in ("train_csv", "valid_csv"):
-        if not (name := getattr(config.data, key)):
+        if not getattr(config.data, key):
             raise ConfigError(f"data.{key} is empty: a simulation wants both tables.")
-        path = config.data.root_path / name
-        if config.data.phantom is None and not path.is_file():
-            raise TableError(f"{path}: no such file; data.root must name a folder in the CheXpert layout.")
+    if config.data.phantom is None:
+        require_tables(config.data)
 
 
-def open_or_create(out: Path, config: Config, progress: Progress | None = None) -> RunDirectory:
+def open_or_create(
+    out: Path,
+    config: Config,
+    progress: Progress | None = None,
+    told: Callable[[Measurement], None] = lambda measurement: None,
+) -> RunDirectory:
     """Open the run that this configuration began at ``out``, or create it with every measurement made.
 
     Until its federation is founded, a run may be begun again with another configuration.
+
+    Args:
+        out: the run's directory.
+        config: what to run.
+        progress: told of the measurement.
+        told: of each candidate's speed, the chosen first, where they are measured now.
 
     Raises:
         ConfigError: ``out`` holds a run of another configuration; the keys that differ are named.
@@ -102,6 +113,7 @@ def open_or_create(out: Path, config: Config, progress: Progress | None = None) 
     with log_to(run.log_path):
         for measurement in measurements:
             logger.info("measured %s", measurement)
+            told(measurement)
     return run
 
 

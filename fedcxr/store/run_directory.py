@@ -99,10 +99,12 @@ class RunDirectory:
             StoreError: there is none.
         """
         run = cls(root)
+        if not root.exists():
+            raise StoreError(f"{root}: there is no such folder.")
         if not run.config_path.is_file():
             raise StoreError(
-                f"{root}: no run here (config.toml is missing). One that was killed before it had any begins "
-                "again by the command that began it."
+                f"{root} is not a run directory: it has no config.toml. If the run was killed in its first "
+                "seconds, repeat the command that began it."
             )
         return run
 

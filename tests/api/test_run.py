@@ -212,7 +212,7 @@ def test_a_configuration_is_a_path_or_one_that_was_loaded_and_is_never_changed(
 
 
 def test_what_is_wrong_comes_as_an_error_of_fedcxr(run: fedcxr.Run, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no run here"):
+    with pytest.raises(StoreError, match="not a run directory"):
         fedcxr.open_run(tmp_path)
     with pytest.raises(StoreError, match=r"none\.zip: No such file"):
         fedcxr.verify_export(tmp_path / "none.zip")

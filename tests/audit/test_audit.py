@@ -229,7 +229,7 @@ def test_a_changed_model_file_says_from_which_byte_on(copy: RunDirectory, quick_
     flip(path, size - 7)
     finding = only(quick_audit(copy))
     assert (finding.round, finding.where) == (2, path.name)
-    assert f"from byte {size - 7} on" in finding.found
+    assert f"first difference at byte {size - 7}" in finding.found
     path.write_bytes(path.read_bytes()[:100])
     assert "100 bytes" in only(quick_audit(copy)).found
 
@@ -437,7 +437,7 @@ def test_a_chain_with_a_flipped_byte_is_a_finding_and_no_exception(
 
 
 def test_a_place_without_a_run_has_an_error_of_its_own(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no run here"):
+    with pytest.raises(StoreError, match="not a run directory"):
         audit(RunDirectory(tmp_path), [])
 
 

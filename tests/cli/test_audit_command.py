@@ -53,11 +53,25 @@ def test_a_finding_has_a_code_of_its_own(run: RunDirectory) -> None:
     assert "✗ round 1, round-0001.safetensors" in result.output
 
 
+def test_a_flipped_bit_is_named_by_its_place(run: RunDirectory) -> None:
+    content = bytearray(run.model(1).read_bytes())
+    content[20] ^= 1
+    run.model(1).write_bytes(content)
+    assert f"found {len(content)} bytes, first difference at byte 20\n" in call(run).output
+
+
 def test_an_audit_that_proves_nothing_does_not_end_with_zero(run: RunDirectory) -> None:
     shutil.rmtree(run.keys)
     result = call(run)
     assert isinstance(result.exception, AuditIncompleteError)
     assert result.exception.exit_code == 91
+    closed = (
+        "what is sealed in 3 updates of 1 round (no key: --key FILE gives the coordinator's or the auditor's)"
+    )
+    assert f"? unchecked: {closed}\n? unchecked: the released model" in result.output
+    assert (
+        "nothing found, and the released model is not proven; see above\nlooked at: 1 round," in result.output
+    )
     report = json.loads(call(run, "--json").stdout)
     assert (report["clean"], report["proven"], report["released"]) == (True, False, "")
 
@@ -96,7 +110,13 @@ def test_an_export_is_written_and_verified(run: RunDirectory, tmp_path: Path) ->
     assert f"released model: {read_rounds(run)[-1].model}" in result.output
     tree = json.loads(CliRunner().invoke(app, ["audit", "verify", str(file), "--json"]).stdout)
     assert (tree["authentic"], tree["signer"]) == (True, signer)
-    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    data = file.read_bytes()
+    file.write_text("no zip")
+    other = CliRunner().invoke(app, ["audit", "verify", str(file)])
+    assert isinstance(other.exception, AuditFailedError)
+    assert "not an audit's export" in other.output
+    assert other.exception.help == "Each finding or problem says what is not as it must be."
+    file.write_bytes(data[:-1] + b"?")
     changed = CliRunner().invoke(app, ["audit", "verify", str(file)])
     assert isinstance(changed.exception, AuditFailedError)
 

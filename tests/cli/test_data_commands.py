@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from fedcxr.cli.app import app
 from fedcxr.data.cache import ImageCache
 from fedcxr.data.partition import Partition
-from fedcxr.errors import ConfigError, DataError, ImageError, PartitionError
+from fedcxr.errors import ConfigError, DataError, ImageError, PartitionError, TableError
 
 
 def run(*arguments: object) -> Result:
@@ -57,6 +57,17 @@ def test_check_names_missing_images_of_both_tables(experiment: Path) -> None:
     assert isinstance(result.exception, ImageError)
     assert "train.csv, row 5, column 'Path'" in str(result.exception)
     assert "valid.csv, row 3, column 'Path'" in str(result.exception)
+
+
+def test_a_folder_without_tables_is_named_with_the_variable_that_it_came_from(
+    experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHEXPERT", str(tmp_path / "none"))
+    for command in (("check",), ("partition", "--out", tmp_path / "out")):
+        error = run(*command[:1], experiment, *command[1:], "--set", "data.root=$CHEXPERT").exception
+        assert isinstance(error, TableError)
+        assert "none/train.csv: no such file; data.root must name a folder in the CheXpert" in str(error)
+        assert error.help == "data.root = '$CHEXPERT': let it name the folder that has train.csv."
 
 
 def test_check_decode_finds_what_looking_does_not(experiment: Path) -> None:
@@ -116,6 +127,8 @@ def test_phantom_draws_a_data_set_that_check_accepts(tmp_path: Path) -> None:
     assert run("check", file, "--decode").exit_code == 0
     other = run("phantom", root, "--seed", 6)
     assert isinstance(other.exception, DataError)
+    assert "another seed or configuration" in str(other.exception)
+    assert "data.root" not in str(other.exception)
 
 
 def test_an_error_ends_the_command_with_its_code_and_help(experiment: Path) -> None:

@@ -329,4 +329,5 @@ def test_the_script_is_the_command() -> None:
         check=True,
         env=os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
     )
+    assert "Usage: fedcxr experiments [OPTIONS] [FILES]..." in done.stdout
     assert "Run TOML files under some seeds" in done.stdout

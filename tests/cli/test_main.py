@@ -1,15 +1,23 @@
 """The command line as a whole: what ends it, and what it says then."""
 
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 
+import click
 import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
 
 from fedcxr.cli import main
-from fedcxr.config import Config
+from fedcxr.cli.app import app
+from fedcxr.cli.help_text import flowed
+from fedcxr.config import Config, Phantom
 from fedcxr.errors import UnwritableError
 
 
@@ -41,6 +49,45 @@ def test_a_group_shows_its_usual_command_and_names_the_others(
     said = capsys.readouterr().out
     assert "--journal" in said
     assert "audit verify." in said
+
+
+def commands(command: click.Command, *words: str) -> Iterator[tuple[str, ...]]:
+    """Every command and group, by the words that show its help."""
+    yield words
+    for name, below in command.commands.items() if isinstance(command, click.Group) else ():
+        yield from commands(below, *words, name)
+
+
+COMMANDS = list(commands(get_command(app)))
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_the_lines_of_a_help_end_where_the_terminal_does(words: tuple[str, ...]) -> None:
+    said = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80"}, prog_name="fedcxr")
+    assert said.exit_code == 0, said.output
+    prose = re.sub(r"Usage: .*?\n *\n", "", said.output.split("╭")[0], count=1, flags=re.DOTALL)
+    lines = [line.strip() for line in prose.splitlines()]
+    assert max(map(len, lines)) <= 80
+    for line, following in pairwise(lines):
+        if line and following:
+            assert len(line) + 1 + len(following.split()[0]) > 75, line
+
+
+@pytest.mark.parametrize("words", [("audit",), ("audit", "RUN"), ("ledger", "bond")], ids=" ".join)
+def test_a_usage_has_the_run_once(words: tuple[str, ...]) -> None:
+    said = CliRunner().invoke(app, [*words, "--help"], prog_name="fedcxr").output
+    named = " ".join(word for word in words if word != "RUN")
+    assert f"Usage: fedcxr {named} [OPTIONS] [RUN] " in said
+
+
+def test_the_help_on_phantoms_has_the_defaults_of_the_configuration() -> None:
+    said = " ".join(CliRunner().invoke(app, ["data", "phantom", "--help"]).output.replace("│", "").split())
+    for default in (Phantom().hospitals, Phantom().patients, Phantom().size):
+        assert f"the default is {default}." in said
+
+
+def test_a_list_in_a_help_keeps_its_lines() -> None:
+    assert flowed("One\n  paragraph.\n\nTwo:\n- a\n  b\n- c\n") == "One paragraph.\n\nTwo:\n- a b\n- c"
 
 
 def test_what_the_system_refuses_is_named_without_a_traceback(

@@ -101,8 +101,10 @@ def test_what_is_missing_is_named_and_nothing_is_written(
     run: RunDirectory, dataset: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "P.csv"
-    fails(call(RunDirectory(tmp_path / "none"), dataset, out), StoreError, "no run here")
+    fails(call(RunDirectory(tmp_path / "none"), dataset, out), StoreError, "there is no such folder")
     fails(call(run, dataset, out, "--round", 7), StoreError, "no model of round 7 (the last is round-0001")
+    nowhere = call(run, tmp_path / "gone", out, "--csv", dataset / "valid.csv")
+    fails(nowhere, ImageError, "gone: there is no such folder.")
     fails(call(run, dataset, tmp_path / "absent" / "P.csv"), DataError, "there is no folder")
     fails(call(run, dataset, out, "--csv", tmp_path / "none.csv"), TableError, "none.csv: cannot be read")
     fails(call(run, dataset, out, "--set", "data.size=48"), ConfigError, "data.size is")

@@ -1,6 +1,7 @@
 """``fedcxr simulate --resume``: what it says of a run, and what it will not go on from."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from typer.testing import CliRunner, Result
 from fedcxr.cli import app as registered  # noqa: F401 (registers the commands)
 from fedcxr.cli.app import app
 from fedcxr.config import Config
-from fedcxr.errors import ChainError, ConfigError, FederationError, ModelError, StoreError
+from fedcxr.errors import ChainError, ConfigError, FederationError, ModelError, StoreError, UnwritableError
 from fedcxr.round_lines import read_rounds
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update.layout import Layout, TensorSpec
@@ -42,6 +43,16 @@ def run(begun: RunDirectory, tmp_path: Path) -> RunDirectory:
 
 def resume(run: RunDirectory, *more: str) -> Result:
     return CliRunner().invoke(app, ["simulate", "--resume", str(run.root), *more])
+
+
+def test_an_audit_of_a_run_that_was_cut_short_says_how_far_it_came(run: RunDirectory, tmp_path: Path) -> None:
+    file = tmp_path / "audit.zip"
+    result = CliRunner().invoke(app, ["audit", str(run.root), "--export", str(file)])
+    assert result.exit_code == 0, result.output
+    assert "✓ clean so far: 1 of 2 rounds, 3 updates" in result.output
+    result = CliRunner().invoke(app, ["audit", "verify", str(file)])
+    assert result.exit_code == 0, result.output
+    assert "stated: so far 1 of 2 rounds are finalized" in result.output
 
 
 def test_it_says_where_it_continues_and_ends_the_run_which_is_then_left_alone(run: RunDirectory) -> None:
@@ -75,7 +86,28 @@ def test_a_line_of_the_round_that_is_repeated_is_replaced_whatever_it_says(run: 
 def test_a_place_without_a_run_is_named(tmp_path: Path) -> None:
     error = resume(RunDirectory(tmp_path / "none")).exception
     assert isinstance(error, StoreError)
-    assert "no run here" in str(error)
+    assert "none: there is no such folder." in str(error)
+
+
+def test_a_simulation_says_its_speed_and_how_long_it_will_train(small_config: Config, tmp_path: Path) -> None:
+    file = tmp_path / "small.toml"
+    changes = {"federation.rounds": 1, "training.precision": "auto"}
+    file.write_text(small_config.with_changes(changes).to_toml())
+    arguments = ["simulate", str(file), "--out", str(tmp_path / "run"), "--no-report"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    first = result.output.splitlines()[0]
+    assert re.fullmatch(r"measured [\d,]+ images/s: less than a minute of training for 1 round", first)
+    again = CliRunner().invoke(app, arguments)
+    assert "measured" not in again.output
+
+
+def test_a_file_is_no_place_for_a_run(tmp_path: Path) -> None:
+    file = tmp_path / "README.md"
+    file.touch()
+    error = CliRunner().invoke(app, ["simulate", "experiments/tiny.toml", "--out", str(file)]).exception
+    assert isinstance(error, UnwritableError)
+    assert str(error) == f"--out: {file} is a file; name a folder."
 
 
 def test_a_run_says_itself_what_it_runs(run: RunDirectory) -> None:
@@ -84,6 +116,10 @@ def test_a_run_says_itself_what_it_runs(run: RunDirectory) -> None:
         assert result.exit_code == 2
         assert "config.toml says what to run" in " ".join(result.output.replace("│", "").split())
     assert CliRunner().invoke(app, ["simulate"]).exit_code == 2
+    alone = CliRunner().invoke(app, ["simulate", "experiments/tiny.toml"])
+    assert alone.exit_code == 2
+    assert "Missing option --out." in alone.output
+    assert "continue one" not in alone.output
 
 
 def test_a_run_without_a_ledger_has_no_checkpoint(small_config: Config, tmp_path: Path) -> None:

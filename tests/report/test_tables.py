@@ -82,7 +82,7 @@ def test_means_say_over_how_many_they_go(evaluation: Evaluation) -> None:
 
 def test_resamples_that_do_not_count_are_told(evaluation: Evaluation) -> None:
     (note,) = [note for note in label_table(evaluation).notes if "resamples" in note]
-    assert f"Pneumonia {evaluation.label('Pneumonia').resamples}" in note
+    assert f" {evaluation.label('Pneumonia').resamples} counted for Pneumonia, " in note
     assert "Cardiomegaly" not in note
 
 
@@ -174,8 +174,8 @@ def test_a_mean_over_sites_or_corruptions_says_how_many_resamples_counted(evalua
     assert 0 < evaluation.macro.resamples < 100
     counted = f"{evaluation.macro.resamples}"
     note = site_table({"north": SiteResult(evaluation, evaluation, "0" * 64)}, title="t").notes[-1]
-    assert f"north's unseen mean {counted}," in note
-    assert f"north's seen mean {counted}." in note
+    assert f"Of 100 resamples {counted} counted for north's unseen mean, " in note
+    assert f", {counted} for north's seen mean." in note
     found = Robustness(90, 90, 100, evaluation.macro, evaluation.competition, (), Estimate())
-    assert f"a row's mean {counted}" in robustness_table(found, "model").notes[-1]
+    assert f"Of 100 resamples {counted} counted for a mean." in robustness_table(found, "model").notes[-1]
     assert robustness_table(replace(found, bootstrap=0), "model").notes[-1].startswith("No intervals")

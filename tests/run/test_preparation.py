@@ -58,6 +58,8 @@ def test_a_configuration_can_be_corrected_until_the_federation_is_founded(
     ("changes", "said"),
     [
         ({"model.name": "nosuch"}, "the registry has"),
+        ({"model.name": "semsxl"}, "Did you mean semssxl"),
+        ({"model.name": "resnet50"}, "model.name = plain, model.encoder = resnet50"),
         ({"model.pretrained": "none.safetensors"}, "none.safetensors"),
         (
             {"model.name": "plain", "model.encoder": "vit_small_patch16_224", "federation.calibrate": True},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from dataclasses import replace
 
 import pytest
 from rich.console import Console as RichConsole
@@ -27,6 +28,21 @@ def shown(event: HospitalAnswered) -> str:
 
 
 LINE = "✓ 0x11: accepted; 6,810 images, 12 images/s, loss 0.342"
+
+
+@pytest.mark.parametrize(("values", "said"), [(1, "1 value saturated"), (2300, "2,300 values saturated")])
+def test_what_was_saturated_is_said(values: int, said: str) -> None:
+    event = answered(567.5, None)
+    assert event.metrics is not None
+    cut = replace(event, metrics=replace(event.metrics, saturated=values))
+    assert shown(cut) == f"{LINE}, {said}"
+
+
+def test_nothing_is_written_where_no_terminal_shows_the_bars() -> None:
+    file = io.StringIO()
+    with Console(RichConsole(file=file)) as console:
+        console.progress("images", 1, 2)
+    assert file.getvalue() == ""
 
 
 @pytest.mark.parametrize("waited", [None, 0.0, 11.0])

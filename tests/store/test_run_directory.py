@@ -50,8 +50,10 @@ def test_a_configuration_that_leaves_something_to_a_measurement_makes_no_run(
 
 
 def test_a_place_without_a_run_and_a_run_without_a_model_are_named(run: RunDirectory, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"no run here \(config.toml is missing\)"):
+    with pytest.raises(StoreError, match=r"is not a run directory: it has no config\.toml"):
         RunDirectory.open(tmp_path)
+    with pytest.raises(StoreError, match=r"none: there is no such folder\.$"):
+        RunDirectory.open(tmp_path / "none")
     with pytest.raises(StoreError, match="no such model; has the run begun"):
         _ = run.last_model
 

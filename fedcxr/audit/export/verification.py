@@ -14,6 +14,7 @@ from fedcxr.audit.chain.decoded_events import decode_events
 from fedcxr.audit.chain.proof import ChainProof
 from fedcxr.audit.export.archive import FORMAT, MANIFEST, SIGNATURE, changes, manifest_of, read_json, unpack
 from fedcxr.audit.export.export import AuditStatement
+from fedcxr.audit.findings import SO_FAR
 from fedcxr.errors import FedcxrError, StoreError
 from fedcxr.ledger.artifact import Artifact, load_artifact
 from fedcxr.ledger.signing import Domain, recover
@@ -194,5 +195,6 @@ def _say(result: Verified, audit: Mapping[str, Any], proof: ChainProof, events: 
         f"{report['rounds']} rounds, {report['updates']} updates of {report['bytes'] / 1e6:,.0f} MB, "
         f"{len(report['findings'])} findings, {len(report['unchecked'])} unchecked",
         f"released model: {report['released'] or '(not recomputed)'}",
+        *(note for note in report["notes"] if note.startswith(SO_FAR)),
         "that the block is one of the consortium's chain: compare its hash with somebody who follows it",
     ]

@@ -125,7 +125,8 @@ def _claim(root: Path, phantom: config.Phantom, seed: int) -> None:
         if marker.read_text(encoding="utf-8") != text:
             raise DataError(
                 f"{root}: holds phantoms of another seed or configuration ({marker.name} says which). "
-                "Choose another data.root, or delete this folder."
+                "Name another folder, or delete this one.",
+                advice="Nothing was changed.",
             )
         return
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
