@@ -8,7 +8,6 @@ from itertools import combinations
 from pydantic import TypeAdapter
 
 from fedcxr.evaluation.explanation.case_scores import COLUMNS, CaseScores
-from fedcxr.evaluation.explanation.localisation import FEWEST_PATIENTS
 from fedcxr.evaluation.explanation.saliency import positions
 from fedcxr.evaluation.explanation.scores import Explanation
 from fedcxr.experiments.table import EVERY_PAIR, Experiment
@@ -51,8 +50,7 @@ def explanation_table(experiments: Sequence[Experiment], *, title: str, resample
             "the lesion's share that is among as many highest places; usual place: coverage of the mean mask "
             "of the label's other patients; area: the mask's share of the image. Deletion and insertion: "
             "areas under the probability's curve. Gain: how much better a map does than the same method's "
-            "map of another patient of the label, paired. [95 %]: bootstrap over patients; none over "
-            f"fewer than {FEWEST_PATIENTS}.",
+            "map of another patient of the label, paired. [95 %]: bootstrap over patients.",
             *_grid_notes(experiments),
             *_pair_notes(experiments, resamples),
         ),

@@ -25,8 +25,10 @@ from fedcxr.evaluation.explanation.ranking import saliency_ranking, stand_ins
 from fedcxr.evaluation.scores import Estimate
 
 FEWEST_PATIENTS = 40
-"""Patients below which a mean has no interval: resampling so few says little of others, and nothing at all
-where their scores are alike, as when no map hits."""
+"""Patients below which a mean score of one model has no interval.
+
+Resampling so few says little of others, and nothing at all where their scores are alike, as when no map hits.
+"""
 
 
 @dataclass(frozen=True)
@@ -127,21 +129,23 @@ def compare_localisation(
     figures = np.concatenate([own, elsewhere[:, :2], usual[:, :2], own[:, :2] - elsewhere[:, :2]], axis=1)
 
     def summarise(rows: NDArray[np.int64]) -> Localisation:
-        found = means(figures[rows], patients[rows], resamples, seed)
+        found = means(figures[rows], patients[rows], resamples, seed, fewest=FEWEST_PATIENTS)
         return Localisation(len(rows), *(found.estimate([k]) for k in range(figures.shape[1])))
 
     by_label = {label: summarise(np.flatnonzero(labels == label)) for label in np.unique(labels).tolist()}
     return summarise(np.arange(len(maps))), by_label, own
 
 
-def means(values: Floats, patients: NDArray[np.int64], resamples: int, seed: int) -> Resampled:
+def means(
+    values: Floats, patients: NDArray[np.int64], resamples: int, seed: int, *, fewest: int = 0
+) -> Resampled:
     """The means of the columns of float64 (n, k), each over the cases where it is not NaN.
 
-    A column that fewer than :data:`FEWEST_PATIENTS` have is left undefined in every resample: it has a value
-    and no interval.
+    A column that fewer than ``fewest`` patients have is left undefined in every resample: it has a value and
+    no interval.
     """
     known = ~np.isnan(values)
-    enough = [len(np.unique(patients[rows])) >= FEWEST_PATIENTS for rows in known.T]
+    enough = [len(np.unique(patients[rows])) >= fewest for rows in known.T]
     filled = np.where(known, values, 0.0)
 
     def measure(weights: NDArray[np.int32]) -> Floats:

@@ -19,7 +19,12 @@ from fedcxr.errors import DataError
 from fedcxr.evaluation.auroc import Floats
 from fedcxr.evaluation.explanation.case_scores import COLUMNS
 from fedcxr.evaluation.explanation.deletion import Curves, follow
-from fedcxr.evaluation.explanation.localisation import Localisation, compare_localisation, means
+from fedcxr.evaluation.explanation.localisation import (
+    FEWEST_PATIENTS,
+    Localisation,
+    compare_localisation,
+    means,
+)
 from fedcxr.evaluation.explanation.ranking import stand_ins
 from fedcxr.evaluation.explanation.saliency import Maps, Method, saliency
 from fedcxr.evaluation.scores import Estimate
@@ -203,7 +208,9 @@ def _faithfulness(
         unseeing[told] = elsewhere.areas
     each[some] = own.areas
     values = np.concatenate([own.areas, (unseeing - own.areas) * (1, -1)], axis=1)
-    found = means(values, patients, config.evaluation.bootstrap, bootstrap_seed(config))
+    found = means(
+        values, patients, config.evaluation.bootstrap, bootstrap_seed(config), fewest=FEWEST_PATIENTS
+    )
     estimates = (found.estimate([k]) for k in range(4))
     return Faithfulness(len(some), empty, *estimates, curves=_mean_curves(own, elsewhere)), each
 

@@ -57,7 +57,7 @@ def test_differences_are_paired_over_patients() -> None:
 def test_few_patients_give_a_mean_and_no_interval(count: int, some: bool) -> None:
     values = np.ones((2 * count + 2, 2))
     values[-2:, 0] = np.nan  # one patient more for the other column
-    found = means(values, np.arange(2 * count + 2) // 2, resamples=50, seed=0)
+    found = means(values, np.arange(2 * count + 2) // 2, resamples=50, seed=0, fewest=FEWEST_PATIENTS)
     assert found.estimate([0]).value == 1
     assert (found.estimate([0]).low == 1) == some
     assert found.estimate([1]).low == 1
