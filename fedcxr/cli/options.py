@@ -45,7 +45,7 @@ TrustRun = Annotated[
     bool,
     typer.Option(
         "--trust-run",
-        help="Use the program, the endpoint and the store that the run's config.toml names, with your keys and "
+        help="Use the program, endpoint and store that the run's config.toml names, with your keys and "
         "variables. Only for runs of people whom you trust.",
     ),
 ]

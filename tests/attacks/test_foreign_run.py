@@ -205,7 +205,7 @@ def test_an_audit_of_a_store_that_the_reader_agreed_to_is_what_it_was(
     assert isinstance(call(run, "audit", "{run}", "--store", str(tmp_path)).exception, AuditFailedError)
 
 
-@pytest.mark.parametrize("url", ["github://a:b@main/", "simplecache::s3://b", "http://127.0.0.1/x"])
+@pytest.mark.parametrize("url", ["github://a:b@main/", "simplecache::s3://b", "ftp://127.0.0.1/x"])
 def test_a_store_of_another_protocol_is_not_opened_though_the_run_is_trusted(
     tmp_path: Path, url: str
 ) -> None:
