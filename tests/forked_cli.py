@@ -87,7 +87,7 @@ def serve() -> None:
 
     import server.grids.simulation  # noqa: F401
 
-    # A quarter of a short run's time is spent on drawing; here a picture only has to come whole or not at all.
+    # Drawing is a quarter of a short run; here a picture only has to come whole or not at all.
     matplotlib.figure.Figure.savefig = lambda self, file, **options: file.write(b"a picture")  # type: ignore
     gc.collect()
     gc.freeze()  # no child's collector touches, and so copies, the pages of what was imported

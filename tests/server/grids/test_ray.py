@@ -110,7 +110,7 @@ def test_a_killed_worker_costs_at_most_its_round(small_config: Config, tmp_path:
 def test_it_releases_the_models_of_the_local_grid_though_hospitals_are_killed_in_every_round(
     small_config: Config, tmp_path: Path
 ) -> None:
-    """One dies before its training, one in it, one after it; test_superlink.py holds the third grid to this."""
+    """One dies before its training, one in it, one after it; test_superlink.py is about the third grid."""
     config = small_config.with_changes({"federation.rounds": 3})
     expected = digests(run_federation(config, tmp_path / "whole"))
     carry = partial(simulate_on_ray, client_app="dying_apps:survivor")
