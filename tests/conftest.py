@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections import defaultdict
@@ -24,6 +25,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell that starts tests in the background has them ignore Ctrl-C, and so would the processes they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector off what stays to the end: torch, Flower and web3 are a million objects."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -212,7 +212,7 @@ def test_a_flipped_byte_anywhere_in_a_model_file_is_found(
     header = 8 + int.from_bytes(whole[:8], "little")
     rng = random.Random(number)
     places = [0, 3, 7, 8, header - 1, header, len(whole) - 1]
-    places += [rng.randrange(header) for _ in range(20)] + [rng.randrange(len(whole)) for _ in range(5)]
+    places += [rng.randrange(header) for _ in range(8)] + [rng.randrange(len(whole)) for _ in range(4)]
     for offset in places:
         flip(path, offset, rng.randrange(8))
         report = quick_audit(copy)
@@ -276,7 +276,7 @@ def test_a_flipped_byte_of_a_small_file_is_a_finding_and_no_exception(
     facts = copy.read_facts()
     rng = random.Random(name)
     harmless = 0
-    for offset in rng.sample(range(len(whole)), min(60, len(whole))):
+    for offset in rng.sample(range(len(whole)), min(30, len(whole))):
         flip(path, offset, rng.randrange(8))
         if report := quick_audit(copy).findings:
             assert any(f.where.split()[0] == name for f in report), (offset, report)
@@ -288,7 +288,7 @@ def test_a_flipped_byte_of_a_small_file_is_a_finding_and_no_exception(
             assert name == "ledger.json"
             assert copy.read_facts() == facts
         path.write_bytes(whole)
-    assert harmless < 5
+    assert harmless < 4
 
 
 @pytest.mark.parametrize("name", ["config.toml", "layout.json", "ledger.json", "ledger.sqlite"])

@@ -56,10 +56,18 @@ def stopped_at(config: Config, out: Path, event_name: str, number: int) -> RunDi
     return RunDirectory(out)
 
 
+@pytest.fixture(scope="module")
+def stopped(small_config: Config, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """One of two rounds is done, and the coordinator is away; never written to after this."""
+    return stopped_at(small_config, tmp_path_factory.mktemp("stopped") / "run", "RoundFinalized", 1)
+
+
 @pytest.fixture
-def begun(small_config: Config, tmp_path: Path) -> RunDirectory:
-    """One of two rounds is done, and the coordinator is away."""
-    return stopped_at(small_config, tmp_path / "run", "RoundFinalized", 1)
+def begun(stopped: RunDirectory, tmp_path: Path) -> RunDirectory:
+    run = RunDirectory(shutil.copytree(stopped.root, tmp_path / "run"))
+    for path in run.hospitals.glob("*/hospital.toml"):  # they name the coordinator's file
+        path.write_text(path.read_text().replace(str(stopped.root), str(run.root)))
+    return run
 
 
 def go_on(run: RunDirectory) -> RunDirectory:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from server.grids import ray_resources, session
 from server.grids.flower_environment import flower_environment
 from server.grids.ray import simulate_on_ray
 from server.grids.ray_resources import RayResources, available_cpus
+from server.grids.simulation import simulate
 
 HOSPITALS = 3
 
@@ -105,13 +107,14 @@ def test_a_killed_worker_costs_at_most_its_round(small_config: Config, tmp_path:
     assert [len(line.included) for line in read_rounds(run)] == [3, 3, 2, 3]
 
 
-def test_hospitals_killed_before_in_and_after_training_change_no_bit(
+def test_it_releases_the_models_of_the_local_grid_though_hospitals_are_killed_in_every_round(
     small_config: Config, tmp_path: Path
 ) -> None:
+    """One dies before its training, one in it, one after it; test_superlink.py is about the third grid."""
     config = small_config.with_changes({"federation.rounds": 3})
     expected = digests(run_federation(config, tmp_path / "whole"))
-    run = prepared(config, tmp_path / "run")
-    simulate_on_ray(run, HOSPITALS, client_app="dying_apps:survivor")
+    carry = partial(simulate_on_ray, client_app="dying_apps:survivor")
+    run = simulate(config, tmp_path / "run", carry)
     assert sorted(path.name for path in run.root.glob("died-*")) == ["died-1", "died-2", "died-3"]
     assert digests(run) == expected
 
