@@ -49,6 +49,16 @@ class FedcxrError(Exception):
             self.help = advice
 
 
+def error_of(code: int) -> type[FedcxrError] | None:
+    """The type whose exit code it is, the one nearest to the root where several share it; None for none."""
+    kinds: list[type[FedcxrError]] = [FedcxrError]
+    for kind in kinds:
+        if kind.exit_code == code:
+            return kind
+        kinds += kind.__subclasses__()
+    return None
+
+
 class ConfigError(FedcxrError):
     exit_code = 10
     help = "Correct what the message names: in the TOML file, in the overrides (--set), or among the options."
