@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from failing_app import PATIENT
 from federation import run_federation
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Context, Error, Message, RecordDict
 from rich.console import Console as RichConsole
 
 from clients.app import hospital_app
@@ -24,15 +25,16 @@ from clients.disk import HospitalDisk
 from clients.hospital import Hospital
 from fedcxr import errors
 from fedcxr.config import Config
-from fedcxr.errors import FedcxrError, NonFiniteError, UnwritableError
+from fedcxr.errors import FedcxrError, NonFiniteError, QuorumError, UnwritableError
 from fedcxr.messages import FailureReply, RegisterReply, UpdateReply, kind_of
 from fedcxr.run.logfile import log_to
-from fedcxr.run.preparation import open_or_create
+from fedcxr.run.preparation import open_or_create, prepare_simulation
 from fedcxr.store.run_directory import RunDirectory
 from server.console import Console
 from server.grids.local import LocalGrid
+from server.grids.ray import simulate_on_ray
+from server.registration import why_failed
 
-PATIENT = "Mustermann"
 FAILING = "synthetic-01"  # the hospital at which something goes wrong
 
 
@@ -266,6 +268,30 @@ def test_nothing_escapes_the_app_for_flower_to_tell(
         reply = hospital_app()(message, context)
         assert FailureReply.from_records(reply.content).code == 1
     assert PATIENT in (tmp_path / "hospital.log").read_text()
+
+
+def test_what_flower_says_of_a_crash_is_not_repeated() -> None:
+    """An older hospital's app, or Flower itself, may send words."""
+    message = LocalGrid(hospital_app(), [{}], {}).create_message(RecordDict(), "train", 1, "1")
+    said = why_failed(Message(Error(2, f"<class 'KeyError'>:<'{PATIENT}'>"), reply_to=message))
+    assert said == "its app crashed, or was not reached (Flower's code 2): see its own log."
+
+
+def test_ray_tells_nothing_either(
+    small_config: Config, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = open_or_create(tmp_path / "run", small_config)
+    prepare_simulation(run, lambda what, done, total: None)
+    with pytest.raises(QuorumError):
+        simulate_on_ray(run, 3, client_app="failing_app:app")
+    said = "".join(capfd.readouterr())
+    assert said.count("an error that is not fedcxr's (code 1): see its own log") == 3
+    assert PATIENT not in said
+    outside = [p for p in run.root.rglob("*") if p.is_file() and run.hospitals not in p.parents]
+    assert [place for place in outside if PATIENT.encode() in place.read_bytes()] == []
+    logs = list(run.hospitals.glob("*/hospital.log"))
+    assert len(logs) == 3
+    assert all(PATIENT in log.read_text() for log in logs)
 
 
 def test_a_full_disk_of_a_simulated_hospital_ends_the_run_without_its_words(
