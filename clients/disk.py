@@ -8,6 +8,7 @@
     <address>/federation.json  the federation that it joined; another one is refused
     <address>/journal.jsonl    everything that it signed
     <address>/state/           what it keeps between rounds, a file for each of the last two
+    hospital.log               what went wrong here, in full; the coordinator gets the code of the error
     ledger.index.sqlite        what `fedcxr member` has read of the chain; a cache
 """
 

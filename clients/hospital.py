@@ -11,19 +11,19 @@ import numpy as np
 from clients.disk import HospitalDisk, Membership
 from clients.judgement import SCALE, Judgement, judge
 from clients.ledger import attach_ledger
+from clients.limits import check_judging, check_training
 from clients.member import Member
 from clients.shard import load_shard
 from fedcxr import config as configuration
 from fedcxr import json_text
 from fedcxr.config import Config
-from fedcxr.errors import BaseMismatchError, FederationError, LayoutError, NonFiniteError
+from fedcxr.errors import BaseMismatchError, FederationError, LayoutError, LimitError, NonFiniteError
 from fedcxr.ledger.deployment_parameters import differences
 from fedcxr.ledger.signing import (
     HOSPITAL,
     VALIDATOR,
     Attestation,
     ChallengeResponse,
-    Refusal,
     Registration,
     Submission,
 )
@@ -84,7 +84,10 @@ class Hospital:
         identity = self.disk.identity(config.privacy.kem)
         self.disk.join(identity.account.address, membership)
         samples = len(load_shard(self.disk, config).training)
-        roles = HOSPITAL | (VALIDATOR if config.validation.policy == "committee" else 0)
+        judges = config.validation.policy == "committee" and self.disk.settings.limits.takes_part_in(
+            "judging"
+        )
+        roles = HOSPITAL | (VALIDATOR if judges else 0)
         envelope_key = identity.envelope_key.public
         registration = Registration(
             federation=request.federation,
@@ -108,7 +111,8 @@ class Hospital:
     def train(self, request: TrainRequest) -> UpdateReply | RefusalReply:
         """Train on the round's base model and return the sealed, signed update.
 
-        A base model that the contract does not hold for this round is refused, under signature.
+        A base model that the contract does not hold for this round is refused, under signature; so is a round
+        that asks for more than the hospital's own limits allow.
 
         Raises:
             FederationError: not registered, not a participant, or the round is not as the server says.
@@ -118,10 +122,11 @@ class Hospital:
         digest = merkle.root(request.bulk)
         round_config = RoundConfig.from_bytes(request.round_config)
         try:
-            weight = member.check_round(request, round_config, digest)
-        except BaseMismatchError as error:
+            asked = member.check_round(request, round_config, digest)
+            check_training(self.disk.settings.limits, member.config, asked, lambda: self._images(member))
+        except (BaseMismatchError, LimitError) as error:
             logger.error("%s: %s", self.name, error)
-            return self._refuse(member, request.round, digest)
+            return member.refuse(request.round, digest)
 
         if len(request.bulk) != 4 * member.layout.size:
             raise FederationError(
@@ -132,7 +137,7 @@ class Hospital:
         report, samples, vector = self._train_from(base, member, request.round)
         started = time.perf_counter()
         np.subtract(vector, base, out=vector)
-        update, saturated = fixed_point.encode(vector, member.layout, round_config.exponents, weight)
+        update, saturated = fixed_point.encode(vector, member.layout, round_config.exponents, asked.weight)
         blob = member.protect(update, request.round)
         root = merkle.root(blob)
         metrics = HospitalMetrics(
@@ -166,7 +171,9 @@ class Hospital:
 
         Raises:
             FederationError: not what the contract accepted, or not a round in which anything is judged.
+            LimitError: this hospital judges nothing.
         """
+        check_judging(self.disk.settings.limits, request.round)
         member = self.member
         commitment, base, update, weight = member.check_candidate(request)
         config = member.config
@@ -226,16 +233,8 @@ class Hospital:
         states.write(round_number, {**state, **local_state(model, config)})
         return report, len(examples), layout.flatten(model.state_dict())
 
-    def _refuse(self, member: Member, round_number: int, seen: bytes) -> RefusalReply:
-        refusal = Refusal(
-            federation=bytes.fromhex(member.membership.federation),
-            round=round_number,
-            hospital=member.address,
-            seen=seen,
-        )
-        return RefusalReply(
-            round=round_number, hospital=member.address, seen=seen, signature=member.sign(refusal)
-        )
+    def _images(self, member: Member) -> int:
+        return len(load_shard(self.disk, member.config).training)
 
     def _check_federation(self, request: RegisterRequest, config: Config, layout: Layout) -> None:
         insisted = self.disk.settings.contract

@@ -9,14 +9,15 @@ import numpy as np
 
 from clients.disk import HospitalDisk, Membership
 from clients.ledger import attach_ledger
+from clients.open_round import OpenRound
 from fedcxr import config as configuration
 from fedcxr import json_text
 from fedcxr.config import Config
 from fedcxr.errors import BaseMismatchError, EnvelopeError, FederationError
 from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.signed_json import signed_to_tree
-from fedcxr.ledger.signing import Domain, Signed, Struct, commitment, sign
-from fedcxr.messages import TrainRequest, ValidateRequest
+from fedcxr.ledger.signing import Domain, Refusal, Signed, Struct, commitment, sign
+from fedcxr.messages import RefusalReply, TrainRequest, ValidateRequest
 from fedcxr.privacy.keys import EnvelopePublicKey
 from fedcxr.privacy.kinds import protection_named
 from fedcxr.privacy.protection import Blob, Protection, UpdateContext
@@ -82,8 +83,17 @@ class Member:
         )
         return self.protection.protect(update, context, self.recipients)
 
-    def check_round(self, request: TrainRequest, round_config: RoundConfig, base: bytes) -> int:
-        """This hospital's weight, once the round is what the contract says.
+    def refuse(self, round_number: int, seen: bytes) -> RefusalReply:
+        """The hospital's signed word that it does not train in a round, from the model with this digest.
+
+        Where that is the very model that the ledger holds, the hospital's own limits were passed over.
+        """
+        refusal = Refusal(bytes.fromhex(self.membership.federation), round_number, self.address, seen)
+        signature = self.sign(refusal)
+        return RefusalReply(round=round_number, hospital=self.address, seen=seen, signature=signature)
+
+    def check_round(self, request: TrainRequest, round_config: RoundConfig, base: bytes) -> OpenRound:
+        """The round, once it is what the contract says.
 
         Raises:
             BaseMismatchError: the contract holds another base model.
@@ -95,7 +105,8 @@ class Member:
             raise FederationError(f"round {number}: its configuration is for another round or federation.")
         ledger = attach_ledger(self.disk, self.membership.contract, self.membership.chain_id)
         if ledger is None:
-            return request.weight  # this hospital's own settings say that there is no ledger
+            # This hospital's own settings say that there is no ledger.
+            return OpenRound(number, self.address, request.weight)
         view = ledger.round(number)
         if view.status != RoundPhase.OPEN or view.attempt != request.attempt:
             raise FederationError(f"round {number}, attempt {request.attempt}, is not open on the ledger.")
@@ -108,7 +119,7 @@ class Member:
                 f"round {number}: the server sent a model with digest {base.hex()}, "
                 f"but the contract holds {view.base.hex()}; refused."
             )
-        return view.weights[self.address]
+        return OpenRound(number, self.address, view.weights[self.address], view, ledger)
 
     def check_candidate(self, request: ValidateRequest) -> tuple[bytes, Vector, Ring, int]:
         """An update to judge, once it is what the contract accepted.

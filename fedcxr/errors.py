@@ -26,7 +26,8 @@
     │   ├── ExperimentError       70   some runs of a table of experiments failed
     │   ├── BaseMismatchError     71   a hospital was given a model that the contract does not hold
     │   ├── QuorumError           72   too few updates were accepted
-    │   └── GridError             73   the grid cannot be started, or lost what it was asked to carry
+    │   ├── GridError             73   the grid cannot be started, or lost what it was asked to carry
+    │   └── LimitError            74   more than a hospital's own limits allow
     ├── AuditFailedError          90   the audit found something
     └── AuditIncompleteError      91   it found nothing, but could not recompute the released model
 
@@ -47,6 +48,16 @@ class FedcxrError(Exception):
         super().__init__(*message)
         if advice:
             self.help = advice
+
+
+def error_of(code: int) -> type[FedcxrError] | None:
+    """The type whose exit code it is, the one nearest to the root where several share it; None for none."""
+    kinds: list[type[FedcxrError]] = [FedcxrError]
+    for kind in kinds:
+        if kind.exit_code == code:
+            return kind
+        kinds += kind.__subclasses__()
+    return None
 
 
 class ConfigError(FedcxrError):
@@ -187,6 +198,11 @@ class QuorumError(FederationError):
 class GridError(FederationError):
     exit_code = 73
     help = "Check the resources asked for against those of the machine, and the grid's own log."
+
+
+class LimitError(FederationError):
+    exit_code = 74
+    help = "What was asked is beyond the limits in hospital.toml; only the hospital can change them."
 
 
 class AuditFailedError(FedcxrError):

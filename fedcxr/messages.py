@@ -221,8 +221,10 @@ class RefusalReply(Record):
 
 @dataclass(frozen=True)
 class FailureReply(Record):
-    """A hospital could not do what was asked; ``error`` is the error's type."""
+    """A hospital could not do what was asked, and its own log says why.
+
+    No words: those of an error may name a file, and with it a patient.
+    """
 
     kind = "failure"
-    error: str
-    message: str
+    code: int  # exit code of the error's type; that of FedcxrError for an error that is not fedcxr's

@@ -10,7 +10,15 @@ from pathlib import Path
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from fedcxr.errors import ContractRejectedError, EnvelopeError, FederationError, GridError, LedgerError
+from fedcxr.errors import (
+    ContractRejectedError,
+    EnvelopeError,
+    FedcxrError,
+    FederationError,
+    GridError,
+    LedgerError,
+    error_of,
+)
 from fedcxr.ledger.protocol import Ledger, MemberView
 from fedcxr.ledger.signed_requests import SignedRequest
 from fedcxr.ledger.signing import ChallengeResponse, Domain, Registration, check_length, recover
@@ -121,12 +129,15 @@ def messages_node(reply: Message, asked: Sequence[Message]) -> int:
 
 
 def why_failed(reply: Message) -> str:
-    """What a reply that carries no result says; empty when it may carry one."""
+    """Why a reply carries no result, in words of ours for its code; empty when it may carry one."""
     if reply.has_error():
-        return f"crashed: {reply.error.reason or f'code {reply.error.code}'}"
+        return f"its app crashed, or was not reached (Flower's code {reply.error.code}): see its own log."
     if kind_of(reply.content) == FailureReply.kind:
-        failure = FailureReply.from_records(reply.content)
-        return f"{failure.error}: {failure.message}"
+        code = FailureReply.from_records(reply.content).code
+        kind = error_of(code)
+        if kind in (None, FedcxrError):
+            return f"an error that is not fedcxr's (code {code}): see its own log."
+        return f"{kind.__name__} (code {code}): see its own log. {kind.help}"
     return ""
 
 

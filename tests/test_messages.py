@@ -31,7 +31,7 @@ UPDATE = UpdateReply(
         replace(UPDATE, bulk=b""),
         TrainRequest(1, 2, b"config", 7, b"\0" * 8),
         RefusalReply(1, "0x", b"s" * 32, b""),
-        FailureReply("DataError", "über"),
+        FailureReply(20),
     ],
     ids=lambda m: type(m).__name__,
 )

@@ -45,8 +45,8 @@ def _check_refusals(ledger: FederationViews, numbers: Iterable[int], asked: str,
                 base = str(error)
             for seen in digests:
                 if seen.hex() == base:
-                    said = f"round {number}: {hospital} refused the very model that the ledger holds"
-                    report.notes.append(said)
+                    said = f"round {number}: {hospital} refused to train from the model that the ledger holds"
+                    report.notes.append(f"{said}: the round was beyond its own limits, or it was mistaken")
                 else:
                     report.find("base model as handed out", base, seen.hex(), number, hospital)
 

@@ -100,7 +100,7 @@ def _signed(text: bytes, ledger: FederationViews) -> Struct:
 def _check_refusal(refusal: Refusal, ledger: FederationViews, report: AuditReport, where: str) -> None:
     if refusal.seen not in ledger.refusals(refusal.round).get(refusal.hospital, []):
         expected = "its refusal on the ledger"
-        found = f"none: the coordinator kept back that it had handed out {refusal.seen.hex()}"
+        found = f"none: the coordinator kept back that it was refused, with the model {refusal.seen.hex()}"
         report.find(where, expected, found, refusal.round, refusal.hospital)
 
 

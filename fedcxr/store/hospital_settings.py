@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from fedcxr.config import Section
 from fedcxr.errors import ConfigError
@@ -24,6 +25,25 @@ class HospitalData(Section):
     shard: str = ""  # the hospital's name in the manifest; empty: `name`
 
 
+AskedFor = Literal["pretraining", "training", "calibration", "judging"]
+"""What a coordinator asks of a hospital, each under a phase's name."""
+
+
+class HospitalLimits(Section):
+    """What this hospital takes no part in, whoever asks; without a value there is no limit."""
+
+    rounds: Annotated[int, Field(ge=1)] | None = None  # no round after this one
+    learning_rate: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None  # no higher one
+    batch_size: Annotated[int, Field(ge=1)] | None = None  # no smaller batches
+    images: Annotated[int, Field(ge=1)] | None = None  # no training on fewer images of its own
+    phases: tuple[AskedFor, ...] | None = None  # no other than these
+    share: Annotated[float, Field(gt=0.0, le=1.0)] | None = None  # of the weight; no more for another one
+    deadline: Annotated[int, Field(ge=1)] | None = None  # no fewer seconds from a round's opening
+
+    def takes_part_in(self, phase: AskedFor) -> bool:
+        return self.phases is None or phase in self.phases
+
+
 class HospitalSettings(Section):
     """The settings of one hospital.
 
@@ -31,12 +51,14 @@ class HospitalSettings(Section):
         name: shown in reports; also what its random generators derive from.
         ledger: URL of the chain's JSON-RPC endpoint, a file that holds it, or ``off``.
         contract: address that the hospital insists on; empty: the first that it is registered with.
+        limits: what it takes no part in.
     """
 
     name: str
     ledger: str
     contract: str = ""
     data: HospitalData
+    limits: HospitalLimits = HospitalLimits()
 
     @classmethod
     def load(cls, path: Path) -> HospitalSettings:
@@ -60,4 +82,5 @@ class HospitalSettings(Section):
     def to_toml(self) -> str:
         import tomli_w
 
-        return tomli_w.dumps(self.model_dump(mode="json"))
+        unused = {"limits"} if self.limits == HospitalLimits() else None
+        return tomli_w.dumps(self.model_dump(mode="json", exclude=unused, exclude_none=True))

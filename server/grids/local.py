@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from flwr.app import DEFAULT_TTL, Context, Error, Message, Metadata, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
+from flwr.common.constant import ErrorCode
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
@@ -96,12 +97,14 @@ class LocalGrid(Grid):
         context = self._contexts[message.metadata.dst_node_id]
         try:
             reply = self._client_app(message, context)
-        except Exception as error:  # a hospital that crashes is an error reply, as on every other grid
-            logger.exception("node %d crashed", message.metadata.dst_node_id)
-            return Message(Error(code=0, reason=f"{type(error).__name__}: {error}"), reply_to=message)
+        except Exception:  # a hospital that crashes is an error reply, as on every other grid
+            # Its words are the hospital's, and the log here is the coordinator's.
+            logger.error("node %d crashed", message.metadata.dst_node_id)
+            return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION), reply_to=message)
         if not reply.has_error() and kind_of(reply.content) == FailureReply.kind:
             failure = FailureReply.from_records(reply.content)
-            if failure.error == UnwritableError.__name__:
+            if failure.code == UnwritableError.exit_code:
                 # All hospitals share this process's disk: a federation without this one would be another.
-                raise UnwritableError(failure.message)
+                node = message.metadata.dst_node_id
+                raise UnwritableError(f"node {node}: its disk is full, read-only or out of reach.")
         return reply
