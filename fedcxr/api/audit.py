@@ -81,8 +81,8 @@ class Audit:
 
         Raises:
             AuditFailedError: something was found.
-            AuditIncompleteError: nothing was found, but the released model could not be recomputed, or only on
-                a chain whose head nobody but its endpoint has named.
+            AuditIncompleteError: nothing was found, but the released model could not be recomputed, or only
+                on a chain whose head nobody but its endpoint has named.
         """
         if not self.clean:
             raise AuditFailedError(f"{self.place}: {count(len(self.findings), 'finding')}.")
@@ -164,9 +164,9 @@ class Verification:
             raise AuditFailedError(f"{self.place}: {count(len(self.recomputed), 'finding')} in the export.")
         if not self.known_as:
             raise AuditIncompleteError(
-                f"{self.place}: {self.signer} signed it, who may be anybody: what it states is proven by nothing. "
-                "Name whom you trust (--signer), or the head of the consortium's chain, on which its auditors "
-                "have joined (--head)."
+                f"{self.place}: {self.signer} signed it, who may be anybody, and nothing proves what it says. "
+                "Name whom you trust (--signer), or the head of the consortium's chain, whose auditors you "
+                "trust (--head)."
             )
         if self.findings:
             raise AuditFailedError(f"{self.place}: {count(len(self.findings), 'finding')} of the audit.")

@@ -36,8 +36,8 @@ def _check_refusals(
 ) -> None:
     """A hospital's signed word that it was handed a model which is not the round's base.
 
-    It may be a lie, or a bit that flipped on its way; either way somebody has to look into it. From a hospital
-    that trained on the right base after all, for a round that is final, it convicts nobody.
+    It may be a lie, or a bit that flipped on its way; either way somebody has to look into it. From a
+    hospital that trained on the right base after all, for a round that is final, it convicts nobody.
     """
     for number in numbers:  # also of a round that never got to its end
         for hospital, digests in ledger.refusals(number).items():
@@ -52,10 +52,8 @@ def _check_refusals(
                     said = f"round {number}: {hospital} refused the very model that the ledger holds"
                     report.notes.append(said)
                 elif number <= last and has_update(ledger, number, hospital):
-                    report.notes.append(
-                        f"round {number}: {hospital} says that it was handed {seen.hex()} as base model; its own "
-                        "update in the round is on the ledger's"
-                    )
+                    said = f"round {number}: {hospital} says that it was handed {seen.hex()} as base model"
+                    report.notes.append(f"{said}; its own update in the round is on the ledger's")
                 else:
                     report.find("base model as handed out", base, seen.hex(), number, hospital)
 

@@ -25,7 +25,7 @@ def unknown_head(number: int, digest: bytes) -> str:
 
 
 def head_is_unknown(unchecked: Iterable[str]) -> bool:
-    """Whether :func:`unknown_head` is among what is unchecked: then all that was checked may be of another chain."""
+    """Whether :func:`unknown_head` is among what is unchecked: then all of it may be of another chain."""
     return any(_HEAD.fullmatch(str(line)) for line in unchecked)
 
 

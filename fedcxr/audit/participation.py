@@ -1,8 +1,8 @@
 """Who was asked for an update of a finalized round and has none in it, and what the ledger shows of that.
 
 A hospital is its seat, whatever key it has by then. An update that an attempt had accepted may have been read
-before the attempt was given up; that nothing of its hospital is in the attempt that was finalized wants a cause
-on the ledger: the hospital's own refusal, its leaving, or a suspension.
+before the attempt was given up; that nothing of its hospital is in the attempt that was finalized wants a
+cause on the ledger: the hospital's own refusal, its leaving, or a suspension.
 
 The contract rejects most of what it rejects before it looks at the signature, so that anyone may have sent it
 in the hospital's name. A rejection is therefore told, and is no cause.

@@ -85,8 +85,8 @@ def audit(
     secret is checked, and the rest is listed as unchecked.
 
     The exit code is 0 when the released model is proven, 90 when something was found, and 91 when nothing was
-    found but the released model could not be recomputed, or when nobody but the endpoint (--rpc) names the head
-    of its chain.
+    found but the released model could not be recomputed, or when nobody but the endpoint (--rpc) names the
+    head of its chain.
     """
     from datetime import UTC, datetime
 
@@ -130,8 +130,8 @@ def verify(
     """Verify an audit's export offline: signature, digests, events, and that its verdict fits them.
 
     The exit code is 0 when somebody whom you know by --signer or --head states that the released model is
-    proven, 90 when the export was changed, does not fit together or has findings, and 91 when the audit proved
-    nothing, or the signer may be anybody.
+    proven, 90 when the export was changed, does not fit together or has findings, and 91 when the audit
+    proved nothing, or the signer may be anybody.
     """
     import json
     from dataclasses import asdict

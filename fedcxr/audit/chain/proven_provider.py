@@ -21,8 +21,8 @@ class ProvenProvider(BaseProvider):
     """Answers ``eth_getLogs``, the head's number, and who sent what from a :class:`ChainProof`.
 
     A transaction's sender is recovered from its own bytes, which the proof has; of a transaction that it
-    lacks nobody is the sender. Everything is read as of the proof's head, whatever is mined meanwhile. What the contract's storage holds
-    is still the endpoint's word.
+    lacks nobody is the sender. Everything is read as of the proof's head, whatever is mined meanwhile. What
+    the contract's storage holds is still the endpoint's word.
     """
 
     def __init__(self, w3: Web3, proof: ChainProof) -> None:

@@ -208,7 +208,7 @@ def _report_problems(
 
 
 def _verdicts(report: Mapping[str, Any]) -> set[bool]:
-    """What a report may say of the released model; earlier versions called it proven under an unknown head."""
+    """What a report may say of its model: earlier versions called it proven under an unknown head too."""
     recomputed = not report["findings"] and bool(report["released"])
     return {recomputed, recomputed and not head_is_unknown(report["unchecked"])}
 
