@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -89,12 +91,27 @@ def register_hospitals(
         if member.address in members:
             observer(NotRegistered(node, f"it presents the address of another node, {member.address}"))
             continue
-        if any(member.name == other.name for other in members.values()):
-            member = replace(member, name=f"{member.name} {member.address[:8]}")
         members[member.address] = member
     if not members:
         raise FederationError("no hospital could be registered; the log says why for each.")
-    return dict(sorted(members.items()))
+    return _told_apart(dict(sorted(members.items())))
+
+
+def _told_apart(members: dict[str, HospitalNode]) -> dict[str, HospitalNode]:
+    """The members under names that nobody can take for another's; who has none goes by its address."""
+    shown = {address: _without_look(member.name) for address, member in members.items()}
+    uses = Counter(shown.values())
+    return {
+        address: replace(member, name=address)
+        if uses[shown[address]] > 1 or shown[address].startswith("0x")
+        else member
+        for address, member in members.items()
+    }
+
+
+def _without_look(name: str) -> str:
+    """What is left of a name once letters of one look, case and white space are not told apart."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def replies(grid: Grid, messages: Sequence[Message], timeout: float) -> Iterator[Message | None]:
@@ -174,7 +191,7 @@ def _admit(
         _register(SignedRequest(registration, (reply.signature,), reply.envelope_key), ledger, requests)
     elif not known[reply.hospital].is_active_hospital:
         raise FederationError(f"{reply.hospital} is {known[reply.hospital].standing}, not an active hospital")
-    name = "".join(c for c in reply.name if c.isprintable())[:_NAME_LENGTH] or reply.hospital
+    name = "".join(c for c in reply.name if c.isprintable())[:_NAME_LENGTH].strip() or reply.hospital
     samples = known[reply.hospital].samples if reply.hospital in known else reply.samples
     return HospitalNode(reply.hospital, name, samples, node)
 

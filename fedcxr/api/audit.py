@@ -15,7 +15,7 @@ from fedcxr.audit.journal_ledger import JournalLedger
 from fedcxr.audit.ledger_source import LedgerSource, RunLedger
 from fedcxr.audit.scope import Scope
 from fedcxr.audit.sources import RunSources
-from fedcxr.errors import AuditFailedError, AuditIncompleteError, FedcxrError, StoreError
+from fedcxr.errors import AuditFailedError, AuditIncompleteError, ConfigError, FedcxrError, StoreError
 from fedcxr.ledger.views import checked_address
 from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.report.tables import count
@@ -81,10 +81,16 @@ class Audit:
 
         Raises:
             AuditFailedError: something was found.
-            AuditIncompleteError: nothing was found, but the released model could not be recomputed.
+            AuditIncompleteError: nothing was found, but the released model could not be recomputed, or only
+                on a chain whose head nobody but its endpoint has named.
         """
         if not self.clean:
             raise AuditFailedError(f"{self.place}: {count(len(self.findings), 'finding')}.")
+        if not self.proven and self.released:
+            raise AuditIncompleteError(
+                f"{self.place}: nothing found, but whether this is the consortium's chain only the endpoint "
+                "says: give the hash of its head from elsewhere (--head)."
+            )
         if not self.proven:
             raise AuditIncompleteError(
                 f"{self.place}: nothing found, but the released model could not be recomputed."
@@ -104,7 +110,9 @@ class Verification:
         findings: of the audit that was exported.
         unchecked: what that audit could not check.
         own_artifact: whether the contract was held to the artifact of this fedcxr.
-        proven: whether that audit recomputed the released model.
+        proven: whether that audit recomputed the released model, on a chain whose head is known.
+        known_as: by what the reader knows the signer; empty when the statements are nobody's word.
+        recomputed: findings that follow from the export itself, whoever signed it.
     """
 
     place: str
@@ -116,6 +124,8 @@ class Verification:
     unchecked: tuple[str, ...]
     own_artifact: bool
     proven: bool
+    known_as: str
+    recomputed: tuple[str, ...]
 
     @classmethod
     def of(cls, result: Verified, place: str) -> Verification:
@@ -129,7 +139,9 @@ class Verification:
             findings=_findings(result.report),
             unchecked=tuple(result.report.get("unchecked", ())),
             own_artifact=result.own_artifact,
-            proven=bool(result.report.get("proven")),
+            proven=result.proven,
+            known_as=result.known_as,
+            recomputed=tuple(result.recomputed),
         )
 
     @property
@@ -141,11 +153,21 @@ class Verification:
         """Do nothing where the export is authentic and proves the released model.
 
         Raises:
-            AuditFailedError: it was changed, does not fit together, or reports findings.
-            AuditIncompleteError: it is held to another contract, or the audit did not recompute the model.
+            AuditFailedError: it was changed, does not fit together, shows a finding by itself, or reports
+                findings under the signature of somebody whom the reader knows.
+            AuditIncompleteError: the reader does not know who signed it, it is held to another contract, or
+                the audit did not recompute the model.
         """
         if not self.authentic:
             raise AuditFailedError(f"{self.place}: {count(len(self.problems), 'problem')}.")
+        if self.recomputed:
+            raise AuditFailedError(f"{self.place}: {count(len(self.recomputed), 'finding')} in the export.")
+        if not self.known_as:
+            raise AuditIncompleteError(
+                f"{self.place}: {self.signer} signed it, who may be anybody, and nothing proves what it says. "
+                "Name whom you trust (--signer), or the head of the consortium's chain, whose auditors you "
+                "trust (--head)."
+            )
         if self.findings:
             raise AuditFailedError(f"{self.place}: {count(len(self.findings), 'finding')} of the audit.")
         if not self.own_artifact:
@@ -193,28 +215,43 @@ def audit(
     return Audit.of(report, str(run.root))
 
 
-def verify_export(path: str | Path, *, signer: str = "") -> Verification:
+def verify_export(path: str | Path, *, signer: str = "", head: str = "") -> Verification:
     """Verify an audit's export offline: its signature, digests and events, and that its verdict fits them.
 
     Args:
         path: of the export.
-        signer: address that must have signed it; empty for anybody's.
+        signer: address that must have signed it; empty for anybody's, which then proves no released model
+            unless ``head`` is given and an auditor of the federation signed.
+        head: hash of the head of the consortium's chain in hexadecimal, as the reader has it from elsewhere.
 
     Raises:
         StoreError: the file cannot be read.
-        ConfigError: ``signer`` is no address.
+        LedgerError: ``signer`` is no address.
+        ConfigError: ``head`` is no hash.
     """
-    return Verification.of(verified(Path(path), signer), str(path))
+    return Verification.of(verified(Path(path), signer, head), str(path))
 
 
-def verified(path: Path, signer: str) -> Verified:
+def head_hash(text: str) -> bytes | None:
+    """The hash of a chain's head from its hexadecimal; None from an empty text.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        return bytes.fromhex(text.removeprefix("0x")) if text else None
+    except ValueError:
+        raise ConfigError(f"--head {text}: not a hash in hexadecimal.") from None
+
+
+def verified(path: Path, signer: str, head: str) -> Verified:
     """As :func:`verify_export`, with the report as the export has it."""
     address = checked_address(signer) if signer else ""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}.") from None
-    return verify_bytes(data, signer=address)
+    return verify_bytes(data, signer=address, head=head_hash(head))
 
 
 def ledger_of(run: RunDirectory) -> LedgerSource:

@@ -17,9 +17,10 @@ from pathlib import Path
 from fedcxr.audit.blob_pool import BlobPool, workers_for
 from fedcxr.audit.conduct import check_conduct
 from fedcxr.audit.evidence import Evidence
-from fedcxr.audit.findings import SO_FAR, AuditReport
+from fedcxr.audit.findings import PARTIES, SO_FAR, AuditReport
 from fedcxr.audit.journal import check_journal
 from fedcxr.audit.ledger_source import LedgerSource, RunLedger
+from fedcxr.audit.participants import participants
 from fedcxr.audit.round_audit import RoundAudit
 from fedcxr.audit.scope import Scope
 from fedcxr.audit.sources import RunSources, Sources
@@ -150,6 +151,10 @@ class _Audit:
             )
             computed = self._rounds(evidence, views, size, progress)
         check_conduct(ledger, scope, last, report)
+        for view in views if scope.part else views[-1:]:
+            report.notes += participants(ledger, view)
+        if views:
+            report.notes.append(PARTIES)
         sources.conclude(evidence, last)
         report.unchecked += scope.left_out(last)
         if last < report.planned:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fedcxr.audit.findings import AuditReport
+from fedcxr.audit.participation import absences, has_update
 from fedcxr.audit.scope import Scope
 from fedcxr.errors import LedgerError
 from fedcxr.ledger.court import DisputeCourt
@@ -18,7 +19,7 @@ def check_conduct(ledger: FederationViews, scope: Scope, last: int, report: Audi
     numbers = range(rounds.start, last + 2) if rounds.stop > last else rounds
     _check_history(ledger, numbers, last, scope.hospital, report)
     _check_disputes(ledger, rounds, report)
-    _check_refusals(ledger, numbers, scope.hospital, report)
+    _check_refusals(ledger, numbers, last, scope.hospital, report)
 
 
 def _check_disputes(ledger: FederationViews, numbers: Iterable[int], report: AuditReport) -> None:
@@ -30,10 +31,13 @@ def _check_disputes(ledger: FederationViews, numbers: Iterable[int], report: Aud
             report.find("the round's result", "one that stands", found, number)
 
 
-def _check_refusals(ledger: FederationViews, numbers: Iterable[int], asked: str, report: AuditReport) -> None:
+def _check_refusals(
+    ledger: FederationViews, numbers: Iterable[int], last: int, asked: str, report: AuditReport
+) -> None:
     """A hospital's signed word that it was handed a model which is not the round's base.
 
-    It may be a lie, or a bit that flipped on its way; either way somebody has to look into it.
+    It may be a lie, or a bit that flipped on its way; either way somebody has to look into it. From a
+    hospital that trained on the right base after all, for a round that is final, it convicts nobody.
     """
     for number in numbers:  # also of a round that never got to its end
         for hospital, digests in ledger.refusals(number).items():
@@ -47,6 +51,9 @@ def _check_refusals(ledger: FederationViews, numbers: Iterable[int], asked: str,
                 if seen.hex() == base:
                     said = f"round {number}: {hospital} refused to train from the model that the ledger holds"
                     report.notes.append(f"{said}: the round was beyond its own limits, or it was mistaken")
+                elif number <= last and has_update(ledger, number, hospital):
+                    said = f"round {number}: {hospital} says that it was handed {seen.hex()} as base model"
+                    report.notes.append(f"{said}; its own update in the round is on the ledger's")
                 else:
                     report.find("base model as handed out", base, seen.hex(), number, hospital)
 
@@ -54,23 +61,28 @@ def _check_refusals(ledger: FederationViews, numbers: Iterable[int], asked: str,
 def _check_history(
     ledger: FederationViews, numbers: Iterable[int], last: int, asked: str, report: AuditReport
 ) -> None:
-    """Who was not asked, and what was given up: the coordinator's to decide, and everyone's to know.
+    """Who was not asked, who did not come, and what was given up: everyone's to know.
 
-    An update that was accepted in an attempt that was given up may have been read by then; to leave its
-    hospital out of the next attempt is a finding.
+    An update that was accepted in an attempt that was given up may have been read by then; that its hospital
+    is not in the attempt that was finalized is a finding, unless the ledger shows why.
     """
     for number in numbers:
         for attempt in aborted_attempts(ledger, number):
             said = f"round {number}, attempt {attempt.attempt}: given up by {attempt.by} ({attempt.reason})"
             report.notes.append(f"{said}, with {len(attempt.accepted)} updates accepted")
-            if number > last:
+        if number > last:
+            continue
+        for absence in absences(ledger, number):
+            hospital, known = absence.hospital, absence.known
+            if asked not in ("", hospital):
                 continue
-            asked_again = set(ledger.round(number).seats.values())
-            for hospital in sorted(attempt.accepted):
-                if asked in ("", hospital) and ledger.seat_of(hospital) not in asked_again:
-                    expected = f"asked again, for attempt {attempt.attempt} had accepted its update"
-                    report.find("participants", expected, "not asked", number, hospital)
-        if number <= last:
-            for hospital in not_asked(ledger, number):
-                if asked in ("", hospital):
-                    report.notes.append(f"round {number}: {hospital} was registered, but not asked")
+            if absence.before and not absence.cause:
+                wanted = "an update of it" if absence.asked else "asked again"
+                expected = f"{wanted}, for attempt {absence.before} had accepted its update"
+                report.find("participants", expected, known, number, hospital)
+            else:
+                so_far = "was asked" if absence.asked else f"was in attempt {absence.before}"
+                report.notes.append(f"round {number}: {hospital} {so_far}, and has no update in it: {known}")
+        for hospital in not_asked(ledger, number):
+            if asked in ("", hospital):
+                report.notes.append(f"round {number}: {hospital} was registered, but not asked")

@@ -11,7 +11,22 @@ from typing import Any
 SO_FAR = "so far "
 """Start of the note on a run that has not finalized all its rounds."""
 
+PARTIES = "that the hospitals are different parties: a key says nothing of who holds it"
+"""What no audit can know."""
+
+_HEAD = re.compile(r"that block \d+, 0x[0-9a-f]+, is the head of the consortium's chain: .*")
 _SEALED = re.compile(r"round (\d+), 0x\w+: what is sealed in its update \((.*)\)")
+
+
+def unknown_head(number: int, digest: bytes) -> str:
+    """What is unchecked of a chain whose head only the endpoint has named."""
+    said = f"that block {number}, 0x{digest.hex()}, is the head of the consortium's chain"
+    return f"{said}: give a hash that you have from elsewhere (--head)"
+
+
+def head_is_unknown(unchecked: Iterable[str]) -> bool:
+    """Whether :func:`unknown_head` is among what is unchecked: then all of it may be of another chain."""
+    return any(_HEAD.fullmatch(str(line)) for line in unchecked)
 
 
 def sealed_update(number: int, hospital: str, why: str) -> str:
@@ -108,8 +123,8 @@ class AuditReport:
 
     @property
     def proven(self) -> bool:
-        """The released model was recomputed, and nothing was found."""
-        return self.clean and bool(self.released)
+        """The released model was recomputed, on a chain that is the consortium's, and nothing was found."""
+        return self.clean and bool(self.released) and not head_is_unknown(self.unchecked)
 
     @property
     def unfinished(self) -> bool:

@@ -6,10 +6,13 @@ drops the refusal, leaves no trace there; the hospital's disk has one.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 from fedcxr import json_text
 from fedcxr.audit.findings import AuditReport
+from fedcxr.audit.participation import Absence, absences, has_update
 from fedcxr.errors import FederationError, LedgerError, StoreError
 from fedcxr.ledger.signed_json import signed_from_tree
 from fedcxr.ledger.signing import (
@@ -24,6 +27,7 @@ from fedcxr.ledger.signing import (
     Submission,
     recover,
 )
+from fedcxr.ledger.transaction import decode_error
 from fedcxr.ledger.views import FederationViews
 
 _KINDS: dict[str, type[Struct]] = {
@@ -52,8 +56,10 @@ _LONGEST_LINE = 1 << 12  # bytes; ours have at most 800
 def check_journal(path: Path, ledger: FederationViews, report: AuditReport) -> None:
     """Hold a journal against the ledger.
 
-    A refusal that the ledger lacks is a finding. An update that it lacks is a note: it may have come late.
-    So is a last line that a crash cut short: what it would have said never left the hospital.
+    A refusal that the ledger lacks is a finding. So is an update of a finalized round that has none of the
+    hospital, unless the ledger shows why: the coordinator kept it back, or it was lost on its way. Of a
+    hospital whose update is in the round neither convicts anybody. A last line that a crash cut short is
+    noted: what it would have said never left the hospital.
 
     Raises:
         StoreError: the file cannot be read.
@@ -65,6 +71,7 @@ def check_journal(path: Path, ledger: FederationViews, report: AuditReport) -> N
     if rest:
         report.notes.append(f"{path} line {len(lines) + 1}: cut short")
     hospitals = {member.address for member in ledger.members()}
+    missing = cache(lambda number: {absence.seat: absence for absence in absences(ledger, number)})
     for number, text in enumerate(lines, start=1):
         where = f"{path} line {number}"
         try:
@@ -78,7 +85,7 @@ def check_journal(path: Path, ledger: FederationViews, report: AuditReport) -> N
             elif isinstance(struct, Refusal):
                 _check_refusal(struct, ledger, report, where)
             else:
-                _check_submission(struct, ledger, report, where)
+                _check_submission(struct, ledger, missing, report, where)
 
 
 def _signed(text: bytes, ledger: FederationViews) -> Struct:
@@ -98,18 +105,57 @@ def _signed(text: bytes, ledger: FederationViews) -> Struct:
 
 
 def _check_refusal(refusal: Refusal, ledger: FederationViews, report: AuditReport, where: str) -> None:
-    if refusal.seen not in ledger.refusals(refusal.round).get(refusal.hospital, []):
-        expected = "its refusal on the ledger"
-        found = f"none: the coordinator kept back that it was refused, with the model {refusal.seen.hex()}"
-        report.find(where, expected, found, refusal.round, refusal.hospital)
+    number, hospital = refusal.round, refusal.hospital
+    if refusal.seen in ledger.refusals(number).get(hospital, []):
+        return
+    found = f"none: the coordinator kept back that it was refused, with the model {refusal.seen.hex()}"
+    if 0 < number <= ledger.last_finalized and has_update(ledger, number, hospital):
+        said = f"its update in round {number} is on the ledger's base"
+        report.notes.append(f"{where}: its refusal is not on the ledger; {said}")
+    else:
+        report.find(where, "its refusal on the ledger", found, number, hospital)
 
 
-def _check_submission(signed: Submission, ledger: FederationViews, report: AuditReport, where: str) -> None:
-    known = {
+def _check_submission(
+    signed: Submission,
+    ledger: FederationViews,
+    missing: Callable[[int], Mapping[int, Absence]],
+    report: AuditReport,
+    where: str,
+) -> None:
+    number, hospital = signed.round, signed.hospital
+    accepted = {
         (event["args"]["hospital"], bytes(event["args"]["root"]))
-        for name in ("UpdateAccepted", "UpdateRejected")
-        for event in ledger.events(name, signed.round)
+        for event in ledger.events("UpdateAccepted", number)
     }
-    if (signed.hospital, signed.root) not in known:
-        said = f"round {signed.round}: {signed.hospital} signed an update that never came to the contract"
+    if (hospital, signed.root) in accepted:
+        return
+    said = f"round {number}: {hospital} signed an update that the contract did not accept"
+    if not 0 < number <= ledger.last_finalized:
         report.notes.append(f"{where}: {said}")
+        return
+    absence = missing(number).get(ledger.seat_of(hospital))
+    if absence is None:
+        if not ledger.recording.listed:  # which does not say of each whose root it is
+            report.notes.append(f"{where}: {said}; another one of it is in the round")
+        return
+    if why := absence.cause or _came_late(signed, ledger):
+        report.notes.append(f"{where}: {said} ({why})")
+        return
+    found = f"none; {absence.known}: the coordinator kept back what it was sent, or it was lost on its way"
+    report.find(where, "its update among those that the round accepted", found, number, hospital)
+
+
+def _came_late(signed: Submission, ledger: FederationViews) -> str:
+    """That an update was brought to the open round after its deadline; empty where it was not.
+
+    Of other reasons the contract's rejection says little: who sends a copy that is spoilt, or sends it when
+    the round is closed, is given one too.
+    """
+    late = any(
+        values["hospital"] == signed.hospital
+        and bytes(values["root"]) == signed.root
+        and decode_error(bytes(values["reason"])).name == "DeadlinePassed"
+        for values in ledger.round_events(signed.round).attempts[-1].of("UpdateRejected")
+    )
+    return "it came after the deadline" if late else ""

@@ -13,7 +13,7 @@ from web3 import Web3
 from fedcxr.audit.chain.proof import ChainProof
 from fedcxr.audit.chain.proven_provider import proven
 from fedcxr.audit.chain.reading import read_chain
-from fedcxr.audit.findings import AuditReport
+from fedcxr.audit.findings import AuditReport, unknown_head
 from fedcxr.audit.storage import check_storage
 from fedcxr.chain.embedded import replay
 from fedcxr.chain.embedded.replay import Replayed
@@ -147,8 +147,7 @@ class EndpointLedger:
                 report.find("ledger.json chain_id", str(proof.chain_id), str(self.facts.chain_id))
             compare_facts(self.facts, ledger, w3, report)
         if self.head is None:
-            said = f"block {proof.last}, 0x{proof.head.hex()}, is the head of the consortium's chain"
-            report.unchecked.append(f"that {said}: give a hash that you have from elsewhere (--head)")
+            report.unchecked.append(unknown_head(proof.last, proof.head))
         report.notes.append(
             "the contract's storage is the endpoint's word; it was held to the events, which are proven"
         )

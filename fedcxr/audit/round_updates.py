@@ -13,7 +13,7 @@ from fedcxr.audit.blob_pool import SharedSum
 from fedcxr.audit.evidence import Evidence
 from fedcxr.audit.findings import sealed_update
 from fedcxr.errors import FedcxrError
-from fedcxr.ledger.history import relays
+from fedcxr.ledger.history import brought_by
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.privacy.protection import UpdateContext
 from fedcxr.update.metrics import HospitalMetrics
@@ -53,11 +53,8 @@ class RoundUpdates:
         if evidence.layout is not None and evidence.readers and not evidence.scope.hospital:
             self._sum = evidence.pool.borrow(evidence.layout.size)
             self._aggregator = aggregator_of(evidence.layout, self._sum.values)
-        brought = relays(evidence.ledger, view.number) if view.excluded else {}
         for address in self.hospitals:
-            # Where one root records all, the coordinator brought it.
-            sender = brought.get(address, evidence.ledger.coordinator)
-            if address in view.excluded and self._stayed_away(address, sender):
+            if address in view.excluded and self._stayed_away(address):
                 self._never_came.add(address)
                 continue
             evidence.named.add(view.accepted[address].root)
@@ -152,7 +149,10 @@ class RoundUpdates:
         """
         view, report, included = self.view, self.evidence.report, address in self.view.included
         if result.error:
-            self._find("blob", view.accepted[address].root.hex(), result.error, address)
+            said = result.error
+            if address in view.excluded:
+                said += f" (brought to the contract by {self._bringer(address)})"
+            self._find("blob", view.accepted[address].root.hex(), said, address)
         else:
             report.bytes += result.size
             if result.size != view.accepted[address].size:
@@ -187,20 +187,24 @@ class RoundUpdates:
                 found += " with the auditor's key: the coordinator lies, or its hospital sealed it badly"
             self._find("excluded update", f"one that cannot be added ({reason})", found, address)
 
-    def _stayed_away(self, address: str, sender: str) -> bool:
-        """An update that somebody else than the coordinator submitted, and whose bytes nobody has.
+    def _stayed_away(self, address: str) -> bool:
+        """An update that its hospital brought to the contract itself, and whose bytes nobody has.
 
-        The coordinator may never have seen them; whether it has, the hospital's word is against its own.
+        The coordinator may never have seen them; whether it has, the hospital's word is against its own. From
+        any other account an update may have been brought by the coordinator, which then had its bytes.
         """
         accepted = self.view.accepted[address]
-        if sender == self.evidence.ledger.coordinator or accepted.root in self.evidence.store:
+        if accepted.root in self.evidence.store or self._bringer(address) != address:
             return False
         self.evidence.named.update((accepted.root, accepted.metrics))
         self.evidence.report.notes.append(
-            f"round {self.view.number}: the update of {address} was brought to the contract by {sender}, and "
+            f"round {self.view.number}: the update of {address} was brought to the contract by itself, and "
             f"excluded since its bytes never came ({self.view.excluded[address]})"
         )
         return True
+
+    def _bringer(self, address: str) -> str:
+        return brought_by(self.evidence.ledger, self.view.number, address)
 
     @property
     def _decides(self) -> bool:

@@ -48,6 +48,11 @@ class Scope:
     def whole(self) -> bool:
         return self == Scope()
 
+    @property
+    def part(self) -> bool:
+        """Whether some of the rounds were asked for, and not all."""
+        return (self.first, self.last) != (1, None)
+
     def rounds(self, finalized: int) -> range:
         """The finalized rounds to look at.
 

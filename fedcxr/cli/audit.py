@@ -14,6 +14,7 @@ from fedcxr.cli.run_group import USUAL, RunGroup, UsualCommand
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
+    from fedcxr.api.audit import Verification
     from fedcxr.audit.findings import AuditReport
     from fedcxr.audit.ledger_source import LedgerSource
     from fedcxr.audit.sources import Sources
@@ -84,7 +85,8 @@ def audit(
     secret is checked, and the rest is listed as unchecked.
 
     The exit code is 0 when the released model is proven, 90 when something was found, and 91 when nothing was
-    found but the released model could not be recomputed.
+    found but the released model could not be recomputed, or when nobody but the endpoint (--rpc) names the
+    head of its chain.
     """
     from datetime import UTC, datetime
 
@@ -117,12 +119,19 @@ def audit(
 def verify(
     file: Annotated[Path, typer.Argument(help="The export, a zip that fedcxr audit --export wrote.")],
     signer: Annotated[str, typer.Option(help="The address that must have signed the export.")] = "",
+    head: Annotated[
+        str,
+        typer.Option(
+            help="The hash of the chain's head, from elsewhere: auditors who joined on that chain may sign."
+        ),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Verify an audit's export offline: signature, digests, events, and that its verdict fits them.
 
-    The exit code is 0 when the export is what was signed and the released model is proven, 90 when the export
-    was changed, does not fit together or reports findings, and 91 when the audit itself proved nothing.
+    The exit code is 0 when somebody whom you know by --signer or --head states that the released model is
+    proven, 90 when the export was changed, does not fit together or has findings, and 91 when the audit
+    proved nothing, or the signer may be anybody.
     """
     import json
     from dataclasses import asdict
@@ -131,9 +140,9 @@ def verify(
     from rich.markup import escape
 
     from fedcxr.api.audit import Verification, verified
-    from fedcxr.audit.findings import in_short
+    from fedcxr.audit.findings import PARTIES, in_short
 
-    result = verified(file, signer)
+    result = verified(file, signer, head)
     found = Verification.of(result, str(file))
     if as_json:
         typer.echo(json.dumps({"authentic": result.authentic, **asdict(result)}, indent=2))
@@ -141,13 +150,22 @@ def verify(
         console = Console(highlight=False, soft_wrap=True)
         for mark, lines in (
             ("[red]✗[/]", [*found.problems, *found.findings]),
+            ("[yellow]?[/] unchecked:", _who_signed(found)),
             ("[yellow]?[/] unchecked:", in_short(found.unchecked)),
             ("[green]✓[/] proven:", found.proves),
             ("[dim]·[/] stated:", found.states),
+            ("[dim]·[/] not known:", [PARTIES] if found.states else []),
         ):
             for line in lines:
                 console.print(f"{mark} {escape(str(line))}")
     found.require_proof()
+
+
+def _who_signed(found: Verification) -> list[str]:
+    """What is to be said of an export whose signer the reader does not know."""
+    if found.known_as or not found.authentic:
+        return []
+    return [f"who {found.signer} is, whose word all of this is: --signer or --head says whom you trust"]
 
 
 def _keep_nothing(evidence: object) -> None:
@@ -186,21 +204,18 @@ def _places(
     Raises:
         ConfigError: they do not say.
     """
-    from fedcxr.api.audit import ledger_of
+    from fedcxr.api.audit import head_hash, ledger_of
     from fedcxr.audit.findings import AuditReport
     from fedcxr.audit.ledger_source import EndpointLedger, read_facts
     from fedcxr.audit.sources import RunSources, StoreSources
     from fedcxr.errors import ConfigError, StoreError
     from fedcxr.store.run_directory import RunDirectory
 
-    try:
-        head_hash = bytes.fromhex(head.removeprefix("0x")) if head else None
-    except ValueError:
-        raise ConfigError(f"--head {head}: not a hash in hexadecimal.") from None
+    trusted = head_hash(head)
     if run is None:
         if not (rpc and contract and store):
             raise ConfigError("give a run directory, or --rpc, --contract and --store.")
-        return EndpointLedger(rpc, contract, head_hash), StoreSources(store, genesis, model), None
+        return EndpointLedger(rpc, contract, trusted), StoreSources(store, genesis, model), None
     if contract or genesis or model:
         raise ConfigError("--contract, --genesis and --model are for an audit without a run directory.")
     directory = RunDirectory(run, trust_run)
@@ -212,7 +227,7 @@ def _places(
     facts = read_facts(directory, report)
     if facts is None:
         raise StoreError(str(report.findings[0]))
-    return EndpointLedger(rpc, facts.contract, head_hash, facts), RunSources(directory, store), directory
+    return EndpointLedger(rpc, facts.contract, trusted, facts), RunSources(directory, store), directory
 
 
 class _Bar:
@@ -249,7 +264,7 @@ def _print(report: AuditReport) -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    from fedcxr.audit.findings import in_short
+    from fedcxr.audit.findings import PARTIES, in_short
     from fedcxr.report.tables import count
 
     console = Console(highlight=False, soft_wrap=True)
@@ -258,7 +273,8 @@ def _print(report: AuditReport) -> None:
     for unchecked in in_short(report.unchecked):
         console.print(f"[yellow]?[/] unchecked: {escape(unchecked)}")
     for note in report.notes:
-        console.print(f"[dim]· {escape(note)}[/]")
+        if note != PARTIES:
+            console.print(f"[dim]· {escape(note)}[/]")
     if report.clean:
         rounds = count(report.rounds, "round")
         if report.unfinished:
@@ -274,3 +290,5 @@ def _print(report: AuditReport) -> None:
             f"{verdict}: {rounds}, {count(report.updates, 'update')}, "
             f"{report.bytes / 1e6:,.0f} MB; released model {report.released or '(not recomputed)'}"
         )
+    if PARTIES in report.notes:
+        console.print(f"[dim]not known: {PARTIES}[/]")

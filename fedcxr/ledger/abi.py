@@ -19,7 +19,9 @@ from fedcxr.ledger.deployment_parameters import ADMISSIONS, RECORDINGS, WEIGHTIN
 from fedcxr.ledger.phase import RoundPhase
 
 if TYPE_CHECKING:
-    from eth_abi.codec import ABIDecoder
+    from eth_abi.codec import ABICodec, ABIDecoder
+    from eth_abi.registry import ABIRegistry
+    from web3 import Web3
 
 ENUMS = {
     "Phase": tuple(RoundPhase),
@@ -77,15 +79,36 @@ class Fields:
 
 @lru_cache(maxsize=1)
 def _decoder() -> ABIDecoder:
-    """eth_abi's decoder, for texts that are not UTF-8 too: the contract takes any bytes for a text."""
+    """eth_abi's decoder, for texts that are not UTF-8 too."""
     from eth_abi.codec import ABIDecoder
-    from eth_abi.decoding import StringDecoder
     from eth_abi.registry import registry
 
-    ours = registry.copy()
-    ours.unregister_decoder("string")
-    ours.register_decoder("string", StringDecoder(handle_string_errors="backslashreplace"))
-    return ABIDecoder(ours)
+    return ABIDecoder(_for_any_text(registry.copy()))
+
+
+def read_any_text(w3: Web3) -> None:
+    """Have a connection's contracts read texts that are not UTF-8 too, with a backslash for what is none.
+
+    The contract takes any bytes for a text, and anyone may give a round that failed up: a reason that nobody
+    can read must not make the round's events unreadable.
+    """
+    w3.codec = _codec()
+
+
+@lru_cache(maxsize=1)
+def _codec() -> ABICodec:
+    from eth_abi.codec import ABICodec
+    from web3._utils.abi import build_strict_registry
+
+    return ABICodec(_for_any_text(build_strict_registry()))
+
+
+def _for_any_text(registry: ABIRegistry) -> ABIRegistry:
+    from eth_abi.decoding import StringDecoder
+
+    registry.unregister_decoder("string")
+    registry.register_decoder("string", StringDecoder(handle_string_errors="backslashreplace"))
+    return registry
 
 
 def _reading(field: Mapping[str, Any]) -> Callable[[Any], Any]:

@@ -9,6 +9,7 @@ from web3 import Web3
 from web3.types import BlockIdentifier
 
 from fedcxr.errors import LedgerError
+from fedcxr.ledger.abi import read_any_text
 from fedcxr.ledger.artifact import load_artifact
 from fedcxr.ledger.transaction import translated
 
@@ -23,6 +24,7 @@ class ContractConnection:
             w3: the chain.
             address: of the contract.
         """
+        read_any_text(w3)
         self.w3 = w3
         self.contract = w3.eth.contract(address=Web3.to_checksum_address(address), abi=load_artifact().abi)
 

@@ -17,6 +17,7 @@ from fedcxr.errors import FederationError
 
 _SALT = 16  # bytes
 _LARGEST = 1e12  # seconds or loss
+_SALT_TEXT = re.compile(rf"[0-9a-f]{{{2 * _SALT}}}")
 _TERM = re.compile(r"[a-z_]{1,32}")
 _TERMS = 32  # of one objective
 FORMAT = "fedcxr/metrics/2"
@@ -86,7 +87,7 @@ def _possible(name: str, value: Any) -> bool:
         fit = all(_TERM.fullmatch(term) and type(mean) is float for term, mean in value.items())
         return fit and len(value) <= _TERMS and all(_possible(name, mean) for mean in value.values())
     if isinstance(value, str):
-        return value == FORMAT if name == "format" else len(value) == 2 * _SALT
+        return value == FORMAT if name == "format" else _SALT_TEXT.fullmatch(value) is not None
     if isinstance(value, int):
         return 0 <= value < 2**63
     return math.isfinite(value) and abs(value) < _LARGEST

@@ -286,7 +286,7 @@ def test_a_refusal_that_the_coordinator_kept_back_is_in_the_hospitals_journal(
     assert [f.expected for f in found] == ["what a hospital signed"]
 
 
-def test_an_update_that_never_came_to_the_contract_is_noted_from_the_journal(
+def test_an_update_that_never_came_to_the_contract_is_found_in_the_journal(
     one_round: Config, tmp_path: Path
 ) -> None:
     config = one_round.with_changes({"federation.round_timeout": 20})
@@ -300,10 +300,8 @@ def test_an_update_that_never_came_to_the_contract_is_noted_from_the_journal(
     run = run_federation(config, tmp_path / "run", tamper=lose)
     journals = sorted(run.hospitals.glob("*/0x*/journal.jsonl"))
     key = Identity.load(run.keys / "auditor.json").envelope_key
-    report = audit(run, [key], journals=journals)
-    assert report.proven
-    (note,) = (said for said in report.notes if "never came" in said)
-    assert lost[0] in note
+    assert [f.hospital for f in audit(run, [key], journals=journals).findings] == lost
+    journals = [path for path in journals if lost[0] not in str(path)]
     with journals[0].open("ab") as file:
         file.write(b'{"kind": "ref')  # the hospital was killed
     cut = audit(run, [key], journals=journals)

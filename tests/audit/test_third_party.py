@@ -116,7 +116,8 @@ def test_where_the_store_lacks_the_first_model_its_file_serves(
     report = by_third_party(url, contract, store, auditor_key)
     assert report.clean
     assert not report.proven
-    report = by_third_party(url, contract, store, auditor_key, genesis=finished.model(0))
+    head = head_of(url)
+    report = by_third_party(url, contract, store, auditor_key, head=head, genesis=finished.model(0))
     assert report.proven
     report = by_third_party(url, contract, store, auditor_key, genesis=finished.model(1))
     assert not report.clean

@@ -109,7 +109,7 @@ def test_an_export_is_written_and_verified(run: RunDirectory, tmp_path: Path) ->
     assert result.exit_code == 0, result.output
     assert f"released model: {read_rounds(run)[-1].model}" in result.output
     tree = json.loads(CliRunner().invoke(app, ["audit", "verify", str(file), "--json"]).stdout)
-    assert (tree["authentic"], tree["signer"]) == (True, signer)
+    assert (tree["authentic"], tree["signer"], tree["known_as"]) == (True, signer, "")
     data = file.read_bytes()
     file.write_text("no zip")
     other = CliRunner().invoke(app, ["audit", "verify", str(file)])
@@ -123,16 +123,17 @@ def test_an_export_is_written_and_verified(run: RunDirectory, tmp_path: Path) ->
 
 def test_an_exports_verification_ends_as_the_audit_did(run: RunDirectory, tmp_path: Path) -> None:
     file, key = tmp_path / "audit.zip", tmp_path / "signer.json"
-    Identity.load_or_create(key, "X25519")
+    known = ["--signer", Identity.load_or_create(key, "X25519").account.address]
     keys = shutil.move(run.keys, tmp_path / "keys")
     assert isinstance(call(run, "--export", file).exception, ConfigError)
     assert isinstance(call(run, "--export", file, "--sign", key).exception, AuditIncompleteError)
-    result = CliRunner().invoke(app, ["audit", "verify", str(file)])
+    result = CliRunner().invoke(app, ["audit", "verify", str(file), *known])
     assert isinstance(result.exception, AuditIncompleteError)
     shutil.move(keys, run.keys)
     run.model(1).unlink()
     assert isinstance(call(run, "--export", file).exception, AuditFailedError)
-    result = CliRunner().invoke(app, ["audit", "verify", str(file)])
+    known = ["--signer", Identity.load(run.keys / "auditor.json").account.address]
+    result = CliRunner().invoke(app, ["audit", "verify", str(file), *known])
     assert isinstance(result.exception, AuditFailedError)
     assert "round-0001.safetensors" in result.output
 
@@ -149,11 +150,13 @@ def test_a_third_party_needs_no_run_directory(run: RunDirectory, tmp_path: Path)
         result = CliRunner().invoke(app, place)
         assert isinstance(result.exception, AuditIncompleteError)
         assert "no key" in result.output
-        result = CliRunner().invoke(app, [*place, "--key", str(key), "--model", str(run.model(1))])
+        head = bytes(chain.w3.eth.get_block("latest")["hash"]).hex()
+        known = ["--head", head]
+        result = CliRunner().invoke(app, [*place, *known, "--key", str(key), "--model", str(run.model(1))])
         assert result.exit_code == 0, result.output
         result = CliRunner().invoke(app, [*place, "--key", str(key), "--model", str(run.model(0))])
         assert isinstance(result.exception, AuditFailedError)
-        result = call(run, "--rpc", server.url)
+        result = call(run, "--rpc", server.url, *known)
         assert result.exit_code == 0, result.output
 
 

@@ -14,6 +14,7 @@ from fedcxr.cli.app import app
 from fedcxr.config import Config
 from fedcxr.errors import ChainError, ConfigError, FederationError, ModelError, StoreError, UnwritableError
 from fedcxr.round_lines import read_rounds
+from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update.layout import Layout, TensorSpec
 
@@ -50,7 +51,8 @@ def test_an_audit_of_a_run_that_was_cut_short_says_how_far_it_came(run: RunDirec
     result = CliRunner().invoke(app, ["audit", str(run.root), "--export", str(file)])
     assert result.exit_code == 0, result.output
     assert "✓ clean so far: 1 of 2 rounds, 3 updates" in result.output
-    result = CliRunner().invoke(app, ["audit", "verify", str(file)])
+    signer = Identity.load(run.keys / "auditor.json").account.address
+    result = CliRunner().invoke(app, ["audit", "verify", str(file), "--signer", signer])
     assert result.exit_code == 0, result.output
     assert "stated: so far 1 of 2 rounds are finalized" in result.output
 

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from eth_account import Account
 from federation import Recorder, digests, run_federation
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
@@ -335,18 +334,19 @@ def test_an_update_that_a_hospital_brought_to_the_contract_itself_cannot_stop_th
         return reply
 
     def bring(ledger: FederationLedger, reply: UpdateReply) -> None:
-        FederationLedger(ledger._w3, ledger.address, courier).submit_direct(
+        identities = map(Identity.load, tmp_path.glob("run/hospitals/*/identity.json"))
+        own = next(i.account for i in identities if i.account.address == reply.hospital)
+        EmbeddedChain.fund(
+            SimpleNamespace(w3=ledger._w3, faucet=FAUCET.public_key.to_checksum_address()), own.address
+        )
+        FederationLedger(ledger._w3, ledger.address, own).submit_direct(
             SignedSubmission(reply.submission(ledger.views.federation), reply.signature)
         )
 
-    courier = Account.from_key(b"7" * 32)
     submit, close = FederationLedger.submit, FederationLedger.close
 
     def early(self: FederationLedger, batch: list[SignedSubmission]) -> object:
         if len(kept) == 2 and not brought:
-            EmbeddedChain.fund(
-                SimpleNamespace(w3=self._w3, faucet=FAUCET.public_key.to_checksum_address()), courier.address
-            )
             brought.append(1)
             bring(self, kept[0])
         return submit(self, batch)

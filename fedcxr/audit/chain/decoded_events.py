@@ -11,6 +11,7 @@ from web3.types import LogReceipt
 
 from fedcxr.audit.chain.proof import ChainProof, ProvenLog
 from fedcxr.errors import ChainError
+from fedcxr.ledger.abi import read_any_text
 from fedcxr.ledger.artifact import Artifact, signature_hash
 
 
@@ -21,6 +22,7 @@ def decode_events(proof: ChainProof, artifact: Artifact) -> list[dict[str, Any]]
         ChainError: one is no event of the artifact's ABI.
     """
     w3 = Web3()
+    read_any_text(w3)
     contract = w3.eth.contract(address=Web3.to_checksum_address(proof.contract), abi=artifact.abi)
     names = {signature_hash(entry): entry["name"] for entry in artifact.abi if entry["type"] == "event"}
     decoded = []

@@ -170,6 +170,22 @@ class ChainProof:
                     index += 1
         return found
 
+    def sent(self, digest: bytes) -> Sent | None:
+        """The transaction with this hash, its sender recovered from its signature.
+
+        Returns:
+            None when no block here has it, or it is not a signed one.
+        """
+        try:
+            return sent(self._transactions[digest]) if digest in self._transactions else None
+        except ChainError:
+            return None
+
+    @cached_property
+    def _transactions(self) -> dict[bytes, bytes]:
+        contents = self.blocks.values()
+        return {transaction_hash(one): one for content in contents for one in content.transactions}
+
     def creation(self) -> Sent | None:
         """The transaction that created the contract; None when the first block has none."""
         for transaction in self.blocks.get(self.first, BlockContent((), ())).transactions:

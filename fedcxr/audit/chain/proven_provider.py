@@ -14,12 +14,15 @@ from web3.types import RPCEndpoint, RPCResponse
 from fedcxr.audit.chain.proof import ChainProof, ProvenLog
 from fedcxr.audit.chain.rpc_values import octets, requests
 
+_NOBODY = "0x" + "00" * 20
+
 
 class ProvenProvider(BaseProvider):
-    """Answers ``eth_getLogs`` and the head's number from a :class:`ChainProof`.
+    """Answers ``eth_getLogs``, the head's number, and who sent what from a :class:`ChainProof`.
 
-    Everything is read as of the proof's head, whatever is mined meanwhile. What the contract's storage holds
-    is still the endpoint's word.
+    A transaction's sender is recovered from its own bytes, which the proof has; of a transaction that it
+    lacks nobody is the sender. Everything is read as of the proof's head, whatever is mined meanwhile. What
+    the contract's storage holds is still the endpoint's word.
     """
 
     def __init__(self, w3: Web3, proof: ChainProof) -> None:
@@ -55,10 +58,17 @@ class ProvenProvider(BaseProvider):
             return _result(hex(self.proof.last))
         if method == "eth_chainId":
             return _result(hex(self.proof.chain_id))
+        if method == "eth_getTransactionByHash":
+            return _result(self._transaction(octets(params[0])))
         head = hex(self.proof.last)
         pinned = [head if p in ("latest", "pending", "safe", "finalized") else p for p in params]
         response: RPCResponse = self._provider.make_request(method, pinned)
         return response
+
+    def _transaction(self, digest: bytes) -> dict[str, Any]:
+        found = self.proof.sent(digest)
+        sender, data = (found.sender, found.data) if found is not None else (_NOBODY, b"")
+        return {"hash": "0x" + digest.hex(), "from": sender, "input": "0x" + data.hex()}
 
     def is_connected(self, show_traceback: bool = False) -> bool:
         return bool(self._provider.is_connected(show_traceback))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +14,11 @@ from fedcxr.audit.chain.decoded_events import decode_events
 from fedcxr.audit.chain.proof import ChainProof
 from fedcxr.audit.export.archive import FORMAT, MANIFEST, SIGNATURE, changes, manifest_of, read_json, unpack
 from fedcxr.audit.export.export import AuditStatement
-from fedcxr.audit.findings import SO_FAR
+from fedcxr.audit.findings import SO_FAR, head_is_unknown
 from fedcxr.errors import FedcxrError, StoreError
 from fedcxr.ledger.artifact import Artifact, load_artifact
-from fedcxr.ledger.signing import Domain, recover
+from fedcxr.ledger.membership_events import MEMBERSHIP_EVENTS, MemberState, follow
+from fedcxr.ledger.signing import AUDITOR, Domain, recover
 from fedcxr.update import merkle
 
 _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141  # of secp256k1, SEC 2
@@ -35,6 +36,9 @@ class Verified:
         states: what is the signer's word.
         report: the audit's report, as JSON has it; empty when it cannot be read.
         own_artifact: whether the contract was held to the artifact of the fedcxr that verifies.
+        known_as: by what the reader knows the signer; empty when it is nobody's.
+        recomputed: findings that follow from the export itself, whoever signed it.
+        proven: whether what the signer states amounts to a released model that is proven.
     """
 
     signer: str = ""
@@ -43,36 +47,45 @@ class Verified:
     states: list[str] = field(default_factory=list)
     report: dict[str, Any] = field(default_factory=dict)
     own_artifact: bool = False
+    known_as: str = ""
+    recomputed: list[str] = field(default_factory=list)
+    proven: bool = False
 
     @property
     def authentic(self) -> bool:
         return not self.problems
 
 
-def verify(data: bytes, *, signer: str = "") -> Verified:
+def verify(data: bytes, *, signer: str = "", head: bytes | None = None) -> Verified:
     """Verify an export's bytes.
 
     Args:
         data: of the file.
         signer: address that must have signed it; empty for anybody's.
+        head: hash of the chain's head as the reader has it from elsewhere. With it the chain in the export is
+            the reader's, and so are the auditors that have joined on it; without it anyone could have made
+            both.
     """
     result = Verified()
     try:
         members = unpack(data)
-        _verify(members, result)
+        _verify(members, head, result)
     except FedcxrError as error:
         result.problems.append(str(error))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         result.problems.append(f"it cannot be read: {type(error).__name__}: {error!s:.200}")
     if signer and result.signer != signer:
         result.problems.append(f"signed by {result.signer or 'nobody'}, expected {signer}")
+    elif signer:
+        result.known_as = "the address that was asked for"
     if result.problems:
+        result.known_as, result.proven = "", False
         result.proves.clear()
         result.states.clear()
     return result
 
 
-def _verify(members: Mapping[str, bytes], result: Verified) -> None:
+def _verify(members: Mapping[str, bytes], head: bytes | None, result: Verified) -> None:
     signed = {name: content for name, content in members.items() if name not in (MANIFEST, SIGNATURE)}
     if members.keys() - signed.keys() != {MANIFEST, SIGNATURE} or not signed.keys() >= _MEMBERS:
         raise StoreError("it is not complete: members are missing.")
@@ -97,6 +110,9 @@ def _verify(members: Mapping[str, bytes], result: Verified) -> None:
         raise StoreError("artifact.json is not as it would be written.")
     said = {(f["where"], f["expected"], f["found"]) for f in result.report["findings"]}
     differences = proof.differences(artifact=artifact)
+    if head is not None and head != proof.head:
+        result.problems.append(f"the chain's head: expected 0x{head.hex()}, found 0x{proof.head.hex()}")
+    result.recomputed = [f"{d.where}: expected {d.expected}, found {d.found}" for d in differences]
     result.problems += [
         f"{d.where}: expected {d.expected}, found {d.found}: the report does not say so"
         for d in differences
@@ -113,6 +129,10 @@ def _verify(members: Mapping[str, bytes], result: Verified) -> None:
         if name == root or merkle.root(members[name]).hex() != root:
             result.problems.append(f"{name}: not a blob under its root")
     result.own_artifact = artifact == load_artifact()
+    if head is not None and whole and signer in _auditors(events or []):
+        result.known_as = "an auditor of the federation, by the ledger"
+    released, unchecked = result.report["released"], result.report["unchecked"]
+    result.proven = whole and not said and bool(released) and not head_is_unknown(unchecked)
     _say(result, audit, proof, len(events or []), whole=whole)
 
 
@@ -131,6 +151,15 @@ def _events(
         if not said:
             result.problems.append(str(error))
         return None
+
+
+def _auditors(events: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The accounts of the federation's active auditors, from its events."""
+    members: dict[int, MemberState] = {}
+    for event in events:
+        if event["event"] in MEMBERSHIP_EVENTS:
+            follow(members, event["event"], {**event["values"], "envelopeKey": b""})
+    return {m.account for m in members.values() if m.roles & AUDITOR and m.standing == "active"}
 
 
 def _contract_problems(
@@ -164,7 +193,7 @@ def _report_problems(
         (report["contract"] == proof.contract, "another contract than the chain's"),
         (report["clean"] is clean, "clean, though there are findings, or the reverse"),
         (report["complete"] is (not report["unchecked"]), "complete, though something is unchecked"),
-        (report["proven"] is (clean and bool(released)), "proven, though it is not"),
+        (report["proven"] in _verdicts(report), "proven, though it is not, or the reverse"),
         (not released or whole, "a released model, though only a part was looked at"),
         (not clean or len(created) == 1, "clean, without one event of the federation's creation"),
         (not clean or not whole or report["rounds"] == len(finalized), "another number of rounds"),
@@ -176,6 +205,12 @@ def _report_problems(
         yield "audit.json: another federation than its creation's"
     if clean and released and (not finalized or finalized[-1]["modelDigest"] != "0x" + released):
         yield "audit.json: a released model that the ledger's last finalized round does not have"
+
+
+def _verdicts(report: Mapping[str, Any]) -> set[bool]:
+    """What a report may say of its model: earlier versions called it proven under an unknown head too."""
+    recomputed = not report["findings"] and bool(report["released"])
+    return {recomputed, recomputed and not head_is_unknown(report["unchecked"])}
 
 
 def _say(result: Verified, audit: Mapping[str, Any], proof: ChainProof, events: int, *, whole: bool) -> None:
