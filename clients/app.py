@@ -17,6 +17,7 @@ from clients.hospital import Hospital
 from fedcxr.errors import ConfigError, DataError, FedcxrError
 from fedcxr.messages import FailureReply, Record, RegisterRequest, TrainRequest, ValidateRequest, kind_of
 from fedcxr.store.run_directory import RunDirectory
+from fedcxr.terminal import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def _answer(kind: type[Hospital], message: Message, context: Context) -> Message
         else:
             reply = hospital.register(RegisterRequest.from_records(message.content))
     except FedcxrError as error:
-        logger.error("%s: %s", type(error).__name__, error)
+        logger.error("%s: %s", type(error).__name__, one_line(str(error)))
         # The data's errors name files, and with them patients: those stay here.
         said = (
             f"{error.help} The hospital's own log says where." if isinstance(error, DataError) else str(error)

@@ -40,6 +40,7 @@ from fedcxr.messages import (
 from fedcxr.models.registry import create_model
 from fedcxr.privacy.keys import EnvelopePublicKey
 from fedcxr.store.identity import Identity
+from fedcxr.terminal import one_line
 from fedcxr.training.batch_statistics import gather_statistics
 from fedcxr.training.shared_tensors import federation_layout, load_local, local_state
 from fedcxr.training.trainer import TrainingReport, train
@@ -120,7 +121,7 @@ class Hospital:
         try:
             weight = member.check_round(request, round_config, digest)
         except BaseMismatchError as error:
-            logger.error("%s: %s", self.name, error)
+            logger.error("%s: %s", self.name, one_line(str(error)))
             return self._refuse(member, request.round, digest)
 
         if len(request.bulk) != 4 * member.layout.size:
@@ -177,7 +178,8 @@ class Hospital:
             candidate = fixed_point.apply(base, update, member.layout, round_config.exponents, weight)
             verdict = judge(base, candidate, member.layout, judged, config)
         except (LayoutError, NonFiniteError) as error:
-            logger.warning("%s rejects the update of %s: %s", self.name, request.hospital, error)
+            said = one_line(str(error))
+            logger.warning("%s rejects the update of %s: %s", self.name, request.hospital, said)
             verdict = Judgement(accepted=False, score=-SCALE)
         attestation = Attestation(
             federation=bytes.fromhex(member.membership.federation),

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from fedcxr.terminal.failures import LineFormatter
+
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -27,7 +29,7 @@ class _LogFile(logging.FileHandler):
 def log_to(path: Path) -> Iterator[None]:
     """Append everything that fedcxr, clients and server log to one file while the context lasts."""
     handler = _LogFile(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter(FORMAT))
+    handler.setFormatter(LineFormatter(FORMAT))
     loggers = [logging.getLogger(name) for name in ("fedcxr", "clients", "server")]
     for logger in loggers:
         logger.addHandler(handler)
