@@ -51,7 +51,7 @@ def picture_title(config: Config, round_number: int | None = None) -> str:
     return f"{config.name}{when}: {what}{config.model.name}"
 
 
-def drawn(name: str) -> str:
+def drawn_name(name: str) -> str:
     """A hospital's name as matplotlib takes it: one line that has a place, and no formula between dollars."""
     shown = one_line(name)
     return (shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…").replace("$", "\\$")

@@ -130,7 +130,9 @@ def test_the_ledgers_words_are_only_words(told: Path, show: Show, words: str, co
     assert said.code == 0, said.all
     if words != "bond":
         assert "[red]" in said.out
-        assert "\\x1b[2J" in "".join(said.out.split())  # a cell may be folded within it
+        shown = "".join(said.out.split())  # a cell may be folded within a word
+        assert "\\x1b[2J" in shown
+        assert ":bomb:" in shown
     tree = show("ledger", words, *asked, told, "--json")
     json.loads(tree.out)
 
