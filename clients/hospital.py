@@ -40,6 +40,7 @@ from fedcxr.messages import (
 from fedcxr.models.registry import create_model
 from fedcxr.privacy.keys import EnvelopePublicKey
 from fedcxr.store.identity import Identity
+from fedcxr.terminal import one_line
 from fedcxr.training.batch_statistics import gather_statistics
 from fedcxr.training.shared_tensors import federation_layout, load_local, local_state
 from fedcxr.training.trainer import TrainingReport, train
@@ -184,7 +185,8 @@ class Hospital:
             candidate = fixed_point.apply(base, update, member.layout, round_config.exponents, weight)
             verdict = judge(base, candidate, member.layout, judged, config)
         except (LayoutError, NonFiniteError) as error:
-            logger.warning("%s rejects the update of %s: %s", self.name, request.hospital, error)
+            said = one_line(str(error))
+            logger.warning("%s rejects the update of %s: %s", self.name, request.hospital, said)
             verdict = Judgement(accepted=False, score=-SCALE)
         attestation = Attestation(
             federation=bytes.fromhex(member.membership.federation),

@@ -38,7 +38,8 @@ Codes come in ranges of ten, a range a subject; 2 is a command line that cannot 
 class FedcxrError(Exception):
     """Base of all: what was wrong, where, and what to do, in one or two sentences.
 
-    ``help`` is the advice of its type, or the one that this error was raised with.
+    Arguments are lines: of an error that names many things, each has its own. ``help`` is the advice of its
+    type, or the one that this error was raised with.
     """
 
     exit_code = 1
@@ -48,6 +49,9 @@ class FedcxrError(Exception):
         super().__init__(*message)
         if advice:
             self.help = advice
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
 
 
 def error_of(code: int) -> type[FedcxrError] | None:

@@ -10,6 +10,8 @@ import typer
 
 from fedcxr.cli.spelling import SpellingGroup
 from fedcxr.errors import FedcxrError, StoreError, UnwritableError
+from fedcxr.terminal import say
+from fedcxr.terminal.failures import guard
 
 app = typer.Typer(
     name="fedcxr",
@@ -27,7 +29,7 @@ def _tell_version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        typer.echo(f"fedcxr {version('fedcxr')}")
+        say(f"fedcxr {version('fedcxr')}")
         raise typer.Exit
 
 
@@ -50,6 +52,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # None where it was closed
             stream.reconfigure(errors="backslashreplace")
+    guard()
     try:
         app()
     except FedcxrError as error:
@@ -66,10 +69,12 @@ def main() -> None:
 
 
 def _end(error: FedcxrError) -> None:
-    from rich.console import Console
-    from rich.markup import escape
+    from fedcxr.terminal.console import Console
 
-    console = Console(stderr=True, highlight=False)
-    console.print(f"[bold red]{type(error).__name__}[/]: {escape(str(error))}", soft_wrap=True)
-    console.print(f"[dim]{escape(error.help)}[/]", soft_wrap=True)
+    console = Console(stderr=True)
+    first, *more = map(str, error.args or ("",))
+    console.say((type(error).__name__, "bold red"), f": {first}")
+    for line in more:
+        console.say(f"  {line}")
+    console.say((error.help, "dim"))
     sys.exit(error.exit_code)

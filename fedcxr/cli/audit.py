@@ -10,6 +10,7 @@ import typer
 from fedcxr.cli.app import app
 from fedcxr.cli.options import AsJson, TrustRun
 from fedcxr.cli.run_group import USUAL, RunGroup, UsualCommand
+from fedcxr.terminal import say_json
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -109,7 +110,7 @@ def audit(
         data = write_export(report, exhibits, request.scope, account, lambda: f"{datetime.now(UTC):%FT%TZ}")
         files.write(export, data)
     if as_json:
-        typer.echo(report.to_json())
+        say_json(report.to_json())
     else:
         _print(report)
     Audit.of(report, str(run or contract)).require_proof()
@@ -136,28 +137,26 @@ def verify(
     import json
     from dataclasses import asdict
 
-    from rich.console import Console
-    from rich.markup import escape
-
     from fedcxr.api.audit import Verification, verified
     from fedcxr.audit.findings import PARTIES, in_short
+    from fedcxr.terminal.console import Console
 
     result = verified(file, signer, head)
     found = Verification.of(result, str(file))
     if as_json:
-        typer.echo(json.dumps({"authentic": result.authentic, **asdict(result)}, indent=2))
+        say_json(json.dumps({"authentic": result.authentic, **asdict(result)}, indent=2))
     else:
-        console = Console(highlight=False, soft_wrap=True)
-        for mark, lines in (
-            ("[red]✗[/]", [*found.problems, *found.findings]),
-            ("[yellow]?[/] unchecked:", _who_signed(found)),
-            ("[yellow]?[/] unchecked:", in_short(found.unchecked)),
-            ("[green]✓[/] proven:", found.proves),
-            ("[dim]·[/] stated:", found.states),
-            ("[dim]·[/] not known:", [PARTIES] if found.states else []),
+        console = Console()
+        for mark, style, what, lines in (
+            ("✗", "red", "", [*found.problems, *found.findings]),
+            ("?", "yellow", "unchecked: ", _who_signed(found)),
+            ("?", "yellow", "unchecked: ", in_short(found.unchecked)),
+            ("✓", "green", "proven: ", found.proves),
+            ("·", "dim", "stated: ", found.states),
+            ("·", "dim", "not known: ", [PARTIES] if found.states else []),
         ):
             for line in lines:
-                console.print(f"{mark} {escape(str(line))}")
+                console.say((mark, style), f" {what}{line}")
     found.require_proof()
 
 
@@ -234,10 +233,11 @@ class _Bar:
     """A bar on standard error: blocks of a chain, then bytes of updates."""
 
     def __init__(self, *, hidden: bool) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[shown]}"))
+        from fedcxr.terminal.console import Console, described
+
+        columns = (described(), BarColumn(), TextColumn("{task.fields[shown]}"))
         console = Console(stderr=True)
         self._bar = Progress(
             *columns,
@@ -261,34 +261,33 @@ class _Bar:
 
 
 def _print(report: AuditReport) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-
     from fedcxr.audit.findings import PARTIES, in_short
     from fedcxr.report.tables import count
+    from fedcxr.terminal.console import Console
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console()
     for finding in report.findings:
-        console.print(f"[red]✗[/] {escape(str(finding))}")
+        console.say(("✗", "red"), f" {finding}")
     for unchecked in in_short(report.unchecked):
-        console.print(f"[yellow]?[/] unchecked: {escape(unchecked)}")
+        console.say(("?", "yellow"), f" unchecked: {unchecked}")
     for note in report.notes:
         if note != PARTIES:
-            console.print(f"[dim]· {escape(note)}[/]")
+            console.say((f"· {note}", "dim"))
     if report.clean:
         rounds = count(report.rounds, "round")
         if report.unfinished:
             rounds = f"{report.rounds} of {count(report.planned, 'round')}"
         if report.complete:
-            verdict = f"[green]✓ clean{' so far' if report.unfinished else ''}[/]"
+            verdict, but = f"✓ clean{' so far' if report.unfinished else ''}", ""
         elif report.proven:
-            verdict = "[green]✓ the released model is proven[/], but for what is unchecked above"
+            verdict, but = "✓ the released model is proven", ", but for what is unchecked above"
         else:
-            console.print("[yellow]nothing found, and the released model is not proven; see above[/]")
-            verdict = "looked at"
-        console.print(
-            f"{verdict}: {rounds}, {count(report.updates, 'update')}, "
-            f"{report.bytes / 1e6:,.0f} MB; released model {report.released or '(not recomputed)'}"
+            console.say(("nothing found, and the released model is not proven; see above", "yellow"))
+            verdict, but = "", "looked at"
+        console.say(
+            (verdict, "green"),
+            f"{but}: {rounds}, {count(report.updates, 'update')}, "
+            f"{report.bytes / 1e6:,.0f} MB; released model {report.released or '(not recomputed)'}",
         )
     if PARTIES in report.notes:
-        console.print(f"[dim]not known: {PARTIES}[/]")
+        console.say((f"not known: {PARTIES}", "dim"))

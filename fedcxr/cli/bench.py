@@ -10,6 +10,7 @@ import typer
 
 from fedcxr.cli.app import app
 from fedcxr.cli.options import AsJson, Overrides
+from fedcxr.terminal import say_json
 
 if TYPE_CHECKING:
     from fedcxr.bench.consensus import ChainCost
@@ -31,25 +32,25 @@ def bench_round(
     as_json: AsJson = False,
 ) -> None:
     """Measure a round: the trainer's speed, the protection of updates, memory, and the ledger's share."""
-    from rich.console import Console
 
     from fedcxr.bench import round as benchmark
+    from fedcxr.terminal.console import Console
 
-    progress = Console(stderr=True, highlight=False)
-    result = benchmark.bench_round(lambda what: progress.print(f"[dim]{what} …[/]"))
+    progress = Console(stderr=True)
+    result = benchmark.bench_round(lambda what: progress.say((f"{what} …", "dim")))
     if as_json:
-        typer.echo(benchmark.as_json(result))
+        say_json(benchmark.as_json(result))
         return
-    console = Console(highlight=False)
-    console.print(f"trainer_over_bare       {result.trainer_over_bare:8.3f}   (goal ≥ 0.9)")
-    console.print(f"trainer_over_default    {result.trainer_over_default:8.1f}")
-    console.print(f"protect_verify_seconds  {result.protect_verify_seconds:8.3f}   (goal ≤ 1 a hospital)")
-    console.print(f"peak_memory_16_over_4   {result.peak_memory_16_over_4:8.3f}   (goal ≤ 1.15)")
-    console.print(
+    console = Console()
+    console.say(f"trainer_over_bare       {result.trainer_over_bare:8.3f}   (goal ≥ 0.9)")
+    console.say(f"trainer_over_default    {result.trainer_over_default:8.1f}")
+    console.say(f"protect_verify_seconds  {result.protect_verify_seconds:8.3f}   (goal ≤ 1 a hospital)")
+    console.say(f"peak_memory_16_over_4   {result.peak_memory_16_over_4:8.3f}   (goal ≤ 1.15)")
+    console.say(
         f"ledger_share            {100 * result.ledger_share:7.2f}%   of {result.round_seconds:.0f} s"
         f" with {result.round_images:,} images"
     )
-    console.print(f"parameters              {result.parameters:>8,}")
+    console.say(f"parameters              {result.parameters:>8,}")
 
 
 Experiment = Annotated[
@@ -74,38 +75,37 @@ def bench_train(
     import json
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from fedcxr.bench.alternatives import compare_alternatives
     from fedcxr.bench.trainer import bench_trainer
+    from fedcxr.terminal.console import Console
     from fedcxr.training.measure import resolve
 
-    progress = Console(stderr=True, highlight=False)
+    progress = Console(stderr=True)
     config = _bench_config(experiment, overrides or ())
-    progress.print("[dim]measuring what this machine trains fastest with …[/]")
+    progress.say(("measuring what this machine trains fastest with …", "dim"))
     config, _ = resolve(config)
-    progress.print("[dim]the trainer and a bare loop in turn …[/]")
+    progress.say(("the trainer and a bare loop in turn …", "dim"))
     result = bench_trainer(config, turns=turns)
     found = []
     if alternatives:
-        found = compare_alternatives(config, lambda what: progress.print(f"[dim]{what} …[/]"))
+        found = compare_alternatives(config, lambda what: progress.say((f"{what} …", "dim")))
     training = config.training
     chosen = {key: getattr(training, key) for key in ("device", "precision", "memory_format", "compile")}
     if as_json:
         figures = {**asdict(result), "chosen": chosen, "alternatives": [asdict(each) for each in found]}
-        typer.echo(json.dumps(figures, indent=2))
+        say_json(json.dumps(figures, indent=2))
         return
-    console = Console(highlight=False)
-    console.print(f"{config.model.name} at {config.data.size} px, {training.threads} threads: {chosen}")
-    console.print(f"trainer_over_bare     {result.trainer_over_bare:8.3f}   (goal ≥ 0.95)")
-    console.print(f"trainer_over_default  {result.trainer_over_default:8.1f}")
-    console.print(f"images a second       {result.trainer:8.1f}   (bare {result.bare:.1f})")
-    console.print(f"waiting for loader    {100 * result.waiting:7.2f}%   (goal < 2%)")
+    console = Console()
+    console.say(f"{config.model.name} at {config.data.size} px, {training.threads} threads: {chosen}")
+    console.say(f"trainer_over_bare     {result.trainer_over_bare:8.3f}   (goal ≥ 0.95)")
+    console.say(f"trainer_over_default  {result.trainer_over_default:8.1f}")
+    console.say(f"images a second       {result.trainer:8.1f}   (bare {result.bare:.1f})")
+    console.say(f"waiting for loader    {100 * result.waiting:7.2f}%   (goal < 2%)")
     for each in found:
         if each.images_per_second is None or each.peak_bytes is None:
-            console.print(f"  {each.name:28} does not run here: {each.error}")
+            console.say(f"  {each.name:28} does not run here: {each.error}")
         else:
-            console.print(
+            console.say(
                 f"  {each.name:28}{each.images_per_second:8.1f} images/s{each.peak_bytes / 2**20:8.0f} MiB"
             )
 
@@ -121,28 +121,27 @@ def bench_model(
     import json
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from fedcxr.bench import model as benchmark
+    from fedcxr.terminal.console import Console
 
-    progress = Console(stderr=True, highlight=False)
+    progress = Console(stderr=True)
     config = _bench_config(experiment, overrides or ())
-    result = benchmark.bench_model(config, lambda what: progress.print(f"[dim]{what} …[/]"), turns=turns)
+    result = benchmark.bench_model(config, lambda what: progress.say((f"{what} …", "dim")), turns=turns)
     if as_json:
-        typer.echo(json.dumps(asdict(result), indent=2))
+        say_json(json.dumps(asdict(result), indent=2))
         return
-    console = Console(highlight=False)
-    console.print(f"attention_over_plain   {result.attention_over_plain:8.3f}")
-    console.print(f"fusion_over_plain      {result.fusion_over_plain:8.3f}")
-    console.print(f"both_over_plain        {result.both_over_plain:8.3f}   (goal ≤ 1.15)")
-    console.print(f"images a second        {result.images_per_second:8.1f}   (plain)")
+    console = Console()
+    console.say(f"attention_over_plain   {result.attention_over_plain:8.3f}")
+    console.say(f"fusion_over_plain      {result.fusion_over_plain:8.3f}")
+    console.say(f"both_over_plain        {result.both_over_plain:8.3f}   (goal ≤ 1.15)")
+    console.say(f"images a second        {result.images_per_second:8.1f}   (plain)")
     for name, count in result.parameters.items():
-        console.print(f"  parameters, {name:10}{count:>12,}")
+        console.say(f"  parameters, {name:10}{count:>12,}")
     for name, peak in (("kept", result.peak_bytes), ("computed again", result.checkpointed_peak_bytes)):
         shown = "does not run here" if peak is None else f"{peak / 2**20:,.0f} MiB"
-        console.print(f"  activations {name:15} {shown}")
+        console.say(f"  activations {name:15} {shown}")
     if result.checkpointed_over_not is not None:
-        console.print(f"  speed, again over kept    {result.checkpointed_over_not:8.3f}")
+        console.say(f"  speed, again over kept    {result.checkpointed_over_not:8.3f}")
 
 
 def _bench_config(experiment: Path | None, overrides: Iterable[str]) -> Config:
@@ -172,14 +171,14 @@ def bench_consensus(
     as_json: AsJson = False,
 ) -> None:
     """Measure what each chain costs a federation: latency, throughput, seconds, gas and bytes of a round."""
-    from rich.console import Console
     from rich.table import Table
 
     from fedcxr.bench import consensus as benchmark
+    from fedcxr.terminal.console import Console
 
-    progress = Console(stderr=True, highlight=False)
+    progress = Console(stderr=True)
     result = benchmark.bench_consensus(
-        lambda what: progress.print(f"[dim]{what} …[/]"),
+        lambda what: progress.say((f"{what} …", "dim")),
         round_seconds=round_seconds,
         block_times=tuple(block_time or (1.0,)),
         finality=finality,
@@ -187,13 +186,13 @@ def bench_consensus(
         chain_id=chain_id,
     )
     if as_json:
-        typer.echo(benchmark.as_json(result))
+        say_json(benchmark.as_json(result))
         return
     title = f"a round of {result.hospitals} hospitals; shares are of {round_seconds:g} s"
     table = Table("", *(cost.chain for cost in result.chains), title=title)
     for label, figure in _CONSENSUS.items():
         table.add_row(label, *(figure(cost) for cost in result.chains))
-    Console(highlight=False).print(table)
+    Console().print(table)
 
 
 _CONSENSUS: dict[str, Callable[[ChainCost], str]] = {
@@ -218,22 +217,21 @@ def bench_audit(
     import json
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from fedcxr.bench import audit as benchmark
+    from fedcxr.terminal.console import Console
 
-    progress = Console(stderr=True, highlight=False)
-    result = benchmark.bench_audit(lambda what: progress.print(f"[dim]{what} …[/]"))
+    progress = Console(stderr=True)
+    result = benchmark.bench_audit(lambda what: progress.say((f"{what} …", "dim")))
     if as_json:
-        typer.echo(json.dumps(asdict(result), indent=2))
+        say_json(json.dumps(asdict(result), indent=2))
         return
-    console = Console(highlight=False)
-    console.print(f"{result.megabytes:,.0f} MB, {result.updates} updates, {result.cores} cores")
-    console.print(f"audit_over_sha256sum              {result.audit_over_sha256sum:6.2f}   (goal ≤ 1.5)")
-    console.print(f"audit_without_key_over_sha256sum  {result.audit_without_key_over_sha256sum:6.2f}")
-    console.print(f"command_over_sha256sum            {result.command_over_sha256sum:6.2f}")
-    console.print(f"audit_over_openssl                {result.audit_over_openssl:6.2f}")
-    console.print(f"audit_without_key_over_openssl    {result.audit_without_key_over_openssl:6.2f}")
+    console = Console()
+    console.say(f"{result.megabytes:,.0f} MB, {result.updates} updates, {result.cores} cores")
+    console.say(f"audit_over_sha256sum              {result.audit_over_sha256sum:6.2f}   (goal ≤ 1.5)")
+    console.say(f"audit_without_key_over_sha256sum  {result.audit_without_key_over_sha256sum:6.2f}")
+    console.say(f"command_over_sha256sum            {result.command_over_sha256sum:6.2f}")
+    console.say(f"audit_over_openssl                {result.audit_over_openssl:6.2f}")
+    console.say(f"audit_without_key_over_openssl    {result.audit_without_key_over_openssl:6.2f}")
 
 
 @bench_app.command("gas")
@@ -243,16 +241,15 @@ def bench_gas(
     """Measure the gas of every call of the contract, on the embedded chain."""
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from fedcxr.bench import gas as benchmark
+    from fedcxr.terminal.console import Console
 
-    progress = Console(stderr=True, highlight=False)
-    result = benchmark.bench_gas(lambda what: progress.print(f"[dim]{what} …[/]"))
+    progress = Console(stderr=True)
+    result = benchmark.bench_gas(lambda what: progress.say((f"{what} …", "dim")))
     if as_json:
-        typer.echo(benchmark.as_json(result))
+        say_json(benchmark.as_json(result))
         return
-    console = Console(highlight=False)
+    console = Console()
     goals = {"update_gas_batch10": "   (goal ≤ 45,000)", "finalize_gas": "   (goal ≤ 60,000)"}
     for name, gas in asdict(result).items():
-        console.print(f"{name:20}{gas:>12,.0f}{goals.get(name, '')}")
+        console.say(f"{name:20}{gas:>12,.0f}{goals.get(name, '')}")

@@ -12,6 +12,7 @@ from fedcxr.cli.ledger_printing import as_json_text, console, print_lines, tree_
 from fedcxr.cli.ledger_reading import ask, location_of
 from fedcxr.cli.options import AsJson, TrustRun
 from fedcxr.cli.run_group import USUAL, RunGroup, UsualCommand
+from fedcxr.terminal import say, say_json
 
 bond_app = typer.Typer(
     cls=RunGroup,
@@ -44,7 +45,7 @@ def show(
     location, _ = location_of(run, rpc, contract, trust_run)
     bond, head = ask(location, lambda ledger: (read_bond(ledger.index), ledger.index.scanned))
     if as_json:
-        typer.echo(as_json_text({**tree_of(bond), "pledged": bond.pledged, "lacking": bond.lacking}))
+        say_json(as_json_text({**tree_of(bond), "pledged": bond.pledged, "lacking": bond.lacking}))
         return
     screen = console()
     print_lines(screen, bond_lines(bond, head.time if head else 0))
@@ -73,10 +74,10 @@ def post(
     with writing_court(RunDirectory.open(run, trusted=True)) as court:
         lacking = max(court.minimum_bond - court.bond, 0)
         if wei is None and not lacking and not court.release_at:
-            typer.echo(f"nothing is lacking: the bond is {court.bond:,} wei")
+            say(f"nothing is lacking: the bond is {court.bond:,} wei")
             return
         court.post_bond(lacking if wei is None else wei)
-        typer.echo(f"the bond is {court.bond:,} wei, and pledged")
+        say(f"the bond is {court.bond:,} wei, and pledged")
 
 
 @bond_app.command()
@@ -95,7 +96,7 @@ def announce(run: OwnRun) -> None:
     with writing_court(RunDirectory.open(run, trusted=True)) as court:
         court.announce_release()
         free = when(court.release_at)
-    typer.echo(f"the release is announced; from {free} UTC on: fedcxr ledger bond release {run}")
+    say(f"the release is announced; from {free} UTC on: fedcxr ledger bond release {run}")
 
 
 @bond_app.command()
@@ -110,7 +111,7 @@ def release(run: OwnRun) -> None:
     with writing_court(RunDirectory.open(run, trusted=True)) as court:
         amount = court.bond
         if not amount:
-            typer.echo("nothing is posted: there is nothing to release")
+            say("nothing is posted: there is nothing to release")
             return
         court.release()
-    typer.echo(f"{amount:,} wei are the coordinator's again")
+    say(f"{amount:,} wei are the coordinator's again")

@@ -9,6 +9,7 @@ import typer
 
 from fedcxr.cli.app import app
 from fedcxr.cli.options import AsJson
+from fedcxr.terminal import say, say_json
 
 chain_app = typer.Typer(
     help="Start a development chain (anvil), look at it, and stop it.", no_args_is_help=True
@@ -49,8 +50,8 @@ def chain_up(
         node.serve(home, settings)
         return
     facts = node.up(home, settings)
-    typer.echo(f"chain {facts.chain_id} is up at {facts.url} (process {facts.pid}, {home})")
-    typer.echo(f"a run on it: --set ledger.backend=anvil --set ledger.url={facts.url}")
+    say(f"chain {facts.chain_id} is up at {facts.url} (process {facts.pid}, {home})")
+    say(f"a run on it: --set ledger.backend=anvil --set ledger.url={facts.url}")
 
 
 @chain_app.command("down")
@@ -59,7 +60,7 @@ def chain_down(home: Home = HOME) -> None:
     from fedcxr.chain.anvil import node
 
     facts = node.down(home)
-    typer.echo(f"chain {facts.chain_id} is down; {home} has what it goes on from")
+    say(f"chain {facts.chain_id} is down; {home} has what it goes on from")
 
 
 @chain_app.command("status")
@@ -75,13 +76,13 @@ def chain_status(
 
     found = node.status(home)
     if as_json:
-        typer.echo(json.dumps(asdict(found) if found else None, indent=2))
+        say_json(json.dumps(asdict(found) if found else None, indent=2))
     elif found is None:
-        typer.echo(f"no chain is up in {home}")
+        say(f"no chain is up in {home}")
     else:
         facts = found.facts
         blocks = f"a block every {facts.block_time:g} s" if facts.block_time else "a block a transaction"
-        typer.echo(f"chain {facts.chain_id} at {facts.url}, process {facts.pid}, {blocks}")
-        typer.echo(f"block {found.block:,}, journal {found.journal_bytes:,} bytes, genesis {found.genesis}")
+        say(f"chain {facts.chain_id} at {facts.url}, process {facts.pid}, {blocks}")
+        say(f"block {found.block:,}, journal {found.journal_bytes:,} bytes, genesis {found.genesis}")
     if found is None:
         raise typer.Exit(1)

@@ -16,6 +16,7 @@ import typer
 from fedcxr.cli.ledger import Contract, Rpc, Run, commands
 from fedcxr.cli.ledger_reading import StoreChoice, names_of, round_number, split_run
 from fedcxr.cli.options import TrustRun
+from fedcxr.terminal import say
 
 if TYPE_CHECKING:
     from fedcxr.audit.disputes.case import Case
@@ -76,10 +77,10 @@ def challenge(
     with _Desk(run, rpc, contract, store, key, trust_run).opened() as (case, blobs):
         found = wrong_leaf(case.ledger, blobs, number) if leaf is None else leaf
         if found is None:
-            typer.echo(f"round {number}: every chunk of the aggregate is the sum of the updates'")
+            say(f"round {number}: every chunk of the aggregate is the sum of the updates'")
             return
         case.court.challenge(*prepare_challenge(case.ledger, blobs, number, found))
-        typer.echo(f"round {number}: the contract has added chunk {found} and found the aggregate wrong")
+        say(f"round {number}: the contract has added chunk {found} and found the aggregate wrong")
         _tell_earned(case)
 
 
@@ -121,11 +122,11 @@ def dispute(
         else:
             found = prepare_dispute(case.ledger, blobs, number, _address(run, hospital))
         if found is None:
-            typer.echo(f"round {number}: all under its root is good, and no included hospital lacks there")
+            say(f"round {number}: all under its root is good, and no included hospital lacks there")
             return
         found.bring(case.court)
         what = "its submission is none" if found.submission else "it is included without a submission"
-        typer.echo(f"round {number}: the contract has looked at seat {found.seat}: {what}")
+        say(f"round {number}: the contract has looked at seat {found.seat}: {what}")
         _tell_earned(case)
 
 
@@ -145,7 +146,7 @@ def withdraw(
     with _Desk(run, rpc, contract, None, key, trust_run).case() as case:
         earned = case.court.withdrawable(case.challenger)
         case.court.withdraw()
-    typer.echo(f"{case.challenger} has withdrawn {earned:,} wei")
+    say(f"{case.challenger} has withdrawn {earned:,} wei")
 
 
 @commands.command("key")
@@ -162,7 +163,7 @@ def make_key(file: Annotated[Path, typer.Argument(help="The key file to write.")
         raise StoreError(f"{file}: is there already; keys are not written over others.")
     identity = Identity.fresh("X25519")
     identity.write(file)
-    typer.echo(f"{file}: keys of {identity.account.address}")
+    say(f"{file}: keys of {identity.account.address}")
 
 
 @dataclass(frozen=True)
@@ -227,4 +228,4 @@ def _address(run: Path | None, hospital: str) -> str:
 
 def _tell_earned(case: Case) -> None:
     earned = case.court.withdrawable(case.challenger)
-    typer.echo(f"{case.challenger} may withdraw {earned:,} wei: fedcxr ledger withdraw")
+    say(f"{case.challenger} may withdraw {earned:,} wei: fedcxr ledger withdraw")

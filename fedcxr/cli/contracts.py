@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from fedcxr.cli.app import app
+from fedcxr.terminal import say
 
 contracts_app = typer.Typer(
     help="Compile the contract, and compare its artifact with its sources.", no_args_is_help=True
@@ -33,9 +34,7 @@ def build(contracts: Contracts = Path("contracts")) -> None:
     artifact = compile_contract(contracts)
     write_artifact(artifact, path)
     size = (len(artifact.deployed_bytecode) - 2) // 2
-    typer.echo(
-        f"{path}: {size:,} bytes of code from {len(artifact.sources)} sources, solc {artifact.compiler}"
-    )
+    say(f"{path}: {size:,} bytes of code from {len(artifact.sources)} sources, solc {artifact.compiler}")
 
 
 @contracts_app.command()
@@ -49,4 +48,4 @@ def check(contracts: Contracts = Path("contracts")) -> None:
 
     path = artifact_path(contracts)
     compared = check_sources(read_artifact(path), contracts)
-    typer.echo(f"{path}: belongs to its {compared} sources in {contracts}")
+    say(f"{path}: belongs to its {compared} sources in {contracts}")

@@ -9,9 +9,9 @@ import typer
 
 from fedcxr.cli.app import app
 from fedcxr.cli.options import Experiment, Overrides
+from fedcxr.terminal import say
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from fedcxr.config import Config
@@ -44,14 +44,15 @@ def check(
     from fedcxr.data.labels import LabelPolicy
     from fedcxr.data.partition import check_disjoint
     from fedcxr.errors import ImageError
+    from fedcxr.terminal.console import Console
 
     config, train, valid = _open(experiment, overrides)
     policy = LabelPolicy.from_config(config.data)
-    console = _console()
+    console = Console(soft_wrap=True)
     for split, table in (("train", train), ("valid", valid)):
         console.print(_label_table(split, table, policy))
     check_disjoint(train, valid)
-    complaints = []
+    complaints: list[str] = []
     for split, table in (("train", train), ("valid", valid)):
         if decode:
             with bar(f"open {split}") as progress:
@@ -59,11 +60,11 @@ def check(
         else:
             faults = find_missing(table)
         if faults:
-            complaints.append(describe_faults(table, faults))
+            complaints += describe_faults(table, faults)
     if complaints:
-        raise ImageError("\n".join(complaints))
+        raise ImageError(*complaints)
     looked = "can be read" if decode else "are there"
-    console.print(f"All {len(train) + len(valid):,} images {looked}; no patient is in both tables.")
+    console.say(f"All {len(train) + len(valid):,} images {looked}; no patient is in both tables.")
 
 
 @commands.command()
@@ -87,13 +88,12 @@ def prepare(
             "data.cache is empty, and a run's own cache is made by the run: pass --cache or set it."
         )
     data = config.data if cache is None else config.data.model_copy(update={"cache": str(cache)})
-    console = _console()
     for split, table in zip(("train", "valid"), tables, strict=True):
         directory = data.cache_path(Path(), split)
         with bar(f"decode {split}") as progress:
             made = prepare_cache(table, config.data.size, directory, workers=workers, progress=progress)
         count, side, _ = made.images.shape
-        console.print(f"{directory}: {count:,} images of {side} x {side}, {made.images.nbytes / 1e6:,.1f} MB")
+        say(f"{directory}: {count:,} images of {side} x {side}, {made.images.nbytes / 1e6:,.1f} MB")
 
 
 @commands.command()
@@ -108,6 +108,7 @@ def partition(
     """Deal patients out to hospitals, and write the manifest and a picture of which hospital holds whom."""
     from fedcxr.data.partition import make_partition
     from fedcxr.report.shards import draw
+    from fedcxr.terminal.console import Console
 
     config, train, valid = _open(experiment, overrides)
     dealt = make_partition(train, valid, config.partition, config.seed, config.data.root_path)
@@ -120,10 +121,10 @@ def partition(
         blank=config.data.blank,
         synthetic=config.data.phantom is not None,
     )
-    console = _console()
+    console = Console(soft_wrap=True)
     console.print(_shard_table(dealt))
-    console.print(f"{out / 'partition.json'}: sha256 {dealt.digest.hex()}")
-    console.print(f"{out / 'partition.png'}: who holds what")
+    console.say(f"{out / 'partition.json'}: sha256 {dealt.digest.hex()}")
+    console.say(f"{out / 'partition.png'}: who holds what")
 
 
 @commands.command()
@@ -163,10 +164,10 @@ def phantom(
     settings = Phantom.model_validate({key: value for key, value in given.items() if value is not None})
     with bar("draw SYNTHETIC X-rays") as progress:
         generate(root, settings, seed, progress=progress)
-    _console().print(f"{root}: SYNTHETIC chest X-rays of {settings.hospitals} hospitals, seed {seed}")
+    say(f"{root}: SYNTHETIC chest X-rays of {settings.hospitals} hospitals, seed {seed}")
     if sheet is not None:
         write_sheet(contact_sheet(read_table(root / "train.csv", root)), sheet)
-        _console().print(f"what they look like: {sheet}")
+        say(f"what they look like: {sheet}")
 
 
 def _open(experiment: Path, overrides: list[str] | None) -> tuple[Config, ChexpertTable, ChexpertTable]:
@@ -201,22 +202,19 @@ def _label_table(split: str, table: ChexpertTable, policy: LabelPolicy) -> Table
 
 def _shard_table(dealt: Partition) -> Table:
     from rich.table import Table
+    from rich.text import Text
+
+    from fedcxr.terminal.console import Hanging
 
     shown = Table("hospital", title=f"scheme {dealt.scheme}, seed {dealt.seed}", title_justify="left")
     for split in ("train", "valid"):
         for name in ("patients", "studies", "images"):
-            shown.add_column(f"{split}\n{name}", justify="right")
+            shown.add_column(Text(f"{split}\n{name}"), justify="right")
     for shard in dealt.shards + dealt.unseen:
         held = [
             f"{count:,}"
             for part in (shard.train, shard.valid)
             for count in (part.patients, part.studies, part.images)
         ]
-        shown.add_row(shard.name if shard in dealt.shards else f"{shard.name}, left out", *held)
+        shown.add_row(Hanging(shard.name + ("" if shard in dealt.shards else ", left out")), *held)
     return shown
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False, soft_wrap=True)

@@ -7,6 +7,7 @@ import typer
 
 from fedcxr.cli.app import app
 from fedcxr.cli.options import AsJson, Labels, LabelSet
+from fedcxr.terminal import say, say_json
 
 
 @app.command()
@@ -94,14 +95,13 @@ def evaluate(
     )
     if as_json:
         for warning in found.warnings:
-            typer.echo(f"warning: {warning}", err=True)  # a table has them as its notes
-        typer.echo(found.to_json())
+            say(f"warning: {warning}", err=True)  # a table has them as its notes
+        say_json(found.to_json())
         return
-    from rich.console import Console
-
     from fedcxr.report.assessment import assessment_table, difference_table, panel_table
+    from fedcxr.terminal.console import Console
 
-    console = Console(highlight=False)
+    console = Console()
     console.print(assessment_table(found))
     if found.metrics is not None:
         console.print(panel_table(found.metrics, found.thresholds_from))

@@ -15,7 +15,7 @@ from fedcxr.experiments.manifest import TablePlan, read_manifest
 from fedcxr.experiments.tasks import Task, carry, once, tasks_of
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from fedcxr.terminal.console import Console
 
 _PLACES = {
     "--out": Path("runs/experiments"),
@@ -94,12 +94,11 @@ def experiments(
     A manifest is TOML: an array of tables named table, each with name, title, files (beside the manifest),
     seeds, set and explain.
     """
-    from rich.console import Console
-
     from fedcxr import files as writing
     from fedcxr.errors import ExperimentError
     from fedcxr.experiments.explanation_table import explanation_table
     from fedcxr.experiments.table import Experiment, experiment_table
+    from fedcxr.terminal.console import Console
 
     if manifest is not None:
         _refuse({"FILES": files, "--seed": seeds, "--set": overrides, "--name": name, "--explain": explain})
@@ -111,7 +110,7 @@ def experiments(
         plans = [TablePlan(shown, title, tuple(files), tuple(seeds or (0,)), tuple(overrides or ()), explain)]
     else:
         raise typer.BadParameter("give TOML files, or --manifest with the list of them.")
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console()
     tasks = {plan.name: [tasks_of(path, plan, out, results) for path in plan.files] for plan in plans}
     runs = once(task for rows in tasks.values() for row in rows for task in row)
     failures: dict[Path, str] = {}
@@ -142,7 +141,7 @@ def experiments(
         writing.write(path, f"{text}\nThe whole table: `{command}`\n")
         for table in found:
             console.print(table)
-        console.print(f"table: {path}")
+        console.say(f"table: {path}")
     if failures:
         raise ExperimentError("some runs failed: the tables name them, the same command tries them again.")
 
@@ -173,7 +172,7 @@ def _measure(table: str, rows: Sequence[Sequence[Task]], console: "Console") -> 
 
     missing = [task.run.root for row in rows for task in row if not task.result.exists]
     if missing:
-        console.print(f"{table}: not measured, for {len(missing)} of its runs have no result yet")
+        console.say(f"{table}: not measured, for {len(missing)} of its runs have no result yet")
         return False
     with bar(table, "turns") as progress:
         speeds = measure_speeds([row[0].result.config for row in rows], progress=progress)

@@ -7,6 +7,7 @@ import typer
 
 from fedcxr.cli.app import app
 from fedcxr.cli.options import AsJson, ModelRound, RunPath
+from fedcxr.terminal import say_json
 
 
 @app.command()
@@ -48,7 +49,6 @@ def explain(
     writes overlays.png, deletion.png, explain.md, explain.json, and finding by finding explain.csv.
     """
     import numpy as np
-    from rich.console import Console
 
     from fedcxr import files
     from fedcxr.cli.spelling import require_known
@@ -61,6 +61,7 @@ def explain(
     from fedcxr.report.explanation import faithfulness_table, grid_note, localisation_table
     from fedcxr.report.overlays import draw_overlays
     from fedcxr.run.released import ReleasedModel
+    from fedcxr.terminal.console import Console
 
     require_known("--label", labels or (), LABELS)
     released = ReleasedModel.open(run, number)
@@ -94,9 +95,9 @@ def explain(
     each = CaseScores.of(released.table.paths[cases.rows], named, cases.patients, by_case)
     files.write(folder / "explain.csv", each.to_csv())
     if as_json:
-        typer.echo(found.to_json())
+        say_json(found.to_json())
         return
-    console = Console(highlight=False)
+    console = Console()
     for table in tables:
         console.print(table)
-    console.print(f"{folder / 'overlays.png'}: {len(cases):,} findings", soft_wrap=True)
+    console.say(f"{folder / 'overlays.png'}: {len(cases):,} findings")

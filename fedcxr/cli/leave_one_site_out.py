@@ -43,8 +43,6 @@ def leave_one_site_out(
     them. The command writes OUT/sites.md, and each site's predictions.csv and unseen.json. It wants
     partition.scheme = "natural".
     """
-    from rich.console import Console
-
     from fedcxr import config as configuration
     from fedcxr import files
     from fedcxr.data.dataset import read_dataset
@@ -53,6 +51,7 @@ def leave_one_site_out(
     from fedcxr.errors import ConfigError
     from fedcxr.experiments.sites import site_table
     from fedcxr.store.run_directory import RunDirectory
+    from fedcxr.terminal.console import Console
 
     config = configuration.load(experiment, overrides or ())
     if config.partition.scheme != "natural":
@@ -74,7 +73,7 @@ def leave_one_site_out(
     partition = make_partition(train, valid, config.partition, config.seed, config.data.root_path)
     for site in sites or ():
         partition.shard(site)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console()
     results = {}
     for number, site in enumerate(partition.names):
         folder = out / f"{number:02d}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', site)}"
@@ -96,9 +95,9 @@ def leave_one_site_out(
             results[site] = _carry(without, folder, grid, report=report)
         except KeyboardInterrupt:
             said = "the same leave-one-site-out command goes on from there, to all sites' table."
-            Console(stderr=True).print(f"[yellow]{said}[/]", soft_wrap=True)
+            Console(stderr=True).say((said, "yellow"))
             raise
-        console.print(f"{site}: left out, {folder}")
+        console.say(f"{site}: left out, {folder}")
     synthetic = "SYNTHETIC X-rays: " if config.data.phantom else ""
     title = f"{synthetic}{config.name}, {config.model.name}: each site left out in turn, seed {config.seed}"
     table = site_table(results, title=title)

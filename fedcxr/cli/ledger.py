@@ -19,6 +19,7 @@ from fedcxr.cli.ledger_reading import (
     parse_rounds,
 )
 from fedcxr.cli.options import AsJson, TrustRun
+from fedcxr.terminal import say, say_json
 
 if TYPE_CHECKING:
     from fedcxr.indexer.hospital import UpdateRecord
@@ -73,7 +74,7 @@ def show(
     )
     if as_json:
         facts = {"contract": location.contract, "chain_id": chain_id}
-        typer.echo(as_json_text({**facts, **tree_of(overview), "members": overview.members.seats}))
+        say_json(as_json_text({**facts, **tree_of(overview), "members": overview.members.seats}))
         return
     screen = console()
     print_lines(screen, federation_lines(overview, location.contract, chain_id))
@@ -103,7 +104,7 @@ def rounds(
 
     (records, hidden), names = ask_by_name(location, names, question)
     if as_json:
-        typer.echo(as_json_text(records))
+        say_json(as_json_text(records))
         return
     console().print(attempt_table(records, names, earlier_rounds(hidden)))
 
@@ -133,7 +134,7 @@ def hospital(
 
     (member, parts, hidden), names = ask_by_name(location, names, question)
     if as_json:
-        typer.echo(as_json_text({**tree_of(member), "account": member.account, "rounds": parts}))
+        say_json(as_json_text({**tree_of(member), "account": member.account, "rounds": parts}))
         return
     screen = console()
     lines = [
@@ -183,7 +184,7 @@ def update(
     blobs = [_blob(choice, each) for each in updates]
     if as_json:
         trees = [{**tree_of(each), "blob": blob} for each, blob in zip(updates, blobs, strict=True)]
-        typer.echo(as_json_text(trees))
+        say_json(as_json_text(trees))
         return
     screen = console()
     for each, blob in zip(updates, blobs, strict=True):
@@ -218,19 +219,20 @@ def rewards(
     if as_json:
         accounts = {member.seat: member.account for member in members}
         verdicts = {"total": given.total, "exact": given.exact, "agrees": given.agrees}
-        typer.echo(as_json_text({**tree_of(given), **verdicts, "accounts": accounts}))
+        say_json(as_json_text({**tree_of(given), **verdicts, "accounts": accounts}))
     elif not given.budget:
-        console().print("This federation gives no credits: it was founded with a budget of 0.")
+        console().say("This federation gives no credits: it was founded with a budget of 0.")
     else:
         screen = console()
         asked = parse_rounds(numbers)
         shown = None if asked is None else range(asked[0], asked[1] + 1)
         screen.print(reward_table(given, members, names, shown))
         for good, sentence in reward_verdicts(given):
-            screen.print(f"[green]✓[/] {sentence}" if good else f"[red]✗[/] {sentence}")
+            screen.say(("✓ ", "green") if good else ("✗ ", "red"), sentence)
         if given.unsettled:
             waiting = ", ".join(map(str, given.unsettled[:10]))
-            screen.print(f"[yellow]·[/] finalized, and to be settled by the next opening: round {waiting}")
+            said = f"finalized, and to be settled by the next opening: round {waiting}"
+            screen.say(("· ", "yellow"), said)
     if not given.exact or not given.agrees:
         raise LedgerError(f"{location.contract}: the credits are not what they must be.")
 
@@ -255,15 +257,16 @@ def watch(
             stream = follow(location, interval=interval, progress=progress)
             for item in stream:
                 if isinstance(item, Notice):
-                    text = as_json_text({"notice": item.what, "text": item.text}) if as_json else item.text
-                    typer.echo(text, err=not as_json)
-                    continue
-                line = as_json_text(event_fields(item.name, dict(item.row))) if as_json else None
-                if not as_json:
+                    if as_json:
+                        say_json(as_json_text({"notice": item.what, "text": item.text}))
+                    else:
+                        say(item.text, err=True)
+                elif as_json:
+                    say_json(as_json_text(event_fields(item.name, dict(item.row))))
+                else:
                     names = names_of(run).along(member.accounts for member in item.members)
-                    line = event_line(item.name, dict(item.row), names)
-                if line is not None:
-                    typer.echo(line)
+                    if line := event_line(item.name, dict(item.row), names):
+                        say(line)
     except KeyboardInterrupt:
         return
 

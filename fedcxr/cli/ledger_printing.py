@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from fedcxr.terminal.console import Console
 
 
 def tree_of(record: Any) -> dict[str, Any]:
@@ -30,16 +30,14 @@ def as_json_text(tree: Any) -> str:
 
 
 def console() -> Console:
-    """For people; what others have said is not highlighted."""
-    from rich.console import Console
+    """For people."""
+    from fedcxr.terminal.console import Console
 
-    return Console(highlight=False)
+    return Console()
 
 
 def print_lines(screen: Console, lines: Sequence[tuple[str, str]]) -> None:
     """Names and values, one pair a line."""
-    from rich.markup import escape
-
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
-        screen.print(f"[dim]{escape(name):<{width}}[/]  {escape(value)}", soft_wrap=True)
+        screen.say((f"{name:<{width}}", "dim"), f"  {value}")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
+from fedcxr.terminal import say
+
 if TYPE_CHECKING:
     from fedcxr.indexer.location import ChainLocation, IndexedLedger
     from fedcxr.indexer.members import Members
@@ -51,7 +53,7 @@ def ask(location: ChainLocation, question: Callable[[IndexedLedger], T]) -> T:
 
     shown = _Bar()
     try:
-        return ask_index(location, question, progress=shown, say=lambda text: typer.echo(text, err=True))
+        return ask_index(location, question, progress=shown, say=lambda text: say(text, err=True))
     finally:
         shown.close()
 

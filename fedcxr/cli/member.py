@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedcxr.cli.app import app
+from fedcxr.terminal import say
 
 if TYPE_CHECKING:
     from fedcxr.ledger.signed_requests import SignedRequest
@@ -92,7 +93,7 @@ def approve(
 
     if change is Change.JOIN:
         request, registration = approve_joining(hospital, Path(what))
-        typer.echo(_described(registration))
+        say(_described(registration))
     else:
         request = sign_approval(hospital, change.value, what, rpc)
     _written(request, out)
@@ -118,7 +119,7 @@ def relay(
     with writing_ledger(RunDirectory.open(run, trusted=True)) as ledger:
         for path, request in zip(orders, read, strict=True):
             request.relay(ledger)
-            typer.echo(f"{path}: the contract has taken the {request.kind}")
+            say(f"{path}: the contract has taken the {request.kind}")
 
 
 @member_app.command()
@@ -132,7 +133,7 @@ def suspend(run: Run, address: Address) -> None:
 
     with writing_ledger(RunDirectory.open(run, trusted=True)) as ledger:
         ledger.membership.suspend(address)
-    typer.echo(f"{address} is suspended")
+    say(f"{address} is suspended")
 
 
 @member_app.command()
@@ -146,7 +147,7 @@ def reinstate(run: Run, address: Address) -> None:
 
     with writing_ledger(RunDirectory.open(run, trusted=True)) as ledger:
         ledger.membership.reinstate(address)
-    typer.echo(f"{address} is active again")
+    say(f"{address} is active again")
 
 
 def _described(registration: "Registration") -> str:
@@ -162,4 +163,4 @@ def _written(request: "SignedRequest", out: Path) -> None:
 
 
 def _tell(request: "SignedRequest", out: Path) -> None:
-    typer.echo(f"{out}: a signed {request.kind}; the coordinator brings it: fedcxr member relay RUN {out}")
+    say(f"{out}: a signed {request.kind}; the coordinator brings it: fedcxr member relay RUN {out}")

@@ -35,12 +35,11 @@ def predict(
     overrides: Overrides = None,
 ) -> None:
     """Predict with a run's released model; a study's probability is the highest of its views."""
-    from rich.console import Console
-
     from fedcxr.api.prediction import predict as predict_studies
     from fedcxr.cli.progress import bars
     from fedcxr.errors import DataError, ImageError
     from fedcxr.store.run_directory import RunDirectory
+    from fedcxr.terminal import say
 
     directory = RunDirectory.open(run)
     if not out.parent.is_dir() or out.is_dir():
@@ -63,6 +62,4 @@ def predict(
             progress=progress,
         )
     found.write(out, labels.value)
-    Console(highlight=False, soft_wrap=True).print(
-        f"{out}: {len(found):,} studies of {found.images:,} images, by {found.model.name}"
-    )
+    say(f"{out}: {len(found):,} studies of {found.images:,} images, by {found.model.name}")

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from fedcxr.terminal import one_line
+
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
@@ -16,11 +18,12 @@ def bars(unit: str = "images") -> Iterator[Callable[[str, int, int], None]]:
 
     A bar appears with the first report of its thing, and gives the rate and the time left.
     """
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from fedcxr.terminal.console import Console, described
+
     columns = (
-        TextColumn("{task.description}"),
+        described(),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit),
@@ -34,7 +37,7 @@ def bars(unit: str = "images") -> Iterator[Callable[[str, int, int], None]]:
         if not tasks:
             shown.start()
         if what not in tasks:
-            tasks[what] = shown.add_task(what, total=total, rate="")
+            tasks[what] = shown.add_task(one_line(what), total=total, rate="")
         speed = shown.tasks[tasks[what]].speed
         rate = f"{speed:,.0f}/s" if speed else ""
         shown.update(tasks[what], completed=done, total=total, rate=rate)

@@ -11,6 +11,7 @@ from fedcxr.cli.ledger import Contract, Rpc, Run, commands
 from fedcxr.cli.ledger_printing import as_json_text
 from fedcxr.cli.ledger_reading import StoreChoice, ask_by_name, location_of, round_number, split_run
 from fedcxr.cli.options import AsJson, TrustRun
+from fedcxr.terminal import say, say_json
 
 if TYPE_CHECKING:
     from fedcxr.indexer.location import IndexedLedger
@@ -62,11 +63,11 @@ def prove(
 
     proof, names = ask_by_name(location, names, question)
     if out is None:
-        typer.echo(proof.to_json(), nl=False)
+        say_json(proof.to_json())
         return
     files.write(out, proof.to_json())
     kind = "inclusion" if proof.submission else "omission"
-    typer.echo(f"{out}: a proof of {kind} of {names(proof.hospital)} in round {proof.round}")
+    say(f"{out}: a proof of {kind} of {names(proof.hospital)} in round {proof.round}")
 
 
 @commands.command("check-proof")
@@ -102,14 +103,14 @@ def check_proof(
     included = record.included is not None and proof.seat in record.included
     if as_json:
         facts = {"proven": True, "included": included, "asked": proof.seat in record.weights}
-        typer.echo(as_json_text({**facts, "phase": record.phase, "proof": proof}))
+        say_json(as_json_text({**facts, "phase": record.phase, "proof": proof}))
         return
     of = f"{names(proof.hospital)} ({proof.hospital}, seat {proof.seat})"
     where = f"round {proof.round}, attempt {proof.attempt}, of {location.contract}"
     if proof.submission is None:
         asked = "though it was asked" if proof.seat in record.weights else "and was not asked"
-        typer.echo(f"proven: {of} has no submission in {where}, {asked}")
+        say(f"proven: {of} has no submission in {where}, {asked}")
         return
     message = proof.submission.message
     became = "is in its aggregate" if included else f"is not in an aggregate: the round is {record.phase}"
-    typer.echo(f"proven: the submission {message.root.hex()} of {of} is in {where}, and {became}")
+    say(f"proven: the submission {message.root.hex()} of {of} is in {where}, and {became}")

@@ -15,11 +15,10 @@ def report(
     A simulation writes this report at its end. Thresholds are cross-fitted over patients, by Youden's index
     or evaluation.target_sensitivity; predictions.csv is what `fedcxr evaluate` takes.
     """
-    from rich.console import Console
-
     from fedcxr.report.run_report import write_report
     from fedcxr.run.released import ReleasedModel
+    from fedcxr.terminal import say
 
     found = ReleasedModel.open(run, number)
     page = write_report(found.run, found.model, found.table, found.valid, round_number=found.round)
-    Console(highlight=False).print(f"report: {page}", soft_wrap=True)
+    say(f"report: {page}")

@@ -7,6 +7,7 @@ import typer
 
 from fedcxr.cli.app import app
 from fedcxr.cli.options import AsJson, ModelRound, RunPath
+from fedcxr.terminal import say_json
 
 
 @app.command()
@@ -32,7 +33,6 @@ def robustness(
     Each AUROC has its interval and its paired drop from the clean images. The command writes robustness.md,
     robustness.json and robustness.png. The same run gives the same figures.
     """
-    from rich.console import Console
 
     from fedcxr import files
     from fedcxr.cli.progress import bar
@@ -41,6 +41,7 @@ def robustness(
     from fedcxr.evaluation.robustness import measure_robustness
     from fedcxr.report.robustness import draw_robustness, robustness_table
     from fedcxr.run.released import ReleasedModel
+    from fedcxr.terminal.console import Console
 
     require_known("--corruption", corruptions or (), CORRUPTIONS)
     released = ReleasedModel.open(run, number)
@@ -62,6 +63,6 @@ def robustness(
     title = f"{synthetic}{config.name}, round {released.round}: the same {found.studies:,} studies made worse"
     draw_robustness(found, folder / "robustness.png", title=title)
     if as_json:
-        typer.echo(found.to_json())
+        say_json(found.to_json())
     else:
-        Console(highlight=False).print(table)
+        Console().print(table)

@@ -8,6 +8,7 @@ import typer
 
 from fedcxr.cli.app import app
 from fedcxr.cli.options import Grid, GridName, Overrides
+from fedcxr.terminal import say
 
 if TYPE_CHECKING:
     from fedcxr.config import Config
@@ -65,14 +66,12 @@ def simulate(
 
 def resume_simulation(root: Path, grid: GridName, *, baselines: bool, report: bool = True) -> None:
     """Say how far a run has come by its ledger, and carry it to its end; a complete one is left alone."""
-    from rich.console import Console
-
     from fedcxr.run.resumption import run_progress
     from fedcxr.store.run_directory import RunDirectory
 
     run = RunDirectory.open(root, trusted=True)
     progress = run_progress(run)
-    Console(highlight=False).print(f"{root}: {progress}", soft_wrap=True)
+    say(f"{root}: {progress}")
     if not progress.complete or baselines:
         run_simulation(run.config, root, grid, baselines=baselines, report=report)
 
@@ -81,8 +80,6 @@ def run_simulation(
     config: "Config", out: Path, grid: GridName, *, baselines: bool, report: bool = True
 ) -> None:
     """Prepare a run, carry it to its end on a grid, and write its summary and its report."""
-    from rich.console import Console
-
     from fedcxr.data.partition import Partition
     from fedcxr.errors import UnwritableError
     from fedcxr.experiments.baselines import compare_with_baselines
@@ -93,6 +90,7 @@ def run_simulation(
     from fedcxr.run.preparation import open_or_create, require_means
     from fedcxr.run.released import report_last
     from fedcxr.store.run_directory import RunDirectory
+    from fedcxr.terminal.console import Console
     from server import console
     from server.grids import simulation
 
@@ -107,7 +105,7 @@ def run_simulation(
             alone = "" if grid is GridName.LOCAL else ", with one hospital after the other"
             rounds = count(config.federation.rounds, "round")
             said = f"measured {speed:,.0f} images/s: {duration} of training for {rounds}{alone}"
-            Console(highlight=False).print(said, soft_wrap=True)
+            say(said)
         simulation.CARRIERS[grid.value](run, hospitals)
 
     try:
@@ -122,17 +120,13 @@ def run_simulation(
     except KeyboardInterrupt:
         done = RunDirectory(out).last_round
         said = f"interrupted: {done} of {config.federation.total_rounds} rounds are finalized"
-        Console(stderr=True).print(
-            f"[yellow]{said}; `fedcxr simulate --resume {out}` continues the run.[/]", soft_wrap=True
-        )
+        Console(stderr=True).say((f"{said}; `fedcxr simulate --resume {out}` continues the run.", "yellow"))
         if done:
             write_summary(RunDirectory(out))
         raise
-    screen = Console(highlight=False)
-    screen.print(f"summary: {write_summary(run)}", soft_wrap=True)
+    screen = Console()
+    screen.say(f"summary: {write_summary(run)}")
     if report:
         with screen.status("report"):
             page = report_last(run)
-        screen.print(
-            f"report: {page}" if page else "report: none, no validation set has both classes", soft_wrap=True
-        )
+        screen.say(f"report: {page}" if page else "report: none, no validation set has both classes")

@@ -47,17 +47,15 @@ def collect(
     """
     from collections import Counter
 
-    from rich.console import Console
-    from rich.markup import escape
-
     from fedcxr.report.tables import count
     from fedcxr.run.ledger_access import reading_ledger
     from fedcxr.store import garbage
     from fedcxr.store.run_directory import RunDirectory
+    from fedcxr.terminal.console import Console
 
     directory = RunDirectory.open(run, trusted=True)
     blobs = directory.blob_store()
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console()
     with reading_ledger(directory) as ledger:
         attempts = garbage.read_attempts(ledger, blobs)
         waste = garbage.find_waste(
@@ -70,16 +68,15 @@ def collect(
         )
         pinned = [n for n in attempts.kept if n < before and garbage.disputable(ledger, n)]
         for thing in waste:
-            console.print(f"{escape(thing.name)}  {thing.size:,} bytes, {thing.why}")
+            console.say(f"{thing.name}  {thing.size:,} bytes, {thing.why}")
             if not dry_run:
                 garbage.remove(directory, blobs, thing)
     if pinned:
-        console.print(
-            f"[yellow]{count(len(pinned), 'round')} before {before} can still be disputed: kept.[/]"
-        )
+        said = f"{count(len(pinned), 'round')} before {before} can still be disputed: kept."
+        console.say((said, "yellow"))
     if attempts.current:
-        console.print("[yellow]a round is open: blobs that the ledger does not name yet are kept.[/]")
+        console.say(("a round is open: blobs that the ledger does not name yet are kept.", "yellow"))
     by_why = Counter(thing.why for thing in waste)
     told = "; ".join(f"{number} {why}" for why, number in sorted(by_why.items()))
     verb = "would be removed" if dry_run else "removed"
-    console.print(f"{sum(t.size for t in waste):,} bytes {verb}" + (f": {told}" if told else ""))
+    console.say(f"{sum(t.size for t in waste):,} bytes {verb}" + (f": {told}" if told else ""))

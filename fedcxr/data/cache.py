@@ -101,7 +101,7 @@ def prepare(
             else {}
         )
         if faults:
-            raise ImageError(describe_faults(table, faults))
+            raise ImageError(*describe_faults(table, faults))
         return ImageCache.open(directory)
 
 

@@ -39,13 +39,13 @@ def find_unreadable(
     return faults
 
 
-def describe_faults(table: ChexpertTable, faults: Mapping[int, str]) -> str:
-    """The message of an ImageError: one image a line, with its file, row and column."""
+def describe_faults(table: ChexpertTable, faults: Mapping[int, str]) -> list[str]:
+    """The lines of an ImageError: one image a line, with its file, row and column."""
     rows = sorted(faults)
     lines = [_line(table, row, faults[row]) for row in rows[:_SHOWN]]
     if len(rows) > _SHOWN:
         lines.append(f"and {len(rows) - _SHOWN} more.")
-    return lines[0] if len(lines) == 1 else "\n".join((f"{len(rows)} images cannot be read:", *lines))
+    return lines if len(lines) == 1 else [f"{len(rows)} images cannot be read:", *lines]
 
 
 def _line(table: ChexpertTable, row: int, fault: str) -> str:

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 from fedcxr.experiments.manifest import TablePlan
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from fedcxr.config import Config
     from fedcxr.experiments.results import Result
     from fedcxr.store.run_directory import RunDirectory
+    from fedcxr.terminal.console import Console
 
 _EXPLAINED = 25  # findings a label: curves are two times seventeen predictions each
 _MEASURED = ("training.device", "training.precision", "training.memory_format")
@@ -86,10 +85,10 @@ def carry(task: Task, console: "Console", *, quiet: bool, discard: bool, bootstr
     if result.exists and (result.explanation.is_file() or not task.explain):
         _check_same(result.config, task.config, result.folder)
         return ""
-    console.print(f"{shown}: begins")
+    console.say(f"{shown}: begins")
     log = run.root.with_suffix(".log") if quiet else None
     if why := _simulate(task, log):
-        console.print(f"{shown}: {why}")
+        console.say(f"{shown}: {why}")
         return why
     if not predictions_of(run).is_file() and (why := _call(["report", str(run.root)], log)):
         return why
@@ -102,7 +101,7 @@ def carry(task: Task, console: "Console", *, quiet: bool, discard: bool, bootstr
         return str(error)
     if discard:
         shutil.rmtree(run.root)
-    console.print(f"{shown}: done, {result.facts.seconds / 60:.1f} min")
+    console.say(f"{shown}: done, {result.facts.seconds / 60:.1f} min")
     return ""
 
 

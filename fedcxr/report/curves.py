@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fedcxr.errors import DataError
 from fedcxr.evaluation.scores import Estimate, Evaluation
-from fedcxr.report.pictures import hospital_colours, write_picture
+from fedcxr.report.pictures import drawn_name, hospital_colours, write_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -133,11 +133,11 @@ def _draw_hospitals(axes: Axes, rounds: NDArray[np.int64], history: Mapping[int,
                 marker="o",
                 markersize=3.5,
                 linewidth=1.4,
-                label=f"{name} ({studies:,} studies)",
+                label=f"{drawn_name(name)} ({studies:,} studies)",
             )
     undefined = [name for name in names if name not in lines]
     if undefined:
-        shown = ", ".join(undefined[:_MANY]) + (", …" if len(undefined) > _MANY else "")
+        shown = ", ".join(map(drawn_name, undefined[:_MANY])) + (", …" if len(undefined) > _MANY else "")
         axes.text(
             0.01,
             0.01,

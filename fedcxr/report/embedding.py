@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcxr.data.labels import COMPETITION_LABELS, LABELS
-from fedcxr.report.pictures import hospital_colours, label_style, write_picture
+from fedcxr.report.pictures import drawn_name, hospital_colours, label_style, write_picture
 from fedcxr.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _scatter(
             linewidths=0,
             alpha=0.85,
             zorder=1 if plain else 2,
-            label=f"{name} ({int(chosen.sum()):,})",
+            label=f"{drawn_name(name)} ({int(chosen.sum()):,})",
         )
     axes.set_xticks([])
     axes.set_yticks([])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedcxr.report.pictures import hospital_colours, write_picture
+from fedcxr.report.pictures import drawn_name, hospital_colours, write_picture
 from fedcxr.round_lines import RoundLine
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _lines(axes: Axes, rounds: Sequence[int], lines: dict[str, list[float]]) -> 
             linewidth=0.7 if many else 1.5,
             marker="o",
             markersize=2 if many else 4,
-            label=None if many else name,
+            label=None if many else drawn_name(name),
         )
     if many:
         stacked = np.array(list(lines.values()))

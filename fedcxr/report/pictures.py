@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 from fedcxr import files
 from fedcxr.config import Config
 from fedcxr.data.labels import COMPETITION_LABELS, LABELS
+from fedcxr.terminal import one_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_LONGEST = 48  # characters of a name; a longer one would leave no place for the picture
 
 
 def write_picture(figure: Figure, path: Path, *, dpi: int = 150) -> None:
@@ -46,6 +49,12 @@ def picture_title(config: Config, round_number: int | None = None) -> str:
     when = "" if round_number is None else f", round {round_number}"
     what = "SYNTHETIC X-rays, " if config.data.phantom else ""
     return f"{config.name}{when}: {what}{config.model.name}"
+
+
+def drawn_name(name: str) -> str:
+    """A hospital's name as matplotlib takes it: one line that has a place, and no formula between dollars."""
+    shown = one_line(name)
+    return (shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…").replace("$", "\\$")
 
 
 @dataclass(frozen=True)

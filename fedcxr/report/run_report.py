@@ -29,6 +29,7 @@ from fedcxr.evaluation.panel import Panel, measure_panel
 from fedcxr.evaluation.thresholds import FOLDS, cross_fit, rule
 from fedcxr.evaluation.validation_set import ValidationSet, bootstrap_seed
 from fedcxr.models.network import Network
+from fedcxr.report import markdown
 from fedcxr.report.assessment import panel_table
 from fedcxr.report.embedding import FEWEST, choose, draw_embedding
 from fedcxr.report.learning import draw_learning
@@ -106,7 +107,8 @@ def _again(config: Config) -> str:
     command = f"`{' '.join(words)}` gives the same figures, their intervals by other resamples"
     if not (sites := config.partition.leave_out):
         return f"{command}."
-    return f"Without the patients of {', '.join(sites)}; where VALID.csv is without them, too, {command}."
+    whose = markdown.words(", ".join(sites))
+    return f"Without the patients of {whose}; where VALID.csv is without them, too, {command}."
 
 
 def _page(title: str, panel: Panel, run: RunDirectory, pictures: list[str]) -> str:

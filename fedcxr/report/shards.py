@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fedcxr.data.chexpert import ChexpertTable
 from fedcxr.data.labels import BLANK, LABELS
 from fedcxr.data.partition import Partition
-from fedcxr.report.pictures import write_picture
+from fedcxr.report.pictures import drawn_name, write_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,7 +92,10 @@ def draw(
     figures = ShardFigures.of(partition, train, blank)
     images = np.array([(shard.train.images, shard.valid.images) for shard in partition.shards])
     order = np.sort(np.argsort(-images[:, 0], kind="stable")[:_ROWS])
-    names = [f"{partition.shards[k].name}\n{len(partition.shards[k].patients):,} patients" for k in order]
+    names = [
+        f"{drawn_name(partition.shards[k].name)}\n{len(partition.shards[k].patients):,} patients"
+        for k in order
+    ]
 
     figure = Figure(figsize=(15, 2.6 + 0.52 * len(order)), layout="constrained")
     amounts, heat, mix = figure.subplots(1, 3, sharey=True, width_ratios=(1.1, 3.2, 1.1))
@@ -117,7 +120,7 @@ def _title(partition: Partition, drawn: int) -> str:
     which = f"the {drawn} largest of {count} hospitals" if drawn < count else f"{count} hospitals"
     digest = partition.digest.hex()[:12]
     scheme = f"scheme {partition.scheme}{alpha}, seed {partition.seed}"
-    unseen = "".join(f", {shard.name} left out" for shard in partition.unseen)
+    unseen = "".join(f", {drawn_name(shard.name)} left out" for shard in partition.unseen)
     return f"Who holds what: {which}{unseen}, {scheme}, manifest {digest}…"
 
 

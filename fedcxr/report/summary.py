@@ -9,6 +9,7 @@ from fedcxr.config import Config
 from fedcxr.errors import StoreError
 from fedcxr.evaluation.comparison import Comparison, Kind
 from fedcxr.evaluation.scores import Evaluation
+from fedcxr.report import markdown
 from fedcxr.report.comparison_table import comparison_table, own_table
 from fedcxr.report.curves import draw_curves
 from fedcxr.report.pictures import picture_title
@@ -95,7 +96,8 @@ def _opening(config: Config, records: tuple[RoundLine, ...]) -> str:
         f"configuration digest: `{config.digest().hex()}`",
     ]
     if records:
-        facts.append(f"last released model: round {records[-1].round}, digest `{records[-1].model}`")
+        newest = records[-1]
+        facts.append(f"last released model: round {newest.round}, digest {markdown.code(newest.model)}")
         facts.append(f"image passes: {sum(record.passes for record in records):,}, of all hospitals")
     return "\n".join([*lines, *(f"- {fact}" for fact in facts)]) + "\n"
 
@@ -128,7 +130,7 @@ def _results(evaluation: Evaluation, round_number: int) -> str:
 
 def _exclusions(records: tuple[RoundLine, ...]) -> str:
     lines = [
-        f"- round {record.round}, {address}: {why}"
+        f"- round {record.round}, {markdown.words(address)}: {markdown.words(why)}"
         for record in records
         for address, why in record.excluded.items()
     ]

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fedcxr.report import markdown
+from fedcxr.terminal import lines_of, one_line
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
     from rich.table import Table as RichTable
@@ -17,11 +20,12 @@ _TEXT = 32  # columns that a column of words is given before it wraps
 
 @dataclass(frozen=True)
 class Table:
-    """A table of texts.
+    """A table of texts, some of which others have written: each is one line, and in Markdown no HTML.
 
     Attributes:
         title: one line.
-        header: the columns' names; the first column is text and stands left, all others right.
+        header: the columns' names, of more lines where they are long; the first column is text and stands
+            left, all others right.
         rows: as many cells as the header has.
         notes: what a reader must know to read the figures right; a line each.
         words: other columns that are text, by index: they stand left, and wrap.
@@ -37,22 +41,24 @@ class Table:
         """For a terminal: as it stands where it fits; else intervals go under their figures, then columns
         that still have no place into tables of their own below, each with the first column.
         """
-        from rich.text import Text
+        from fedcxr.terminal.console import Hanging
 
         width, inline = options.max_width, self._widths(stacked=False)
         stacked = sum(inline) + len(inline) > width
         groups = _groups(self._widths(stacked=True) if stacked else inline, width)
         for number, columns in enumerate(groups):
             yield self._part(columns, stacked=stacked, titled=number == 0)
-        if self.notes:
-            yield Text("\n".join(self.notes), style="table.caption")
+        for note in self.notes:
+            yield Hanging(note, style="table.caption")
 
     def _widths(self, *, stacked: bool) -> list[int]:
         """What each column needs; text wraps, and is asked for no more than a part of a terminal."""
         widths = []
-        for index, cells in enumerate(zip(self.header, *self.rows, strict=True)):
-            lines = [line for cell in cells for line in _lines(cell, stacked=stacked)]
-            most = _TEXT if self._is_text(index) else max(map(len, lines))
+        for index, (name, *cells) in enumerate(zip(self.header, *self.rows, strict=True)):
+            text = self._is_text(index)
+            lines = name.split("\n") if stacked else [name]
+            lines += [line for cell in cells for line in _lines(cell, stacked=stacked and not text)]
+            most = _TEXT if text else max(map(len, lines))
             widths.append(min(most, max(map(len, lines))))
         return widths
 
@@ -61,11 +67,13 @@ class Table:
 
     def _part(self, columns: list[int], *, stacked: bool, titled: bool) -> RichTable:
         from rich.box import SIMPLE_HEAD
-        from rich.markup import escape
         from rich.table import Table as RichTable
+        from rich.text import Text
+
+        from fedcxr.terminal.console import Hanging
 
         shown = RichTable(
-            title=escape(self.title) if titled else None,
+            title=Text(one_line(self.title), "table.title") if titled else None,
             title_justify="left",
             box=SIMPLE_HEAD,
             pad_edge=False,
@@ -74,24 +82,31 @@ class Table:
         for index in columns:
             text = self._is_text(index)
             justify: JustifyMethod = "left" if text else "right"
-            shown.add_column(escape(self.header[index]), justify=justify, no_wrap=not text, overflow="fold")
+            shown.add_column(
+                Text(lines_of(self.header[index])), justify=justify, no_wrap=not text, overflow="fold"
+            )
         for row in self.rows:
-            shown.add_row(*(escape("\n".join(_lines(row[index], stacked=stacked))) for index in columns))
+            cells = (
+                _lines(row[index], stacked=stacked and not self._is_text(index)) for index in columns[1:]
+            )
+            shown.add_row(Hanging(row[0]), *(Text("\n".join(lines)) for lines in cells))
         return shown
 
     def markdown(self) -> str:
         """As a Markdown pipe table under a bold title, ending in a newline."""
         rule = ("---", *("---:" for _ in self.header[1:]))
-        lines = [f"**{_plain(self.title)}**", ""]
-        lines += [f"| {' | '.join(map(_plain, row))} |" for row in (self.header, rule, *self.rows)]
+        header = tuple(name.replace("\n", " ") for name in self.header)
+        lines = [f"**{markdown.words(self.title)}**", ""]
+        lines += [f"| {' | '.join(map(markdown.words, row))} |" for row in (header, rule, *self.rows)]
         for note in self.notes:
-            lines += ["", _plain(note)]
+            lines += ["", markdown.words(note)]
         return "\n".join(lines) + "\n"
 
 
 def _lines(cell: str, *, stacked: bool) -> list[str]:
     """A cell's lines: where columns are many, an interval goes under its figure."""
-    return cell.replace(" [", "\n[").split("\n") if stacked else [cell]
+    shown = one_line(cell)
+    return shown.replace(" [", "\n[").split("\n") if stacked else [shown]
 
 
 def _groups(widths: list[int], most: int) -> list[list[int]]:
@@ -104,11 +119,6 @@ def _groups(widths: list[int], most: int) -> list[list[int]]:
         groups[-1].append(index)
         used += widths[index] + 1
     return groups
-
-
-def _plain(text: str) -> str:
-    """Text in which nothing ends a cell or a line of Markdown."""
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
 
 
 def figure(estimate: Estimate, *, signed: bool = False) -> str:

@@ -10,6 +10,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from fedcxr import files
+from fedcxr.terminal.failures import LineFormatter
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -48,7 +49,7 @@ def log_to(path: Path, *, bound: int = 0) -> Iterator[None]:
         handler = _LogFile(path, maxBytes=bound, backupCount=1, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise files.unwritable(path, error) from None
-    handler.setFormatter(logging.Formatter(FORMAT))
+    handler.setFormatter(LineFormatter(FORMAT))
     loggers = [logging.getLogger(name) for name in ("fedcxr", "clients", "server")]
     around = [(logger.handlers, logger.propagate) for logger in loggers]
     for logger in loggers:

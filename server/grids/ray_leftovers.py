@@ -11,8 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
+from fedcxr.terminal.console import Console
 from server.grids import session
 
 

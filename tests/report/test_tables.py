@@ -144,7 +144,7 @@ def test_markdown_has_one_line_a_row_whatever_a_name_holds() -> None:
         "",
         "| hospital | n |",
         "| --- | ---: |",
-        "| x\\|y z | 1 |",
+        "| x\\|y\\nz | 1 |",
         "| [red]w[/red] | 2 |",
         "",
         "a note",

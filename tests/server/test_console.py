@@ -7,8 +7,8 @@ import logging
 from dataclasses import replace
 
 import pytest
-from rich.console import Console as RichConsole
 
+from fedcxr.terminal.console import Console as Terminal
 from fedcxr.update.metrics import HospitalMetrics
 from server.console import Console
 from server.event_log import log_event
@@ -21,7 +21,7 @@ def answered(seconds: float, waited: float | None) -> HospitalAnswered:
 
 
 def shown(event: HospitalAnswered) -> str:
-    console = Console(RichConsole(file=io.StringIO(), width=80, highlight=False))
+    console = Console(Terminal(file=io.StringIO(), width=80))
     console(event)
     assert isinstance(console._console.file, io.StringIO)
     return console._console.file.getvalue().strip()
@@ -40,7 +40,7 @@ def test_what_was_saturated_is_said(values: int, said: str) -> None:
 
 def test_nothing_is_written_where_no_terminal_shows_the_bars() -> None:
     file = io.StringIO()
-    with Console(RichConsole(file=file)) as console:
+    with Console(Terminal(file=file)) as console:
         console.progress("images", 1, 2)
     assert file.getvalue() == ""
 

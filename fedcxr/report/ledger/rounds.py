@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fedcxr.indexer.hospital import Part, UpdateRecord
 from fedcxr.indexer.members import MemberRecord
 from fedcxr.indexer.rounds import RoundRecord
-from fedcxr.report.ledger.words import NOTHING, Names, digest, error, gain, number, plain, span, when
+from fedcxr.report.ledger.words import NOTHING, Names, digest, error, gain, number, span, when
 from fedcxr.report.tables import Table, count
 
 
@@ -125,7 +125,7 @@ def became(part: Part, names: Names) -> str:
     """The outcome of an update in words, with the reasons."""
     said: list[str] = [part.state]
     if part.reason is not None:
-        said[0] += f": {plain(part.reason)}"
+        said[0] += f": {part.reason}"
     said += [f"rejected: {error(rejection.reason, names)}" for rejection in part.rejections]
     if part.state == "rejected":
         said = said[1:]
@@ -156,11 +156,9 @@ def _remarks(record: RoundRecord, names: Names) -> list[str]:
     where = f"round {_title(record.number, record.attempt)}"
     remarks = []
     if record.aborted_by is not None:
-        remarks.append(
-            f"{where} was given up by {names(record.aborted_by)}: {plain(record.abort_reason or '')}"
-        )
+        remarks.append(f"{where} was given up by {names(record.aborted_by)}: {record.abort_reason or ''}")
     remarks += [
-        f"{where} excluded {names(record.accounts.get(seat, ''))}: {plain(reason)}"
+        f"{where} excluded {names(record.accounts.get(seat, ''))}: {reason}"
         for seat, reason in record.excluded.items()
     ]
     if record.disputes:

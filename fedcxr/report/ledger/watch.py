@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fedcxr.indexer.events import fields_of
-from fedcxr.report.ledger.words import Names, argument, error, plain, when
+from fedcxr.report.ledger.words import Names, argument, error, when
+from fedcxr.terminal import one_line
 
 _LONG = ("signature", "envelopeKey", "founding")  # of no use to a reader
 _NONE = bytes(32)  # a root where there is none
@@ -36,4 +37,4 @@ def _brief(key: str, value: Any, names: Names) -> str:
         return str(sum(value) if key == "credits" else len(value))
     if isinstance(value, dict):
         return error(value, names) if "error" in value else "/".join(map(str, value.values()))
-    return repr(plain(value)) if key == "reason" else argument(value, names)
+    return repr(one_line(value)) if key == "reason" else argument(value, names)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fedcxr.terminal import one_line
+
 NOTHING = "–"
 
 
@@ -29,7 +31,7 @@ class Names:
         return Names(by_address)
 
     def __call__(self, address: str) -> str:
-        return plain(self.by_address.get(address, "")) or f"{address[:6]}…{address[-4:]}"
+        return one_line(self.by_address.get(address, "")) or f"{address[:6]}…{address[-4:]}"
 
 
 def digest(value: bytes | None) -> str:
@@ -70,11 +72,6 @@ def gain(score: int | None) -> str:
     return NOTHING if score is None else f"{score / 10_000:+.4f}"
 
 
-def plain(text: str) -> str:
-    """Other people's text, with control characters written out so that no terminal obeys them."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def error(reason: Mapping[str, Any], names: Names) -> str:
     """A contract's error in one line: ``DeadlinePassed(deadline=1700000000)``."""
     arguments = ", ".join(f"{name}={argument(value, names)}" for name, value in reason["arguments"].items())
@@ -89,4 +86,4 @@ def argument(value: object, names: Names) -> str:
         return str(value)
     if value.startswith("0x") and len(value) == 42:
         return names(value)
-    return f"{value[:8]}…" if len(value) >= 64 and value.isalnum() else plain(value)
+    return f"{value[:8]}…" if len(value) >= 64 and value.isalnum() else one_line(value)
