@@ -19,6 +19,7 @@ from fedcxr.privacy.keys import EnvelopePublicKey
 from server.events import NotRegistered, Observer
 
 _POLL = 0.2  # seconds between two looks at a grid that had nothing
+_REASON = 1000  # characters of what Flower says of a crash
 _NAME_LENGTH = 60  # characters; it is shown, and written into reports
 _GATHER = 0.5  # seconds within which replies share a transaction
 
@@ -123,7 +124,7 @@ def messages_node(reply: Message, asked: Sequence[Message]) -> int:
 def why_failed(reply: Message) -> str:
     """What a reply that carries no result says; empty when it may carry one."""
     if reply.has_error():
-        return f"crashed: {reply.error.reason or f'code {reply.error.code}'}"
+        return f"crashed: {(reply.error.reason or f'code {reply.error.code}')[:_REASON]}"
     if kind_of(reply.content) == FailureReply.kind:
         failure = FailureReply.from_records(reply.content)
         return f"{failure.error}: {failure.message}"
