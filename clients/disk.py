@@ -27,6 +27,8 @@ from fedcxr.store.hospital_settings import HospitalSettings
 from fedcxr.store.hospital_state import HospitalState
 from fedcxr.store.identity import Identity
 
+_LONGEST = 4 * json_text.LONGEST  # bytes: a configuration and a layout, as texts within a text
+
 
 @dataclass(frozen=True)
 class Membership:
@@ -92,7 +94,7 @@ class HospitalDisk:
         """
         path = self.root / address / "federation.json"
         try:
-            return Membership(**json_text.parse(path.read_text(encoding="utf-8")))
+            return Membership(**json_text.parse(path.read_text(encoding="utf-8"), _LONGEST))
         except FileNotFoundError:
             raise FederationError(f"{path}: not registered with any federation yet.") from None
         except (ValueError, TypeError, OSError) as error:

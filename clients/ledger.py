@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from clients.disk import HospitalDisk, Membership
+from fedcxr import bounded
 from fedcxr.chain.rpc_server import connect
-from fedcxr.errors import FederationError
+from fedcxr.errors import FederationError, StoreError
 from fedcxr.indexer.location import ChainLocation, ask
 from fedcxr.indexer.members import Members
 from fedcxr.ledger.views import FederationViews
@@ -68,8 +69,8 @@ def _location(disk: HospitalDisk, membership: Membership, rpc: str) -> ChainLoca
 def _read(disk: HospitalDisk, file: Path) -> str:
     """The URL in a file that a coordinator on this machine keeps while its chain is open."""
     try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
+        return bounded.read(file, 1 << 12).decode().strip()
+    except (OSError, StoreError, UnicodeDecodeError):
         raise FederationError(
             f"{disk.settings.name}: hospital.toml names {file} as its ledger, but no URL can be read there: "
             "is the coordinator running?"

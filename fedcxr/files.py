@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
 
-from fedcxr.errors import StoreError, UnwritableError
+from fedcxr.errors import UnwritableError
 
 TEMPORARY = ".tmp"
 """Suffix of a file that is being written; one that nobody writes any more was left by a crash."""
@@ -85,20 +85,6 @@ def append_line(path: Path, line: str) -> None:
             sync(path.parent)
     except OSError as error:
         raise unwritable(path, error) from None
-
-
-def whole_lines(path: Path) -> list[bytes]:
-    """The lines that :func:`append_line` completed; none when there is no file.
-
-    Raises:
-        StoreError: it cannot be read.
-    """
-    try:
-        return path.read_bytes().split(b"\n")[:-1]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be read: {error.strerror}.") from None
 
 
 def make_folder(path: Path) -> None:

@@ -12,11 +12,28 @@ from typing import Any, ClassVar, Self
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
+from fedcxr import json_text
 from fedcxr.errors import FederationError
 from fedcxr.ledger.signing import Submission
+from fedcxr.update import metrics, round_config
 
 _HEAD = "fedcxr"
 _BULK = "bulk"
+_LONGEST = 256  # bytes, or characters, of a field: of addresses, roots, signatures
+_LONGER = {
+    "config": json_text.LONGEST,
+    "layout": json_text.LONGEST,
+    "coordinator_key": 1 << 13,  # HPKE keys have 32 or 1,216
+    "auditor_key": 1 << 13,
+    "envelope_key": 1 << 13,
+    "name": 1 << 12,
+    "round_config": round_config.LONGEST,
+    "metrics": metrics.LONGEST,
+    "header": 1 << 16,
+    "paths": 1 << 16,
+    "message": 1 << 16,
+}
+"""Of fields that may be longer. What ``bulk`` may have only its reader knows, who has the layout."""
 
 
 @dataclass(frozen=True)
@@ -40,25 +57,32 @@ class Record:
         """Read :meth:`to_records` back.
 
         Raises:
-            FederationError: another kind of message, or a field missing or of the wrong type.
+            FederationError: another kind of message, or a field missing, of the wrong type, or too long.
         """
         head = records.config_records.get(_HEAD)
         if head is None or head.get("kind") != cls.kind:
-            found = None if head is None else head.get("kind")
+            found = None if head is None else kind_of(records)
             raise FederationError(f"expected a {cls.kind!r} message, got {found!r}.")
         values: dict[str, Any] = {}
         for field in fields(cls):
             value = _bulk(records) if field.name == _BULK else head.get(field.name)
             if type(value).__name__ != field.type:  # annotations are strings here
                 raise FederationError(f"a {cls.kind!r} message without a good {field.name!r} ({field.type}).")
+            if isinstance(value, int) and not -(2**63) <= value < 2**63:
+                raise FederationError(f"a {cls.kind!r} message whose {field.name!r} has more than 64 bits.")
+            most = _LONGER.get(field.name, _LONGEST)
+            if isinstance(value, str | bytes) and field.name != _BULK and len(value) > most:
+                size = f"{len(value):,} bytes, where at most {most:,} are taken"
+                raise FederationError(f"a {cls.kind!r} message whose {field.name!r} has {size}.")
             values[field.name] = value
         return cls(**values)
 
 
 def kind_of(records: RecordDict) -> str:
-    """The kind of a message, ``""`` when it has none."""
+    """The kind of a message, ``""`` when it has none; of a long one its begin."""
     head = records.config_records.get(_HEAD)
-    return str(head.get("kind", "")) if head is not None else ""
+    kind = head.get("kind", "") if head is not None else ""
+    return kind[:40] if isinstance(kind, str) else ""
 
 
 def _bulk(records: RecordDict) -> bytes | None:

@@ -33,7 +33,7 @@ from fedcxr.store.submissions import with_submissions
 from fedcxr.update import fixed_point, model_file
 from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.metrics import HospitalMetrics
-from fedcxr.update.round_config import RoundConfig
+from fedcxr.update.round_config import LONGEST, RoundConfig
 from server.events import FederationStarted, Observer, RoundFinalized, RoundOpened
 from server.registration import HospitalNode, register_hospitals
 from server.round import Round
@@ -165,7 +165,7 @@ class Coordinator:
         started = time.perf_counter()
         view = self._still_open(number)
         if view is not None:
-            round_config = RoundConfig.from_bytes(self.store.get(view.config_digest).tobytes())
+            round_config = RoundConfig.from_bytes(self.store.get(view.config_digest, LONGEST).tobytes())
             logger.info("round %d was open: %d updates are in", number, len(view.accepted))
         else:
             last_delta = None if previous is None else base - previous
@@ -187,7 +187,8 @@ class Coordinator:
             self.ledger.draw_committee(number)
         (reader,) = self._protection.readers([self._identity.envelope_key])
         federation = federation_id(self.config).hex()
-        tally = Tally(self.layout, reader, self.store, federation)
+        longest = self._protection.longest(self.layout.size)
+        tally = Tally(self.layout, reader, self.store, federation, longest)
         judged = self.config.validation.policy == "committee"
         current = Round(
             view=view,

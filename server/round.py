@@ -220,6 +220,9 @@ class Round:
         if kind_of(message.content) == RefusalReply.kind:
             self._put_refusal(RefusalReply.from_records(message.content), address)
         reply = UpdateReply.from_records(message.content)
+        if len(reply.bulk) > self.tally.longest:
+            most = f"where an update has at most {self.tally.longest:,}"
+            raise FederationError(f"it sent {len(reply.bulk):,} bytes, {most}")
         if reply.hospital != address:
             raise FederationError(f"it answers as {reply.hospital}, but was asked as {address}")
         submission = reply.submission(bytes.fromhex(self.federation))

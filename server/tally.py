@@ -34,6 +34,7 @@ class Tally:
         reader: of the updates, as the coordinator.
         store: the blobs.
         federation: hex id.
+        longest: bytes that an update's blob may have.
         total: the sum so far.
         included: hospitals whose updates are in the sum, in the order in which they came.
         excluded: why an update that counts is not in the sum, by hospital.
@@ -43,6 +44,7 @@ class Tally:
     reader: UpdateReader
     store: BlobStore
     federation: str
+    longest: int
     included: list[str] = field(default_factory=list)
     excluded: dict[str, str] = field(default_factory=dict)
     total: Aggregator = field(init=False)
@@ -139,7 +141,7 @@ class Tally:
 
     def _blob(self, view: RoundView, address: str) -> Blob:
         # Verified whenever it is read: anybody can seal other bytes to the coordinator, a store too.
-        return self.store.get(view.accepted[address].root)
+        return self.store.get(view.accepted[address].root, self.longest)
 
     def _exclude(self, address: str, error: Exception) -> str:
         # The reason is public, and a store's error names paths of this machine.

@@ -50,6 +50,7 @@ class BlobTask:
 
     root: bytes
     size: int  # in bytes, by the ledger
+    longest: int  # bytes that it may have
     opening: Opening | None = None
 
 
@@ -94,7 +95,7 @@ class BlobChecker:
         if self._blob.nbytes <= task.size:  # a byte more, so that one too many is seen
             self._blob = np.empty(task.size + 1, np.uint8)
         try:
-            blob = self.store.get(task.root, out=self._blob)
+            blob = self.store.get(task.root, task.longest, out=self._blob)
         except StoreError as error:
             return BlobResult(error=str(error))
         if task.opening is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from fedcxr.privacy.protection import Protection, UpdateReader
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import merkle, model_file
-from fedcxr.update.layout import Layout, Vector
+from fedcxr.update.layout import MOST_VALUES, Layout, Vector
 
 Bytes = NDArray[np.uint8]
 
@@ -71,18 +72,27 @@ class Evidence:
     partitions: set[str] = field(default_factory=set)
     small: dict[bytes, bytes] = field(default_factory=dict)
 
-    def read_small(self, what: str, root: bytes, number: int, hospital: str = "") -> bytes | None:
+    @cached_property
+    def longest_update(self) -> int:
+        """Bytes that an update's blob may have; the ledger's word on a size may be absurd."""
+        values = self.layout.size if self.layout is not None else self.ledger.update_size // 4
+        return self.protection.longest(min(values, MOST_VALUES))
+
+    def read_small(
+        self, what: str, root: bytes, longest: int, number: int, hospital: str = ""
+    ) -> bytes | None:
         """The bytes of a small blob that the ledger names; None, and a finding, when they are not there.
 
         Args:
             what: the blob is, in the words of a finding.
             root: of the blob.
+            longest: bytes that it may have.
             number: of the round that names it.
             hospital: whose it is.
         """
         self.named.add(root)
         try:
-            data = self.store.get(root).tobytes()
+            data = self.store.get(root, longest).tobytes()
         except StoreError as error:
             self.report.find(what, root.hex(), str(error), number, hospital)
             return None
@@ -100,7 +110,8 @@ class Evidence:
         if self.layout is None:
             return None
         try:
-            vector = np.frombuffer(self.store.get(digest), "<f4").astype(np.float32, copy=False)
+            data = self.store.get(digest, 4 * self.layout.size)
+            vector = np.frombuffer(data, "<f4").astype(np.float32, copy=False)
             self.layout.check(vector)
         except (StoreError, LayoutError, ValueError) as error:
             self.report.unchecked.append(f"sums from the first model on: it is not at hand ({error})")
@@ -125,16 +136,19 @@ class Evidence:
             self.report.notes.append(f"round {number}: its model file is not there (see store.keep_models)")
         if self.layout is None or not path.exists():
             return computed
-        try:
-            found = np.fromfile(path, np.uint8)
-        except OSError as error:
-            self.report.find(path.name, f"a model with digest {digest.hex()}", str(error), number)
-            return computed
-        self.report.bytes_of_models += found.nbytes
         start = np.frombuffer(
             model_file.header(self.layout, digest, federation=self.ledger.federation, round_number=number),
             np.uint8,
         )
+        most = start.nbytes + 4 * self.layout.size + 1  # a byte more, so that one too many is seen
+        try:
+            if not path.is_file():
+                raise OSError("it is no file")  # noqa: TRY301 (a pipe would be waited for)
+            found = np.fromfile(path, np.uint8, min(path.stat().st_size, most))
+        except OSError as error:
+            self.report.find(path.name, f"a model with digest {digest.hex()}", str(error), number)
+            return computed
+        self.report.bytes_of_models += found.nbytes
         vector = self._read(path, found, start, number, digest) if computed is None else computed
         if vector is None:
             return None
@@ -169,11 +183,16 @@ class Evidence:
             there = found[offset : offset + part.nbytes]
             if (at := _first_difference(there, part)) is not None:
                 root = merkle.root(np.concatenate([start, rest])).hex()
-                said = f"{found.nbytes} bytes, first difference at byte {offset + at}"
+                said = f"{_bytes(found, size)}, first difference at byte {offset + at}"
                 self.report.find(name, f"{size} bytes with root {root}", said, number)
                 return
         if found.nbytes != size:
-            self.report.find(name, f"{size} bytes", f"{found.nbytes} bytes that begin alike", number)
+            self.report.find(name, f"{size} bytes", f"{_bytes(found, size)} that begin alike", number)
+
+
+def _bytes(found: Bytes, size: int) -> str:
+    """How long a file is, of which no more was read than one byte over what it should have."""
+    return f"{found.nbytes} bytes" if found.nbytes <= size else f"more than {size} bytes"
 
 
 def _first_difference(found: Bytes, expected: Bytes) -> int | None:

@@ -11,38 +11,60 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from fedcxr import bounded
 from fedcxr.audit.findings import AuditReport
+from fedcxr.errors import StoreError
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.round_lines import FaultyLine, RoundLine, parse_line
+from fedcxr.store.metrics_file import LONGEST, LONGEST_LINE
 from fedcxr.update.metrics import HospitalMetrics
 
+_SHOWN = 20  # lines that are none; a file of something else would give thousands
 Difference = tuple[str, str, str, str]  # where, expected, found, hospital
 
 
-def read_lines(path: Path, report: AuditReport) -> dict[int, RoundLine | FaultyLine]:
-    """The lines by round; a line that is none is a finding, unless a crash cut the last one short."""
+def read_lines(path: Path, last: int, report: AuditReport) -> dict[int, RoundLine | FaultyLine]:
+    """The lines of finalized rounds by round.
+
+    A line that is none, or of another round, is a finding, unless a crash cut the last one short.
+
+    Args:
+        path: of the file.
+        last: the last finalized round.
+        report: of the audit.
+    """
+    lines: dict[int, RoundLine | FaultyLine] = {}
+    bad = 0
     try:
-        data = path.read_bytes()
+        for place, text in enumerate(bounded.lines(path, LONGEST, LONGEST_LINE), start=1):
+            difference = _take(text, lines, last)
+            bad += difference is not None
+            if difference is not None and bad <= _SHOWN:
+                where = path.name if difference[0].startswith("rounds") else f"{path.name} line {place}"
+                report.find(where, *difference)
     except FileNotFoundError:
         return {}
-    except OSError as error:
+    except (OSError, StoreError) as error:
         report.find(path.name, "a line for each round", str(error))
-        return {}
-    lines: dict[int, RoundLine | FaultyLine] = {}
-    texts = data.split(b"\n")
-    for place, text in enumerate(texts, start=1):
-        if not text and place == len(texts):
-            break
-        try:
-            line = parse_line(text)
-        except ValueError as error:
-            if place < len(texts):
-                report.find(f"{path.name} line {place}", "a round's metrics", str(error))
-            continue
-        if line.round in lines:
-            report.find(f"{path.name} line {place}", f"one line of round {line.round}", "a second one")
-        lines[line.round] = line
+    if bad > _SHOWN:
+        report.find(path.name, "a line for each round", f"{bad - _SHOWN:,} more lines that are none")
     return lines
+
+
+def _take(text: bytes, lines: dict[int, RoundLine | FaultyLine], last: int) -> tuple[str, str] | None:
+    """Take a line in; what it should be and is instead, where it is no round's only line."""
+    whole = text.removesuffix(b"\n")
+    if len(whole) > LONGEST_LINE:
+        return "a round's metrics", f"more than {LONGEST_LINE:,} bytes"
+    try:
+        line = parse_line(whole)
+    except ValueError as error:
+        return ("a round's metrics", str(error)) if whole != text else None  # a crash cut it short
+    if not 1 <= line.round <= last:
+        return f"rounds 1 to {last}", f"a line of round {line.round}"
+    again = line.round in lines
+    lines[line.round] = line
+    return (f"one line of round {line.round}", "a second one") if again else None
 
 
 def differences(

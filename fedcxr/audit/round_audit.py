@@ -16,7 +16,7 @@ from fedcxr.round_lines import FaultyLine, RoundLine
 from fedcxr.update import fixed_point, model_file
 from fedcxr.update.layout import Vector
 from fedcxr.update.metrics import HospitalMetrics
-from fedcxr.update.round_config import RoundConfig
+from fedcxr.update.round_config import LONGEST, RoundConfig
 
 
 @dataclass
@@ -40,7 +40,7 @@ class RoundAudit:
         view, ledger = self.view, self.evidence.ledger
         if not view.listed:
             return
-        data = self._blob("list of submissions", view.list_root)
+        data = self._blob("list of submissions", view.list_root, submission_list.LONGEST)
         try:
             if data is not None:
                 self.view = submission_list.fill(view, data, ledger.domain)
@@ -92,7 +92,7 @@ class RoundAudit:
         root = self.view.aggregate_root
         self.evidence.named.add(root)
         try:
-            self.evidence.store.get(root)
+            self.evidence.store.get(root, self.evidence.longest_update)
         except StoreError as error:
             self._find("aggregate", f"its bytes in the store, under {root.hex()}", str(error))
 
@@ -122,7 +122,7 @@ class RoundAudit:
 
     def _round_config(self) -> RoundConfig | None:
         view, ledger = self.view, self.evidence.ledger
-        data = self._blob("round configuration", view.config_digest)
+        data = self._blob("round configuration", view.config_digest, LONGEST)
         if data is None:
             return None
         try:
@@ -151,8 +151,8 @@ class RoundAudit:
         if round_config.exponents != expected:
             self._find("round configuration's exponents", str(expected), str(round_config.exponents))
 
-    def _blob(self, what: str, root: bytes) -> bytes | None:
-        return self.evidence.read_small(what, root, self.view.number)
+    def _blob(self, what: str, root: bytes, longest: int) -> bytes | None:
+        return self.evidence.read_small(what, root, longest, self.view.number)
 
     def _find(self, where: str, expected: str, found: str, hospital: str = "") -> None:
         self.evidence.report.find(where, expected, found, self.view.number, hospital)

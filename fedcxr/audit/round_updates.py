@@ -16,9 +16,8 @@ from fedcxr.errors import FedcxrError
 from fedcxr.ledger.history import brought_by
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.privacy.protection import UpdateContext
-from fedcxr.update.metrics import HospitalMetrics
+from fedcxr.update.metrics import LONGEST, HospitalMetrics
 
-_LARGEST = 1 << 32  # bytes to make room for; the ledger's word on a size may be absurd
 Advance = Callable[[int], None]  # bytes of an update that were checked
 
 
@@ -99,7 +98,7 @@ class RoundUpdates:
 
     def _read_metrics(self, address: str) -> None:
         root = self.view.accepted[address].metrics
-        data = self.evidence.read_small("metrics", root, self.view.number, address)
+        data = self.evidence.read_small("metrics", root, LONGEST, self.view.number, address)
         if data is None:
             return
         try:
@@ -116,8 +115,18 @@ class RoundUpdates:
         return total.left_out({a: values for a, values in measured.items() if values is not None})
 
     def _submit(self, address: str, opening: Opening | None) -> Future[BlobResult]:
-        update = self.view.accepted[address]
-        return self.evidence.pool.submit(BlobTask(update.root, min(update.size, _LARGEST), opening))
+        """Have an update checked; one that is longer than any of this federation is not even fetched."""
+        update, longest = self.view.accepted[address], self.evidence.longest_update
+        if update.size <= longest:
+            return self.evidence.pool.submit(BlobTask(update.root, update.size, longest, opening))
+        self.evidence.report.notes.append(
+            f"round {self.view.number}: the update of {address} is said to have {update.size:,} bytes, where "
+            f"one of this federation has at most {longest:,}: it was not looked at"
+        )
+        refused = f"{update.size:,} bytes, where an update has at most {longest:,}."
+        done: Future[BlobResult] = Future()
+        done.set_result(BlobResult(update.size, refused=refused))
+        return done
 
     def _opening(self, address: str, *, add: bool) -> Opening | None:
         """How an update is read; None where nobody here can, or there is no layout to hold it to.

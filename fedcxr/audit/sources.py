@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from fedcxr import bounded
 from fedcxr import config as configuration
 from fedcxr.audit.evidence import Evidence, ModelFiles
 from fedcxr.audit.findings import AuditReport
@@ -18,7 +19,7 @@ from fedcxr.round_lines import FaultyLine, RoundLine
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import merkle
-from fedcxr.update.layout import Layout, frozen_values
+from fedcxr.update.layout import LONGEST, MOST_VALUES, Layout, frozen_root
 
 
 class Sources(Protocol):
@@ -30,7 +31,7 @@ class Sources(Protocol):
 
     def models(self, last: int) -> ModelFiles: ...
 
-    def lines(self, report: AuditReport) -> dict[int, RoundLine | FaultyLine] | None:
+    def lines(self, last: int, report: AuditReport) -> dict[int, RoundLine | FaultyLine] | None:
         """Of ``metrics.jsonl`` by round; None where there can be none."""
         ...
 
@@ -76,11 +77,11 @@ class RunSources:
         """The layout, if the file's very bytes are those that the ledger holds."""
         path, expected = self.run.layout_path, ledger.layout_digest
         try:
-            data = path.read_bytes()
+            data = bounded.read(path, LONGEST)
             if (found := merkle.root(data)) == expected:
                 return Layout.from_json(data.decode())
             report.find(path.name, expected.hex(), found.hex())
-        except (OSError, UnicodeDecodeError, LayoutError) as error:
+        except (OSError, UnicodeDecodeError, LayoutError, StoreError) as error:
             report.find(path.name, expected.hex(), str(error))
         report.unchecked.append("sums and model files: layout.json is not the ledger's")
         return None
@@ -88,8 +89,8 @@ class RunSources:
     def models(self, last: int) -> ModelFiles:
         return ModelFiles.of_run(self.run, last)
 
-    def lines(self, report: AuditReport) -> dict[int, RoundLine | FaultyLine] | None:
-        return read_lines(self.run.metrics.path, report)
+    def lines(self, last: int, report: AuditReport) -> dict[int, RoundLine | FaultyLine] | None:
+        return read_lines(self.run.metrics.path, last, report)
 
     def conclude(self, evidence: Evidence, last: int) -> None:
         self._check_partition(evidence)
@@ -118,7 +119,7 @@ class RunSources:
         if evidence.layout is None or not evidence.layout.frozen:
             return
         try:
-            found = merkle.root(frozen_values(self.run.frozen_path)).hex()
+            found = frozen_root(self.run.frozen_path).hex()
         except LayoutError as error:
             found = str(error)
         if found != evidence.layout.frozen:
@@ -168,7 +169,7 @@ class StoreSources:
         """The layout as the coordinator put it into the store."""
         expected = ledger.layout_digest
         try:
-            return Layout.from_json(BlobStore(self.url, make=False).get(expected).tobytes().decode())
+            return Layout.from_json(BlobStore(self.url, make=False).get(expected, LONGEST).tobytes().decode())
         except (StoreError, UnicodeDecodeError, LayoutError) as error:
             report.unchecked.append(f"sums: the store has no layout with the ledger's digest ({error})")
             return None
@@ -179,8 +180,8 @@ class StoreSources:
             paths[last] = self.released
         return ModelFiles(paths, last)
 
-    def lines(self, report: AuditReport) -> dict[int, RoundLine | FaultyLine] | None:
-        del report
+    def lines(self, last: int, report: AuditReport) -> dict[int, RoundLine | FaultyLine] | None:
+        del last, report
         return None
 
     def conclude(self, evidence: Evidence, last: int) -> None:
@@ -201,6 +202,6 @@ def check_frozen_blob(evidence: Evidence) -> None:
     root = bytes.fromhex(evidence.layout.frozen)
     evidence.named.add(root)
     try:
-        evidence.store.get(root)
+        evidence.store.get(root, 4 * MOST_VALUES)
     except StoreError as error:
         evidence.report.find("tensors that no round trains", root.hex(), str(error))

@@ -18,6 +18,7 @@ from web3.middleware import ExtraDataToPOAMiddleware
 from web3.providers.base import BaseProvider
 from web3.types import RPCEndpoint, RPCResponse
 
+from fedcxr import json_text
 from fedcxr.chain.retry import RetryPolicy
 from fedcxr.chain.sender import Sender
 from fedcxr.errors import ChainError
@@ -25,6 +26,9 @@ from fedcxr.errors import ChainError
 _EXTRA_DATA = 32  # bytes that an Ethereum header has at most; proof of authority writes its seals there
 _ONCE = ("eth_sendTransaction", "evm_", "anvil_", "hardhat_", "personal_", "miner_")
 
+
+_LARGEST = 1 << 26  # bytes of an answer; the events of 5,000 blocks of 256 hospitals have a tenth
+_PATIENCE = 300.0  # seconds for one answer, however slowly it drips
 
 # Of a node behind a balancer that has not seen the block yet, and of one that is asked too much.
 _PASSING = ("header not found", "unknown block", "rate limit", "too many requests")
@@ -39,6 +43,34 @@ class RetryingProvider(HTTPProvider):
         )
         self.url = url
         self._retry_policy = retry_policy
+
+    def _make_request(self, method: RPCEndpoint, request_data: bytes) -> bytes:
+        """The bytes of one answer, of which no more are taken than an answer may have.
+
+        Raises:
+            ConnectionError: it has more, or takes too long.
+        """
+        del method
+        session, deadline = self._request_session_manager, time.monotonic() + _PATIENCE
+        uri, pieces, left = self.endpoint_uri, [], _LARGEST
+        with session.get_response_from_post_request(
+            uri, data=request_data, **{**self.get_request_kwargs(), "stream": True}
+        ) as response:
+            response.raise_for_status()
+            for piece in response.iter_content(1 << 16):
+                pieces.append(piece)
+                left -= len(piece)
+                if left < 0:
+                    raise ConnectionError(f"{shown(self.url)}: an answer of more than {_LARGEST:,} bytes")
+                if time.monotonic() > deadline:
+                    raise ConnectionError(f"{shown(self.url)}: an answer of more than {_PATIENCE:,.0f} s")
+        return b"".join(pieces)
+
+    @staticmethod
+    def decode_rpc_response(raw_response: bytes) -> RPCResponse:
+        """Raises ValueError where it is no JSON, or too much of it."""
+        answer: RPCResponse = json_text.parse(raw_response, _LARGEST)
+        return answer
 
     def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
         """One request, as often as the retry policy has it.

@@ -16,12 +16,12 @@ from typing import Any, Protocol
 
 from hexbytes import HexBytes
 
+from fedcxr import json_text
 from fedcxr.chain.endpoint import connect as connect  # noqa: PLC0414 (its callers look for it here)
 from fedcxr.errors import ChainError
 
 logger = logging.getLogger(__name__)
 _MAX_BODY = 1 << 20  # bytes; a direct submission is under two thousand
-_MAX_BRACKETS = 256  # py-evm raises Python's recursion limit so far that deep JSON would overflow the C stack
 _CALL_GAS = 5_000_000  # of a view; a round's 256 places take a third. More would hold the chain's one lock
 SEND_GAS = 5_000_000  # of a transaction from outside; a challenge among 17 hospitals, twenty submissions
 _DRAINED = 256  # blocks of 64 KiB that are read and dropped of a request that is too large
@@ -136,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """One JSON-RPC request."""
         length = self.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdigit()):
+        if not (length.isascii() and length.isdigit() and len(length) < 20):
             self._refuse(411, "a request says its Content-Length")
             return
         if int(length) > _MAX_BODY:
@@ -144,9 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             body = self.rfile.read(int(length))
-            if body.count(b"[") + body.count(b"{") > _MAX_BRACKETS:
-                raise ValueError("nested too deep")  # noqa: TRY301
-            request = json.loads(body)
+            request = json_text.parse(body, _MAX_BODY)
             identifier, method, params = request.get("id"), request["method"], request.get("params", [])
         except (ValueError, KeyError, TypeError, AttributeError):
             self._reply(400, _failure(-32700, "not a JSON-RPC request"))

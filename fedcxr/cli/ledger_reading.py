@@ -179,13 +179,14 @@ class StoreChoice:
         return BlobStore(url, make=False)
 
     def fetch(self, root: bytes) -> bytes:
-        """The blob under a root.
+        """The list of submissions under a root.
 
         Raises:
             StoreError: it is not there, or there is no store to look into.
         """
         from fedcxr.errors import StoreError
+        from fedcxr.ledger.submissions.listing import LONGEST
 
         if (store := self.open()) is None:
             raise StoreError(f"submissions are in the list {root.hex()} of a store: say which (--store URL).")
-        return store.get(root).tobytes()
+        return store.get(root, LONGEST).tobytes()

@@ -85,12 +85,13 @@ def check_proof(
     Give FILE and RUN, or FILE with --rpc. The contract is the one that the proof names, unless --contract
     insists on another. The exit code is 50 when the proof does not hold.
     """
+    from fedcxr import bounded
     from fedcxr.errors import LedgerError, StoreError
     from fedcxr.indexer.round_list import check
-    from fedcxr.ledger.submissions.proof import Proof
+    from fedcxr.ledger.submissions.proof import LONGEST, Proof
 
     try:
-        proof = Proof.from_json(file.read_text(encoding="utf-8"))
+        proof = Proof.from_json(bounded.read(file, LONGEST).decode())
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"{file}: cannot be read: {error}") from None
     except LedgerError as error:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fedcxr import bounded, toml_text
 from fedcxr.config.whole import Config, place, validate
-from fedcxr.errors import ConfigError
+from fedcxr.errors import ConfigError, StoreError
+
+_MOST_FILES = 16  # that extend one another
 
 
 def overridden(config: Config, overrides: Iterable[str]) -> Config:
@@ -38,16 +40,20 @@ def load(path: str | Path, overrides: Iterable[str] | Mapping[str, object] = ())
 
 def _read(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
     """A file's tree over that of the file which it extends; ``extending`` are those that led here."""
+    if len(extending) > _MOST_FILES:
+        raise ConfigError(f"{path}: more than {_MOST_FILES} files extend one another.")
     if path.resolve() in extending:
         raise ConfigError(f"{path}: extends itself, by way of {extending[-1]}.")
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        tree = toml_text.parse(bounded.read(path, toml_text.LONGEST))
     except FileNotFoundError:
         by = f" {extending[-1]} extends it." if extending else ""
         raise ConfigError(f"{path}: no such configuration file.{by}") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except StoreError as error:
+        raise ConfigError(str(error)) from None
+    except ValueError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
     base = tree.pop("extends", None)
     if base is None:
@@ -80,6 +86,6 @@ def _override(tree: dict[str, Any], overrides: Iterable[str] | Mapping[str, obje
 def _value(text: str) -> object:
     """A TOML value; what is not TOML is a string, so that ``--set model.name=semssxl`` needs no quotes."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return toml_text.parse(f"value = {text}")["value"]
+    except ValueError:
         return text

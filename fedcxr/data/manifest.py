@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from fedcxr import files
+from fedcxr import bounded, files
 from fedcxr.data.chexpert import ChexpertTable
-from fedcxr.errors import PartitionError
+from fedcxr.errors import PartitionError, StoreError
 
+_LONGEST = 1 << 28  # bytes; CheXpert's 65,000 patients have a million
 _SHOWN = 5  # names in one message
 
 
@@ -188,9 +189,11 @@ class Partition:
             PartitionError: no such file, or no manifest.
         """
         try:
-            return cls.from_json(path.read_bytes())
+            return cls.from_json(bounded.read(path, _LONGEST))
         except OSError as error:
             raise PartitionError(f"{path}: cannot be read: {error.strerror}.") from None
+        except StoreError as error:
+            raise PartitionError(str(error)) from None
         except PartitionError as error:
             raise PartitionError(f"{path}: {error}") from None
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Literal
 
+from fedcxr import json_text
 from fedcxr.indexer.index_file import IndexFile
 from fedcxr.indexer.rounds import Moment, moment
 
@@ -72,7 +72,7 @@ class Bond:
 
 def read_bond(index: IndexFile) -> Bond:
     """The bond and its history."""
-    founding = json.loads(index.select("FederationCreated")[0]["founding"])
+    founding = json_text.parse(index.select("FederationCreated")[0]["founding"])
     rows = sorted(
         ((row["block"], row["position"], name, row) for name in _NAMES for row in index.select(name)),
         key=lambda item: item[:2],

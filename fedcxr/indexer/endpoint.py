@@ -17,6 +17,8 @@ from fedcxr.indexer.source import Block, Log, MovedError, RefusedError
 _TIMEOUT = 30.0  # seconds
 _TRIES = 3
 _SENTENCE = 300  # characters
+_LARGEST = 1 << 26  # bytes of an answer; the events of 5,000 blocks of 256 hospitals have a tenth
+_PATIENCE = 300.0  # seconds for one answer, however slowly it drips
 
 
 class Endpoint:
@@ -51,7 +53,7 @@ class Endpoint:
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
         for attempt in range(self._tries):
             try:
-                answer = json_text.parse(self._post(body))
+                answer = json_text.parse(self._post(body), _LARGEST)
                 if not isinstance(answer, dict) or not ("result" in answer or "error" in answer):
                     raise ValueError("not an answer of JSON-RPC")  # noqa: TRY301
                 break
@@ -150,11 +152,29 @@ class Endpoint:
         query = f"?{self._parts.query}" if self._parts.query else ""
         self._connection.request("POST", (self._parts.path or "/") + query, body, headers)
         response = self._connection.getresponse()
-        answer = response.read()
+        answer = self._read(response)
         # Some nodes say an error of JSON-RPC with a status of HTTP; others answer nothing but the status.
         if response.status >= 400 and not answer.lstrip().startswith(b"{"):
             raise http.client.HTTPException(f"HTTP status {response.status}")
         return answer
+
+    def _read(self, response: http.client.HTTPResponse) -> bytes:
+        """The bytes of an answer.
+
+        Raises:
+            RefusedError: more than an answer may have: less of the chain must be asked for at once.
+            OSError: it takes too long.
+        """
+        pieces, left, deadline = [], _LARGEST, time.monotonic() + _PATIENCE
+        while piece := response.read1(1 << 16):
+            pieces.append(piece)
+            left -= len(piece)
+            if left < 0:
+                self._connection.close()
+                raise RefusedError(f"{self.name}: an answer of more than {_LARGEST:,} bytes.")
+            if time.monotonic() > deadline:
+                raise OSError(f"an answer of more than {_PATIENCE:,.0f} s")
+        return b"".join(pieces)
 
 
 def _bytes(text: str) -> bytes:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from fedcxr import json_text
 from fedcxr.errors import ChainError
 from fedcxr.ledger.artifact import load_artifact
 from fedcxr.ledger.seats import from_bitmap
@@ -111,7 +112,7 @@ def fields_of(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
         if kind == "bool":
             value = bool(value)
         elif kind.endswith("[]") or kind == "tuple" or (kind == "bytes" and key == "reason"):
-            value = json.loads(value)
+            value = json_text.parse(value)
         elif kind == "uint256":
             value = int(value)
             if key in _SETS:

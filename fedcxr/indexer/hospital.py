@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from fedcxr import json_text
 from fedcxr.errors import LedgerError
 from fedcxr.indexer.index_file import IndexFile
 from fedcxr.indexer.members import MemberRecord, Members
@@ -170,7 +170,7 @@ class _Own:
     def part(self, record: RoundRecord) -> Part:
         seat, key = self._member.seat, (record.number, record.attempt)
         update, verdict = self.updates.get(key), self._verdicts.get(key)
-        tally = json.loads(verdict["tally"]) if verdict else {}
+        tally = json_text.parse(verdict["tally"]) if verdict else {}
         rejections = tuple(r for r in record.rejections if r.hospital in self._member.accounts)
         return Part(
             round=record.number,

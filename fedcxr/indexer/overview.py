@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fedcxr import json_text
 from fedcxr.indexer.bond import read_bond
 from fedcxr.indexer.index_file import IndexFile
 from fedcxr.indexer.members import Members
@@ -61,7 +61,7 @@ def read_overview(index: IndexFile) -> Overview:
     created = index.select("FederationCreated")[0]
     members, head = Members.of(index), index.scanned
     assert head is not None
-    founding = json.loads(created["founding"])
+    founding = json_text.parse(created["founding"])
     last = index.select("RoundOpened", 'e.block = (SELECT max(block) FROM "RoundOpened")')
     records = read_rounds(index, members, last[-1]["round"], last[-1]["round"]) if last else []
     bond = read_bond(index)
@@ -88,7 +88,7 @@ def read_overview(index: IndexFile) -> Overview:
             excluded=index.count("UpdateExcluded"),
             attested=index.count("UpdateAttested"),
             base_refused=index.count("BaseRefused"),
-            credits=sum(sum(json.loads(row["credits"])) for row in given),
+            credits=sum(sum(json_text.parse(row["credits"])) for row in given),
             disputes=sum(len(index.select(name)) for name in disputes),
         ),
     )

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fedcxr import json_text
 from fedcxr.indexer.index_file import IndexFile
 from fedcxr.indexer.members import Members
 from fedcxr.indexer.rounds import seats_of
@@ -56,9 +57,9 @@ def read_rewards(index: IndexFile, members: Members, source: Source, contract: s
     Raises:
         ChainError: the contract cannot be asked.
     """
-    founding = json.loads(index.select("FederationCreated")[0]["founding"])
+    founding = json_text.parse(index.select("FederationCreated")[0]["founding"])
     by_round = {
-        row["round"]: dict(zip(seats_of(row["included"]), json.loads(row["credits"]), strict=True))
+        row["round"]: dict(zip(seats_of(row["included"]), json_text.parse(row["credits"]), strict=True))
         for row in index.select("RewardsSettled")
     }
     totals = {member.seat: 0 for member in members}
@@ -86,7 +87,7 @@ def _asked(index: IndexFile, members: Members, source: Source, contract: str) ->
         sums = _ask(source, contract, seats, scanned)
         fact = f"{scanned.hash.hex()}:{json.dumps(sums)}"
         index.close_with({"credits": fact})
-    return dict(zip(seats, json.loads(fact.partition(":")[2]), strict=True))
+    return dict(zip(seats, json_text.parse(fact.partition(":")[2]), strict=True))
 
 
 def _ask(source: Source, contract: str, seats: list[int], block: Block) -> list[int]:

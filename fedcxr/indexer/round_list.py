@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
+from fedcxr import json_text
 from fedcxr.errors import LedgerError
 from fedcxr.indexer.index_file import IndexFile
 from fedcxr.indexer.location import IndexedLedger
@@ -114,7 +114,7 @@ def check(ledger: IndexedLedger, members: Members, proof: Proof) -> RoundRecord:
 
 def _closed(index: IndexFile, members: Members, number: int) -> RoundRecord:
     """The last attempt at a round that has a root."""
-    founding = json.loads(index.select("FederationCreated")[0]["founding"])
+    founding = json_text.parse(index.select("FederationCreated")[0]["founding"])
     if not Recorded(founding["recording"]).listed:
         raise LedgerError(
             "this federation records each submission, and there is no root to prove it under: "

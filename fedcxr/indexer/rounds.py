@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from fedcxr import json_text
 from fedcxr.indexer.index_file import IndexFile
 from fedcxr.indexer.members import Members
 from fedcxr.ledger.phase import RoundPhase
@@ -99,10 +99,10 @@ def read_rounds(
 
     _fill_updates(index, members, records, bounds)
     for record, row in each("UpdateRejected"):
-        reason = json.loads(row["reason"])
+        reason = json_text.parse(row["reason"])
         record.rejections.append(Rejection(row["hospital"], row["root"], reason, moment(row)))
     for record, row in each("CommitteeDrawn"):
-        record.committee = tuple(json.loads(row["validators"]))
+        record.committee = tuple(json_text.parse(row["validators"]))
     for record, row in each("SubmissionsCommitted"):
         record.submissions_root, record.list_root = row["submissionsRoot"], row["listRoot"]
     for record, row in each("RoundClosed"):
@@ -120,7 +120,7 @@ def read_rounds(
         record.phase, record.aborted = RoundPhase.ABORTED, moment(row)
         record.aborted_by, record.abort_reason = row["by"], row["reason"]
     for record, row in each("RewardsSettled"):
-        record.credits = dict(zip(seats_of(row["included"]), json.loads(row["credits"]), strict=True))
+        record.credits = dict(zip(seats_of(row["included"]), json_text.parse(row["credits"]), strict=True))
     finalized = {record.number: record for record in records.values() if record.phase == RoundPhase.FINALIZED}
     for name in ("AggregateDisputed", "SubmissionDisputed", "BondSlashed"):
         for row in rows(name):
@@ -148,8 +148,8 @@ def _opened(row: sqlite3.Row) -> RoundRecord:
         base=row["baseDigest"],
         config_digest=row["configDigest"],
         deadline=row["deadline"],
-        weights=dict(zip(seats, json.loads(row["weights"]), strict=True)),
-        accounts=dict(zip(seats, json.loads(row["participants"]), strict=True)),
+        weights=dict(zip(seats, json_text.parse(row["weights"]), strict=True)),
+        accounts=dict(zip(seats, json_text.parse(row["participants"]), strict=True)),
         opened=moment(row),
     )
 

@@ -114,6 +114,11 @@ def open_envelope(
     return payload
 
 
+def longest_envelope(payload: int) -> int:
+    """The most bytes that an envelope has around a payload of so many."""
+    return _MAX_HEADER + payload + _TAG
+
+
 def header_of(blob: NDArray[np.uint8] | bytes) -> bytes:
     """The header of an envelope, in the clear: whole Merkle leaves of 4,096 bytes.
 
@@ -153,13 +158,14 @@ def _read_header(view: memoryview) -> tuple[bytes, dict[str, Any]]:
         raise EnvelopeError("its header does not end.")
     header = bytes(view[:end])
     try:
-        tree = json_text.parse(header[len(_MAGIC) :])
-    except ValueError:
+        tree = json_text.parse(header[len(_MAGIC) :], _MAX_HEADER)
+        canonical = isinstance(tree, dict) and _pad(_canonical(tree)) == header
+    except ValueError:  # half a surrogate pair, too, has no bytes
         raise EnvelopeError("its header is not JSON.") from None
-    if not isinstance(tree, dict) or _pad(_canonical(tree)) != header:
+    if not canonical:
         raise EnvelopeError("its header is not canonical.")
     for field, kind in (("recipients", dict), ("payload_size", int), ("payload_root", str)):
-        if not isinstance(tree.get(field), kind):
+        if type(tree.get(field)) is not kind:  # a bool is no size
             raise EnvelopeError(f"its header has no good {field}.")
     return header, tree
 

@@ -114,6 +114,10 @@ class Protection(ABC):
         """
 
     @abstractmethod
+    def longest(self, values: int) -> int:
+        """The most bytes that a blob of an update of so many values has: a reader takes no more."""
+
+    @abstractmethod
     def committed_root(self, root: bytes, size: int, header: bytes, paths: bytes) -> bytes:
         """The Merkle root of the update itself, as its hospital committed to it by signing the blob's root.
 

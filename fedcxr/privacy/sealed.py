@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from fedcxr.errors import EnvelopeError
-from fedcxr.privacy.envelope import header_of, open_envelope, payload_root_of, seal
+from fedcxr.privacy.envelope import header_of, longest_envelope, open_envelope, payload_root_of, seal
 from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey
 from fedcxr.privacy.protection import Blob, Protection, ShownUpdate, UpdateContext, UpdateReader
 from fedcxr.update import merkle
@@ -21,6 +21,9 @@ class Sealed(Protection):
 
     def protect(self, update: Ring, context: UpdateContext, recipients: Sequence[EnvelopePublicKey]) -> Blob:
         return seal(update, context, recipients)
+
+    def longest(self, values: int) -> int:
+        return longest_envelope(4 * values)
 
     def committed_root(self, root: bytes, size: int, header: bytes, paths: bytes) -> bytes:
         if not merkle.is_prefix(header, paths, size, root):

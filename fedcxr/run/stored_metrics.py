@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fedcxr.errors import FederationError, StoreError
 from fedcxr.ledger.protocol import AcceptedUpdate
 from fedcxr.store.blobs import BlobStore
-from fedcxr.update.metrics import HospitalMetrics
+from fedcxr.update.metrics import LONGEST, HospitalMetrics
 
 
 def stored_metrics(store: BlobStore, update: AcceptedUpdate) -> HospitalMetrics:
@@ -17,7 +17,7 @@ def stored_metrics(store: BlobStore, update: AcceptedUpdate) -> HospitalMetrics:
         StoreError: the store does not have them.
         FederationError: they are none.
     """
-    return HospitalMetrics.from_bytes(store.get(update.metrics).tobytes())
+    return HospitalMetrics.from_bytes(store.get(update.metrics, LONGEST).tobytes())
 
 
 def all_stored_metrics(

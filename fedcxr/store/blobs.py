@@ -78,27 +78,30 @@ class BlobStore:
         return root
 
     def get(
-        self, root: bytes, *, verify: bool = True, out: NDArray[np.uint8] | None = None
+        self, root: bytes, longest: int, *, verify: bool = True, out: NDArray[np.uint8] | None = None
     ) -> NDArray[np.uint8]:
         """The bytes under a root as uint8.
 
         Args:
             root: of the blob.
+            longest: bytes that it may have; no more are fetched, whatever the store has.
             verify: False for bytes whose integrity the reader checks anyway, as an envelope's tag does.
             out: to read a local file into, where it is large enough; fresh memory costs as much as reading.
 
         Raises:
             BlobMissingError: there is none.
-            BlobCorruptError: there is, and it is something else.
+            BlobCorruptError: there is, and it is something else, or longer.
             StoreError: it cannot be read.
         """
         path = self.path(root)
         try:
-            data = self._read(path, out)
+            data = self._read(path, longest, out)
         except FileNotFoundError:
             raise BlobMissingError(f"{path}: no such blob.") from None
         except Exception as error:  # a remote driver's errors are its own
             raise StoreError(f"{path}: the blob cannot be read: {_said(error)}") from None
+        if data.nbytes > longest:
+            raise BlobCorruptError(f"{path}: it has more than {longest:,} bytes, which is the most here.")
         if verify and (found := merkle.root(data)) != root:
             raise BlobCorruptError(f"{path}: its bytes have the root {found.hex()}.")
         return data
@@ -114,15 +117,22 @@ class BlobStore:
         except Exception as error:  # a remote driver's errors are its own
             raise StoreError(f"{self.path(root)}: the blob cannot be looked up: {_said(error)}") from None
 
-    def _read(self, path: str, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    def _read(self, path: str, longest: int, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        """The first ``longest + 1`` bytes: one too many says that there are more than may be."""
         import numpy as np
 
-        if out is None or not isinstance(self._fs, LocalFileSystem):
-            return np.frombuffer(self._fs.cat_file(path), np.uint8)
+        if not isinstance(self._fs, LocalFileSystem):
+            try:
+                return np.frombuffer(self._fs.cat_file(path, start=0, end=longest + 1), np.uint8)
+            except Exception:
+                if self._size(path) == 0:  # of which HTTP can give no part
+                    return np.empty(0, np.uint8)
+                raise
         with Path(path).open("rb", buffering=0) as file:
-            if os.fstat(file.fileno()).st_size > out.nbytes:
-                return np.frombuffer(file.read(), np.uint8)
-            done = 0
+            size = min(os.fstat(file.fileno()).st_size, longest + 1)
+            if out is None or size > out.nbytes:
+                out = np.empty(size, np.uint8)
+            out, done = out[: longest + 1], 0
             while count := file.readinto(out[done:].data):  # at most 2 GiB at once
                 done += count
             return out[:done]

@@ -15,11 +15,11 @@ from typing import Literal
 from fedcxr import files
 from fedcxr.ledger.court import DisputeCourt, result_of
 from fedcxr.ledger.round_events import RoundEvents
-from fedcxr.ledger.submissions import listing as submission_list
 from fedcxr.ledger.views import FederationViews
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.run_directory import RunDirectory
-from fedcxr.update.layout import Layout
+from fedcxr.store.submissions import listed_submissions
+from fedcxr.update.layout import LONGEST, Layout
 
 Why = Literal["half written", "unnamed by the ledger", "of an aborted attempt", "of a round past dispute"]
 
@@ -134,7 +134,7 @@ def read_attempts(ledger: FederationViews, store: BlobStore) -> Attempts:
     kept: dict[int, frozenset[bytes]] = {}
     aborted: set[bytes] = set()
     founding = frozenset(w for event in ledger.events("FederationCreated") for w in _words(event["args"]))
-    if frozen := Layout.from_json(store.get(ledger.layout_digest).tobytes().decode()).frozen:
+    if frozen := Layout.from_json(store.get(ledger.layout_digest, LONGEST).tobytes().decode()).frozen:
         founding |= {bytes.fromhex(frozen)}
     last = ledger.last_finalized
     for round_number in range(1, last + 2):
@@ -150,7 +150,7 @@ def read_attempts(ledger: FederationViews, store: BlobStore) -> Attempts:
 def _named(attempt: RoundEvents, store: BlobStore) -> frozenset[bytes]:
     roots = {word for event in attempt.events for word in _words(event["args"])}
     for committed in attempt.of("SubmissionsCommitted"):
-        for signed in submission_list.from_bytes(store.get(bytes(committed["listRoot"])).tobytes()):
+        for signed in listed_submissions(store, bytes(committed["listRoot"])):
             roots |= {signed.message.root, signed.message.metrics}
     return frozenset(roots)
 

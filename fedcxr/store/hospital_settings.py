@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
+from fedcxr import toml_text
 from fedcxr.config import Section
 from fedcxr.errors import ConfigError
 
@@ -68,16 +68,16 @@ class HospitalSettings(Section):
             ConfigError: missing, not TOML, an unknown key, a bad value.
         """
         try:
-            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+            return cls.model_validate(toml_text.parse(path.read_bytes()))
         except FileNotFoundError:
             raise ConfigError(f"{path}: no hospital settings here.") from None
         except OSError as error:
             raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: not TOML: {error}") from None
         except ValidationError as error:
             found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
             raise ConfigError(f"{path}: {found}") from None
+        except ValueError as error:
+            raise ConfigError(f"{path}: not TOML: {error}") from None
 
     def to_toml(self) -> str:
         import tomli_w

@@ -9,13 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from fedcxr import files, json_text
+from fedcxr import bounded, files, json_text
 from fedcxr.errors import EnvelopeError, StoreError
 from fedcxr.privacy.keys import EnvelopePrivateKey, KemName
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
+_LONGEST = 1 << 16  # bytes of a key file; ours have under a thousand
 _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141  # of secp256k1, SEC 2
 
 
@@ -57,14 +58,14 @@ class Identity:
             StoreError: no such file, or damaged.
         """
         try:
-            tree = json_text.parse(path.read_text(encoding="utf-8"))
+            tree = json_text.parse(bounded.read(path, _LONGEST))
             signing_key = bytes.fromhex(tree["signing_key"])
             if not 0 < int.from_bytes(signing_key) < _ORDER or len(signing_key) != 32:
                 raise ValueError  # noqa: TRY301
             return cls(signing_key, EnvelopePrivateKey(bytes.fromhex(tree["envelope_key"])))
         except FileNotFoundError:
             raise StoreError(f"{path}: no keys here.") from None
-        except (OSError, ValueError, KeyError, TypeError, EnvelopeError):
+        except (OSError, StoreError, ValueError, KeyError, TypeError, EnvelopeError):
             raise StoreError(f"{path}: not a key file.") from None
 
     @cached_property

@@ -9,7 +9,6 @@ https://docs.ipfs.tech/reference/kubo/rpc/
 from __future__ import annotations
 
 import io
-import json
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode
@@ -18,8 +17,12 @@ from uuid import uuid4
 
 from fsspec.spec import AbstractFileSystem
 
+from fedcxr import json_text
+
 _TIMEOUT = 60.0  # seconds for one call
 _FOLDER = "directory"
+_LONGEST = 1 << 26  # bytes of an answer that is no blob: the longest lists a folder of some 500,000 files
+_SENTENCE = 1 << 12  # bytes of an error
 
 
 class IpfsFiles(AbstractFileSystem):
@@ -44,13 +47,13 @@ class IpfsFiles(AbstractFileSystem):
 
     def info(self, path: str, **options: Any) -> dict[str, Any]:
         """The name, size and type of a file; raises FileNotFoundError."""
-        found = json.loads(self._call("stat", path))
+        found = json_text.parse(self._call("stat", path))
         kind = "directory" if found["Type"] == _FOLDER else "file"
         return {"name": path, "size": found["Size"], "type": kind}
 
     def ls(self, path: str, detail: bool = True, **options: Any) -> list[Any]:
         """List the content of a folder."""
-        listed = json.loads(self._call("ls", path, long="true"))["Entries"] or []
+        listed = json_text.parse(self._call("ls", path, long="true"), _LONGEST)["Entries"] or []
         found = [
             {
                 "name": f"{path.rstrip('/')}/{entry['Name']}",
@@ -67,8 +70,12 @@ class IpfsFiles(AbstractFileSystem):
         self._call("mkdir", path, parents="true")
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **options: Any) -> bytes:
-        """Read a file's content."""
-        return self._call("read", path)[start:end]
+        """Read a file's content, or the part of it from ``start`` to before ``end``, both from its begin."""
+        part = {"offset": str(start or 0)}
+        if end is None:
+            return self._call("read", path, longest=None, **part)
+        wanted = max(end - (start or 0), 0)
+        return self._call("read", path, longest=wanted, **part, count=str(wanted))[:wanted]
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **options: Any) -> None:
         """Write a file; other readers may see it grow, so a store renames it when it is whole."""
@@ -95,7 +102,16 @@ class IpfsFiles(AbstractFileSystem):
             raise NotImplementedError("files on IPFS are written whole: pipe_file.")
         return io.BytesIO(self.cat_file(path))
 
-    def _call(self, verb: str, path: str, body: bytes | None = None, to: str = "", **options: str) -> bytes:
+    def _call(
+        self,
+        verb: str,
+        path: str,
+        body: bytes | None = None,
+        to: str = "",
+        longest: int | None = _LONGEST,
+        **options: str,
+    ) -> bytes:
+        """One call; of its answer no more than ``longest`` bytes are taken, and one that says too much."""
         arguments = [("arg", path), *([("arg", to)] if to else []), *options.items()]
         url = f"http://{self._host}/api/v0/files/{verb}?{urlencode(arguments)}"
         request = Request(url, data=b"", method="POST")
@@ -106,10 +122,12 @@ class IpfsFiles(AbstractFileSystem):
             request.add_header("Content-Type", f"multipart/form-data; boundary={boundary}")
         try:
             with urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310 (http is what the RPC speaks)
-                data: bytes = answer.read()
-                return data
+                data: bytes = answer.read() if longest is None else answer.read(longest + 1)
         except HTTPError as error:
-            said = error.read().decode("utf-8", "replace")
+            said = error.read(_SENTENCE).decode("utf-8", "replace")
             if "does not exist" in said:
                 raise FileNotFoundError(f"{path}: {said}") from None
             raise OSError(f"{self._host}: {verb} {path}: {said.strip()[:200]}") from None
+        if longest is not None and len(data) > longest and verb != "read":
+            raise OSError(f"{self._host}: {verb} {path}: an answer of more than {longest:,} bytes")
+        return data

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedcxr import files, json_text
+from fedcxr import bounded, files, json_text
+from fedcxr.errors import StoreError
+
+LONGEST = 1 << 29
+"""Bytes of the file; a round of 256 hospitals has some 150,000."""
+LONGEST_LINE = json_text.LONGEST
+"""Bytes of a line."""
 
 _TAIL = 2 << 20  # bytes that are read for names, from the file's end: dozens of rounds of 50 hospitals
 _LINES = 16  # rounds in which every hospital that still takes part was heard of
@@ -59,14 +65,26 @@ class MetricsFile:
         files.write(self.path, b"")
 
     def _lines(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
-        for text in files.whole_lines(self.path):
+        for line in self._whole_lines():
+            text = line.removesuffix(b"\n")
             try:
-                tree = json_text.parse(text)
+                tree = json_text.parse(text, LONGEST_LINE)
             except ValueError:
                 return
             if not isinstance(tree, dict) or type(tree.get("round")) is not int:
                 return
             yield text, tree
+
+    def _whole_lines(self) -> Iterator[bytes]:
+        try:
+            for line in bounded.lines(self.path, LONGEST, LONGEST_LINE):
+                if not line.endswith(b"\n"):  # cut short, or longer than any of ours
+                    return
+                yield line
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot be read: {error.strerror}.") from None
 
     @property
     def rounds(self) -> set[int]:

@@ -28,12 +28,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from fedcxr import files, json_text
+from fedcxr import bounded, files, json_text, toml_text
 from fedcxr.errors import ConfigError, StoreError, UntrustedRunError
 from fedcxr.store.metrics_file import MetricsFile
 
@@ -242,7 +241,8 @@ class RunDirectory:
     def partition_digest(self) -> str:
         """Hex SHA-256 of ``partition.json``; empty when there is none."""
         try:
-            return hashlib.sha256(self.partition_path.read_bytes()).hexdigest()
+            with self.partition_path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError:
             return ""
         except OSError as error:
@@ -272,7 +272,7 @@ class RunDirectory:
             UntrustedRunError: it names one, and the run is not trusted, or its protocol not allowed.
         """
         try:  # the one key, for who needs no more: the whole configuration takes pydantic to read
-            url = tomllib.loads(_read_text(self.config_path)).get("store", {})["url"]
+            url = toml_text.parse(_read_text(self.config_path)).get("store", {})["url"]
         except (KeyError, AttributeError, ValueError):
             url = self.config.store.url
         return self.permitted_store(str(url)) if url else str(self.root / "blobs")
@@ -328,6 +328,6 @@ class RunDirectory:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return bounded.read(path, json_text.LONGEST).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"{path}: cannot be read: {error}") from None

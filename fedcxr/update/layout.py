@@ -24,13 +24,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcxr import json_text
-from fedcxr.errors import LayoutError
+from fedcxr.errors import LayoutError, ModelError
 from fedcxr.update import merkle
+from fedcxr.update.tensor_file import tensors_of
 
 if TYPE_CHECKING:  # an audit has no use for torch, and starts without it
     import torch
 
 Vector = NDArray[np.float32]
+LONGEST = json_text.LONGEST
+"""Bytes of a layout's JSON."""
+MOST_VALUES = 1 << 29
+"""Values of a layout, 2 GB: twenty times our largest model."""
+
+_MOST_TENSORS = 1 << 16
+_MOST_DIMENSIONS = 8  # of a tensor; a convolution's weight has 4
+_LONGEST_NAME = 256  # characters
+_FORMAT, _TYPE = "fedcxr/layout/1", "float32"
 _DIGEST = re.compile(r"(?:[0-9a-f]{64})?")
 
 
@@ -118,8 +128,8 @@ class Layout:
 
     def to_json(self) -> str:
         """Canonical JSON; its Merkle root is :attr:`digest`."""
-        rows = [[s.name, list(s.shape), "float32", s.statistic, s.nonnegative] for s in self.tensors]
-        tree: dict[str, object] = {"format": "fedcxr/layout/1", "tensors": rows}
+        rows = [[s.name, list(s.shape), _TYPE, s.statistic, s.nonnegative] for s in self.tensors]
+        tree: dict[str, object] = {"format": _FORMAT, "tensors": rows}
         if self.frozen:
             tree["frozen"] = self.frozen
         return json.dumps(tree, separators=(",", ":"))
@@ -129,18 +139,24 @@ class Layout:
         """Read :meth:`to_json` back.
 
         Raises:
-            LayoutError: not a layout.
+            LayoutError: not a layout, or one of more than any model has.
         """
         try:
-            tree = json_text.parse(text)
-            rows = (
-                TensorSpec(n, tuple(shape), stat, nonneg) for n, shape, _, stat, nonneg in tree["tensors"]
-            )
-            layout = cls(tuple(rows), str(tree.get("frozen", "")))
+            tree = json_text.parse(text, LONGEST)
+            if tree.get("format") != _FORMAT:
+                raise ValueError(f"format = {tree.get('format')!r:.80}")  # noqa: TRY301
+            rows, frozen = tree["tensors"], tree.get("frozen", "")
+            if not isinstance(frozen, str) or not _DIGEST.fullmatch(frozen):
+                raise ValueError(f"frozen = {frozen!r:.80} is no digest")  # noqa: TRY301
+            if not isinstance(rows, list) or not 1 <= len(rows) <= _MOST_TENSORS:
+                raise ValueError(f"tensors is no list of 1 to {_MOST_TENSORS:,}")  # noqa: TRY301
+            layout = cls(tuple(map(_spec, rows)), frozen)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise LayoutError(f"not a layout: {error}") from None
-        if not _DIGEST.fullmatch(layout.frozen):
-            raise LayoutError(f"not a layout: frozen = {layout.frozen!r} is no digest")
+            raise LayoutError(f"not a layout: {error!s:.200}") from None
+        if len({spec.name for spec in layout.tensors}) != len(layout.tensors):
+            raise LayoutError("not a layout: two tensors have one name")
+        if layout.size > MOST_VALUES:
+            raise LayoutError(f"not a layout: {layout.size:,} values, where at most {MOST_VALUES:,} are read")
         return layout
 
     @cached_property
@@ -208,23 +224,51 @@ class Layout:
             raise LayoutError(f"a vector of shape {vector.shape}, but the layout has {self.size} values.")
 
 
+def _spec(row: object) -> TensorSpec:
+    """A tensor of a layout.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(row, list) or len(row) != 5:
+        raise ValueError(f"{row!r:.80} is no tensor")
+    name, shape, kind, statistic, nonnegative = row
+    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
+        raise ValueError(f"{name!r:.80} is no name of a tensor")
+    if kind != _TYPE or type(statistic) is not bool or type(nonnegative) is not bool:
+        raise ValueError(f"{name:.80}: {row[2:]!r:.80}, where {_TYPE}, and yes or no twice, are expected")
+    if not isinstance(shape, list) or len(shape) > _MOST_DIMENSIONS:
+        raise ValueError(f"{name:.80}: {shape!r:.80} is no shape of at most {_MOST_DIMENSIONS} dimensions")
+    if not all(type(length) is int and 0 < length <= MOST_VALUES for length in shape):
+        raise ValueError(f"{name:.80}: {shape!r:.80} is no shape of positive lengths")
+    return TensorSpec(name, tuple(shape), statistic, nonnegative)
+
+
 def frozen_values(path: Path) -> NDArray[np.uint8]:
     """The bytes of the tensors in a file, of which :attr:`Layout.frozen` is the Merkle root.
 
     Raises:
-        LayoutError: no such file, or not one of float32 tensors.
+        LayoutError: no such file, or not one of float32 tensors in the order of their names.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    return np.fromfile(path, np.uint8, offset=_frozen_begin(path))
 
+
+def frozen_root(path: Path) -> bytes:
+    """Merkle root of :func:`frozen_values`, without holding them in memory; raises LayoutError as that."""
+    return merkle.root_of_file(path, _frozen_begin(path))
+
+
+def _frozen_begin(path: Path) -> int:
+    """Where the values of a file begin that has nothing else after them."""
     try:
-        arrays = load_file(path)
-    except (SafetensorError, OSError, TypeError) as error:
+        tensors = tensors_of(path, 4 * MOST_VALUES)
+    except (ModelError, OSError) as error:
         raise LayoutError(f"{path}: cannot be read: {error}") from None
-    if not arrays or any(array.dtype != np.float32 for array in arrays.values()):
+    if not tensors or any(tensor.dtype != "F32" for tensor in tensors.values()):
         raise LayoutError(f"{path}: not a file of float32 tensors.")
-    values = np.concatenate([arrays[name].reshape(-1) for name in sorted(arrays)])
-    return values.astype("<f4", copy=False).view(np.uint8)
+    if list(tensors) != sorted(tensors):
+        raise LayoutError(f"{path}: its tensors do not stand in the order of their names.")
+    return min(tensor.begin for tensor in tensors.values())
 
 
 def _digest(tensors: Collection[torch.Tensor]) -> bytes:

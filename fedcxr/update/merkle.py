@@ -36,9 +36,10 @@ def root(data: Buffer) -> bytes:
     return _fold(_leaf_hashes(view[i : i + LEAF_SIZE] for i in range(0, len(view), LEAF_SIZE)))
 
 
-def root_of_file(path: Path) -> bytes:
-    """:func:`root` of a file, without holding it in memory."""
+def root_of_file(path: Path, begin: int = 0) -> bytes:
+    """:func:`root` of a file from a byte on, without holding it in memory."""
     with path.open("rb") as file:
+        file.seek(begin)
         return _fold(_leaf_hashes(iter(lambda: file.read(LEAF_SIZE), b"")))
 
 

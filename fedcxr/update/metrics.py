@@ -21,6 +21,8 @@ _SALT_TEXT = re.compile(rf"[0-9a-f]{{{2 * _SALT}}}")
 _TERM = re.compile(r"[a-z_]{1,32}")
 _TERMS = 32  # of one objective
 FORMAT = "fedcxr/metrics/2"
+LONGEST = 1 << 13
+"""Bytes of a hospital's metrics; with every term that there can be they have 3,000."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class HospitalMetrics:
             FederationError: fields missing, surplus, of another type, or not a number that can be.
         """
         try:
-            tree = json_text.parse(data)
+            tree = json_text.parse(data, LONGEST)
             metrics = cls(**tree)
         except (ValueError, TypeError):
             raise FederationError("the metrics are not what a hospital reports.") from None

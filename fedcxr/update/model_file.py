@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from fedcxr import files
-from fedcxr.errors import ModelError
+from fedcxr.errors import LayoutError, ModelError
 from fedcxr.update import merkle
-from fedcxr.update.layout import Layout, Vector
+from fedcxr.update.layout import MOST_VALUES, Layout, Vector
+from fedcxr.update.tensor_file import tensors_of
 
 if TYPE_CHECKING:
     import torch
@@ -71,12 +71,21 @@ def read(path: Path, layout: Layout) -> Vector:
         LayoutError: its tensors do not fit the layout.
     """
     try:
-        with safe_open(path, framework="np") as file:
-            return layout.join({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        tensors = tensors_of(path, 4 * MOST_VALUES)
+        vector = np.empty(layout.size, np.float32)
+        for spec, place in zip(layout.tensors, layout.slices, strict=True):
+            tensor = tensors.get(spec.name)
+            if tensor is None:
+                raise LayoutError(f"{spec.name}: missing from the state.")
+            if tensor.shape != spec.shape or tensor.dtype != "F32":
+                found = f"{tensor.dtype} {tensor.shape}"
+                raise LayoutError(f"{spec.name}: {found}, but the layout says float32 {spec.shape}.")
+            vector[place] = np.fromfile(path, "<f4", spec.size, offset=tensor.begin)
     except FileNotFoundError:
         raise ModelError(f"{path}: no such model file.") from None
-    except (SafetensorError, OSError, TypeError) as error:  # numpy has no such type as bfloat16
+    except (OSError, ValueError) as error:  # a file that is cut short while it is read, too
         raise ModelError(f"{path}: not a model file: {error}") from None
+    return vector
 
 
 def load(path: Path, model: torch.nn.Module) -> None:

@@ -11,6 +11,9 @@ from fedcxr import json_text
 from fedcxr.errors import LayoutError
 from fedcxr.update import merkle
 
+LONGEST = 1 << 19
+"""Bytes of a round's configuration: one with an exponent for each of 65,536 tensors has 300,000."""
+
 
 @dataclass(frozen=True)
 class RoundConfig:
@@ -42,14 +45,12 @@ class RoundConfig:
             LayoutError: not a round's configuration.
         """
         try:
-            tree = json_text.parse(data)
-            return cls(
-                round=int(tree["round"]),
-                config=tree["config"],
-                layout=tree["layout"],
-                partition=tree["partition"],
-                exponents=tuple(map(int, tree["exponents"])),
-            )
+            tree = json_text.parse(data, LONGEST)
+            numbers = (tree["round"], *tree["exponents"])
+            words = (tree["config"], tree["layout"], tree["partition"])
+            if not all(type(n) is int for n in numbers) or not all(type(word) is str for word in words):
+                raise TypeError("a field of another type")  # noqa: TRY301
+            return cls(numbers[0], *words, numbers[1:])
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise LayoutError(f"not a round's configuration: {error}") from None
 

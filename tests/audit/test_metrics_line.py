@@ -94,7 +94,7 @@ def test_a_field_that_the_line_leaves_out_is_no_value_that_was_signed() -> None:
     ("changes", "field"),
     [
         ({"hospitals": []}, "hospitals"),
-        ({"gas": {"deploy": 10**400}}, "gas.deploy"),
+        ({"gas": {"deploy": 10**79}}, "gas.deploy"),
         ({"hospitals": {"north": {**TREE["hospitals"]["north"], "images": 2**63}}}, "hospitals.north.images"),
         ({"round": "1"}, "round"),
     ],
@@ -106,7 +106,7 @@ def test_a_line_of_other_types_is_one_difference_at_its_first_fault(
 
 
 def test_a_fault_where_nothing_is_compared_is_said_by_its_type() -> None:
-    ((_, expected, found, hospital),) = told(gas={"deploy": 10**400})
+    ((_, expected, found, hospital),) = told(gas={"deploy": 10**79})
     assert (expected, hospital) == ("a round's metrics", "")
     assert found.startswith("Input should be ")
     assert len(found) < 100
@@ -117,7 +117,7 @@ def test_lines_come_by_round_and_what_is_none_is_found(tmp_path: Path) -> None:
     faulty = json.dumps({**TREE, "round": 3, "seconds": "long"})
     path, report = tmp_path / "metrics.jsonl", AuditReport()
     path.write_text("\n".join([whole, "{", '{"model": "ab"}', "[1]", second, faulty, whole[:-9]]))
-    lines = read_lines(path, report)
+    lines = read_lines(path, 3, report)
     assert lines == {
         1: RoundLine.from_tree({**TREE, "model": "cd"}, "here"),
         3: FaultyLine(3, "seconds", "Input should be a valid number", json.loads(faulty)),

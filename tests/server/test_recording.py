@@ -136,7 +136,7 @@ def test_under_one_root_the_sum_is_of_what_stands_at_the_closing(
         keys = [Identity.load(path) for path in sorted(run.hospitals.glob("*/identity.json"))]
         key = next(k for k in keys if k.account.address == hospital)
         store = run.blob_store()
-        other = store.get(held.root).copy()
+        other = store.get(held.root, 1 << 30).copy()
         other[:4] ^= 1
         submission = Submission(
             self.views.federation,

@@ -38,7 +38,7 @@ class Judged:
         self.store = BlobStore(str(root))
         self.kind, self.key = PROTECTIONS[protection], EnvelopePrivateKey.generate("X25519")
         (reader,) = self.kind.readers([self.key])
-        self.tally = Tally(LAYOUT, reader, self.store, federation="ab")
+        self.tally = Tally(LAYOUT, reader, self.store, federation="ab", longest=1 << 20)
         roots = {a: self.store.put(self.sealed(a, update(n))) for n, a in enumerate(HOSPITALS)}
         self.view = RoundView(
             number=1,

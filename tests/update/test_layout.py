@@ -67,4 +67,4 @@ def test_models_that_cannot_be_aggregated_are_refused() -> None:
     with pytest.raises(LayoutError, match="not a layout"):
         Layout.from_json("[]")
     with pytest.raises(LayoutError, match="no digest"):
-        Layout.from_json('{"tensors": [], "frozen": "zz"}')
+        Layout.from_json('{"format": "fedcxr/layout/1", "tensors": [], "frozen": "zz"}')

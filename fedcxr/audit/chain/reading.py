@@ -21,6 +21,9 @@ from fedcxr.ledger.artifact import load_artifact
 
 Progress = Callable[[str, int, int], None]  # what, done, total
 _CONNECTIONS = 4
+_LARGEST = 1 << 30  # bytes of headers and contents; a million and a half blocks
+_MOST_TRANSACTIONS = 1 << 14  # of one block; a gas limit of 300 million allows as many
+_MOST_EVENTS = 1 << 17  # that eth_getLogs may say there are, beyond those that are proven
 _SPAN = 5_000  # blocks in one eth_getLogs; many nodes refuse more than ten thousand
 
 
@@ -43,19 +46,26 @@ def read_chain(
         first, court = _creation(request, address, last)
         headers: list[bytes] = []
         blocks: dict[int, BlockContent] = {}
+        left = _LARGEST
         watched = [to_canonical_address(account) for account in (address, court)]
         for number, header in zip(range(first, last + 1), _headers(w3, request, first, last), strict=True):
             progress("blocks", number - first, last + 1 - first)
+            left -= len(header.raw)
             if header.number != number:
                 raise ChainError(f"asked for block {number}, the endpoint gives block {header.number}.")
             headers.append(header.raw)
             if number == first or any(map(header.admits, watched)):
                 blocks[number] = _content(request, number)
+                left -= sum(map(len, (*blocks[number].transactions, *blocks[number].receipts)))
+            if left < 0:
+                raise ChainError(
+                    f"the endpoint's chain has more than {_LARGEST:,} bytes up to block {number:,}."
+                )
         progress("blocks", last + 1 - first, last + 1 - first)
         chain_id = quantity(request("eth_chainId"))
         proof = ChainProof(chain_id, address, court, head_hash, tuple(headers), blocks)
         return proof, list(_disagreements(request, proof))
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise ChainError(
             f"the endpoint's answers cannot be read: {type(error).__name__}: {error!s:.200}"
         ) from None
@@ -96,6 +106,8 @@ def _headers(w3: Web3, request: Request, first: int, last: int) -> Iterator[Head
 
 def _content(request: Request, number: int) -> BlockContent:
     block = _block(request, number)
+    if len(block["transactions"]) > _MOST_TRANSACTIONS:
+        raise ChainError(f"block {number:,} has more than {_MOST_TRANSACTIONS:,} transactions.")
     hashes = ["0x" + octets(item).hex() for item in block["transactions"]]
     transactions = [encode_transaction(_known(request("eth_getTransactionByHash", h), h)) for h in hashes]
     receipts: Any = None
@@ -127,6 +139,8 @@ def _disagreements(request: Request, proof: ChainProof) -> Iterator[Difference]:
             place = (quantity(log["blockNumber"]), quantity(log["logIndex"]))
             transaction = "0x" + octets(log["transactionHash"]).hex()
             said.append((*place, transaction, topics, octets(log["data"])))
+        if len(said) > len(proven) + _MOST_EVENTS:
+            raise ChainError(f"eth_getLogs says {len(said):,} events where {len(proven):,} are proven.")
     names = {topic: event["name"] for topic, event in load_artifact().events.items()}
 
     def shown(event: tuple[int, int, str, tuple[bytes, ...], bytes]) -> str:

@@ -22,9 +22,10 @@ from fedcxr.privacy.kinds import protection_recorded
 from fedcxr.privacy.open import plain_vector
 from fedcxr.privacy.protection import Blob, UpdateContext, UpdateReader
 from fedcxr.store.blobs import BlobStore
-from fedcxr.store.submissions import with_submissions
+from fedcxr.store.submissions import listed_submissions, with_submissions
 from fedcxr.update import merkle
 from fedcxr.update.fixed_point import Ring
+from fedcxr.update.layout import MOST_VALUES
 
 Challenge = tuple[Result, int, list[SubmissionOpening], bytes, list[bytes]]
 
@@ -83,12 +84,14 @@ class _PublicRound:
         store: the blobs.
         reader: of the updates.
         context: what an update of a hospital was protected for, but for the hospital.
+        longest: bytes that an update may have.
     """
 
     view: RoundView
     store: BlobStore
     reader: UpdateReader
     context: UpdateContext
+    longest: int
 
     @classmethod
     def of(cls, ledger: FederationViews, store: BlobStore, number: int) -> _PublicRound:
@@ -102,14 +105,15 @@ class _PublicRound:
             raise LedgerError(f"round {number} is {view.status}, not finalized.")
         (reader,) = protection.readers([])
         context = UpdateContext(ledger.federation.hex(), number, "", ledger.layout_digest.hex())
-        return cls(with_submissions(view, store, ledger.domain), store, reader, context)
+        longest = min(ledger.update_size, 4 * MOST_VALUES)  # open updates have the one size, or are rejected
+        return cls(with_submissions(view, store, ledger.domain), store, reader, context, longest)
 
     def blob(self, address: str) -> Blob:
-        return self.store.get(self.view.accepted[address].root)
+        return self.store.get(self.view.accepted[address].root, self.longest)
 
     @property
     def aggregate(self) -> Blob:
-        return self.store.get(self.view.aggregate_root)
+        return self.store.get(self.view.aggregate_root, self.longest)
 
     def sum(self) -> Ring:
         """The sum as the contract's court takes it: of any integers, whatever an aggregation would screen."""
@@ -129,7 +133,7 @@ class _PublicRound:
 def _listed(store: BlobStore, view: RoundView) -> dict[str, SignedSubmission]:
     if not view.listed:
         return {}
-    listed = submission_list.from_bytes(store.get(view.list_root).tobytes())
+    listed = listed_submissions(store, view.list_root)
     return {signed.message.hospital: signed for signed in listed}
 
 

@@ -15,6 +15,7 @@ from fedcxr.ledger.submissions import listing as submission_list
 from fedcxr.ledger.submissions import tree as submission_tree
 from fedcxr.ledger.views import FederationViews
 from fedcxr.store.blobs import BlobStore
+from fedcxr.store.submissions import listed_submissions
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class _Round:
                 "no root to dispute."
             )
         self._result = result_of(ledger, number)
-        listed = submission_list.from_bytes(store.get(self._view.list_root).tobytes())
+        listed = listed_submissions(store, self._view.list_root)
         self._members = ledger.members()
         seats = {**{member.address: member.seat for member in self._members}, **self._view.seats}
         unknown = [s.message.hospital for s in listed if s.message.hospital not in seats]

@@ -14,10 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fedcxr import files, json_text
-from fedcxr.errors import ChainError
+from fedcxr import bounded, files, json_text
+from fedcxr.errors import ChainError, StoreError
 
 FORMAT = "fedcxr/chain-journal/1"
+_LONGEST = 1 << 30  # bytes; a thousand rounds of 17 hospitals have some 60 million
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,9 @@ class Journal:
             raise ChainError(f"{path}: cannot be opened: {error.strerror}.") from None
         try:
             self._open(path)
+        except StoreError as error:
+            self.close()
+            raise ChainError(f"{error}") from None
         except BaseException:
             self.close()
             raise
@@ -107,7 +111,7 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise ChainError(f"{path}: the chain is in use by another process.") from None
-        data = path.read_bytes()
+        data = bounded.read(path, _LONGEST)
         whole = data.rfind(b"\n") + 1
         lines = data[:whole].splitlines(keepends=True)
         for line in lines:

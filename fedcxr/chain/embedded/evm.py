@@ -33,6 +33,7 @@ from eth_utils.currency import to_wei
 from eth_utils.exceptions import ValidationError
 from eth_utils.hexadecimal import encode_hex
 
+from fedcxr import json_text
 from fedcxr.chain.embedded.sqlite_db import SqliteDB
 from fedcxr.errors import ChainError
 
@@ -58,7 +59,7 @@ class EmbeddedEvm(PyEVMBackend):
             self.chain = from_genesis(db, chain_id, int(time.time()))
             return
         try:
-            held = int(json.loads(db[GENESIS_KEY])["chain_id"])
+            held = int(json_text.parse(db[GENESIS_KEY])["chain_id"])
             self.chain = chain_class(chain_id)(AtomicDB(db))
         except Exception as error:  # a damaged file fails anywhere in rlp, trie or py-evm
             raise ChainError(f"the stored chain cannot be read: {type(error).__name__}: {error}") from None

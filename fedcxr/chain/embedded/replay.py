@@ -20,7 +20,6 @@ The rule:
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +34,7 @@ from rlp.codec import decode
 from rlp.exceptions import DecodingError
 from web3 import Web3
 
+from fedcxr import json_text
 from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.chain.embedded.chain_file import read_chain_file
 from fedcxr.chain.embedded.evm import GENESIS_KEY, chain_class, from_genesis
@@ -108,7 +108,7 @@ class _Execution:
     def run(self) -> int | None:
         """Execute the chain and compare its rows; its id, or None when there is nothing to execute."""
         try:
-            record = json.loads(self.rows[GENESIS_KEY])
+            record = json_text.parse(self.rows[GENESIS_KEY])
             identifier, timestamp = record["chain_id"], record["timestamp"]
             if type(identifier) is not int or type(timestamp) is not int:
                 raise TypeError("not integers")  # noqa: TRY301

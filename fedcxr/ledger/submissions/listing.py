@@ -18,6 +18,8 @@ from fedcxr.ledger.signing import Domain, SignedSubmission, Submission, recover
 from fedcxr.ledger.submissions import tree as submission_tree
 
 _SEATS = 1 << submission_tree.DEPTH
+LONGEST = _SEATS << 10
+"""Bytes of a list; a submission in it, with the longest signature that is taken, has some 900."""
 
 
 def to_bytes(submissions: Sequence[SignedSubmission]) -> bytes:
@@ -34,7 +36,7 @@ def from_bytes(data: bytes) -> list[SignedSubmission]:
         FederationError: not such a list; the error names the field that is wrong.
     """
     try:
-        tree = json_text.parse(data)
+        tree = json_text.parse(data, LONGEST)
     except ValueError as error:
         raise FederationError(f"not a list of submissions: {error}") from None
     if not isinstance(tree, list) or len(tree) > _SEATS:

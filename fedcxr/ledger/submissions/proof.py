@@ -15,6 +15,9 @@ from fedcxr.ledger.signed_json import hash_of, object_of, signed_from_tree, sign
 from fedcxr.ledger.signing import Domain, SignedSubmission, Submission, recover
 from fedcxr.ledger.submissions import tree as submission_tree
 
+LONGEST = 1 << 14
+"""Bytes of a proof; ours have some 2,500."""
+
 _WORDS = ("omission", "inclusion")
 _OMITTED = bytes(32)  # the leaf of a seat without a submission
 
@@ -81,7 +84,7 @@ class Proof:
             LedgerError: not such an object; the error names the field that is wrong.
         """
         try:
-            return cls._of(json_text.parse(text))
+            return cls._of(json_text.parse(text, LONGEST))
         except (ValueError, FederationError) as error:
             raise LedgerError(f"not a proof of inclusion or omission: {error}") from None
 
