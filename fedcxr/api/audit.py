@@ -164,9 +164,9 @@ class Verification:
             raise AuditFailedError(f"{self.place}: {count(len(self.recomputed), 'finding')} in the export.")
         if not self.known_as:
             raise AuditIncompleteError(
-                f"{self.place}: {self.signer} signed it, who may be anybody, and nothing proves what it "
-                "says. Name whom you trust (--signer), or the head of the consortium's chain, whose auditors "
-                "you trust (--head)."
+                f"{self.place}: {self.signer} signed it, who may be anybody: nothing proves what it says. "
+                "Name whom you trust (--signer), or the head of the consortium's chain, whose auditors you "
+                "trust (--head)."
             )
         if self.findings:
             raise AuditFailedError(f"{self.place}: {count(len(self.findings), 'finding')} of the audit.")

@@ -290,4 +290,4 @@ def _print(report: AuditReport) -> None:
             f"{report.bytes / 1e6:,.0f} MB; released model {report.released or '(not recomputed)'}",
         )
     if PARTIES in report.notes:
-        console.say((f"not known: {PARTIES}", "dim"))
+        console.say((f"· not known: {PARTIES}", "dim"))

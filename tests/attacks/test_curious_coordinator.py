@@ -18,7 +18,6 @@ import pytest
 from failing_app import PATIENT
 from federation import run_federation
 from flwr.app import Context, Error, Message, RecordDict
-from rich.console import Console as RichConsole
 
 from clients.app import hospital_app
 from clients.disk import HospitalDisk
@@ -30,6 +29,7 @@ from fedcxr.messages import FailureReply, RegisterReply, UpdateReply, kind_of
 from fedcxr.run.logfile import log_to
 from fedcxr.run.preparation import open_or_create, prepare_simulation
 from fedcxr.store.run_directory import RunDirectory
+from fedcxr.terminal.console import Console as Terminal
 from server.console import Console
 from server.grids.local import LocalGrid
 from server.grids.ray import simulate_on_ray
@@ -84,7 +84,7 @@ class Overheard:
     def run(self, config: Config, out: Path, kind: type[Hospital]) -> RunDirectory:
         """Run a federation with its log and console as a simulation has them; it may end in an error."""
         run = open_or_create(out, config)
-        observer = Console(RichConsole(file=self.console, width=400))
+        observer = Console(Terminal(file=self.console, width=400))
         with log_to(run.log_path):
             try:
                 run_federation(config, out, client=hospital_app(kind), observer=observer)

@@ -142,5 +142,5 @@ def test_an_audit_says_who_is_in_the_sum_and_what_it_cannot_know(finished: RunDi
         assert len(hospitals) == 3
         assert all("images: weight" in line and "of the sum" in line for line in hospitals)
         assert result.output.endswith(
-            "not known: that the hospitals are different parties: a key says nothing of who holds it\n"
+            "· not known: that the hospitals are different parties: a key says nothing of who holds it\n"
         )
