@@ -153,7 +153,7 @@ def test_numbers_of_the_contracts_are_read() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        ".".join("a" * 100_000) + " = 1",
+        ".".join("a" * 20_000) + " = 1",
         "[" + ".".join(["'a,b'"] * 30_000) + "]",
         "a = " + "[" * 100_000,
         "a = " + "[" * 200 + "]" * 200,
