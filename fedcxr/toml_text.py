@@ -15,6 +15,9 @@ LONGEST = 1 << 18
 
 _DEEPEST = 16  # tables and lists within each other; ours have four
 _PART = r"""(?:"[^"\n]*+"|'[^'\n]*+'|[^\s.,=\[\]"']++)"""
+_TEXT = r""""{3}.*?"{3}|'{3}.*?'{3}|"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"?|'[^'\n]*+'?|#[^\n]*+"""
+# A text is one token, and so is a comment: what is in them opens and closes nothing.
+_TOKENS = re.compile(_TEXT + r"|[\[{]|[\]}]", re.DOTALL)
 _LONG_KEY = re.compile(rf"(?:^|(?<=[\s.,=\[\]]))(?:{_PART}[ \t]*+\.[ \t]*+){{{_DEEPEST}}}", re.MULTILINE)
 
 
@@ -31,10 +34,13 @@ def parse(text: str | bytes) -> dict[str, Any]:
         text = text.decode()
     if _LONG_KEY.search(text):
         raise ValueError(f"a key of more than {_DEEPEST} parts")
-    try:
-        tree = tomllib.loads(text)
-    except RecursionError:
-        raise ValueError(f"nested more than {_DEEPEST} deep") from None
+    depth = 0
+    for token in _TOKENS.finditer(text):
+        first = text[token.start()]
+        depth += (first in "[{") - (first in "]}")
+        if depth > _DEEPEST:
+            raise ValueError(f"nested more than {_DEEPEST} deep")
+    tree = tomllib.loads(text)
     level: list[object] = [tree]
     for _ in range(_DEEPEST + 1):
         level = [inner for value in level for inner in _within(value)]

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedcxr import bounded
 from fedcxr.audit.audit import Progress, Request, conduct_audit
+from fedcxr.audit.export.archive import LARGEST
 from fedcxr.audit.export.verification import Verified
 from fedcxr.audit.export.verification import verify as verify_bytes
 from fedcxr.audit.findings import AuditReport, Finding
@@ -248,7 +250,7 @@ def verified(path: Path, signer: str, head: str) -> Verified:
     """As :func:`verify_export`, with the report as the export has it."""
     address = checked_address(signer) if signer else ""
     try:
-        data = path.read_bytes()
+        data = bounded.read(path, LARGEST)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}.") from None
     return verify_bytes(data, signer=address, head=head_hash(head))

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import requests
 from eth_account.signers.local import LocalAccount
+from eth_typing import URI
 from web3 import HTTPProvider, Web3
 from web3.middleware import ExtraDataToPOAMiddleware
 from web3.providers.base import BaseProvider
@@ -52,12 +53,12 @@ class RetryingProvider(HTTPProvider):
         """
         del method
         session, deadline = self._request_session_manager, time.monotonic() + _PATIENCE
-        uri, pieces, left = self.endpoint_uri, [], _LARGEST
+        uri, pieces, left = URI(self.url), [], _LARGEST
         with session.get_response_from_post_request(
             uri, data=request_data, **{**self.get_request_kwargs(), "stream": True}
         ) as response:
             response.raise_for_status()
-            for piece in response.iter_content(1 << 16):
+            while piece := response.raw.read1(1 << 16, decode_content=True):  # what has come, however little
                 pieces.append(piece)
                 left -= len(piece)
                 if left < 0:

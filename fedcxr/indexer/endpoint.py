@@ -71,7 +71,7 @@ class Endpoint:
         return answer["result"]
 
     def chain_id(self) -> int:
-        return int(self.ask("eth_chainId"), 16)
+        return self._number("eth_chainId", self.ask("eth_chainId"))
 
     def may_hold(self, address: str) -> bool:
         return len(str(self.ask("eth_getCode", address, "latest"))) > 2
@@ -96,7 +96,7 @@ class Endpoint:
         times: dict[int, int] = {}
         try:
             for entry in found:
-                number, digest = int(entry["blockNumber"], 16), _bytes(entry["blockHash"])
+                number, digest = _whole(entry["blockNumber"]), _bytes(entry["blockHash"])
                 if not first <= number <= last:
                     raise ValueError(f"block {number}, where {first} to {last} were asked for")  # noqa: TRY301
                 logs.append(
@@ -104,14 +104,14 @@ class Endpoint:
                         topics=tuple(map(_bytes, entry["topics"])),
                         data=_bytes(entry["data"]),
                         block=number,
-                        position=int(entry["logIndex"], 16),
+                        position=_whole(entry["logIndex"]),
                         transaction=_bytes(entry["transactionHash"]),
                     )
                 )
                 if blocks.setdefault(number, digest) != digest:
                     raise MovedError
                 if "blockTimestamp" in entry:  # newer nodes spare us a question a block
-                    times[number] = int(entry["blockTimestamp"], 16)
+                    times[number] = _whole(entry["blockTimestamp"])
         except (KeyError, TypeError, ValueError) as error:
             raise ChainError(f"{self.name}: eth_getLogs answers what is no log: {error!r}.") from None
         logs.sort(key=lambda log: (log.block, log.position))
@@ -121,7 +121,11 @@ class Endpoint:
         ]
 
     def call(self, address: str, data: bytes, block: Block) -> bytes:
-        return _bytes(self.ask("eth_call", {"to": address, "data": "0x" + data.hex()}, hex(block.number)))
+        answer = self.ask("eth_call", {"to": address, "data": "0x" + data.hex()}, hex(block.number))
+        try:
+            return _bytes(answer)
+        except (TypeError, ValueError) as error:
+            raise ChainError(f"{self.name}: eth_call answers what is no bytes: {error}.") from None
 
     def close(self) -> None:
         self._connection.close()
@@ -131,11 +135,17 @@ class Endpoint:
         if found is None:
             return None
         try:
-            return Block(int(found["number"], 16), _bytes(found["hash"]), int(found["timestamp"], 16))
+            return Block(_whole(found["number"]), _bytes(found["hash"]), _whole(found["timestamp"]))
         except (KeyError, TypeError, ValueError) as error:
             raise ChainError(
                 f"{self.name}: eth_getBlockByNumber answers what is no block: {error!r}."
             ) from None
+
+    def _number(self, method: str, answer: object) -> int:
+        try:
+            return _whole(answer)
+        except (TypeError, ValueError) as error:
+            raise ChainError(f"{self.name}: {method} answers what is no number: {error}.") from None
 
     def _expected(self, number: int, digest: bytes) -> Block:
         """The block of a log; the chain may have another one by now."""
@@ -177,5 +187,14 @@ class Endpoint:
         return b"".join(pieces)
 
 
-def _bytes(text: str) -> bytes:
-    return bytes.fromhex(text.removeprefix("0x"))
+def _bytes(value: object) -> bytes:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.40} is no bytes")
+    return bytes.fromhex(value.removeprefix("0x"))
+
+
+def _whole(value: object) -> int:
+    """A number in hexadecimal, of at most 256 bits."""
+    if not isinstance(value, str) or len(value) > 66 or (number := int(value, 16)) < 0:
+        raise TypeError(f"{value!r:.40} is no number")
+    return number

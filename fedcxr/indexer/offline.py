@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _HEADER = 100  # bytes of an SQLite file; SQLite counts its changes there, and the seal holds its checksum
 _TABLE = "chain"
+# As fedcxr.chain.embedded.sqlite_db has it, whose import would bring py-evm; a test holds them together.
+SCHEMA = f"CREATE TABLE {_TABLE} (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
 
 
 class OfflineChain:
@@ -98,6 +100,9 @@ class OfflineChain:
                 path = self._copy()  # its owner died: SQLite undoes half a block, in the copy
             connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
             self._stack.callback(connection.close)
+            made = connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (_TABLE,)).fetchone()
+            if made is None or made[0] != SCHEMA:  # a view of that name could be without end
+                raise ChainError("it has no table of a chain.")
             if self.mark() != mark:
                 raise ChainError("the chain is written to right now.")
             self._rows, self._mark = ChainRows(connection, _TABLE), mark

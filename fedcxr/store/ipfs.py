@@ -71,11 +71,11 @@ class IpfsFiles(AbstractFileSystem):
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **options: Any) -> bytes:
         """Read a file's content, or the part of it from ``start`` to before ``end``, both from its begin."""
-        part = {"offset": str(start or 0)}
+        offset = str(start or 0)
         if end is None:
-            return self._call("read", path, longest=None, **part)
+            return self._call("read", path, longest=None, offset=offset)
         wanted = max(end - (start or 0), 0)
-        return self._call("read", path, longest=wanted, **part, count=str(wanted))[:wanted]
+        return self._call("read", path, longest=wanted, offset=offset, count=str(wanted))[:wanted]
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **options: Any) -> None:
         """Write a file; other readers may see it grow, so a store renames it when it is whole."""

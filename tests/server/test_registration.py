@@ -109,7 +109,7 @@ def test_two_nodes_with_one_hospitals_keys_count_once(
         ({"envelope_key": b"no key"}, "key"),
         ({"hospital": "no address"}, "address"),
         ({"samples": -1}, "samples"),
-        ({"signature": bytes(1_000_000)}, "1000000 bytes"),
+        ({"signature": bytes(1_000_000)}, "1,000,000 bytes"),
     ],
     ids=lambda value: str(value)[:25],
 )

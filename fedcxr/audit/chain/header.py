@@ -89,10 +89,14 @@ class Header:
             except (KeyError, ValueError, TypeError, OverflowError) as error:
                 raise ChainError(f"a block without a good {name}: {error}") from None
         header = cls(encode(fields))
-        if not any(fields[_EXTRA]) and octets(block.get("hash", "0x")) not in header.hashes:
+        try:
+            named = octets(block.get("hash", "0x"))
+        except (ValueError, TypeError) as error:
+            raise ChainError(f"a block without a good hash: {error}") from None
+        if not any(fields[_EXTRA]) and named not in header.hashes:
             fields[_EXTRA] = b""
             bare = cls(encode(fields))
-            return bare if octets(block.get("hash", "0x")) in bare.hashes else header
+            return bare if named in bare.hashes else header
         return header
 
     @cached_property
