@@ -2,7 +2,7 @@
 
 Reasons, names, notes, errors and URLs come from ledgers, files and messages of strangers. Plain lines go
 through :func:`say`, JSON through :func:`say_json`, and what has colours, tables or bars through
-:class:`fedcxr.terminal.console.Console`, which alone imports rich. `tests/attacks/test_terminal.py` finds
+:class:`fedcxr.terminal.console.Console`, which alone imports rich. `tests/terminal/test_edge.py` finds
 whoever prints otherwise.
 """
 
