@@ -161,8 +161,8 @@ class Endpoint:
             headers["Authorization"] = "Basic " + base64.b64encode(secret.encode()).decode()
         query = f"?{self._parts.query}" if self._parts.query else ""
         self._connection.request("POST", (self._parts.path or "/") + query, body, headers)
-        response = self._connection.getresponse()
-        answer = self._read(response)
+        with self._connection.getresponse() as response:  # what read1() has read to its end stays open
+            answer = self._read(response)
         # Some nodes say an error of JSON-RPC with a status of HTTP; others answer nothing but the status.
         if response.status >= 400 and not answer.lstrip().startswith(b"{"):
             raise http.client.HTTPException(f"HTTP status {response.status}")
