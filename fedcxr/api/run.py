@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ class Run:
     """
 
     root: Path
-    trusted: bool = False
+    trusted: bool = field(default=False, compare=False)
 
     @property
     def config(self) -> Config:

@@ -165,7 +165,7 @@ def test_a_third_party_needs_no_run_directory(run: RunDirectory, tmp_path: Path)
     [
         ["--rpc", "http://127.0.0.1:1"],
         ["--contract", "0x" + "11" * 20, "--store", "x"],
-        ["RUN", "--store", "x"],
+        ["RUN", "--contract", "0x" + "11" * 20],
         ["RUN", "--head", "0x11"],
         ["RUN", "--head", "eleven"],
     ],
