@@ -145,8 +145,8 @@ ATTACKS: tuple[tuple[Callable[[UpdateReply], UpdateReply], str], ...] = (
     (lambda r: replace(r, samples=0), "NoSamples"),
     (lambda r: replace(r, samples=-1), "samples: -1 is not a uint64"),
     (lambda r: replace(r, base=b"short"), "is not a bytes32"),
-    (lambda r: replace(r, attempt=2**64), "is not a uint64"),
-    (lambda r: replace(r, signature=bytes(1_000_000)), "a signature of 1000000 bytes"),
+    (lambda r: replace(r, attempt=2**64), "whose 'attempt' has more than 64 bits"),
+    (lambda r: replace(r, signature=bytes(1_000_000)), "whose 'signature' has 1,000,000 bytes"),
     (lambda r: replace(r, waited=-0.1), "waited for -0.1 s of"),
     (lambda r: replace(r, waited=1e9), "waited for 1000000000.0 s of"),
     (lambda r: replace(r, waited=float("nan")), "waited for nan s of"),
@@ -383,7 +383,7 @@ def test_metrics_that_no_hospital_can_have_are_refused_before_anything_is_submit
     recorder = Recorder()
     with pytest.raises(QuorumError):
         run_federation(small_config, tmp_path / "run", observer=recorder, tamper=tamper)
-    assert all("not a possible int" in reason for reason in reasons(recorder, 1).values())
+    assert all("not what a hospital reports" in reason for reason in reasons(recorder, 1).values())
     assert not recorder.of(RoundFinalized)
 
 
