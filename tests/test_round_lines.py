@@ -99,9 +99,8 @@ def test_what_a_later_version_wrote_of_a_hospital_is_kept() -> None:
         ("bytes_up", "many"),
         ("bytes_up", -1),
         ("bytes_up", 2**63),
-        ("bytes_up", 10**400),
+        ("bytes_up", 10**70),
         ("seconds", True),
-        ("seconds", 10**400),
         ("seconds", math.nan),
         ("included", "0x01"),
         ("hospitals", {"north": {"images": 1.5}}),
@@ -119,10 +118,24 @@ def test_a_field_that_is_none_of_a_rounds_is_named(run: RunDirectory, key: str, 
     assert (faulty.round, faulty.field.partition(".")[0]) == (1, key)
 
 
+MORE_DIGITS = f'{{"round": 1, "model": "ab", "seconds": {10**400}}}'
+
+
 @pytest.mark.parametrize(
     "text",
-    [MEASURED[:-40], "", "null", "[1]", "{}", '{"round": 1e999}', '{"round": null}', "[" * 100_000, "\xff"],
-    ids=["cut", "empty", "null", "list", "no round", "endless", "null round", "deep", "not UTF-8"],
+    [
+        MEASURED[:-40],
+        "",
+        "null",
+        "[1]",
+        "{}",
+        '{"round": 1e999}',
+        '{"round": null}',
+        "[" * 100_000,
+        "\xff",
+        MORE_DIGITS,
+    ],
+    ids=["cut", "empty", "null", "list", "no round", "endless", "null round", "deep", "not UTF-8", "digits"],
 )
 def test_a_line_that_names_no_round_is_none(text: str) -> None:
     with pytest.raises(ValueError, match=r"\S"):

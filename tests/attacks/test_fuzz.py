@@ -183,6 +183,8 @@ class FakeLedger:
 
     federation, domain = b"\x01" * 32, DOMAIN
 
+    last_finalized = 0
+
     def members(self) -> list[Any]:
         class Member:
             address = ACCOUNT.address
@@ -331,7 +333,7 @@ REPLIES = (
     RegisterReply("north", ACCOUNT.address, 1, 9, b"k" * 32, b"s" * 65, b"p" * 65),
     RefusalReply(1, ACCOUNT.address, b"\x01" * 32, b"s" * 65),
     AttestationReply(ACCOUNT.address, ACCOUNT.address, b"\x01" * 32, True, 5, b"s" * 65),
-    FailureReply("DataError", "no"),
+    FailureReply(20),
 )
 
 

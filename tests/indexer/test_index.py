@@ -25,7 +25,7 @@ from fedcxr.indexer.hospital import read_hospital, read_update
 from fedcxr.indexer.index_file import IndexFile
 from fedcxr.indexer.location import ChainLocation, IndexedLedger, ask
 from fedcxr.indexer.members import Members
-from fedcxr.indexer.offline import OfflineChain
+from fedcxr.indexer.offline import SCHEMA, OfflineChain
 from fedcxr.indexer.overview import read_overview
 from fedcxr.indexer.rewards import read_rewards
 from fedcxr.indexer.rounds import read_rounds
@@ -394,6 +394,11 @@ def test_a_file_that_is_no_chain_is_named(tmp_path: Path) -> None:
     location.file.unlink()
     with closing(sqlite3.connect(location.file)) as other:
         other.execute("CREATE TABLE chain (key BLOB PRIMARY KEY, value BLOB NOT NULL)")
+    with pytest.raises(ChainError, match=r"ledger\.sqlite: it has no table of a chain"):
+        ask(location, contents)
+    location.file.unlink()
+    with closing(sqlite3.connect(location.file)) as other:
+        other.execute(SCHEMA)
     with pytest.raises(ChainError, match=r"ledger\.sqlite: the chain's rows are damaged"):
         ask(location, contents)
 
