@@ -29,7 +29,6 @@ from fedcxr.privacy.keys import EnvelopePublicKey
 from server.events import NotRegistered, Observer
 
 _POLL = 0.2  # seconds between two looks at a grid that had nothing
-_REASON = 1000  # characters of what Flower says of a crash
 _NAME_LENGTH = 60  # characters; it is shown, and written into reports
 _GATHER = 0.5  # seconds within which replies share a transaction
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from fedcxr import bounded
 from fedcxr.errors import ChainError, LedgerError, StoreError
 from fedcxr.indexer.index_file import DamagedError, IndexFile
 from fedcxr.indexer.offline import OfflineChain
@@ -19,7 +20,7 @@ from fedcxr.indexer.source import Source
 if TYPE_CHECKING:
     from fedcxr.indexer.endpoint import Endpoint
 
-_LONGEST_URL = 2048  # characters
+_LONGEST_URL = 2048  # bytes
 LOOPBACK = re.compile(r"http://(127(\.\d{1,3}){3}|localhost|\[::1\]):\d{1,5}/?", re.ASCII)
 """A URL at which nobody but this machine is asked, and nothing told but what is asked."""
 
@@ -189,9 +190,8 @@ def _urls(location: ChainLocation) -> Iterator[str]:
     if location.url:
         yield location.url
     elif location.endpoint is not None:
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            with location.endpoint.open(encoding="utf-8") as file:
-                url = file.read(_LONGEST_URL).strip()
+        with contextlib.suppress(OSError, StoreError, UnicodeDecodeError):
+            url = bounded.read(location.endpoint, _LONGEST_URL).decode().strip()
             if not location.loopback or LOOPBACK.fullmatch(url):
                 yield url
 

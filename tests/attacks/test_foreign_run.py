@@ -5,6 +5,7 @@ What a stranger's ``config.toml`` and ``ledger.url`` name is shown, and used onl
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import threading
@@ -212,6 +213,13 @@ def test_a_store_of_another_protocol_is_not_opened_though_the_run_is_trusted(
     (tmp_path / "config.toml").write_text(f"[store]\nurl = '{url}'\n")
     with pytest.raises(UntrustedRunError, match="A run may name a folder, or file, s3"):
         _ = RunDirectory(tmp_path, trusted=True).store_url
+
+
+def test_nobody_waits_for_a_pipe_in_the_place_of_that_file(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    os.mkfifo(run / "ledger.url")
+    assert call(run, "ledger", "show", "{run}").exit_code == 0
 
 
 @pytest.mark.parametrize(
