@@ -77,15 +77,12 @@ class BlobStore:
             raise UnwritableError(f"{path}: the blob cannot be written: {_said(error)}") from None
         return root
 
-    def get(
-        self, root: bytes, longest: int, *, verify: bool = True, out: NDArray[np.uint8] | None = None
-    ) -> NDArray[np.uint8]:
+    def get(self, root: bytes, longest: int, *, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """The bytes under a root as uint8.
 
         Args:
             root: of the blob.
             longest: bytes that it may have; no more are fetched, whatever the store has.
-            verify: False for bytes whose integrity the reader checks anyway, as an envelope's tag does.
             out: to read a local file into, where it is large enough; fresh memory costs as much as reading.
 
         Raises:
@@ -102,7 +99,7 @@ class BlobStore:
             raise StoreError(f"{path}: the blob cannot be read: {_said(error)}") from None
         if data.nbytes > longest:
             raise BlobCorruptError(f"{path}: it has more than {longest:,} bytes, which is the most here.")
-        if verify and (found := merkle.root(data)) != root:
+        if (found := merkle.root(data)) != root:
             raise BlobCorruptError(f"{path}: its bytes have the root {found.hex()}.")
         return data
 

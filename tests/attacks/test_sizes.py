@@ -386,7 +386,7 @@ def test_no_more_of_a_blob_is_fetched_than_it_may_have(tmp_path: Path, place: st
     with pytest.raises(BlobCorruptError, match="more than 999 bytes"):
         store.get(root, 999)
     with pytest.raises(BlobCorruptError, match="more than 999 bytes"):
-        store.get(root, 999, verify=False, out=np.empty(5000, np.uint8))
+        store.get(root, 999, out=np.empty(5000, np.uint8))
     assert store.get(root, 5000, out=np.empty(2000, np.uint8)).nbytes == 1000
     assert store.get(root, 5000, out=np.empty(20, np.uint8)).nbytes == 1000
     if place == "folder":
