@@ -59,6 +59,7 @@ from fedcxr.update.round_config import RoundConfig
 
 INPUTS = int(os.environ.get("FEDCXR_FUZZ", "2000"))
 DEADLINE = 5.0  # seconds for one input
+MEMORY = 300  # MiB that all inputs of a format may take beyond what was there before them
 Read = Callable[[Any], object]
 
 ACCOUNT = Account.from_key(b"\x07" * 32)
@@ -154,8 +155,26 @@ def mutated(rng: random.Random, good: bytes) -> bytes:
     return bent(rng, good) if rng.random() < 0.4 else text_of(twisted(rng, json.loads(good)))
 
 
+def memory(line: str) -> float:
+    """A line of this process's status, in MiB."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition(f"{line}:")[2].split()[0]) / 1024
+
+
 def hammer(name: str, share: float, make: Callable[[random.Random], Any], read: Read, *known: type) -> None:
-    """Give a reader as many inputs as are asked for; each must end in time, and well or in a known error."""
+    """Give a reader as many inputs as are asked for.
+
+    Each must end in time, and well or in a known error; none may take more memory than all may.
+    """
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew: proc(5)
+    before = memory("VmRSS")
+    feed(name, share, make, read, *known)
+    taken = memory("VmHWM") - before
+    assert taken < MEMORY, f"{name}: {taken:.0f} MiB"
+
+
+def feed(name: str, share: float, make: Callable[[random.Random], Any], read: Read, *known: type) -> None:
+    """Every input, one after the other."""
     for place in range(max(int(INPUTS * share), 1)):
         value = make(random.Random(f"{name} {place}"))
         try:
