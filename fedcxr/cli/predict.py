@@ -35,6 +35,7 @@ def predict(
     overrides: Overrides = None,
 ) -> None:
     """Predict with a run's released model; a study's probability is the highest of its views."""
+    from fedcxr.api.labels import labels_of
     from fedcxr.api.prediction import predict as predict_studies
     from fedcxr.cli.progress import bars
     from fedcxr.errors import DataError, ImageError
@@ -63,3 +64,9 @@ def predict(
         )
     found.write(out, labels.value)
     say(f"{out}: {len(found):,} studies of {found.images:,} images, by {found.model.name}")
+    if untrained := [label for label in labels_of(labels.value) if label in found.never_trained]:
+        say(
+            f"never trained: {', '.join(untrained)}: no training image of any hospital has a known value of "
+            "these labels, and their probabilities mean nothing",
+            err=True,
+        )

@@ -97,6 +97,17 @@ def test_the_round_the_labels_and_the_cache_can_be_chosen(
     assert any(cache.iterdir())
 
 
+def test_labels_that_nobody_knew_are_named_where_they_are_written(
+    run: RunDirectory, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fedcxr.api.prediction.never_trained", lambda run: ("Edema", "Fracture"))
+    assert "never trained: Edema: no training image" in call(run, dataset, tmp_path / "five.csv").output
+    every = call(run, dataset, tmp_path / "all.csv", "--labels", "all")
+    assert "never trained: Edema, Fracture: no training image" in every.output
+    monkeypatch.setattr("fedcxr.api.prediction.never_trained", lambda run: ("Fracture",))
+    assert "never trained" not in call(run, dataset, tmp_path / "other.csv").output
+
+
 def test_what_is_missing_is_named_and_nothing_is_written(
     run: RunDirectory, dataset: Path, tmp_path: Path
 ) -> None:
