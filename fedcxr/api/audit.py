@@ -115,6 +115,7 @@ class Verification:
         proven: whether that audit recomputed the released model, on a chain whose head is known.
         known_as: by what the reader knows the signer; empty when the statements are nobody's word.
         recomputed: findings that follow from the export itself, whoever signed it.
+        former: why the signer is no auditor any more, by the ledger; empty where it says no such thing.
     """
 
     place: str
@@ -128,6 +129,7 @@ class Verification:
     proven: bool
     known_as: str
     recomputed: tuple[str, ...]
+    former: str = ""
 
     @classmethod
     def of(cls, result: Verified, place: str) -> Verification:
@@ -144,6 +146,7 @@ class Verification:
             proven=result.proven,
             known_as=result.known_as,
             recomputed=tuple(result.recomputed),
+            former=result.former,
         )
 
     @property
@@ -164,6 +167,11 @@ class Verification:
             raise AuditFailedError(f"{self.place}: {count(len(self.problems), 'problem')}.")
         if self.recomputed:
             raise AuditFailedError(f"{self.place}: {count(len(self.recomputed), 'finding')} in the export.")
+        if self.former:
+            raise AuditIncompleteError(
+                f"{self.place}: {self.signer} signed it, an auditor once: {self.former}. "
+                "Nothing proves what it says."
+            )
         if not self.known_as:
             raise AuditIncompleteError(
                 f"{self.place}: {self.signer} signed it, who may be anybody: nothing proves what it says. "

@@ -26,6 +26,7 @@ from fedcxr.audit.scope import Scope
 from fedcxr.audit.sources import RunSources, Sources
 from fedcxr.audit.storage import check_round_storage
 from fedcxr.errors import EnvelopeError
+from fedcxr.ledger.event_views import EventViews
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.ledger.views import FederationViews
 from fedcxr.privacy.keys import EnvelopePrivateKey
@@ -150,9 +151,8 @@ class _Audit:
                 report=report,
             )
             computed = self._rounds(evidence, views, size, progress)
-        check_conduct(ledger, scope, last, report)
-        for view in views if scope.part else views[-1:]:
-            report.notes += participants(ledger, view)
+        check_conduct(EventViews.of(ledger), scope, last, report)
+        report.notes += participants(ledger, views, scope)
         if views:
             report.notes.append(PARTIES)
         sources.conclude(evidence, last)

@@ -14,11 +14,13 @@ from fedcxr.audit.chain.proof import ChainProof
 from fedcxr.audit.chain.proven_provider import proven
 from fedcxr.audit.chain.reading import read_chain
 from fedcxr.audit.findings import AuditReport, unknown_head
+from fedcxr.audit.record import check_record
 from fedcxr.audit.storage import check_storage
 from fedcxr.chain.embedded import replay
 from fedcxr.chain.embedded.replay import Replayed
 from fedcxr.chain.rpc_server import connect
 from fedcxr.errors import ChainError, FedcxrError, LedgerError, StoreError
+from fedcxr.ledger.event_views import EventViews
 from fedcxr.ledger.transaction import translated
 from fedcxr.ledger.views import FederationViews, checked_address
 from fedcxr.store.run_directory import LedgerFacts, RunDirectory
@@ -152,6 +154,8 @@ class EndpointLedger:
             "the contract's storage is the endpoint's word; it was held to the events, which are proven"
         )
         check_storage(ledger, proof, report)
+        by_events = EventViews.of(ledger)
+        check_record(by_events, range(1, by_events.last_finalized + 1), proof.timestamp, report)
         yield ledger
 
     def _require_genesis(self, w3: Web3) -> None:

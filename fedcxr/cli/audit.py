@@ -148,7 +148,7 @@ def verify(
     else:
         console = Console()
         for mark, style, what, lines in (
-            ("✗", "red", "", [*found.problems, *found.findings]),
+            ("✗", "red", "", _found(found)),
             ("?", "yellow", "unchecked: ", _who_signed(found)),
             ("?", "yellow", "unchecked: ", in_short(found.unchecked)),
             ("✓", "green", "proven: ", found.proves),
@@ -160,10 +160,18 @@ def verify(
     found.require_proof()
 
 
+def _found(found: Verification) -> list[str]:
+    """What does not fit, what the export shows by itself, and what else its signer reports."""
+    reported = [line for finding in found.findings if (line := str(finding)) not in found.recomputed]
+    return [*found.problems, *(f"by the export itself: {line}" for line in found.recomputed), *reported]
+
+
 def _who_signed(found: Verification) -> list[str]:
     """What is to be said of an export whose signer the reader does not know."""
     if found.known_as or not found.authentic:
         return []
+    if found.former:
+        return [f"what {found.signer} states, who is no auditor of the federation any more: {found.former}"]
     return [f"who {found.signer} is, whose word all of this is: --signer or --head says whom you trust"]
 
 

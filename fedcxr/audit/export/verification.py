@@ -1,9 +1,13 @@
-"""Verify an audit's export offline, and say what it proves."""
+"""Verify an audit's export offline, and say what it proves.
+
+What follows from the export is computed again (:mod:`fedcxr.audit.export.recomputation`); what its signer
+states besides counts for whoever knows the signer.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +18,12 @@ from fedcxr.audit.chain.decoded_events import decode_events
 from fedcxr.audit.chain.proof import ChainProof
 from fedcxr.audit.export.archive import FORMAT, MANIFEST, SIGNATURE, changes, manifest_of, read_json, unpack
 from fedcxr.audit.export.export import AuditStatement
+from fedcxr.audit.export.recomputation import omissions, recompute, scope_of
+from fedcxr.audit.export.signer import SignerStanding
 from fedcxr.audit.findings import SO_FAR, head_is_unknown
 from fedcxr.errors import FedcxrError, StoreError
 from fedcxr.ledger.artifact import Artifact, load_artifact
-from fedcxr.ledger.membership_events import MEMBERSHIP_EVENTS, MemberState, follow
-from fedcxr.ledger.signing import AUDITOR, Domain, recover
+from fedcxr.ledger.signing import Domain, recover
 from fedcxr.update import merkle
 
 _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141  # of secp256k1, SEC 2
@@ -37,6 +42,7 @@ class Verified:
         report: the audit's report, as JSON has it; empty when it cannot be read.
         own_artifact: whether the contract was held to the artifact of the fedcxr that verifies.
         known_as: by what the reader knows the signer; empty when it is nobody's.
+        former: why the signer is no auditor any more, by the ledger; empty where it says no such thing.
         recomputed: findings that follow from the export itself, whoever signed it.
         proven: whether what the signer states amounts to a released model that is proven.
     """
@@ -48,6 +54,7 @@ class Verified:
     report: dict[str, Any] = field(default_factory=dict)
     own_artifact: bool = False
     known_as: str = ""
+    former: str = ""
     recomputed: list[str] = field(default_factory=list)
     proven: bool = False
 
@@ -76,7 +83,7 @@ def verify(data: bytes, *, signer: str = "", head: bytes | None = None) -> Verif
         result.problems.append(f"it cannot be read: {type(error).__name__}: {error!s:.200}")
     if signer and result.signer != signer:
         result.problems.append(f"signed by {result.signer or 'nobody'}, expected {signer}")
-    elif signer:
+    elif signer and not result.former:
         result.known_as = "the address that was asked for"
     if result.problems:
         result.known_as, result.proven = "", False
@@ -129,11 +136,31 @@ def _verify(members: Mapping[str, bytes], head: bytes | None, result: Verified) 
         if name == root or merkle.root(members[name]).hex() != root:
             result.problems.append(f"{name}: not a blob under its root")
     result.own_artifact = artifact == load_artifact()
-    if head is not None and whole and signer in _auditors(events or []):
+    standing = SignerStanding.of(signer, events or [])
+    result.former = standing.former
+    if head is not None and whole and standing.auditor:
         result.known_as = "an auditor of the federation, by the ledger"
     released, unchecked = result.report["released"], result.report["unchecked"]
     result.proven = whole and not said and bool(released) and not head_is_unknown(unchecked)
     _say(result, audit, proof, len(events or []), whole=whole)
+    if whole and result.own_artifact:
+        _recompute(result, proof, audit["scope"], signed)
+
+
+def _recompute(result: Verified, proof: ChainProof, scope: object, members: Mapping[str, bytes]) -> None:
+    """Say what follows from the export, and what its signer states otherwise."""
+    blobs = {
+        bytes.fromhex(name.removeprefix("blobs/")): data
+        for name, data in members.items()
+        if name.startswith("blobs/")
+    }
+    fresh = recompute(proof, scope_of(scope), blobs)
+    result.recomputed += map(str, fresh.findings)
+    result.problems += (
+        f"{result.signer} states otherwise: {what}" for what in omissions(fresh, result.report)
+    )
+    result.proves += fresh.notes
+    result.states += fresh.unchecked
 
 
 def _is_one_form(signature: bytes) -> bool:
@@ -151,15 +178,6 @@ def _events(
         if not said:
             result.problems.append(str(error))
         return None
-
-
-def _auditors(events: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The accounts of the federation's active auditors, from its events."""
-    members: dict[int, MemberState] = {}
-    for event in events:
-        if event["event"] in MEMBERSHIP_EVENTS:
-            follow(members, event["event"], {**event["values"], "envelopeKey": b""})
-    return {m.account for m in members.values() if m.roles & AUDITOR and m.standing == "active"}
 
 
 def _contract_problems(
@@ -231,5 +249,7 @@ def _say(result: Verified, audit: Mapping[str, Any], proof: ChainProof, events: 
         f"{len(report['findings'])} findings, {len(report['unchecked'])} unchecked",
         f"released model: {report['released'] or '(not recomputed)'}",
         *(note for note in report["notes"] if note.startswith(SO_FAR)),
+        "that the updates in the store have the roots on the ledger, open, and add up to the models: an export "
+        "holds none of them",
         "that the block is one of the consortium's chain: compare its hash with somebody who follows it",
     ]
