@@ -14,6 +14,7 @@ from fedcxr.audit.chain.proof import ChainProof
 from fedcxr.audit.chain.proven_provider import proven
 from fedcxr.audit.chain.reading import read_chain
 from fedcxr.audit.findings import AuditReport, unknown_head
+from fedcxr.audit.history import Chain, ExecutedChain, ProvenChain
 from fedcxr.audit.record import check_record
 from fedcxr.audit.storage import check_storage
 from fedcxr.chain.embedded import replay
@@ -39,6 +40,11 @@ class LedgerSource(Protocol):
 
     def open(self, report: AuditReport, progress: Progress) -> AbstractContextManager[FederationViews | None]:
         """The contract; None when there is none to hold a run against, and then the report says why."""
+        ...
+
+    @property
+    def chain(self) -> Chain:
+        """While it is open: the chain's blocks."""
         ...
 
     def exhibit(self, ledger: FederationViews) -> tuple[ChainProof, bytes]:
@@ -108,6 +114,10 @@ class RunLedger:
         compare_facts(facts, ledger, replayed.w3, report)
         return ledger
 
+    @property
+    def chain(self) -> Chain:
+        return ExecutedChain(self._w3)
+
     def exhibit(self, ledger: FederationViews) -> tuple[ChainProof, bytes]:
         return read_chain(self._w3, ledger.address)[0], _code(self._w3, ledger.address)
 
@@ -165,6 +175,11 @@ class EndpointLedger:
                 f"{self.url}: the chain's first block is {found}, but the run is on a chain that begins with "
                 f"{self.facts.genesis} (ledger.json): it was begun anew, and is not the federation's."
             )
+
+    @property
+    def chain(self) -> Chain:
+        assert self._proof is not None
+        return ProvenChain(self._proof)
 
     def exhibit(self, ledger: FederationViews) -> tuple[ChainProof, bytes]:
         assert self._proof is not None
