@@ -630,7 +630,6 @@ def test_an_audit_of_an_absurd_run_ends_with_90_and_little_memory(run: RunDirect
 )
 def test_the_ledger_of_an_absurd_run_is_shown_or_refused(run: RunDirectory, name: str) -> None:
     ABSURD[name](run)
-    run.index_path.unlink(missing_ok=True)
     for words in (("ledger", "show"), ("ledger", "rounds")):
         result = call(*words, str(run.root))
         assert result.exit_code == 0 or isinstance(result.exception, FedcxrError), result.output
