@@ -72,7 +72,7 @@ def test_an_index_that_came_with_a_run_is_not_believed(
 def test_what_one_place_says_of_a_chain_is_not_believed_of_another(
     told: tuple[Path, Party], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A chain's file whose blocks have the right hashes, and whose receipts are another's, was read before."""
+    """A chain's file whose blocks have the right hashes, and whose receipts are others, was read before."""
     honest, lying = (Path(shutil.copytree(told[0], tmp_path / name)) for name in ("honest", "lying"))
     with monkeypatch.context() as patch:
         patch.setattr("fedcxr.indexer.scan.decode", quiet)

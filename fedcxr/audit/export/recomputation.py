@@ -19,7 +19,7 @@ from fedcxr.audit.participants import participants
 from fedcxr.audit.record import CONTRADICTIONS, check_record, contradiction
 from fedcxr.audit.round_configuration import disagreements
 from fedcxr.audit.scope import Scope
-from fedcxr.errors import LayoutError, StoreError
+from fedcxr.errors import ConfigError, LayoutError, StoreError
 from fedcxr.ledger.connection import ContractConnection
 from fedcxr.ledger.event_views import EventViews
 from fedcxr.ledger.protocol import RoundView
@@ -34,6 +34,9 @@ def recompute(proof: ChainProof, scope: Scope, blobs: Mapping[bytes, bytes]) -> 
         proof: of the events, which fits together.
         scope: of the audit that was exported.
         blobs: of the export, by their roots.
+
+    Raises:
+        ConfigError: the rounds that the audit was asked for are not there.
     """
     report = AuditReport(contract=proof.contract)
     ledger = EventViews(ContractConnection(alone(proof), proof.contract))
@@ -47,6 +50,8 @@ def recompute(proof: ChainProof, scope: Scope, blobs: Mapping[bytes, bytes]) -> 
             _check_blobs(ledger, view, scope.hospital, blobs, report)
         report.notes += participants(ledger, views, scope)
         report.rounds, report.updates = len(views), _updates(ledger, views, scope.hospital)
+    except ConfigError:  # rounds that are not there
+        raise
     except CONTRADICTIONS as error:
         report.find("the contract's events", "those of a federation", contradiction(error))
     return report
