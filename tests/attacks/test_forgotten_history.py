@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from federation import run_federation
+from kept_runs import KeptRun
 from typer.testing import CliRunner, Result
 from web3 import Web3
 
@@ -132,6 +133,17 @@ def test_an_endpoint_that_has_another_history_is_found(pair: tuple[RunDirectory,
 
 def head_of_open(w3: Web3) -> str:
     return bytes(w3.eth.get_block("latest")["hash"]).hex()
+
+
+def test_an_anvils_chain_is_the_same_each_time(tmp_path: Path, anvil_binary: Path) -> None:
+    del anvil_binary
+    run = KeptRun.unpack("anvil", tmp_path).root
+    first, second = call(run), call(run)
+    assert first.exit_code == second.exit_code
+    assert FIRST in first.output
+    assert FIRST not in second.output
+    assert "the chain's history" not in second.output
+    assert "the chain's history" in failure(call(run, "--since", "11" * 32))
 
 
 def test_an_auditor_names_what_it_saw(pair: tuple[RunDirectory, RunDirectory], tmp_path: Path) -> None:

@@ -49,14 +49,6 @@ def with_spaces(path: Path) -> None:
     path.write_bytes(length.to_bytes(8, "little") + data[8:length] + b" " * 8 + data[length:])
 
 
-def with_another_shape(path: Path) -> None:
-    """The values of a tensor in another shape: no bytes of theirs change."""
-    tensors = load_file(path)
-    name = next(name for name, tensor in tensors.items() if tensor.ndim > 1)
-    tensors[name] = tensors[name].reshape(-1)
-    path.write_bytes(save(tensors))
-
-
 def with_a_tensor_that_is_trained(path: Path) -> None:
     """A frozen tensor under a name that the layout has: it would stand for another one."""
     tensors = load_file(path)
