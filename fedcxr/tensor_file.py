@@ -95,7 +95,7 @@ def read(path: Path, longest: int = MOST_BYTES) -> tuple[dict[str, Tensor], Mapp
             tensor = torch.empty(stored.shape, dtype=getattr(torch, _TORCH[stored.dtype]))
             size = stored.end - stored.begin
             if size:
-                into = memoryview(tensor.view(-1).view(torch.uint8).numpy())
+                into = tensor.view(-1).view(torch.uint8).numpy()
                 if file.readinto(into) != size:  # type: ignore[attr-defined]
                     raise ModelError(f"{path}: not a model file: it was cut short while it was read.")
             found[name] = tensor
