@@ -26,7 +26,7 @@ def read(path: Path, longest: int) -> bytes:
         StoreError: it has more.
         OSError: it cannot be read.
     """
-    with _open(path) as file:
+    with opened(path) as file:
         return read_stream(file, longest, str(path))
 
 
@@ -59,7 +59,7 @@ def lines(path: Path, longest: int, longest_line: int) -> Iterator[bytes]:
         StoreError: the file has more bytes.
         OSError: it cannot be read.
     """
-    with _open(path) as file:
+    with opened(path) as file:
         if os.fstat(file.fileno()).st_size > longest:
             raise StoreError(f"{path}: more than {longest:,} bytes, which is the most that it may have.")
         left = longest
@@ -74,7 +74,12 @@ def lines(path: Path, longest: int, longest_line: int) -> Iterator[bytes]:
             yield line if len(line) <= longest_line + 1 else line[: longest_line + 1]
 
 
-def _open(path: Path) -> BinaryIO:
+def opened(path: Path) -> BinaryIO:
+    """Open a file to read bytes; of a pipe that nobody writes to there are none.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         os.set_blocking(descriptor, True)

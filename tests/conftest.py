@@ -23,6 +23,9 @@ DEFAULT_REAL_CXR = Path(__file__).resolve().parents[2] / "shared" / "data" / "cx
 # Processes of tests share the cores; two threads of torch in each wait for one another more than they work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Where matplotlib has its fonts, which it looks for anew in a cache that is empty.
+os.environ.setdefault("MPLCONFIGDIR", str(Path("~/.cache/matplotlib").expanduser()))
+
 # A shell that starts tests in the background has them ignore Ctrl-C, and so would the processes they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -44,6 +47,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.nodeid.partition("[")[0] in slow:
             item.add_marker("slow")
     items.sort(key=lambda item: -seconds[item.nodeid.partition("::")[0]])
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Audits and indexes of a test remember nothing of other tests, and write nothing into a user's home."""
+    monkeypatch.setenv("FEDCXR_STATE", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture(scope="session")

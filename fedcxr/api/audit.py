@@ -15,6 +15,7 @@ from fedcxr.audit.export.verification import verify as verify_bytes
 from fedcxr.audit.findings import AuditReport, Finding
 from fedcxr.audit.journal_ledger import JournalLedger
 from fedcxr.audit.ledger_source import LedgerSource, RunLedger
+from fedcxr.audit.memory import AuditMemory
 from fedcxr.audit.scope import Scope
 from fedcxr.audit.sources import RunSources
 from fedcxr.errors import AuditFailedError, AuditIncompleteError, ConfigError, FedcxrError, StoreError
@@ -115,6 +116,8 @@ class Verification:
         proven: whether that audit recomputed the released model, on a chain whose head is known.
         known_as: by what the reader knows the signer; empty when the statements are nobody's word.
         recomputed: findings that follow from the export itself, whoever signed it.
+        former: why the signer is no auditor any more, by the ledger; empty where it says no such thing.
+        notes: what is said of earlier audits.
     """
 
     place: str
@@ -128,6 +131,8 @@ class Verification:
     proven: bool
     known_as: str
     recomputed: tuple[str, ...]
+    former: str = ""
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, result: Verified, place: str) -> Verification:
@@ -144,6 +149,8 @@ class Verification:
             proven=result.proven,
             known_as=result.known_as,
             recomputed=tuple(result.recomputed),
+            former=result.former,
+            notes=tuple(result.notes),
         )
 
     @property
@@ -164,6 +171,10 @@ class Verification:
             raise AuditFailedError(f"{self.place}: {count(len(self.problems), 'problem')}.")
         if self.recomputed:
             raise AuditFailedError(f"{self.place}: {count(len(self.recomputed), 'finding')} in the export.")
+        if self.former:
+            raise AuditIncompleteError(
+                f"{self.place}: {self.signer} signed it, no auditor any more: {self.former}."
+            )
         if not self.known_as:
             raise AuditIncompleteError(
                 f"{self.place}: {self.signer} signed it, who may be anybody: nothing proves what it says. "
@@ -195,6 +206,7 @@ def audit(
     journals: Iterable[Path] = (),
     scope: Scope | None = None,
     progress: Progress = lambda what, done, total: None,
+    memory: AuditMemory | None = None,
 ) -> Audit:
     """Recompute a run from its own chain and store; the run is only read.
 
@@ -204,34 +216,41 @@ def audit(
         journals: ``journal.jsonl`` of hospitals, to hold against the ledger.
         scope: rounds and hospital; None for everything.
         progress: told of blocks, and of bytes of updates.
+        memory: of earlier audits, which this one is held to; None for none.
 
     Raises:
         LedgerError: the run has no ledger.
-        StoreError: there is no run, or a journal or ``key`` cannot be read.
+        StoreError: there is no run, or a journal, ``key`` or what earlier audits kept cannot be read.
         EnvelopeError: no key is the coordinator's or the auditor's of this federation.
     """
     keys, unreadable = audit_keys(run, key)
-    request = Request(keys, tuple(journals), scope or Scope())
+    request = Request(keys, tuple(journals), scope or Scope(), memory)
     report = conduct_audit(ledger_of(run), RunSources(run), request, progress)
     report.unchecked += unreadable
     return Audit.of(report, str(run.root))
 
 
-def verify_export(path: str | Path, *, signer: str = "", head: str = "") -> Verification:
+def verify_export(
+    path: str | Path, *, signer: str = "", head: str = "", since: str = "", state: str = ""
+) -> Verification:
     """Verify an audit's export offline: its signature, digests and events, and that its verdict fits them.
 
     Args:
         path: of the export.
-        signer: address that must have signed it; empty for anybody's, which then proves no released model
-            unless ``head`` is given and an auditor of the federation signed.
+        signer: address that must have signed it; empty for anybody's, whose word proves no released model
+            unless ``head`` is given and the signer is an auditor of the federation.
         head: hash of the head of the consortium's chain in hexadecimal, as the reader has it from elsewhere.
+        since: an earlier audit, whose chain the export's has to contain: a head's hash, or an export.
+        state: folder in which audits are remembered; ``off`` for none, and empty for the usual one.
 
     Raises:
-        StoreError: the file cannot be read.
+        StoreError: the file, or what earlier audits kept, cannot be read.
         LedgerError: ``signer`` is no address.
-        ConfigError: ``head`` is no hash.
+        ConfigError: ``head`` is no hash, or ``since`` neither a hash nor a file.
     """
-    return Verification.of(verified(Path(path), signer, head), str(path))
+    from fedcxr.api.audit_memory import memory_of
+
+    return Verification.of(verified(Path(path), signer, head, memory_of(state=state, since=since)), str(path))
 
 
 def head_hash(text: str) -> bytes | None:
@@ -246,14 +265,14 @@ def head_hash(text: str) -> bytes | None:
         raise ConfigError(f"--head {text}: not a hash in hexadecimal.") from None
 
 
-def verified(path: Path, signer: str, head: str) -> Verified:
+def verified(path: Path, signer: str, head: str, memory: AuditMemory) -> Verified:
     """As :func:`verify_export`, with the report as the export has it."""
     address = checked_address(signer) if signer else ""
     try:
         data = bounded.read(path, LARGEST)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}.") from None
-    return verify_bytes(data, signer=address, head=head_hash(head))
+    return verify_bytes(data, signer=address, head=head_hash(head), memory=memory)
 
 
 def ledger_of(run: RunDirectory) -> LedgerSource:

@@ -160,6 +160,8 @@ class Run:
         rounds: str = "",
         hospital: str = "",
         progress: Progress | None = None,
+        since: str = "",
+        state: str = "",
     ) -> Audit:
         """Recompute the run from its own chain and store, and say what is not as it must be.
 
@@ -169,14 +171,17 @@ class Run:
             rounds: only these, as in ``3-7``, or one; empty for all.
             hospital: only this hospital's updates, by ledger address; empty for all.
             progress: told of blocks, and of bytes of updates.
+            since: an earlier audit, whose chain this one has to contain: a head's hash, or an export.
+            state: folder in which audits are remembered; ``off`` for none, and empty for the usual one.
 
         Raises:
-            ConfigError: ``rounds`` or ``hospital`` is none.
+            ConfigError: ``rounds``, ``hospital`` or ``since`` is none.
             LedgerError: the run has no ledger.
-            StoreError: a journal or ``key`` cannot be read.
+            StoreError: a journal, ``key`` or what earlier audits kept cannot be read.
             EnvelopeError: no key is the coordinator's or the auditor's of this federation.
         """
         from fedcxr.api.audit import audit
+        from fedcxr.api.audit_memory import memory_of
         from fedcxr.audit.scope import Scope
 
         return audit(
@@ -184,6 +189,7 @@ class Run:
             key=None if key is None else Path(key),
             journals=[Path(journal) for journal in journals],
             scope=Scope.parse(rounds, hospital),
+            memory=memory_of(self._directory, state=state, since=since),
             progress=progress or _pass_over,
         )
 

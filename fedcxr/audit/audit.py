@@ -20,12 +20,14 @@ from fedcxr.audit.evidence import Evidence
 from fedcxr.audit.findings import PARTIES, SO_FAR, AuditReport
 from fedcxr.audit.journal import check_journal
 from fedcxr.audit.ledger_source import LedgerSource, RunLedger
+from fedcxr.audit.memory import AuditMemory, compare
 from fedcxr.audit.participants import participants
 from fedcxr.audit.round_audit import RoundAudit
 from fedcxr.audit.scope import Scope
 from fedcxr.audit.sources import RunSources, Sources
 from fedcxr.audit.storage import check_round_storage
 from fedcxr.errors import EnvelopeError
+from fedcxr.ledger.event_views import EventViews
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.ledger.views import FederationViews
 from fedcxr.privacy.keys import EnvelopePrivateKey
@@ -47,12 +49,14 @@ class Request:
             checked, and the sums are listed as unchecked.
         journals: of hospitals, each ``journal.jsonl``, to hold against the ledger.
         scope: rounds and hospital; by default everything.
+        memory: of earlier audits, which this one is held to; None for none.
         workers: processes that check blobs; None for as many as the bytes are worth.
     """
 
     keys: Sequence[EnvelopePrivateKey] = ()
     journals: Sequence[Path] = ()
     scope: Scope = field(default_factory=Scope)
+    memory: AuditMemory | None = None
     workers: int | None = None
 
 
@@ -93,7 +97,7 @@ def conduct_audit(
 
     Raises:
         LedgerError: there is no ledger, or it does not answer.
-        StoreError: no run here, or a journal cannot be read.
+        StoreError: no run here, or a journal or what earlier audits have kept cannot be read.
         EnvelopeError: no key is the coordinator's or the auditor's of this federation.
         ConfigError: the rounds asked for are not there.
     """
@@ -101,9 +105,17 @@ def conduct_audit(
     with ledger_source.open(report, progress) as ledger:
         if ledger is None:
             return report
+        sound = not report.findings  # a chain that does not hold is none to remember
+        memory, whole = request.memory or AuditMemory(None), request.scope.whole
+        contract = ledger.domain.chain_id, ledger.address
+        earlier = memory.recall(*contract)
         _Audit(ledger, ledger_source, sources, request, report).check(progress, keep)
         for journal in request.journals:
             check_journal(journal, ledger, report)
+        if request.memory is not None:
+            consistent = compare(earlier, ledger_source.chain, report, whole=whole)
+            if consistent and sound:
+                memory.keep(ledger_source.chain, *contract, report, whole=whole)
     return report
 
 
@@ -150,9 +162,8 @@ class _Audit:
                 report=report,
             )
             computed = self._rounds(evidence, views, size, progress)
-        check_conduct(ledger, scope, last, report)
-        for view in views if scope.part else views[-1:]:
-            report.notes += participants(ledger, view)
+        check_conduct(EventViews.of(ledger), scope, last, report)
+        report.notes += participants(ledger, views, scope)
         if views:
             report.notes.append(PARTIES)
         sources.conclude(evidence, last)

@@ -8,25 +8,28 @@ from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.participation import absences, has_update
 from fedcxr.audit.scope import Scope
 from fedcxr.errors import LedgerError
-from fedcxr.ledger.court import DisputeCourt
+from fedcxr.ledger.event_views import EventViews
 from fedcxr.ledger.history import aborted_attempts, not_asked
 from fedcxr.ledger.views import FederationViews
 
 
-def check_conduct(ledger: FederationViews, scope: Scope, last: int, report: AuditReport) -> None:
-    """Refusals and history of the rounds asked for; with the last of them, also of the one that follows."""
+def check_conduct(ledger: EventViews, scope: Scope, last: int, report: AuditReport) -> None:
+    """Refusals and history of the rounds asked for; with the last of them, also of the one that follows.
+
+    All of it is of events, so that who verifies an export finds what the audit found.
+    """
     rounds = scope.rounds(last)
     numbers = range(rounds.start, last + 2) if rounds.stop > last else rounds
     _check_history(ledger, numbers, last, scope.hospital, report)
     _check_disputes(ledger, rounds, report)
     _check_refusals(ledger, numbers, last, scope.hospital, report)
+    _check_bringers(ledger, rounds, scope.hospital, report)
 
 
-def _check_disputes(ledger: FederationViews, numbers: Iterable[int], report: AuditReport) -> None:
+def _check_disputes(ledger: EventViews, numbers: Iterable[int], report: AuditReport) -> None:
     """A challenge that the court has found for."""
-    court = DisputeCourt(ledger.w3, ledger.court)
     for number in numbers:
-        if court.disputed(number):
+        if number in ledger.disputed:
             found = "a challenge that the court found for: the coordinator lost its bond"
             report.find("the round's result", "one that stands", found, number)
 
@@ -86,3 +89,22 @@ def _check_history(
         for hospital in not_asked(ledger, number):
             if asked in ("", hospital):
                 report.notes.append(f"round {number}: {hospital} was registered, but not asked")
+
+
+def _check_bringers(ledger: EventViews, numbers: Iterable[int], asked: str, report: AuditReport) -> None:
+    """Updates that neither the coordinator nor their own hospitals brought to the contract.
+
+    Who sent a transaction is recovered from its signature.
+    """
+    coordinators, senders = ledger.coordinators, dict[bytes, str]()
+    for number in numbers:
+        for event in ledger.round_events(number).attempts[-1].events:
+            if event["event"] != "UpdateAccepted":
+                continue
+            hospital, transaction = str(event["args"]["hospital"]), bytes(event["transactionHash"])
+            if transaction not in senders:
+                senders[transaction] = ledger.sender(event)
+            sender = senders[transaction]
+            if asked in ("", hospital) and sender not in (hospital, *coordinators):
+                said = f"round {number}: the update of {hospital} was brought to the contract by {sender}"
+                report.notes.append(f"{said}, neither its hospital nor a coordinator")

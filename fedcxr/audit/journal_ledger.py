@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fedcxr.audit.chain.proof import ChainProof
 from fedcxr.audit.findings import AuditReport
+from fedcxr.audit.history import Chain
 from fedcxr.audit.ledger_source import EndpointLedger, Progress, read_facts
 from fedcxr.chain.anvil.chain import AnvilChain
 from fedcxr.chain.anvil.process import find_anvil
@@ -60,6 +61,11 @@ class JournalLedger:
             head = bytes(chain.w3.eth.get_block("latest")["hash"])
             self._endpoint = EndpointLedger(url, facts.contract, head=head, facts=facts)
             yield stack.enter_context(self._endpoint.open(report, progress))
+
+    @property
+    def chain(self) -> Chain:
+        assert self._endpoint is not None
+        return self._endpoint.chain
 
     def exhibit(self, ledger: FederationViews) -> tuple[ChainProof, bytes]:
         assert self._endpoint is not None

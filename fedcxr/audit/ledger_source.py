@@ -14,11 +14,14 @@ from fedcxr.audit.chain.proof import ChainProof
 from fedcxr.audit.chain.proven_provider import proven
 from fedcxr.audit.chain.reading import read_chain
 from fedcxr.audit.findings import AuditReport, unknown_head
+from fedcxr.audit.history import Chain, ExecutedChain, ProvenChain
+from fedcxr.audit.record import check_record
 from fedcxr.audit.storage import check_storage
 from fedcxr.chain.embedded import replay
 from fedcxr.chain.embedded.replay import Replayed
 from fedcxr.chain.rpc_server import connect
 from fedcxr.errors import ChainError, FedcxrError, LedgerError, StoreError
+from fedcxr.ledger.event_views import EventViews
 from fedcxr.ledger.transaction import translated
 from fedcxr.ledger.views import FederationViews, checked_address
 from fedcxr.store.run_directory import LedgerFacts, RunDirectory
@@ -37,6 +40,11 @@ class LedgerSource(Protocol):
 
     def open(self, report: AuditReport, progress: Progress) -> AbstractContextManager[FederationViews | None]:
         """The contract; None when there is none to hold a run against, and then the report says why."""
+        ...
+
+    @property
+    def chain(self) -> Chain:
+        """While it is open: the chain's blocks."""
         ...
 
     def exhibit(self, ledger: FederationViews) -> tuple[ChainProof, bytes]:
@@ -106,6 +114,10 @@ class RunLedger:
         compare_facts(facts, ledger, replayed.w3, report)
         return ledger
 
+    @property
+    def chain(self) -> Chain:
+        return ExecutedChain(self._w3)
+
     def exhibit(self, ledger: FederationViews) -> tuple[ChainProof, bytes]:
         return read_chain(self._w3, ledger.address)[0], _code(self._w3, ledger.address)
 
@@ -152,6 +164,8 @@ class EndpointLedger:
             "the contract's storage is the endpoint's word; it was held to the events, which are proven"
         )
         check_storage(ledger, proof, report)
+        by_events = EventViews.of(ledger)
+        check_record(by_events, range(1, by_events.last_finalized + 1), proof.timestamp, report)
         yield ledger
 
     def _require_genesis(self, w3: Web3) -> None:
@@ -161,6 +175,11 @@ class EndpointLedger:
                 f"{self.url}: the chain's first block is {found}, but the run is on a chain that begins with "
                 f"{self.facts.genesis} (ledger.json): it was begun anew, and is not the federation's."
             )
+
+    @property
+    def chain(self) -> Chain:
+        assert self._proof is not None
+        return ProvenChain(self._proof)
 
     def exhibit(self, ledger: FederationViews) -> tuple[ChainProof, bytes]:
         assert self._proof is not None

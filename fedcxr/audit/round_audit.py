@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fedcxr.aggregation.aggregator import Aggregator
 from fedcxr.audit.evidence import Evidence
 from fedcxr.audit.metrics_line import differences
+from fedcxr.audit.round_configuration import disagreements
 from fedcxr.audit.round_updates import Advance, RoundUpdates
 from fedcxr.errors import FedcxrError, LayoutError, StoreError
 from fedcxr.ledger.protocol import RoundView
@@ -130,13 +131,8 @@ class RoundAudit:
         except LayoutError as error:
             self._find("round configuration", "one that can be read", str(error))
             return None
-        for what, expected, found in (
-            ("round", view.number, round_config.round),
-            ("config", ledger.config_digest.hex(), round_config.config),
-            ("layout", ledger.layout_digest.hex(), round_config.layout),
-        ):
-            if found != expected:
-                self._find(f"round configuration's {what}", str(expected), str(found))
+        for what, expected, found in disagreements(round_config, view.number, ledger):
+            self._find(f"round configuration's {what}", expected, found)
         self.evidence.partitions.add(round_config.partition)
         return round_config
 

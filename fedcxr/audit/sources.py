@@ -18,8 +18,8 @@ from fedcxr.ledger.views import FederationViews
 from fedcxr.round_lines import FaultyLine, RoundLine
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.run_directory import RunDirectory
-from fedcxr.update import merkle
-from fedcxr.update.layout import LONGEST, MOST_VALUES, Layout, frozen_root
+from fedcxr.update import frozen_file, merkle
+from fedcxr.update.layout import LONGEST, MOST_VALUES, Layout
 
 
 class Sources(Protocol):
@@ -115,15 +115,19 @@ class RunSources:
             evidence.report.find(name, expected or "no such file", found or "no such file")
 
     def _check_frozen(self, evidence: Evidence) -> None:
-        """``frozen.safetensors`` has the tensors that no round trains, by the digest in the layout."""
-        if evidence.layout is None or not evidence.layout.frozen:
+        """``frozen.safetensors`` has the tensors that no round trains, and no byte that they do not give."""
+        layout, path = evidence.layout, self.run.frozen_path
+        if layout is None or not layout.frozen:
             return
         try:
-            found = frozen_root(self.run.frozen_path).hex()
-        except LayoutError as error:
-            found = str(error)
-        if found != evidence.layout.frozen:
-            evidence.report.find(self.run.frozen_path.name, evidence.layout.frozen, found)
+            found = frozen_file.root(path).hex()
+            fault = frozen_file.fault(path, layout)
+        except (LayoutError, OSError) as error:
+            found, fault = str(error), ""
+        if found != layout.frozen:
+            evidence.report.find(path.name, layout.frozen, found)
+        elif fault:
+            evidence.report.find(path.name, "the bytes that its tensors give", fault)
 
     def _check_models(self, evidence: Evidence, last: int) -> None:
         """The released file must be there, and none that no round released."""

@@ -15,12 +15,27 @@ from fedcxr.terminal import say_json
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
-    from fedcxr.api.audit import Verification
-    from fedcxr.audit.findings import AuditReport
     from fedcxr.audit.ledger_source import LedgerSource
     from fedcxr.audit.sources import Sources
     from fedcxr.store.run_directory import RunDirectory
 
+
+Since = Annotated[
+    str,
+    typer.Option(
+        metavar="HEAD|FILE.zip",
+        help="An earlier audit: the hash of the head that the chain had, or its export. A chain that does "
+        "not contain it is a finding.",
+    ),
+]
+State = Annotated[
+    str,
+    typer.Option(
+        metavar="DIR|off",
+        help="The folder in which audits are remembered; the default is $FEDCXR_STATE, or fedcxr in "
+        "$XDG_STATE_HOME (~/.local/state).",
+    ),
+]
 
 audit_app = typer.Typer(cls=RunGroup, help="Verify a run from its ledger and store.", no_args_is_help=True)
 app.add_typer(audit_app, name="audit")
@@ -79,6 +94,8 @@ def audit(
         Path | None,
         typer.Option(help="The key file that signs the export; the default is the run's keys/auditor.json."),
     ] = None,
+    since: Since = "",
+    state: State = "",
 ) -> None:
     """Recompute a run from its ledger and store, and say what is not as it must be.
 
@@ -93,17 +110,20 @@ def audit(
 
     from fedcxr import files
     from fedcxr.api.audit import Audit, audit_keys
+    from fedcxr.api.audit_memory import memory_of
     from fedcxr.audit.audit import Request, conduct_audit
     from fedcxr.audit.export.export import Exhibits
     from fedcxr.audit.export.export import export as write_export
     from fedcxr.audit.scope import Scope
+    from fedcxr.cli.audit_printing import Bar, print_report
 
     ledger, sources, directory = _places(run, trust_run, rpc, contract, store, head, genesis, model)
     keys, unreadable = audit_keys(directory, key)
-    request = Request(keys, journal or (), Scope.parse(rounds, hospital))
+    memory = memory_of(directory, state=state, since=since)
+    request = Request(keys, journal or (), Scope.parse(rounds, hospital), memory)
     exhibits = Exhibits(ledger)
     account = _signer(directory, sign) if export else None
-    with _Bar(hidden=as_json) as bar:
+    with Bar(hidden=as_json) as bar:
         report = conduct_audit(ledger, sources, request, bar.show, exhibits.keep if export else _keep_nothing)
     report.unchecked += unreadable
     if export and account:
@@ -112,7 +132,7 @@ def audit(
     if as_json:
         say_json(report.to_json())
     else:
-        _print(report)
+        print_report(report)
     Audit.of(report, str(run or contract)).require_proof()
 
 
@@ -126,6 +146,8 @@ def verify(
             help="The hash of the chain's head, from elsewhere: auditors who joined on that chain may sign."
         ),
     ] = "",
+    since: Since = "",
+    state: State = "",
     as_json: AsJson = False,
 ) -> None:
     """Verify an audit's export offline: signature, digests, events, and that its verdict fits them.
@@ -138,33 +160,18 @@ def verify(
     from dataclasses import asdict
 
     from fedcxr.api.audit import Verification, verified
-    from fedcxr.audit.findings import PARTIES, in_short
-    from fedcxr.terminal.console import Console
+    from fedcxr.api.audit_memory import memory_of
+    from fedcxr.cli.audit_printing import print_verification
 
-    result = verified(file, signer, head)
+    result = verified(file, signer, head, memory_of(state=state, since=since))
     found = Verification.of(result, str(file))
     if as_json:
-        say_json(json.dumps({"authentic": result.authentic, **asdict(result)}, indent=2))
+        say_json(
+            json.dumps({**asdict(found), "authentic": found.authentic, "report": result.report}, indent=2)
+        )
     else:
-        console = Console()
-        for mark, style, what, lines in (
-            ("✗", "red", "", [*found.problems, *found.findings]),
-            ("?", "yellow", "unchecked: ", _who_signed(found)),
-            ("?", "yellow", "unchecked: ", in_short(found.unchecked)),
-            ("✓", "green", "proven: ", found.proves),
-            ("·", "dim", "stated: ", found.states),
-            ("·", "dim", "not known: ", [PARTIES] if found.states else []),
-        ):
-            for line in lines:
-                console.say((mark, style), f" {what}{line}")
+        print_verification(found)
     found.require_proof()
-
-
-def _who_signed(found: Verification) -> list[str]:
-    """What is to be said of an export whose signer the reader does not know."""
-    if found.known_as or not found.authentic:
-        return []
-    return [f"who {found.signer} is, whose word all of this is: --signer or --head says whom you trust"]
 
 
 def _keep_nothing(evidence: object) -> None:
@@ -227,67 +234,3 @@ def _places(
     if facts is None:
         raise StoreError(str(report.findings[0]))
     return EndpointLedger(rpc, facts.contract, trusted, facts), RunSources(directory, store), directory
-
-
-class _Bar:
-    """A bar on standard error: blocks of a chain, then bytes of updates."""
-
-    def __init__(self, *, hidden: bool) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        from fedcxr.terminal.console import Console, described
-
-        columns = (described(), BarColumn(), TextColumn("{task.fields[shown]}"))
-        console = Console(stderr=True)
-        self._bar = Progress(
-            *columns,
-            TimeRemainingColumn(compact=True),
-            console=console,
-            transient=True,
-            disable=hidden or not console.is_interactive,
-        )
-        self._task = self._bar.add_task("auditing", total=None, shown="")
-
-    def __enter__(self) -> _Bar:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
-
-    def show(self, what: str, done: int, total: int) -> None:
-        shown = f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB" if what == "bytes" else f"{done:,} of {total:,}"
-        self._bar.update(self._task, description=f"auditing {what}", completed=done, total=total, shown=shown)
-
-
-def _print(report: AuditReport) -> None:
-    from fedcxr.audit.findings import PARTIES, in_short
-    from fedcxr.report.tables import count
-    from fedcxr.terminal.console import Console
-
-    console = Console()
-    for finding in report.findings:
-        console.say(("✗", "red"), f" {finding}")
-    for unchecked in in_short(report.unchecked):
-        console.say(("?", "yellow"), f" unchecked: {unchecked}")
-    for note in report.notes:
-        if note != PARTIES:
-            console.say((f"· {note}", "dim"))
-    if report.clean:
-        rounds = count(report.rounds, "round")
-        if report.unfinished:
-            rounds = f"{report.rounds} of {count(report.planned, 'round')}"
-        if report.complete:
-            verdict, but = f"✓ clean{' so far' if report.unfinished else ''}", ""
-        elif report.proven:
-            verdict, but = "✓ the released model is proven", ", but for what is unchecked above"
-        else:
-            console.say(("nothing found, and the released model is not proven; see above", "yellow"))
-            verdict, but = "", "looked at"
-        console.say(
-            (verdict, "green"),
-            f"{but}: {rounds}, {count(report.updates, 'update')}, "
-            f"{report.bytes / 1e6:,.0f} MB; released model {report.released or '(not recomputed)'}",
-        )
-    if PARTIES in report.notes:
-        console.say((f"· not known: {PARTIES}", "dim"))

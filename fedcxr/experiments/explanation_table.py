@@ -7,6 +7,7 @@ from itertools import combinations
 
 from pydantic import TypeAdapter
 
+from fedcxr import bounded, json_text
 from fedcxr.evaluation.explanation.case_scores import COLUMNS, CaseScores
 from fedcxr.evaluation.explanation.saliency import positions
 from fedcxr.evaluation.explanation.scores import Explanation
@@ -74,7 +75,7 @@ def _explained(experiment: Experiment) -> Iterator[tuple[str, ...]]:
     for seed, result in experiment.results.items():
         if not result.explanation.is_file():
             continue
-        found = TypeAdapter(Explanation).validate_json(result.explanation.read_bytes())
+        found = TypeAdapter(Explanation).validate_json(bounded.read(result.explanation, json_text.LONGEST))
         for method, score in found.methods.items():
             own, faithful = score.localisation, score.faithfulness
             located = (

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedcxr import bounded, toml_text
 from fedcxr.errors import ConfigError
 
 _WANTED = ("name", "files")
@@ -33,10 +33,10 @@ def read_manifest(path: Path) -> list[TablePlan]:
         ConfigError: it cannot be read, is not TOML, or lacks something.
     """
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        tree = toml_text.parse(bounded.read(path, toml_text.LONGEST))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
     if set(tree) != {"table"} or not isinstance(tree["table"], list):
         raise ConfigError(

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from fedcxr import files
+from fedcxr import bounded, files, json_text
 from fedcxr.config import Config, load
 from fedcxr.data.phantom import generate
 from fedcxr.errors import StoreError
@@ -35,6 +35,7 @@ from fedcxr.training.speeds import Speed
 
 PREDICTIONS, EXPLANATION, CASES = "predictions.csv", "explain.json", "explain.csv"
 _FACTS, _CONFIG, _SPEED = "result.json", "config.toml", "speed.json"
+_LONGEST = 1 << 30  # bytes of a run's predictions; half a million studies have some 200 million
 
 
 class Facts(BaseModel):
@@ -113,7 +114,7 @@ class Result:
     def facts(self) -> Facts:
         """The content of ``result.json``; raises StoreError where the file is none."""
         try:
-            return Facts.model_validate_json(self.facts_path.read_bytes())
+            return Facts.model_validate_json(bounded.read(self.facts_path, json_text.LONGEST))
         except ValidationError as error:
             raise StoreError(f"{self.facts_path}: {explain(error)}") from None
         except OSError as error:
@@ -141,7 +142,7 @@ class Result:
     def _speeds(self) -> dict[str, KeptSpeed]:
         path = self.folder / _SPEED
         try:
-            return _SPEEDS.validate_json(path.read_bytes())
+            return _SPEEDS.validate_json(bounded.read(path, json_text.LONGEST))
         except FileNotFoundError:
             return {}
         except ValidationError as error:
@@ -185,7 +186,7 @@ class Result:
         files.write(self.predictions, _predicted(predictions_of(run)))
         for name in (EXPLANATION, CASES):
             if (explained := run.root / FOLDER / name).is_file():
-                files.write(self.folder / name, explained.read_bytes())
+                files.write(self.folder / name, bounded.read(explained, _LONGEST))
         files.write(self.facts_path, facts.model_dump_json(indent=1) + "\n")
 
 
@@ -216,4 +217,4 @@ def _predicted(path: Path) -> bytes:
     """The predictions with every digit: with four, hundreds of confident predictions would be equal."""
     if not path.is_file():
         raise StoreError(f"{path}: missing; `fedcxr report {path.parent.parent}` writes it.")
-    return path.read_bytes()
+    return bounded.read(path, _LONGEST)

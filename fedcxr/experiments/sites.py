@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from fedcxr import files
+from fedcxr import bounded, files, json_text
 from fedcxr.errors import DataError
 from fedcxr.evaluation.scores import Evaluation, explain
 from fedcxr.report.scores import bootstrap_note
@@ -42,7 +42,7 @@ def read_result(path: Path) -> SiteResult:
         DataError: it is no result; names the field.
     """
     try:
-        return _ADAPTER.validate_json(path.read_bytes())
+        return _ADAPTER.validate_json(bounded.read(path, json_text.LONGEST))
     except ValidationError as error:
         raise DataError(f"{path}: not a site's result: {explain(error)}; remove it to score again.") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -45,7 +46,8 @@ class ChainLocation:
         journal: of an anvil's chain, which ``anvil`` is the program of.
         endpoint: file with the URL at which such a chain answers while its run goes on.
         loopback: whether that URL counts only where it is of this machine's own loopback.
-        index: where the index belongs; None for the user's cache directory.
+        index: where the index belongs; None for the user's cache directory. It is the reader's own: what it
+            says is believed, so that none may come from whom the chain comes from.
     """
 
     contract: str
@@ -201,8 +203,16 @@ def _paths(location: ChainLocation, chain_id: int) -> Iterator[Path | None]:
     if location.index is not None:
         yield location.index
     home = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
-    yield Path(home) / "fedcxr" / "ledger" / f"{chain_id}-{location.contract.lower()}.sqlite"
+    name = f"{chain_id}-{location.contract.lower()}-{_whence(location)}.sqlite"
+    yield Path(home) / "fedcxr" / "ledger" / name
     yield None
+
+
+def _whence(location: ChainLocation) -> str:
+    """A short digest of where a chain is read: what one place says of a block is not believed of another."""
+    file = location.file or location.journal
+    place = location.url or (str(file.resolve()) if file is not None else "")
+    return hashlib.sha256(place.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _open(path: Path | None) -> IndexFile:

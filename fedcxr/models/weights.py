@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from fedcxr import tensor_file
 from fedcxr.errors import ModelError
 
 logger = logging.getLogger(__name__)
@@ -27,11 +26,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     frozen = path.parent.parent / "frozen.safetensors"  # of RUN/models/round-0003.safetensors: RUN's
     try:
-        tensors = load_file(path)
-        return load_file(frozen) | tensors if path.parent.name == "models" and frozen.is_file() else tensors
+        of_a_run = path.parent.name == "models" and frozen.is_file()
+        untrained = tensor_file.read(frozen)[0] if of_a_run else {}
+        return untrained | tensor_file.read(path)[0]
     except FileNotFoundError:
         raise ModelError(f"model.pretrained = {str(path)!r}: no such file.") from None
-    except (SafetensorError, OSError) as error:
+    except (ModelError, OSError) as error:
         raise ModelError(f"{path}: not a readable .safetensors file: {error}") from error
 
 

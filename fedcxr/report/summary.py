@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fedcxr import files
+from fedcxr import bounded, files, json_text
 from fedcxr.config import Config
 from fedcxr.errors import StoreError
 from fedcxr.evaluation.comparison import Comparison, Kind
@@ -40,7 +40,7 @@ def read_comparison(run: RunDirectory) -> Comparison | None:
     """
     path = run.root / COMPARISON
     try:
-        return Comparison.from_json(path.read_text(encoding="utf-8"))
+        return Comparison.from_json(bounded.read(path, json_text.LONGEST).decode())
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:

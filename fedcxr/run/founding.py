@@ -19,8 +19,8 @@ from fedcxr.store.identity import Identity
 from fedcxr.store.run_chain import check_genesis
 from fedcxr.store.run_directory import LedgerFacts, RunDirectory
 from fedcxr.training.shared_tensors import federation_layout, write_frozen
-from fedcxr.update import model_file
-from fedcxr.update.layout import Layout, frozen_values
+from fedcxr.update import frozen_file, model_file
+from fedcxr.update.layout import Layout
 
 
 def federation_id(config: Config) -> bytes:
@@ -58,7 +58,7 @@ def prepare_genesis(run: RunDirectory) -> Layout:
     store.put(layout.to_json().encode(), layout.digest)
     store.put(vector.astype("<f4", copy=False).view(np.uint8))
     if layout.frozen:
-        store.put(frozen_values(run.frozen_path))
+        store.put(frozen_file.values(run.frozen_path))
     run.write_layout(layout)
     model_file.write(path, vector, layout, federation=federation_id(config), round_number=0)
     return layout

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedcxr import files
-from fedcxr.errors import StoreError
+from fedcxr import files, json_text, tensor_file
+from fedcxr.errors import ModelError, StoreError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 KEPT = 2  # files
+_LONGEST = 1 << 33  # bytes of one; the largest model, and its teacher, memory and queues
 _KEY = "fedcxr"  # one metadata key only: safetensors does not order them
 _NAME = re.compile(r"(\d{4,})\.safetensors")
 
@@ -70,23 +71,21 @@ class HospitalState:
         Raises:
             StoreError: there is no such file, or it is damaged.
         """
-        from safetensors import SafetensorError, safe_open
-
         paths = [_path(folder, round_number) for folder in (self.folder, *self.former)]
         path = next((path for path in paths if path.exists()), paths[0])
         try:
-            with safe_open(path, framework="pt") as file:
-                said = json.loads((file.metadata() or {})[_KEY])
-                if said["round"] != round_number:
-                    raise StoreError(f"{path}: holds the state of round {said['round']}; restore the file.")
-                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors, metadata = tensor_file.read(path, _LONGEST)
+            said = json_text.parse(metadata[_KEY])["round"]
         except FileNotFoundError:
             raise StoreError(f"{path}: no state of round {round_number} is kept here.") from None
-        except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        except (ModelError, OSError, KeyError, ValueError, TypeError) as error:
             raise StoreError(
                 f"{path}: damaged ({error}). Restore it from a copy; or remove the folder, and this hospital "
                 "begins the round with a memory that is new."
             ) from None
+        if said != round_number:
+            raise StoreError(f"{path}: holds the state of round {said!r:.40}; restore the file.")
+        return tensors
 
     def write(self, round_number: int, tensors: Mapping[str, Tensor]) -> None:
         """Write the tensors that a round left, wholly or not at all, and remove all but the last two rounds'.

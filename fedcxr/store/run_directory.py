@@ -7,7 +7,6 @@
       ledger.json          federation, contract and chain id: what an auditor starts from
       ledger.sqlite        the embedded chain, or
       ledger.journal       what an anvil is rebuilt from
-      ledger.index.sqlite  what `fedcxr ledger` has read of the chain; a cache
       layout.json          the tensors that travel; its digest is on the ledger
       frozen.safetensors   those that no round trains, where there are any; layout.json has their digest
       partition.json       who holds which patients (simulation)
@@ -148,11 +147,6 @@ class RunDirectory:
     @property
     def chain_path(self) -> Path:
         return self.root / "ledger.sqlite"
-
-    @property
-    def index_path(self) -> Path:
-        """The index that `fedcxr ledger` makes of the chain; it is a cache, and may be deleted."""
-        return self.root / "ledger.index.sqlite"
 
     @property
     def journal_path(self) -> Path:

@@ -35,5 +35,4 @@ def location_of_run(run: RunDirectory, contract: str = "") -> ChainLocation:
         anvil=settings.anvil if settings is not None else "",
         endpoint=run.endpoint_path,
         loopback=not run.trusted,
-        index=run.index_path,
     )

@@ -10,17 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from fedcxr import files
+from fedcxr import files, tensor_file
 from fedcxr.config import Config
 from fedcxr.errors import LayoutError, ModelError, StoreError
 from fedcxr.models.norm import NORM_POLICIES
 from fedcxr.training.state_tensors import LOCAL, StateTensors, below
 from fedcxr.training.strategy import ever_trained
-from fedcxr.update import model_file
+from fedcxr.update import frozen_file, model_file
 from fedcxr.update.layout import Layout
 
 
@@ -72,8 +70,8 @@ def write_frozen(model: nn.Module, config: Config, layout: Layout, path: Path) -
     if layout.frozen:
         others = {spec.name for spec in layout.tensors} | local_names(model, config)
         state = model.state_dict().items()
-        frozen = {n: t.contiguous() for n, t in state if t.is_floating_point() and n not in others}
-        files.write(path, save(frozen))
+        frozen = {n: t.detach().cpu() for n, t in state if t.is_floating_point() and n not in others}
+        files.write(path, frozen_file.to_bytes({name: t.float().numpy() for name, t in frozen.items()}))
 
 
 def load_released(path: Path, model: nn.Module, config: Config, *, frozen: Path) -> Layout:
@@ -106,8 +104,8 @@ def load_released(path: Path, model: nn.Module, config: Config, *, frozen: Path)
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
+        return tensor_file.read(path)[0]
+    except (ModelError, OSError) as error:
         raise ModelError(
             f"{path}: cannot be read ({error}); the tensors that this run does not train are in it."
         ) from None

@@ -17,16 +17,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedcxr import json_text
-from fedcxr.errors import LayoutError, ModelError
+from fedcxr.errors import LayoutError
 from fedcxr.update import merkle
-from fedcxr.update.tensor_file import tensors_of
 
 if TYPE_CHECKING:  # an audit has no use for torch, and starts without it
     import torch
@@ -242,33 +240,6 @@ def _spec(row: object) -> TensorSpec:
     if not all(type(length) is int and 0 < length <= MOST_VALUES for length in shape):
         raise ValueError(f"{name:.80}: {shape!r:.80} is no shape of positive lengths")
     return TensorSpec(name, tuple(shape), statistic, nonnegative)
-
-
-def frozen_values(path: Path) -> NDArray[np.uint8]:
-    """The bytes of the tensors in a file, of which :attr:`Layout.frozen` is the Merkle root.
-
-    Raises:
-        LayoutError: no such file, or not one of float32 tensors in the order of their names.
-    """
-    return np.fromfile(path, np.uint8, offset=_frozen_begin(path))
-
-
-def frozen_root(path: Path) -> bytes:
-    """Merkle root of :func:`frozen_values`, without holding them in memory; raises LayoutError as that."""
-    return merkle.root_of_file(path, _frozen_begin(path))
-
-
-def _frozen_begin(path: Path) -> int:
-    """Where the values of a file begin that has nothing else after them."""
-    try:
-        tensors = tensors_of(path, 4 * MOST_VALUES)
-    except (ModelError, OSError) as error:
-        raise LayoutError(f"{path}: cannot be read: {error}") from None
-    if not tensors or any(tensor.dtype != "F32" for tensor in tensors.values()):
-        raise LayoutError(f"{path}: not a file of float32 tensors.")
-    if list(tensors) != sorted(tensors):
-        raise LayoutError(f"{path}: its tensors do not stand in the order of their names.")
-    return min(tensor.begin for tensor in tensors.values())
 
 
 def _digest(tensors: Collection[torch.Tensor]) -> bytes:

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedcxr import files
+from fedcxr import files, tensor_file
 from fedcxr.errors import LayoutError, ModelError
 from fedcxr.update import merkle
 from fedcxr.update.layout import MOST_VALUES, Layout, Vector
-from fedcxr.update.tensor_file import tensors_of
 
 if TYPE_CHECKING:
     import torch
@@ -32,26 +31,15 @@ def to_bytes(vector: Vector, layout: Layout, *, federation: bytes, round_number:
 
 
 def header(layout: Layout, digest: bytes, *, federation: bytes, round_number: int) -> bytes:
-    """What stands before the vector's little-endian bytes in the file of the model with this digest.
-
-    As safetensors writes it: tensors of one type in the order of their names, which is the layout's, and
-    spaces up to a multiple of eight bytes.
-    """
+    """What stands before the vector's little-endian bytes in the file of the model with this digest."""
     origin = {
         "digest": digest.hex(),
         "federation": federation.hex(),
         "layout": layout.digest.hex(),
         "round": round_number,
     }
-    tree: dict[str, object] = {
-        "__metadata__": {_KEY: json.dumps(origin, sort_keys=True, separators=(",", ":"))}
-    }
-    for spec, place in zip(layout.tensors, layout.slices, strict=True):
-        offsets = [4 * place.start, 4 * place.stop]
-        tree[spec.name] = {"dtype": "F32", "shape": list(spec.shape), "data_offsets": offsets}
-    text = json.dumps(tree, separators=(",", ":"), ensure_ascii=False).encode()
-    text = text.ljust(-(-len(text) // 8) * 8)
-    return len(text).to_bytes(8, "little") + text
+    text = json.dumps(origin, sort_keys=True, separators=(",", ":"))
+    return tensor_file.header(((spec.name, spec.shape) for spec in layout.tensors), {_KEY: text})
 
 
 def write(path: Path, vector: Vector, layout: Layout, *, federation: bytes, round_number: int) -> None:
@@ -71,7 +59,7 @@ def read(path: Path, layout: Layout) -> Vector:
         LayoutError: its tensors do not fit the layout.
     """
     try:
-        tensors = tensors_of(path, 4 * MOST_VALUES)
+        tensors = tensor_file.tensors_of(path, 4 * MOST_VALUES)
         vector = np.empty(layout.size, np.float32)
         for spec, place in zip(layout.tensors, layout.slices, strict=True):
             tensor = tensors.get(spec.name)

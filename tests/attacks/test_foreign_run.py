@@ -124,10 +124,12 @@ def on_anvil(tmp_path: Path, anvil_binary: Path) -> Path:
 
 
 @pytest.mark.parametrize("words", [READERS[0], READERS[1], READERS[7], READERS[11]], ids=" ".join)
-def test_a_program_of_the_run_is_not_started(on_anvil: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_a_program_of_the_run_is_not_started(
+    on_anvil: Path, tmp_path: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     call(on_anvil, *words)
     assert not (tmp_path / "started").exists()
-    (on_anvil / "ledger.index.sqlite").unlink(missing_ok=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "nothing read yet"))
     call(on_anvil, *words, "--trust-run")
     assert (tmp_path / "started").exists()
 

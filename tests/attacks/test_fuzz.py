@@ -52,8 +52,8 @@ from fedcxr.messages import (
 from fedcxr.privacy.envelope import open_envelope, seal
 from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.privacy.protection import UpdateContext
-from fedcxr.update import model_file
-from fedcxr.update.layout import Layout, TensorSpec, frozen_root
+from fedcxr.update import frozen_file, model_file
+from fedcxr.update.layout import Layout, TensorSpec
 from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import RoundConfig
 
@@ -328,7 +328,7 @@ def test_model_files(tmp_path: Path) -> None:
     def read(data: bytes) -> None:
         path.write_bytes(data)
         with contextlib.suppress(FedcxrError):
-            frozen_root(path)
+            frozen_file.root(path)
         model_file.read(path, LAYOUT)
 
     hammer("model file", 0.08, make, read)

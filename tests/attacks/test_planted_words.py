@@ -72,7 +72,6 @@ def test_an_event_is_a_line(told: Path, show: Show, monkeypatch: pytest.MonkeyPa
                 yield follow.Seen(name, row, members)
 
     monkeypatch.setattr(follow, "follow", finite)
-    (told / "ledger.index.sqlite").unlink(missing_ok=True)
     said = show("ledger", "watch", told)
     assert sum(MARK in line for line in said.err.splitlines()) == 1
     lines = said.out.splitlines()

@@ -140,6 +140,15 @@ class ChainProof:
             raise ChainError(f"block {number}: its header is not in the proof.")
         return self.head if place == len(self.parsed) - 1 else self.parsed[place + 1].parent
 
+    def timestamp(self, number: int) -> int:
+        """Seconds of chain time of a block.
+
+        Raises:
+            ChainError: there is no header of this block.
+        """
+        self.hash_of(number)
+        return self.parsed[number - self.first].timestamp
+
     def differences(self, head: bytes | None = None, artifact: Artifact | None = None) -> list[Difference]:
         """Where the parts do not fit together; empty when every event is proven.
 

@@ -1,8 +1,8 @@
-"""A connection to a chain whose events come from their proof, and the rest from the endpoint."""
+"""A connection to a chain whose events come from their proof, and the rest from the endpoint, or nowhere."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,8 @@ from web3.providers.base import BaseProvider
 from web3.types import RPCEndpoint, RPCResponse
 
 from fedcxr.audit.chain.proof import ChainProof, ProvenLog
-from fedcxr.audit.chain.rpc_values import octets, requests
+from fedcxr.audit.chain.rpc_values import octets
+from fedcxr.errors import ChainError
 
 _NOBODY = "0x" + "00" * 20
 
@@ -22,13 +23,12 @@ class ProvenProvider(BaseProvider):
 
     A transaction's sender is recovered from its own bytes, which the proof has; of a transaction that it
     lacks nobody is the sender. Everything is read as of the proof's head, whatever is mined meanwhile. What
-    the contract's storage holds is still the endpoint's word.
+    the contract's storage holds is still the word of ``beyond``, which answers the rest.
     """
 
-    def __init__(self, w3: Web3, proof: ChainProof) -> None:
+    def __init__(self, proof: ChainProof, beyond: Callable[[RPCEndpoint, Any], RPCResponse]) -> None:
         super().__init__()
-        self._request = requests(w3)
-        self._provider: Any = w3.provider
+        self._beyond = beyond
         self.proof = proof
 
     @cached_property
@@ -62,21 +62,32 @@ class ProvenProvider(BaseProvider):
             return _result(self._transaction(octets(params[0])))
         head = hex(self.proof.last)
         pinned = [head if p in ("latest", "pending", "safe", "finalized") else p for p in params]
-        response: RPCResponse = self._provider.make_request(method, pinned)
-        return response
+        return self._beyond(method, pinned)
 
     def _transaction(self, digest: bytes) -> dict[str, Any]:
         found = self.proof.sent(digest)
         sender, data = (found.sender, found.data) if found is not None else (_NOBODY, b"")
         return {"hash": "0x" + digest.hex(), "from": sender, "input": "0x" + data.hex()}
 
-    def is_connected(self, show_traceback: bool = False) -> bool:
-        return bool(self._provider.is_connected(show_traceback))
-
 
 def proven(w3: Web3, proof: ChainProof) -> Web3:
     """A connection to the chain of ``w3``, with its events proven."""
-    over = Web3(ProvenProvider(w3, proof))
+    provider: Any = w3.provider
+    return _over(proof, provider.make_request)
+
+
+def alone(proof: ChainProof) -> Web3:
+    """A connection to what a proof holds and to nothing else; any other question is a ChainError."""
+
+    def nobody(method: RPCEndpoint, params: Any) -> RPCResponse:
+        del params
+        raise ChainError(f"{method}: a proof of events does not say.")
+
+    return _over(proof, nobody)
+
+
+def _over(proof: ChainProof, beyond: Callable[[RPCEndpoint, Any], RPCResponse]) -> Web3:
+    over = Web3(ProvenProvider(proof, beyond))
     over.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
     return over
 

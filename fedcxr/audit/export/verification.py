@@ -1,9 +1,13 @@
-"""Verify an audit's export offline, and say what it proves."""
+"""Verify an audit's export offline, and say what it proves.
+
+What follows from the export is computed again (:mod:`fedcxr.audit.export.recomputation`); what its signer
+states besides counts for whoever knows the signer.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +18,15 @@ from fedcxr.audit.chain.decoded_events import decode_events
 from fedcxr.audit.chain.proof import ChainProof
 from fedcxr.audit.export.archive import FORMAT, MANIFEST, SIGNATURE, changes, manifest_of, read_json, unpack
 from fedcxr.audit.export.export import AuditStatement
-from fedcxr.audit.findings import SO_FAR, head_is_unknown
+from fedcxr.audit.export.recomputation import omissions, recompute, scope_of
+from fedcxr.audit.export.report_rules import report_problems
+from fedcxr.audit.export.signer import SignerStanding
+from fedcxr.audit.findings import SO_FAR, AuditReport, head_is_unknown
+from fedcxr.audit.history import Head, ProvenChain
+from fedcxr.audit.memory import AuditMemory, compare, finding_of
 from fedcxr.errors import FedcxrError, StoreError
 from fedcxr.ledger.artifact import Artifact, load_artifact
-from fedcxr.ledger.membership_events import MEMBERSHIP_EVENTS, MemberState, follow
-from fedcxr.ledger.signing import AUDITOR, Domain, recover
+from fedcxr.ledger.signing import Domain, recover
 from fedcxr.update import merkle
 
 _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141  # of secp256k1, SEC 2
@@ -37,8 +45,13 @@ class Verified:
         report: the audit's report, as JSON has it; empty when it cannot be read.
         own_artifact: whether the contract was held to the artifact of the fedcxr that verifies.
         known_as: by what the reader knows the signer; empty when it is nobody's.
+        former: why the signer is no auditor any more, by the ledger; empty where it says no such thing.
         recomputed: findings that follow from the export itself, whoever signed it.
         proven: whether what the signer states amounts to a released model that is proven.
+        notes: what is said of earlier audits.
+        head: of the chain in it, where that fits together.
+        chain_id: of that chain.
+        whole: whether the audit looked at everything.
     """
 
     signer: str = ""
@@ -48,15 +61,22 @@ class Verified:
     report: dict[str, Any] = field(default_factory=dict)
     own_artifact: bool = False
     known_as: str = ""
+    former: str = ""
     recomputed: list[str] = field(default_factory=list)
     proven: bool = False
+    notes: list[str] = field(default_factory=list)
+    head: Head | None = None
+    chain_id: int = 0
+    whole: bool = False
 
     @property
     def authentic(self) -> bool:
         return not self.problems
 
 
-def verify(data: bytes, *, signer: str = "", head: bytes | None = None) -> Verified:
+def verify(
+    data: bytes, *, signer: str = "", head: bytes | None = None, memory: AuditMemory | None = None
+) -> Verified:
     """Verify an export's bytes.
 
     Args:
@@ -65,19 +85,26 @@ def verify(data: bytes, *, signer: str = "", head: bytes | None = None) -> Verif
         head: hash of the chain's head as the reader has it from elsewhere. With it the chain in the export is
             the reader's, and so are the auditors that have joined on it; without it anyone could have made
             both.
+        memory: of earlier audits, whose chain the export's has to contain; None for none. An export is
+            remembered where its reader knows the signer.
+
+    Raises:
+        StoreError: what is remembered is damaged, or is of another contract.
     """
-    result = Verified()
+    result, proof = Verified(), None
     try:
         members = unpack(data)
-        _verify(members, head, result)
+        proof = _verify(members, head, result)
     except FedcxrError as error:
         result.problems.append(str(error))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         result.problems.append(f"it cannot be read: {type(error).__name__}: {error!s:.200}")
     if signer and result.signer != signer:
         result.problems.append(f"signed by {result.signer or 'nobody'}, expected {signer}")
-    elif signer:
+    elif signer and not result.former:
         result.known_as = "the address that was asked for"
+    if memory is not None and proof is not None and not result.problems:
+        _remember(memory, proof, result)
     if result.problems:
         result.known_as, result.proven = "", False
         result.proves.clear()
@@ -85,7 +112,21 @@ def verify(data: bytes, *, signer: str = "", head: bytes | None = None) -> Verif
     return result
 
 
-def _verify(members: Mapping[str, bytes], head: bytes | None, result: Verified) -> None:
+def _remember(memory: AuditMemory, proof: ChainProof, result: Verified) -> None:
+    """Hold an export to earlier audits, and keep what a known signer's ended with."""
+    chain, found, report = ProvenChain(proof), result.report["findings"], AuditReport()
+    whole = result.whole
+    earlier = memory.recall(proof.chain_id, proof.contract)
+    report.findings += map(finding_of, found)
+    consistent = compare(earlier, chain, report, whole=whole)
+    result.recomputed += map(str, report.findings[len(found) :])
+    result.notes += report.notes
+    if consistent and result.known_as:
+        memory.keep(chain, proof.chain_id, proof.contract, report, whole=whole)
+
+
+def _verify(members: Mapping[str, bytes], head: bytes | None, result: Verified) -> ChainProof | None:
+    """Say what there is to say of an export; its chain, where that fits together."""
     signed = {name: content for name, content in members.items() if name not in (MANIFEST, SIGNATURE)}
     if members.keys() - signed.keys() != {MANIFEST, SIGNATURE} or not signed.keys() >= _MEMBERS:
         raise StoreError("it is not complete: members are missing.")
@@ -94,15 +135,7 @@ def _verify(members: Mapping[str, bytes], head: bytes | None, result: Verified) 
         raise StoreError(f"its members are not those of its {FORMAT} manifest; changed: {which}.")
     contract = read_json(members["contract.json"])
     proof = ChainProof.from_tree(read_json(members["chain.json"]))
-    seal = read_json(members[SIGNATURE])
-    signature = bytes.fromhex(seal["signature"].removeprefix("0x"))
-    statement = AuditStatement(hashlib.sha256(members[MANIFEST]).digest())
-    signer = recover(statement, signature, Domain(proof.chain_id, proof.contract))
-    if signer != seal["address"]:
-        raise StoreError(f"its signature is by {signer}, and not by {seal['address']}.")
-    if not _is_one_form(signature) or seal != {"address": signer, "signature": "0x" + signature.hex()}:
-        raise StoreError("its signature is not as it would be written.")
-    result.signer = signer
+    signer = result.signer = _signer(members, proof)
     audit = read_json(members["audit.json"])
     result.report = audit["report"]
     artifact = Artifact(**json_text.parse(members["artifact.json"]))
@@ -123,17 +156,59 @@ def _verify(members: Mapping[str, bytes], head: bytes | None, result: Verified) 
     if events is not None and read_json(members["events.json"]) != events:
         result.problems.append("events.json: not the events of the receipts")
     result.problems += _contract_problems(contract, proof, artifact, members["artifact.json"], said)
-    result.problems += _report_problems(result.report, audit["scope"], proof, events or [])
+    result.problems += report_problems(result.report, audit["scope"], proof, events or [])
     for name in signed.keys() - _MEMBERS:
         root = name.removeprefix("blobs/")
         if name == root or merkle.root(members[name]).hex() != root:
             result.problems.append(f"{name}: not a blob under its root")
     result.own_artifact = artifact == load_artifact()
-    if head is not None and whole and signer in _auditors(events or []):
+    standing = SignerStanding.of(signer, events or [])
+    result.former = standing.former
+    if head is not None and whole and standing.auditor:
         result.known_as = "an auditor of the federation, by the ledger"
     released, unchecked = result.report["released"], result.report["unchecked"]
     result.proven = whole and not said and bool(released) and not head_is_unknown(unchecked)
     _say(result, audit, proof, len(events or []), whole=whole)
+    if not whole:
+        return None
+    result.head, result.chain_id = Head(proof.last, proof.head), proof.chain_id
+    result.whole = scope_of(audit["scope"]).whole
+    if result.own_artifact:
+        _recompute(result, proof, audit["scope"], signed)
+    return proof
+
+
+def _recompute(result: Verified, proof: ChainProof, scope: object, members: Mapping[str, bytes]) -> None:
+    """Say what follows from the export, and what its signer states otherwise."""
+    blobs = {
+        bytes.fromhex(name.removeprefix("blobs/")): data
+        for name, data in members.items()
+        if name.startswith("blobs/")
+    }
+    fresh = recompute(proof, scope_of(scope), blobs)
+    result.recomputed += map(str, fresh.findings)
+    result.problems += (
+        f"{result.signer} states otherwise: {what}" for what in omissions(fresh, result.report)
+    )
+    result.proves += fresh.notes
+    result.states += fresh.unchecked
+
+
+def _signer(members: Mapping[str, bytes], proof: ChainProof) -> str:
+    """The address of whoever signed the manifest.
+
+    Raises:
+        StoreError: it is not the one that the export names, or the signature has another form.
+    """
+    seal = read_json(members[SIGNATURE])
+    signature = bytes.fromhex(seal["signature"].removeprefix("0x"))
+    statement = AuditStatement(hashlib.sha256(members[MANIFEST]).digest())
+    signer = recover(statement, signature, Domain(proof.chain_id, proof.contract))
+    if signer != seal["address"]:
+        raise StoreError(f"its signature is by {signer}, and not by {seal['address']}.")
+    if not _is_one_form(signature) or seal != {"address": signer, "signature": "0x" + signature.hex()}:
+        raise StoreError("its signature is not as it would be written.")
+    return signer
 
 
 def _is_one_form(signature: bytes) -> bool:
@@ -151,15 +226,6 @@ def _events(
         if not said:
             result.problems.append(str(error))
         return None
-
-
-def _auditors(events: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The accounts of the federation's active auditors, from its events."""
-    members: dict[int, MemberState] = {}
-    for event in events:
-        if event["event"] in MEMBERSHIP_EVENTS:
-            follow(members, event["event"], {**event["values"], "envelopeKey": b""})
-    return {m.account for m in members.values() if m.roles & AUDITOR and m.standing == "active"}
 
 
 def _contract_problems(
@@ -182,37 +248,6 @@ def _contract_problems(
         yield "contract.json code: not the artifact's, and the report does not say so"
 
 
-def _report_problems(
-    report: Mapping[str, Any], scope: Mapping[str, Any], proof: ChainProof, events: list[dict[str, Any]]
-) -> Iterator[str]:
-    finalized = [e["values"] for e in events if e["event"] == "RoundFinalized"]
-    created = [e["values"] for e in events if e["event"] == "FederationCreated"]
-    clean, released = not report["findings"], report["released"]
-    whole = scope == {"first": 1, "last": None, "hospital": ""}
-    rules = (
-        (report["contract"] == proof.contract, "another contract than the chain's"),
-        (report["clean"] is clean, "clean, though there are findings, or the reverse"),
-        (report["complete"] is (not report["unchecked"]), "complete, though something is unchecked"),
-        (report["proven"] in _verdicts(report), "proven, though it is not, or the reverse"),
-        (not released or whole, "a released model, though only a part was looked at"),
-        (not clean or len(created) == 1, "clean, without one event of the federation's creation"),
-        (not clean or not whole or report["rounds"] == len(finalized), "another number of rounds"),
-    )
-    for holds, what in rules:
-        if not holds:
-            yield f"audit.json: the report says {what}"
-    if clean and created and created[0]["federation"] != "0x" + report["federation"]:
-        yield "audit.json: another federation than its creation's"
-    if clean and released and (not finalized or finalized[-1]["modelDigest"] != "0x" + released):
-        yield "audit.json: a released model that the ledger's last finalized round does not have"
-
-
-def _verdicts(report: Mapping[str, Any]) -> set[bool]:
-    """What a report may say of its model: earlier versions called it proven under an unknown head too."""
-    recomputed = not report["findings"] and bool(report["released"])
-    return {recomputed, recomputed and not head_is_unknown(report["unchecked"])}
-
-
 def _say(result: Verified, audit: Mapping[str, Any], proof: ChainProof, events: int, *, whole: bool) -> None:
     report = result.report
     if whole:
@@ -231,5 +266,7 @@ def _say(result: Verified, audit: Mapping[str, Any], proof: ChainProof, events: 
         f"{len(report['findings'])} findings, {len(report['unchecked'])} unchecked",
         f"released model: {report['released'] or '(not recomputed)'}",
         *(note for note in report["notes"] if note.startswith(SO_FAR)),
+        "that the updates in the store have the roots on the ledger, open, and add up to the models: an "
+        "export holds none of them",
         "that the block is one of the consortium's chain: compare its hash with somebody who follows it",
     ]
