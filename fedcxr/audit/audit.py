@@ -18,15 +18,20 @@ from fedcxr.audit.blob_pool import BlobPool, workers_for
 from fedcxr.audit.conduct import check_conduct
 from fedcxr.audit.evidence import Evidence
 from fedcxr.audit.findings import PARTIES, SO_FAR, AuditReport
+from fedcxr.audit.first_model import check_first_model
 from fedcxr.audit.journal import check_journal
 from fedcxr.audit.ledger_source import LedgerSource, RunLedger
+from fedcxr.audit.openings import check_openings
 from fedcxr.audit.participants import participants
 from fedcxr.audit.round_audit import RoundAudit
 from fedcxr.audit.scope import Scope
 from fedcxr.audit.sources import RunSources, Sources
 from fedcxr.audit.storage import check_round_storage
-from fedcxr.errors import EnvelopeError
+from fedcxr.config import Config
+from fedcxr.errors import EnvelopeError, LedgerError
+from fedcxr.ledger.deployment_parameters import differences
 from fedcxr.ledger.protocol import RoundView
+from fedcxr.ledger.round_rules import RoundRules
 from fedcxr.ledger.views import FederationViews
 from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.privacy.kinds import protection_recorded
@@ -47,12 +52,14 @@ class Request:
             checked, and the sums are listed as unchecked.
         journals: of hospitals, each ``journal.jsonl``, to hold against the ledger.
         scope: rounds and hospital; by default everything.
+        pretrained: file of the weights that the first model is made of, where the store does not have them.
         workers: processes that check blobs; None for as many as the bytes are worth.
     """
 
     keys: Sequence[EnvelopePrivateKey] = ()
     journals: Sequence[Path] = ()
     scope: Scope = field(default_factory=Scope)
+    pretrained: Path | None = None
     workers: int | None = None
 
 
@@ -123,7 +130,9 @@ class _Audit:
         if (code := ledger.code_difference()) is not None:
             report.find("the contract", "one that the artifact's bytecode created", code)
         last = ledger.last_finalized
-        url = sources.store_url(ledger, report)
+        config = sources.config(ledger, report)
+        self._check_founding(config)
+        url = sources.store_url(config, ledger, report)
         views = self._views(scope.rounds(last))
         layout = sources.layout(ledger, report)
         if layout is not None and (found := ledger.update_size) != 4 * layout.size:
@@ -149,7 +158,9 @@ class _Audit:
                 scope=scope,
                 report=report,
             )
-            computed = self._rounds(evidence, views, size, progress)
+            computed = self._rounds(evidence, config, views, size, progress)
+        if config is not None:
+            check_openings(ledger, RoundRules(config), scope, last, report)
         check_conduct(ledger, scope, last, report)
         for view in views if scope.part else views[-1:]:
             report.notes += participants(ledger, view)
@@ -167,6 +178,18 @@ class _Audit:
             report.unchecked.append("the released model: not every sum before it could be recomputed")
         keep(evidence)
 
+    def _check_founding(self, config: Config | None) -> None:
+        """The contract was founded with what the configuration says."""
+        if config is None:
+            return
+        report = self.report
+        report.planned = config.federation.total_rounds
+        try:
+            for name, (wanted, found) in differences(self.ledger.deployment_parameters, config).items():
+                report.find(f"the contract's {name}", str(wanted), str(found))
+        except LedgerError as error:
+            report.find("the contract's rules", "on record", str(error))
+
     def _views(self, rounds: range) -> list[RoundView]:
         views = [self.ledger.round(number) for number in rounds]
         if self.ledger_source.storage_is_a_word:
@@ -174,11 +197,18 @@ class _Audit:
                 check_round_storage(self.ledger, view, self.report)
         return views
 
-    def _rounds(self, evidence: Evidence, views: Sequence[RoundView], size: int, progress: Progress) -> bool:
+    def _rounds(
+        self,
+        evidence: Evidence,
+        config: Config | None,
+        views: Sequence[RoundView],
+        size: int,
+        progress: Progress,
+    ) -> bool:
         """Check the rounds in their order; whether all models were computed from where it started."""
         lines = self.sources.lines(self.ledger.last_finalized, self.report)
         first = views[0].number if views else 1
-        model, before = self._models_before(evidence, first)
+        model, before = self._models_before(evidence, config, first)
         computed = model is not None
         done = 0
 
@@ -200,10 +230,12 @@ class _Audit:
             self.report.notes.append(f"metrics.jsonl, summary.md: {whose}")
         return computed
 
-    def _models_before(self, evidence: Evidence, first: int) -> tuple[Vector | None, Vector | None]:
+    def _models_before(
+        self, evidence: Evidence, config: Config | None, first: int
+    ) -> tuple[Vector | None, Vector | None]:
         """The model that the first round starts from, and the one before it."""
         if first == 1:
-            return evidence.genesis(), None
+            return check_first_model(evidence, config, self.request.pretrained), None
         ledger = self.ledger
 
         def model(number: int) -> Vector | None:

@@ -15,8 +15,7 @@ from fedcxr.ledger.views import FederationViews
 
 def check_conduct(ledger: FederationViews, scope: Scope, last: int, report: AuditReport) -> None:
     """Refusals and history of the rounds asked for; with the last of them, also of the one that follows."""
-    rounds = scope.rounds(last)
-    numbers = range(rounds.start, last + 2) if rounds.stop > last else rounds
+    rounds, numbers = scope.rounds(last), scope.rounds_and_next(last)
     _check_history(ledger, numbers, last, scope.hospital, report)
     _check_disputes(ledger, rounds, report)
     _check_refusals(ledger, numbers, last, scope.hospital, report)
@@ -50,7 +49,9 @@ def _check_refusals(
             for seen in digests:
                 if seen.hex() == base:
                     said = f"round {number}: {hospital} refused to train from the model that the ledger holds"
-                    report.notes.append(f"{said}: the round was beyond its own limits, or it was mistaken")
+                    report.notes.append(
+                        f"{said}: the round was beyond its own limits or the rules, or it was mistaken"
+                    )
                 elif number <= last and has_update(ledger, number, hospital):
                     said = f"round {number}: {hospital} says that it was handed {seen.hex()} as base model"
                     report.notes.append(f"{said}; its own update in the round is on the ledger's")

@@ -72,6 +72,14 @@ def audit(
     model: Annotated[
         Path | None, typer.Option(help="The released model's file, to compare, without a run.")
     ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="The configuration's file, without a run, where the store does not have it."),
+    ] = None,
+    pretrained: Annotated[
+        Path | None,
+        typer.Option(help="The file of the pretrained weights, where the store does not have them."),
+    ] = None,
     export: Annotated[
         Path | None, typer.Option(help="Write a signed export to this zip; fedcxr audit verify checks it.")
     ] = None,
@@ -98,9 +106,9 @@ def audit(
     from fedcxr.audit.export.export import export as write_export
     from fedcxr.audit.scope import Scope
 
-    ledger, sources, directory = _places(run, trust_run, rpc, contract, store, head, genesis, model)
+    ledger, sources, directory = _places(run, trust_run, rpc, contract, store, head, genesis, model, config)
     keys, unreadable = audit_keys(directory, key)
-    request = Request(keys, journal or (), Scope.parse(rounds, hospital))
+    request = Request(keys, journal or (), Scope.parse(rounds, hospital), pretrained)
     exhibits = Exhibits(ledger)
     account = _signer(directory, sign) if export else None
     with _Bar(hidden=as_json) as bar:
@@ -197,6 +205,7 @@ def _places(
     head: str,
     genesis: Path | None,
     model: Path | None,
+    config: Path | None,
 ) -> tuple[LedgerSource, Sources, RunDirectory | None]:
     """Where ledger and files are, from the options.
 
@@ -214,9 +223,11 @@ def _places(
     if run is None:
         if not (rpc and contract and store):
             raise ConfigError("give a run directory, or --rpc, --contract and --store.")
-        return EndpointLedger(rpc, contract, trusted), StoreSources(store, genesis, model), None
-    if contract or genesis or model:
-        raise ConfigError("--contract, --genesis and --model are for an audit without a run directory.")
+        return EndpointLedger(rpc, contract, trusted), StoreSources(store, genesis, model, config), None
+    if contract or genesis or model or config:
+        raise ConfigError(
+            "--contract, --genesis, --model and --config are for an audit without a run directory."
+        )
     directory = RunDirectory(run, trust_run)
     if not rpc:
         if head:

@@ -141,6 +141,11 @@ class Header:
     def number(self) -> int:
         return int.from_bytes(self._fields[8])
 
+    @property
+    def timestamp(self) -> int:
+        """Seconds of chain time."""
+        return int.from_bytes(self._fields[11])
+
     def admits(self, address: bytes) -> bool:
         """Whether the bloom filter admits an event of this contract; where it does not, there is none."""
         return address in BloomFilter(int.from_bytes(self._fields[6]))

@@ -140,6 +140,11 @@ class ChainProof:
             raise ChainError(f"block {number}: its header is not in the proof.")
         return self.head if place == len(self.parsed) - 1 else self.parsed[place + 1].parent
 
+    def time_of(self, number: int) -> int | None:
+        """Seconds of chain time of a block; None where there is no header of it."""
+        place = number - self.first
+        return self.parsed[place].timestamp if 0 <= place < len(self.parsed) else None
+
     def differences(self, head: bytes | None = None, artifact: Artifact | None = None) -> list[Difference]:
         """Where the parts do not fit together; empty when every event is proven.
 

@@ -14,7 +14,7 @@ from fedcxr.audit.chain.decoded_events import decode_events
 from fedcxr.audit.chain.proof import ChainProof
 from fedcxr.audit.export.archive import FORMAT, MANIFEST, SIGNATURE, changes, manifest_of, read_json, unpack
 from fedcxr.audit.export.export import AuditStatement
-from fedcxr.audit.findings import SO_FAR, head_is_unknown
+from fedcxr.audit.findings import SO_FAR, first_model_is_unknown, head_is_unknown
 from fedcxr.errors import FedcxrError, StoreError
 from fedcxr.ledger.artifact import Artifact, load_artifact
 from fedcxr.ledger.membership_events import MEMBERSHIP_EVENTS, MemberState, follow
@@ -132,7 +132,7 @@ def _verify(members: Mapping[str, bytes], head: bytes | None, result: Verified) 
     if head is not None and whole and signer in _auditors(events or []):
         result.known_as = "an auditor of the federation, by the ledger"
     released, unchecked = result.report["released"], result.report["unchecked"]
-    result.proven = whole and not said and bool(released) and not head_is_unknown(unchecked)
+    result.proven = whole and not said and bool(released) and not _is_of_an_unknown(unchecked)
     _say(result, audit, proof, len(events or []), whole=whole)
 
 
@@ -210,7 +210,12 @@ def _report_problems(
 def _verdicts(report: Mapping[str, Any]) -> set[bool]:
     """What a report may say of its model: earlier versions called it proven under an unknown head too."""
     recomputed = not report["findings"] and bool(report["released"])
-    return {recomputed, recomputed and not head_is_unknown(report["unchecked"])}
+    return {recomputed, recomputed and not _is_of_an_unknown(report["unchecked"])}
+
+
+def _is_of_an_unknown(unchecked: Iterable[str]) -> bool:
+    """Whether what was recomputed is of an unknown chain, or follows from an unknown first model."""
+    return head_is_unknown(unchecked) or first_model_is_unknown(unchecked)
 
 
 def _say(result: Verified, audit: Mapping[str, Any], proof: ChainProof, events: int, *, whole: bool) -> None:
