@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fedcxr.audit.blob_pool import BlobPool, workers_for
 from fedcxr.audit.conduct import check_conduct
 from fedcxr.audit.evidence import Evidence
 from fedcxr.audit.findings import PARTIES, SO_FAR, AuditReport
-from fedcxr.audit.first_model import check_first_model
 from fedcxr.audit.journal import check_journal
 from fedcxr.audit.ledger_source import LedgerSource, RunLedger
 from fedcxr.audit.openings import check_openings
@@ -27,7 +27,6 @@ from fedcxr.audit.round_audit import RoundAudit
 from fedcxr.audit.scope import Scope
 from fedcxr.audit.sources import RunSources, Sources
 from fedcxr.audit.storage import check_round_storage
-from fedcxr.config import Config
 from fedcxr.errors import EnvelopeError, LedgerError
 from fedcxr.ledger.deployment_parameters import differences
 from fedcxr.ledger.protocol import RoundView
@@ -38,6 +37,9 @@ from fedcxr.privacy.kinds import protection_recorded
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update.layout import Vector
+
+if TYPE_CHECKING:
+    from fedcxr.config import Config
 
 Progress = Callable[[str, int, int], None]  # what, done, total
 _IN_FLIGHT = 2  # rounds whose updates workers may have: one is concluded while they check the next
@@ -235,6 +237,8 @@ class _Audit:
     ) -> tuple[Vector | None, Vector | None]:
         """The model that the first round starts from, and the one before it."""
         if first == 1:
+            from fedcxr.audit.first_model import check_first_model  # torch, which takes seconds to load
+
             return check_first_model(evidence, config, self.request.pretrained), None
         ledger = self.ledger
 

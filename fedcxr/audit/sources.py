@@ -126,7 +126,8 @@ class RunSources:
         except BlobMissingError:
             return  # an earlier fedcxr put none there
         except StoreError as error:
-            evidence.report.find("the configuration in the store", digest.hex(), str(error))
+            name = digest.hex()
+            evidence.report.find(f"blobs/{name[:2]}/{name}", "the configuration", str(error))
         evidence.named.add(digest)
 
     def _check_frozen(self, evidence: Evidence) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedcxr.cli.app import app
-from fedcxr.cli.options import AsJson, TrustRun
+from fedcxr.cli.options import AsJson, ConfigFile, PretrainedFile, TrustRun
 from fedcxr.cli.run_group import USUAL, RunGroup, UsualCommand
 from fedcxr.terminal import say_json
 
@@ -72,14 +72,8 @@ def audit(
     model: Annotated[
         Path | None, typer.Option(help="The released model's file, to compare, without a run.")
     ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(help="The configuration's file, without a run, where the store does not have it."),
-    ] = None,
-    pretrained: Annotated[
-        Path | None,
-        typer.Option(help="The file of the pretrained weights, where the store does not have them."),
-    ] = None,
+    config: ConfigFile = None,
+    pretrained: PretrainedFile = None,
     export: Annotated[
         Path | None, typer.Option(help="Write a signed export to this zip; fedcxr audit verify checks it.")
     ] = None,
