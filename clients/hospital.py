@@ -13,11 +13,19 @@ from clients.judgement import SCALE, Judgement, judge
 from clients.ledger import attach_ledger
 from clients.limits import check_judging, check_training
 from clients.member import Member
+from clients.rules import check_first_model, check_rules
 from clients.shard import load_shard
 from fedcxr import config as configuration
 from fedcxr import json_text
 from fedcxr.config import Config
-from fedcxr.errors import BaseMismatchError, FederationError, LayoutError, LimitError, NonFiniteError
+from fedcxr.errors import (
+    BaseMismatchError,
+    FederationError,
+    LayoutError,
+    LimitError,
+    NonFiniteError,
+    RuleError,
+)
 from fedcxr.ledger.deployment_parameters import differences
 from fedcxr.ledger.signing import (
     HOSPITAL,
@@ -37,12 +45,11 @@ from fedcxr.messages import (
     UpdateReply,
     ValidateRequest,
 )
-from fedcxr.models.registry import create_model
 from fedcxr.privacy.keys import EnvelopePublicKey
 from fedcxr.store.identity import Identity
 from fedcxr.terminal import one_line
 from fedcxr.training.batch_statistics import gather_statistics
-from fedcxr.training.shared_tensors import federation_layout, load_local, local_state
+from fedcxr.training.shared_tensors import load_local, local_state
 from fedcxr.training.trainer import TrainingReport, train
 from fedcxr.update import fixed_point, merkle
 from fedcxr.update.layout import Layout, Vector
@@ -113,7 +120,7 @@ class Hospital:
         """Train on the round's base model and return the sealed, signed update.
 
         A base model that the contract does not hold for this round is refused, under signature; so is a round
-        that asks for more than the hospital's own limits allow.
+        that the configuration does not have or has otherwise, and one beyond the hospital's own limits.
 
         Raises:
             FederationError: not registered, not a participant, or the round is not as the server says.
@@ -124,17 +131,20 @@ class Hospital:
         round_config = RoundConfig.from_bytes(request.round_config)
         try:
             asked = member.check_round(request, round_config, digest)
+            if len(request.bulk) != 4 * member.layout.size:
+                raise FederationError(
+                    f"round {request.round}: a model of {len(request.bulk)} bytes, "
+                    f"but the layout has {4 * member.layout.size}."
+                )
+            base = np.frombuffer(request.bulk, "<f4").astype(np.float32, copy=False)
+            check_rules(member.rules, asked, round_config, member.layout, base)
             check_training(self.disk.settings.limits, member.config, asked, lambda: self._images(member))
-        except (BaseMismatchError, LimitError) as error:
+            if request.round == 1:
+                check_first_model(member.created_model(), base)
+        except (BaseMismatchError, LimitError, RuleError) as error:
             logger.error("%s: %s", self.name, error)
             return member.refuse(request.round, digest)
 
-        if len(request.bulk) != 4 * member.layout.size:
-            raise FederationError(
-                f"round {request.round}: a model of {len(request.bulk)} bytes, "
-                f"but the layout has {4 * member.layout.size}."
-            )
-        base = np.frombuffer(request.bulk, "<f4").astype(np.float32, copy=False)
         report, samples, vector = self._train_from(base, member, request.round)
         started = time.perf_counter()
         np.subtract(vector, base, out=vector)
@@ -211,17 +221,11 @@ class Hospital:
         self, base: Vector, member: Member, round_number: int
     ) -> tuple[TrainingReport, int, Vector]:
         config = member.config
-        model = create_model(config.model, seed=config.seed)
-        layout = federation_layout(model, config)
-        if layout != member.layout:
-            what = "frozen weights" if layout.tensors == member.layout.tensors else "tensors"
-            raise FederationError(
-                f"the model here has other {what} than the federation's: update fedcxr, and see that "
-                "model.pretrained is the same file."
-            )
+        created = member.created_model()
+        model, layout = created.model, created.layout
         layout.load(base, model)
         examples = load_shard(self.disk, config).training
-        if round_number > config.federation.rounds:
+        if member.rules.purpose(round_number) == "calibration":
             report = gather_statistics(
                 model, examples, config=config, round_index=round_number, hospital=self.name
             )

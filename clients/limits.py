@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from clients.open_round import OpenRound
 from fedcxr.config import Config
 from fedcxr.errors import LimitError
-from fedcxr.store.hospital_settings import AskedFor, HospitalLimits
+from fedcxr.ledger.round_rules import RoundRules
+from fedcxr.store.hospital_settings import HospitalLimits
 from fedcxr.training.phases import Phase
 
 _OPENING = 0.9  # of a deadline is left at least when the opening, of which the seconds count, is in a block
@@ -49,12 +50,10 @@ def check_judging(limits: HospitalLimits, number: int) -> None:
 def _beyond(
     limits: HospitalLimits, config: Config, asked: OpenRound, images: Callable[[], int]
 ) -> Iterator[str]:
-    calibrates = asked.number > config.federation.rounds
-    phase = Phase.of(config, asked.number)
-    name: AskedFor = "calibration" if calibrates else phase.name
-    rate = 0.0 if calibrates else phase.learning_rate
-    if not limits.takes_part_in(name):
-        yield f"{name} is none of its phases"
+    purpose = RoundRules(config).purpose(asked.number)
+    rate = 0.0 if purpose == "calibration" else Phase.of(config, asked.number).learning_rate
+    if not limits.takes_part_in(purpose):
+        yield f"{purpose} is none of its phases"
     if limits.rounds is not None and asked.number > limits.rounds:
         yield f"no round after {limits.rounds}"
     if limits.learning_rate is not None and rate > limits.learning_rate:

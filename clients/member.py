@@ -15,6 +15,7 @@ from fedcxr import json_text
 from fedcxr.config import Config
 from fedcxr.errors import BaseMismatchError, EnvelopeError, FederationError
 from fedcxr.ledger.phase import RoundPhase
+from fedcxr.ledger.round_rules import RoundRules
 from fedcxr.ledger.signed_json import signed_to_tree
 from fedcxr.ledger.signing import Domain, Refusal, Signed, Struct, commitment, sign
 from fedcxr.messages import RefusalReply, TrainRequest, ValidateRequest
@@ -22,6 +23,7 @@ from fedcxr.privacy.keys import EnvelopePublicKey
 from fedcxr.privacy.kinds import protection_named
 from fedcxr.privacy.protection import Blob, Protection, UpdateContext
 from fedcxr.store.identity import Identity
+from fedcxr.training.first_model import FirstModel
 from fedcxr.update import merkle
 from fedcxr.update.fixed_point import Ring
 from fedcxr.update.layout import Layout, Vector
@@ -39,6 +41,11 @@ class Member:
     @cached_property
     def config(self) -> Config:
         return configuration.validate(json_text.parse(self.membership.config), where="federation.json")
+
+    @cached_property
+    def rules(self) -> RoundRules:
+        """What the configuration says of rounds."""
+        return RoundRules(self.config)
 
     @cached_property
     def layout(self) -> Layout:
@@ -83,10 +90,26 @@ class Member:
         )
         return self.protection.protect(update, context, self.recipients)
 
+    def created_model(self) -> FirstModel:
+        """The federation's model as it is created here.
+
+        Raises:
+            FederationError: it has other tensors than the federation's.
+            ConfigError, ModelError: it cannot be made here.
+        """
+        created = FirstModel.of(self.config)
+        if created.layout != self.layout:
+            what = "frozen weights" if created.layout.tensors == self.layout.tensors else "tensors"
+            raise FederationError(
+                f"the model here has other {what} than the federation's: update fedcxr, and see that "
+                "model.pretrained is the same file."
+            )
+        return created
+
     def refuse(self, round_number: int, seen: bytes) -> RefusalReply:
         """The hospital's signed word that it does not train in a round, from the model with this digest.
 
-        Where that is the very model that the ledger holds, the hospital's own limits were passed over.
+        Where that is the very model that the ledger holds, its own limits or the rules were passed over.
         """
         refusal = Refusal(bytes.fromhex(self.membership.federation), round_number, self.address, seen)
         signature = self.sign(refusal)

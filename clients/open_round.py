@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fedcxr.ledger.protocol import RoundView
+from fedcxr.ledger.round_rules import Opening
 from fedcxr.ledger.views import FederationViews
 
 
@@ -37,9 +38,14 @@ class OpenRound:
         return max(others, default=0) / sum(weights.values())
 
     @cached_property
+    def opening(self) -> Opening | None:
+        """How this attempt was opened; None without a ledger."""
+        if self.ledger is None:
+            return None
+        samples = {member.seat: member.samples for member in self.ledger.members()}
+        return Opening.of(self.ledger, self.ledger.events("RoundOpened", self.number)[-1], samples)
+
+    @property
     def seconds(self) -> int | None:
         """Of chain time, from the opening of this attempt to its deadline."""
-        if self.view is None or self.ledger is None:
-            return None
-        opened = self.ledger.events("RoundOpened", self.number)[-1]
-        return self.view.deadline - self.ledger.timestamp(opened["blockNumber"])
+        return None if self.opening is None else self.opening.seconds

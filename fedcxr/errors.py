@@ -27,7 +27,8 @@
     │   ├── BaseMismatchError     71   a hospital was given a model that the contract does not hold
     │   ├── QuorumError           72   too few updates were accepted
     │   ├── GridError             73   the grid cannot be started, or lost what it was asked to carry
-    │   └── LimitError            74   more than a hospital's own limits allow
+    │   ├── LimitError            74   more than a hospital's own limits allow
+    │   └── RuleError             75   a round that is not as the federation's configuration says
     ├── AuditFailedError          90   the audit found something
     └── AuditIncompleteError      91   it found nothing, but could not recompute the released model
 
@@ -207,6 +208,11 @@ class GridError(FederationError):
 class LimitError(FederationError):
     exit_code = 74
     help = "What was asked is beyond the limits in hospital.toml; only the hospital can change them."
+
+
+class RuleError(FederationError):
+    exit_code = 75
+    help = "The configuration that every member holds does not have this; ask the coordinator."
 
 
 class AuditFailedError(FedcxrError):

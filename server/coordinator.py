@@ -20,6 +20,7 @@ from fedcxr.errors import ContractRejectedError, QuorumError
 from fedcxr.evaluation.scores import Evaluation
 from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.protocol import Ledger, RoundView
+from fedcxr.ledger.round_rules import RoundRules
 from fedcxr.messages import RegisterRequest
 from fedcxr.privacy.kinds import protection_named
 from fedcxr.privacy.protection import Protection
@@ -30,7 +31,7 @@ from fedcxr.run.stored_metrics import all_stored_metrics
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.store.submissions import with_submissions
-from fedcxr.update import fixed_point, model_file
+from fedcxr.update import model_file
 from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import LONGEST, RoundConfig
@@ -66,6 +67,7 @@ class Coordinator:
         self.observer = observer
         self.evaluate = evaluate
         self.store = run.blob_store()
+        self.rules = RoundRules(self.config)
         self.releases = RunModels(run, ledger, layout)
         self._gas_recorded: Counter[str] = Counter()
 
@@ -89,7 +91,7 @@ class Coordinator:
             timeout=config.federation.round_timeout,
         )
         first = ledger.last_finalized + 1
-        begins = first <= config.federation.total_rounds and not ledger.round_in_progress
+        begins = first <= self.rules.rounds and not ledger.round_in_progress
         if begins and len(members) < config.federation.min_hospitals:
             raise QuorumError(
                 f"{len(members)} hospitals are registered, but federation.min_hospitals is "
@@ -100,7 +102,7 @@ class Coordinator:
                 hospitals={m.address: m.name for m in members.values()},
                 samples={m.address: m.samples for m in members.values()},
                 first_round=first,
-                rounds=config.federation.total_rounds,
+                rounds=self.rules.rounds,
             )
         )
         if first == 1:
@@ -110,7 +112,7 @@ class Coordinator:
         self._complete_records(first - 1, members)
         base = self.releases.read(first - 1)
         previous = self.releases.read(first - 2) if first > 1 else None
-        for number in range(first, config.federation.total_rounds + 1):
+        for number in range(first, self.rules.rounds + 1):
             model = self._run_round(number, base, previous, members)
             base, previous = model, base
             self.releases.prune(number)
@@ -168,13 +170,12 @@ class Coordinator:
             round_config = RoundConfig.from_bytes(self.store.get(view.config_digest, LONGEST).tobytes())
             logger.info("round %d was open: %d updates are in", number, len(view.accepted))
         else:
-            last_delta = None if previous is None else base - previous
             round_config = RoundConfig(
                 round=number,
                 config=self.config.digest().hex(),
                 layout=self.layout.digest.hex(),
                 partition=self.run_directory.partition_digest(),
-                exponents=fixed_point.choose_exponents(self.layout, base, last_delta),
+                exponents=self.rules.exponents(self.layout, base, previous),
             )
             self.store.put(round_config.to_bytes(), round_config.digest)
             view = self.ledger.open_round(
@@ -182,7 +183,7 @@ class Coordinator:
                 base=model_file.vector_digest(base),
                 config_digest=round_config.digest,
                 participants=sorted(members),
-                deadline_seconds=self.config.ledger.deadline,
+                deadline_seconds=self.rules.deadline,
             )
             self.ledger.draw_committee(number)
         (reader,) = self._protection.readers([self._identity.envelope_key])

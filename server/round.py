@@ -252,7 +252,9 @@ class Round:
         refusal = Refusal(federation=federation, round=reply.round, hospital=address, seen=reply.seen)
         self.ledger.refuse(refusal, reply.signature)
         if reply.seen == self.view.base:
-            raise FederationError("it refused the round, which is beyond its own limits: see its own log")
+            raise FederationError(
+                "it refused the round, which is beyond its limits or the rules: see its own log"
+            )
         raise FederationError(f"it refused the base model: it was handed {reply.seen.hex()}")
 
     def _submit(self, batch: list[SignedSubmission]) -> None:

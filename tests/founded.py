@@ -85,7 +85,7 @@ def found(config: Config, out: Path) -> Iterator[Founded]:
             base=model_file.vector_digest(base),
             config_digest=round_config.digest,
             participants=[joined[0].hospital],
-            deadline_seconds=10_000,
+            deadline_seconds=config.ledger.deadline,
         )
         train = TrainRequest(
             round=1,

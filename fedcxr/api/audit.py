@@ -12,7 +12,7 @@ from fedcxr.audit.audit import Progress, Request, conduct_audit
 from fedcxr.audit.export.archive import LARGEST
 from fedcxr.audit.export.verification import Verified
 from fedcxr.audit.export.verification import verify as verify_bytes
-from fedcxr.audit.findings import AuditReport, Finding
+from fedcxr.audit.findings import AuditReport, Finding, first_model_is_unknown
 from fedcxr.audit.journal_ledger import JournalLedger
 from fedcxr.audit.ledger_source import LedgerSource, RunLedger
 from fedcxr.audit.memory import AuditMemory
@@ -89,6 +89,11 @@ class Audit:
         """
         if not self.clean:
             raise AuditFailedError(f"{self.place}: {count(len(self.findings), 'finding')}.")
+        if not self.proven and self.released and first_model_is_unknown(self.unchecked):
+            raise AuditIncompleteError(
+                f"{self.place}: nothing found, but the first model was not made again: its weights may have "
+                "been planted, see what is unchecked."
+            )
         if not self.proven and self.released:
             raise AuditIncompleteError(
                 f"{self.place}: nothing found, but whether this is the consortium's chain only the endpoint "

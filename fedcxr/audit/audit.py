@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fedcxr.audit.blob_pool import BlobPool, workers_for
 from fedcxr.audit.conduct import check_conduct
@@ -21,20 +22,26 @@ from fedcxr.audit.findings import PARTIES, SO_FAR, AuditReport
 from fedcxr.audit.journal import check_journal
 from fedcxr.audit.ledger_source import LedgerSource, RunLedger
 from fedcxr.audit.memory import AuditMemory, compare
+from fedcxr.audit.openings import check_openings
 from fedcxr.audit.participants import participants
 from fedcxr.audit.round_audit import RoundAudit
 from fedcxr.audit.scope import Scope
 from fedcxr.audit.sources import RunSources, Sources
 from fedcxr.audit.storage import check_round_storage
-from fedcxr.errors import EnvelopeError
+from fedcxr.errors import EnvelopeError, LedgerError
+from fedcxr.ledger.deployment_parameters import differences
 from fedcxr.ledger.event_views import EventViews
 from fedcxr.ledger.protocol import RoundView
+from fedcxr.ledger.round_rules import RoundRules
 from fedcxr.ledger.views import FederationViews
 from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.privacy.kinds import protection_recorded
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update.layout import Vector
+
+if TYPE_CHECKING:
+    from fedcxr.config import Config
 
 Progress = Callable[[str, int, int], None]  # what, done, total
 _IN_FLIGHT = 2  # rounds whose updates workers may have: one is concluded while they check the next
@@ -50,6 +57,7 @@ class Request:
         journals: of hospitals, each ``journal.jsonl``, to hold against the ledger.
         scope: rounds and hospital; by default everything.
         memory: of earlier audits, which this one is held to; None for none.
+        pretrained: file of the weights that the first model is made of, where the store does not have them.
         workers: processes that check blobs; None for as many as the bytes are worth.
     """
 
@@ -57,6 +65,7 @@ class Request:
     journals: Sequence[Path] = ()
     scope: Scope = field(default_factory=Scope)
     memory: AuditMemory | None = None
+    pretrained: Path | None = None
     workers: int | None = None
 
 
@@ -135,7 +144,9 @@ class _Audit:
         if (code := ledger.code_difference()) is not None:
             report.find("the contract", "one that the artifact's bytecode created", code)
         last = ledger.last_finalized
-        url = sources.store_url(ledger, report)
+        config = sources.config(ledger, report)
+        self._check_founding(config)
+        url = sources.store_url(config, ledger, report)
         views = self._views(scope.rounds(last))
         layout = sources.layout(ledger, report)
         if layout is not None and (found := ledger.update_size) != 4 * layout.size:
@@ -161,7 +172,9 @@ class _Audit:
                 scope=scope,
                 report=report,
             )
-            computed = self._rounds(evidence, views, size, progress)
+            computed = self._rounds(evidence, config, views, size, progress)
+        if config is not None:
+            check_openings(ledger, RoundRules(config), scope, last, report)
         check_conduct(EventViews.of(ledger), scope, last, report)
         report.notes += participants(ledger, views, scope)
         if views:
@@ -178,6 +191,18 @@ class _Audit:
             report.unchecked.append("the released model: not every sum before it could be recomputed")
         keep(evidence)
 
+    def _check_founding(self, config: Config | None) -> None:
+        """The contract was founded with what the configuration says."""
+        if config is None:
+            return
+        report = self.report
+        report.planned = config.federation.total_rounds
+        try:
+            for name, (wanted, found) in differences(self.ledger.deployment_parameters, config).items():
+                report.find(f"the contract's {name}", str(wanted), str(found))
+        except LedgerError as error:
+            report.find("the contract's rules", "on record", str(error))
+
     def _views(self, rounds: range) -> list[RoundView]:
         views = [self.ledger.round(number) for number in rounds]
         if self.ledger_source.storage_is_a_word:
@@ -185,11 +210,18 @@ class _Audit:
                 check_round_storage(self.ledger, view, self.report)
         return views
 
-    def _rounds(self, evidence: Evidence, views: Sequence[RoundView], size: int, progress: Progress) -> bool:
+    def _rounds(
+        self,
+        evidence: Evidence,
+        config: Config | None,
+        views: Sequence[RoundView],
+        size: int,
+        progress: Progress,
+    ) -> bool:
         """Check the rounds in their order; whether all models were computed from where it started."""
         lines = self.sources.lines(self.ledger.last_finalized, self.report)
         first = views[0].number if views else 1
-        model, before = self._models_before(evidence, first)
+        model, before = self._models_before(evidence, config, first)
         computed = model is not None
         done = 0
 
@@ -211,10 +243,14 @@ class _Audit:
             self.report.notes.append(f"metrics.jsonl, summary.md: {whose}")
         return computed
 
-    def _models_before(self, evidence: Evidence, first: int) -> tuple[Vector | None, Vector | None]:
+    def _models_before(
+        self, evidence: Evidence, config: Config | None, first: int
+    ) -> tuple[Vector | None, Vector | None]:
         """The model that the first round starts from, and the one before it."""
         if first == 1:
-            return evidence.genesis(), None
+            from fedcxr.audit.first_model import check_first_model  # torch, which takes seconds to load
+
+            return check_first_model(evidence, config, self.request.pretrained), None
         ledger = self.ledger
 
         def model(number: int) -> Vector | None:

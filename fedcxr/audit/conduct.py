@@ -18,8 +18,7 @@ def check_conduct(ledger: EventViews, scope: Scope, last: int, report: AuditRepo
 
     All of it is of events, so that who verifies an export finds what the audit found.
     """
-    rounds = scope.rounds(last)
-    numbers = range(rounds.start, last + 2) if rounds.stop > last else rounds
+    rounds, numbers = scope.rounds(last), scope.rounds_and_next(last)
     _check_history(ledger, numbers, last, scope.hospital, report)
     _check_disputes(ledger, rounds, report)
     _check_refusals(ledger, numbers, last, scope.hospital, report)
@@ -53,7 +52,9 @@ def _check_refusals(
             for seen in digests:
                 if seen.hex() == base:
                     said = f"round {number}: {hospital} refused to train from the model that the ledger holds"
-                    report.notes.append(f"{said}: the round was beyond its own limits, or it was mistaken")
+                    report.notes.append(
+                        f"{said}: the round was beyond its own limits or the rules, or it was mistaken"
+                    )
                 elif number <= last and has_update(ledger, number, hospital):
                     said = f"round {number}: {hospital} says that it was handed {seen.hex()} as base model"
                     report.notes.append(f"{said}; its own update in the round is on the ledger's")

@@ -14,6 +14,9 @@ SO_FAR = "so far "
 PARTIES = "that the hospitals are different parties: a key says nothing of who holds it"
 """What no audit can know."""
 
+FIRST_MODEL = "the first model: "
+"""Start of what is unchecked where nobody made the first model again: its weights may have been planted."""
+
 _HEAD = re.compile(r"that block \d+, 0x[0-9a-f]+, is the head of the consortium's chain: .*")
 _SEALED = re.compile(r"round (\d+), 0x\w+: what is sealed in its update \((.*)\)")
 
@@ -27,6 +30,16 @@ def unknown_head(number: int, digest: bytes) -> str:
 def head_is_unknown(unchecked: Iterable[str]) -> bool:
     """Whether :func:`unknown_head` is among what is unchecked: then all of it may be of another chain."""
     return any(_HEAD.fullmatch(str(line)) for line in unchecked)
+
+
+def first_model_is_unknown(unchecked: Iterable[str]) -> bool:
+    """Whether nobody has made the first model again: then it may be anything, and what follows from it."""
+    return any(str(line).startswith(FIRST_MODEL) for line in unchecked)
+
+
+def is_of_an_unknown(unchecked: Iterable[str]) -> bool:
+    """Whether what was recomputed is of an unknown chain, or follows from an unknown first model."""
+    return head_is_unknown(unchecked) or first_model_is_unknown(unchecked)
 
 
 def sealed_update(number: int, hospital: str, why: str) -> str:
@@ -123,8 +136,8 @@ class AuditReport:
 
     @property
     def proven(self) -> bool:
-        """The released model was recomputed, on a chain that is the consortium's, and nothing was found."""
-        return self.clean and bool(self.released) and not head_is_unknown(self.unchecked)
+        """The released model was recomputed from the first, on the consortium's chain; nothing was found."""
+        return self.clean and bool(self.released) and not is_of_an_unknown(self.unchecked)
 
     @property
     def unfinished(self) -> bool:

@@ -12,9 +12,10 @@ from fedcxr.audit.round_configuration import disagreements
 from fedcxr.audit.round_updates import Advance, RoundUpdates
 from fedcxr.errors import FedcxrError, LayoutError, StoreError
 from fedcxr.ledger.protocol import RoundView
+from fedcxr.ledger.round_rules import RoundRules
 from fedcxr.ledger.submissions import listing as submission_list
 from fedcxr.round_lines import FaultyLine, RoundLine
-from fedcxr.update import fixed_point, model_file
+from fedcxr.update import model_file
 from fedcxr.update.layout import Vector
 from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import LONGEST, RoundConfig
@@ -143,7 +144,7 @@ class RoundAudit:
             why = "the models before it are not at hand"
             self.evidence.report.unchecked.append(f"round {number}: its exponents ({why})")
             return
-        expected = fixed_point.choose_exponents(layout, base, None if before is None else base - before)
+        expected = RoundRules.exponents(layout, base, before)
         if round_config.exponents != expected:
             self._find("round configuration's exponents", str(expected), str(round_config.exponents))
 

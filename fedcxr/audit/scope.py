@@ -66,6 +66,11 @@ class Scope:
             )
         return range(self.first, last + 1)
 
+    def rounds_and_next(self, finalized: int) -> range:
+        """:meth:`rounds`; with the last of them, also the one that follows, which may have been opened."""
+        rounds = self.rounds(finalized)
+        return range(rounds.start, finalized + 2) if rounds.stop > finalized else rounds
+
     def left_out(self, finalized: int) -> Iterable[str]:
         """What this scope does not look at, in words."""
         rounds = self.rounds(finalized)

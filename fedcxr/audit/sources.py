@@ -12,11 +12,12 @@ from fedcxr.audit.evidence import Evidence, ModelFiles
 from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.metrics_line import read_lines
 from fedcxr.audit.surplus import check_surplus
-from fedcxr.errors import FedcxrError, LayoutError, LedgerError, StoreError
-from fedcxr.ledger.deployment_parameters import differences
+from fedcxr.config import Config
+from fedcxr.errors import BlobMissingError, ConfigError, FedcxrError, LayoutError, StoreError
 from fedcxr.ledger.views import FederationViews
 from fedcxr.round_lines import FaultyLine, RoundLine
 from fedcxr.store.blobs import BlobStore
+from fedcxr.store.configuration import get_configuration
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import frozen_file, merkle
 from fedcxr.update.layout import LONGEST, MOST_VALUES, Layout
@@ -25,7 +26,11 @@ from fedcxr.update.layout import LONGEST, MOST_VALUES, Layout
 class Sources(Protocol):
     """What an audit asks for besides the ledger; what is not as it says becomes a finding."""
 
-    def store_url(self, ledger: FederationViews, report: AuditReport) -> str: ...
+    def config(self, ledger: FederationViews, report: AuditReport) -> Config | None:
+        """The configuration, if it is the ledger's; None where nothing here has it."""
+        ...
+
+    def store_url(self, config: Config | None, ledger: FederationViews, report: AuditReport) -> str: ...
 
     def layout(self, ledger: FederationViews, report: AuditReport) -> Layout | None: ...
 
@@ -52,25 +57,23 @@ class RunSources:
     run: RunDirectory
     url: str = ""
 
-    def store_url(self, ledger: FederationViews, report: AuditReport) -> str:
-        """Where the reader or the configuration says, if it is the ledger's; else the default place."""
-        default, expected = str(self.run.root / "blobs"), ledger.config_digest
+    def config(self, ledger: FederationViews, report: AuditReport) -> Config | None:
+        expected = ledger.config_digest
         try:
             config = configuration.load(self.run.config_path)
         except FedcxrError as error:
             report.find("config.toml", expected.hex(), str(error))
-            return default
+            return None
         if config.digest() != expected:
             report.find("config.toml", expected.hex(), config.digest().hex())
-            return default
-        report.planned = config.federation.total_rounds
-        try:
-            for name, (wanted, found) in differences(ledger.deployment_parameters, config).items():
-                report.find(f"the contract's {name}", str(wanted), str(found))
-        except LedgerError as error:
-            report.find("the contract's rules", "on record", str(error))
-        if self.url or not config.store.url:
-            return self.url or default
+            return None
+        return config
+
+    def store_url(self, config: Config | None, ledger: FederationViews, report: AuditReport) -> str:
+        """Where the reader or the configuration says; else the default place."""
+        del ledger, report
+        if self.url or config is None or not config.store.url:
+            return self.url or str(self.run.root / "blobs")
         return self.run.permitted_store(config.store.url)
 
     def layout(self, ledger: FederationViews, report: AuditReport) -> Layout | None:
@@ -96,6 +99,7 @@ class RunSources:
         self._check_partition(evidence)
         self._check_frozen(evidence)
         check_frozen_blob(evidence)
+        self._check_configuration(evidence)
         self._check_models(evidence, last)
         if evidence.scope.whole:
             check_surplus(self.run.root / "blobs", evidence.named, evidence.ledger, evidence.report)
@@ -113,6 +117,18 @@ class RunSources:
         for expected in sorted(evidence.partitions - {found}):
             name = self.run.partition_path.name
             evidence.report.find(name, expected or "no such file", found or "no such file")
+
+    def _check_configuration(self, evidence: Evidence) -> None:
+        """What the store has under the configuration's digest is the configuration."""
+        digest = evidence.ledger.config_digest
+        try:
+            get_configuration(evidence.store, digest)
+        except BlobMissingError:
+            return  # an earlier fedcxr put none there
+        except StoreError as error:
+            name = digest.hex()
+            evidence.report.find(f"blobs/{name[:2]}/{name}", "the configuration", str(error))
+        evidence.named.add(digest)
 
     def _check_frozen(self, evidence: Evidence) -> None:
         """``frozen.safetensors`` has the tensors that no round trains, and no byte that they do not give."""
@@ -151,14 +167,39 @@ class StoreSources:
         url: of the store.
         genesis: file of the first model; None to look for it in the store.
         released: file that is said to be the released model; None when there is none to compare.
+        configuration: file of the configuration; None to look for it in the store.
     """
 
     url: str
     genesis: Path | None = None
     released: Path | None = None
+    configuration: Path | None = None
 
-    def store_url(self, ledger: FederationViews, report: AuditReport) -> str:
+    def config(self, ledger: FederationViews, report: AuditReport) -> Config | None:
+        """The configuration as the coordinator put it into the store, or of the file that the reader has.
+
+        Raises:
+            ConfigError: the reader's file cannot be read, or is another configuration than the ledger's.
+        """
+        expected = ledger.config_digest
+        if self.configuration is not None:
+            config = configuration.load(self.configuration)
+            if (found := config.digest()) != expected:
+                raise ConfigError(
+                    f"--config {self.configuration}: {found.hex()}, and the ledger's is {expected.hex()}."
+                )
+            return config
+        try:
+            return get_configuration(BlobStore(self.url, make=False), expected)
+        except StoreError as error:
+            report.unchecked.append(
+                f"what the configuration says of rounds, deadlines and weights: it is not at hand ({error})"
+            )
+            return None
+
+    def store_url(self, config: Config | None, ledger: FederationViews, report: AuditReport) -> str:
         """Raises StoreError where the URL is of a folder that is not there."""
+        del config
         store = BlobStore(self.url, make=False)
         if not store.is_there:
             raise StoreError(f"{self.url}: there is no such store (--store).")
@@ -166,7 +207,7 @@ class StoreSources:
             report.notes.append(
                 f"{self.url} does not hold the federation's layout: is it the store of this federation?"
             )
-        report.unchecked.append("config.toml, metrics.jsonl, partition.json: an audit of a store has none")
+        report.unchecked.append("metrics.jsonl, partition.json: an audit of a store has none")
         return self.url
 
     def layout(self, ledger: FederationViews, report: AuditReport) -> Layout | None:

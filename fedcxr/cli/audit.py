@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedcxr.cli.app import app
-from fedcxr.cli.options import AsJson, TrustRun
+from fedcxr.cli.options import AsJson, ConfigFile, PretrainedFile, TrustRun
 from fedcxr.cli.run_group import USUAL, RunGroup, UsualCommand
 from fedcxr.terminal import say_json
 
@@ -87,6 +87,8 @@ def audit(
     model: Annotated[
         Path | None, typer.Option(help="The released model's file, to compare, without a run.")
     ] = None,
+    config: ConfigFile = None,
+    pretrained: PretrainedFile = None,
     export: Annotated[
         Path | None, typer.Option(help="Write a signed export to this zip; fedcxr audit verify checks it.")
     ] = None,
@@ -117,10 +119,10 @@ def audit(
     from fedcxr.audit.scope import Scope
     from fedcxr.cli.audit_printing import Bar, print_report
 
-    ledger, sources, directory = _places(run, trust_run, rpc, contract, store, head, genesis, model)
+    ledger, sources, directory = _places(run, trust_run, rpc, contract, store, head, genesis, model, config)
     keys, unreadable = audit_keys(directory, key)
     memory = memory_of(directory, state=state, since=since)
-    request = Request(keys, journal or (), Scope.parse(rounds, hospital), memory)
+    request = Request(keys, journal or (), Scope.parse(rounds, hospital), memory, pretrained)
     exhibits = Exhibits(ledger)
     account = _signer(directory, sign) if export else None
     with Bar(hidden=as_json) as bar:
@@ -204,6 +206,7 @@ def _places(
     head: str,
     genesis: Path | None,
     model: Path | None,
+    config: Path | None,
 ) -> tuple[LedgerSource, Sources, RunDirectory | None]:
     """Where ledger and files are, from the options.
 
@@ -221,9 +224,11 @@ def _places(
     if run is None:
         if not (rpc and contract and store):
             raise ConfigError("give a run directory, or --rpc, --contract and --store.")
-        return EndpointLedger(rpc, contract, trusted), StoreSources(store, genesis, model), None
-    if contract or genesis or model:
-        raise ConfigError("--contract, --genesis and --model are for an audit without a run directory.")
+        return EndpointLedger(rpc, contract, trusted), StoreSources(store, genesis, model, config), None
+    if contract or genesis or model or config:
+        raise ConfigError(
+            "--contract, --genesis, --model and --config are for an audit without a run directory."
+        )
     directory = RunDirectory(run, trust_run)
     if not rpc:
         if head:

@@ -50,3 +50,10 @@ TrustRun = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(help="The configuration's file, without a run, where the store does not have it."),
+]
+PretrainedFile = Annotated[
+    Path | None, typer.Option(help="The file of the pretrained weights, where the store does not have them.")
+]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from fedcxr.config.normalisation import NORMALISATIONS, Normalisation, NormName
 from fedcxr.config.sections import Count, Section
@@ -22,6 +22,9 @@ class Model(Section):
     stream_fusion: Literal["concat", "gated", "cross_attention", "bilinear"] = "concat"  # of dual_stream
     checkpointing: bool = False  # compute the encoder's activations again instead of keeping them
     pretrained: str = ""  # "": random from the seed; "timm": timm's hub; else a .safetensors file
+    pretrained_digest: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = (
+        ""  # of them; a new run fills it in
+    )
     projection_dim: Count = 128
     norm: NormName = "shared"  # normalisation statistics, see models.norm
 
@@ -42,6 +45,8 @@ class Model(Section):
                 f"encoder = {self.encoder!r} is for name = 'plain' or 'dual_stream': "
                 f"{self.name!r} has one of its own"
             )
+        if self.pretrained_digest and not self.pretrained:
+            raise ValueError("pretrained_digest is of weights that pretrained names: set that too")
         if self.name in ("plain", "compact") and not (self.attention and self.fusion):
             raise ValueError(
                 f"attention and fusion are parts of 'semssxl': {self.name!r} has neither to take away"

@@ -15,7 +15,9 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+RoundPurpose = Literal["pretraining", "training", "calibration"]
 MAX_HOSPITALS = 256  # of one round: the contract's bound
+_MINED_WITHIN = 120  # seconds that an opening may wait for its block
 UncertaintyName = Literal["ignore", "zeros", "ones", "smoothed", "smoothed_zeros"]
 
 
@@ -186,6 +188,14 @@ class Federation(Section):
         """Rounds on the ledger."""
         return self.rounds + self.calibrate
 
+    def purpose(self, number: int) -> RoundPurpose | None:
+        """What a round is for, by its number from 1; None where there is no such round."""
+        if not 1 <= number <= self.total_rounds:
+            return None
+        if number > self.rounds:
+            return "calibration"
+        return "pretraining" if number <= self.pretrain_rounds else "training"
+
 
 class Validation(Section):
     """Whether a committee of hospitals judges each update before it counts."""
@@ -236,6 +246,14 @@ class Ledger(Section):
     def one_root(self) -> bool:
         """Whether the contract keeps one root of a round's submissions, and checks none of them itself."""
         return self.recording == "root"
+
+    @property
+    def shortest_deadline(self) -> int:
+        """Seconds that a round's deadline leaves at least when its opening is in a block.
+
+        It is counted from before the opening is sent, and a chain takes a while to take it.
+        """
+        return self.deadline - min(self.deadline // 2, max(self.deadline // 10, _MINED_WITHIN))
 
     @property
     def endpoint(self) -> str:

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from fedcxr.terminal.console import Console
 
 _EXPLAINED = 25  # findings a label: curves are two times seventeen predictions each
-_MEASURED = ("training.device", "training.precision", "training.memory_format")
+_LEFT_OPEN = {  # until a run is made
+    "training.device": "auto",
+    "training.precision": "auto",
+    "training.memory_format": "auto",
+    "model.pretrained_digest": "",
+}
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ def _check_same(held: "Config", wanted: "Config", folder: Path) -> None:
     differing = {
         key: pair
         for key, pair in held.differences(wanted).items()
-        if not (key in _MEASURED and pair[1] == "auto")
+        if key not in _LEFT_OPEN or pair[1] != _LEFT_OPEN[key]
     }
     if differing:
         told = "; ".join(f"{key} is {old!r} there and {new!r} here" for key, (old, new) in differing.items())

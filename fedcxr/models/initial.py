@@ -19,6 +19,11 @@ from fedcxr.errors import ModelError
 
 PRIOR = 0.1  # a finding's assumed frequency: the classifier's bias starts there, not at one in two
 TOKENS = frozenset({"cls_token", "reg_token", "pos_embed"})  # a vision transformer's own parameters
+_DRAWN = (
+    *(-0.18391, 0.72964, 0.624167, 0.122535, -0.031443, -0.741042, -1.3574, -0.022001),
+    *(-0.545033, 0.219326, -1.495505, 0.343268, -0.191644, -0.902982, 0.998168, 0.036064),
+    *(0.91203, 0.69684, 0.506742, 0.93486),
+)
 TOKEN_STD = 0.02  # Dosovitskiy et al. 2021's
 
 
@@ -55,6 +60,29 @@ def initialise(model: nn.Module, *, seed: int, left: Collection[str] = ()) -> No
 def unstated(model: nn.Module) -> frozenset[str]:
     """Names of the modules for which :func:`initialise` has no start; works on "meta"."""
     return frozenset(name for name, module in model.named_modules() if not _stated(module))
+
+
+def draws_as_ever() -> bool:
+    """Whether torch draws here, from a seed, the numbers that fedcxr's initial weights have always been.
+
+    PyTorch promises none across its releases. The last digits depend on the processor, the numbers do not.
+    """
+    generator = torch.Generator().manual_seed(2026)
+    drawn = [torch.empty(16).normal_(generator=generator), torch.empty(4).uniform_(generator=generator)]
+    return bool(torch.allclose(torch.cat(drawn), torch.tensor(_DRAWN), rtol=0.0, atol=1e-5))
+
+
+def require_usual_draws() -> None:
+    """See that first models that are made here are those that are made elsewhere.
+
+    Raises:
+        ModelError: :func:`draws_as_ever` says no.
+    """
+    if not draws_as_ever():
+        raise ModelError(
+            "torch here draws other numbers from a seed than fedcxr's initial weights have always been: a "
+            "first model that is made with it is nobody else's. Install the torch of constraints.txt."
+        )
 
 
 def _stated(module: nn.Module) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from fedcxr import config
 from fedcxr.errors import ConfigError, ModelError
@@ -46,11 +47,18 @@ def build_model(settings: config.Model) -> Network:
     return _construct(settings, seed=0)
 
 
-def create_model(settings: config.Model, *, seed: int) -> Network:
+def create_model(
+    settings: config.Model, *, seed: int, weights: Mapping[str, Tensor] | None = None
+) -> Network:
     """A model with its starting weights, on the CPU: deterministic, and no global random state is touched.
 
     The heads start at random from ``seed``; so does the encoder, unless ``settings.pretrained`` says where
     its weights are.
+
+    Args:
+        settings: of the model.
+        seed: of what starts at random.
+        weights: the pretrained ones, where they are at hand already; None to read or fetch them.
 
     Raises:
         ConfigError: as of :func:`build_model`; ``norm = "frozen"`` without pretrained weights; no weights
@@ -65,23 +73,43 @@ def create_model(settings: config.Model, *, seed: int) -> Network:
                 "model.pretrained is empty: name weights, or choose norm 'shared' or 'group'."
             )
         return model
-    if settings.pretrained == "timm":
-        if settings.name == "compact" or settings.streams == "autoencoder":
-            raise ConfigError(
-                f"model.pretrained = 'timm': timm's hub has no weights for {settings.name!r} as it is set."
-            )
-        tensors, source = hub_weights(settings.encoder), "timm's hub"
-    else:
-        path = Path(settings.pretrained).expanduser()
-        tensors, source = read_weights(path), str(path)
     load_weights(
         model,
-        tensors,
-        source=source,
+        pretrained_tensors(settings) if weights is None else weights,
+        source="timm's hub" if settings.pretrained == "timm" else settings.pretrained,
         dropped=classifier_names(model.encoder),
         colours=colours_of(model.encoder),
     )
     return model
+
+
+def pretrained_tensors(settings: config.Model) -> Mapping[str, Tensor]:
+    """The weights that ``settings.pretrained`` names, as its file or timm's hub has them.
+
+    Raises:
+        ConfigError, ModelError: as :func:`create_model`.
+    """
+    if settings.pretrained != "timm":
+        return read_weights(Path(settings.pretrained).expanduser())
+    if settings.name == "compact" or settings.streams == "autoencoder":
+        raise ConfigError(
+            f"model.pretrained = 'timm': timm's hub has no weights for {settings.name!r} as it is set."
+        )
+    return hub_weights(settings.encoder)
+
+
+def count_values(settings: config.Model) -> int:
+    """How many values a model has; none of them is made.
+
+    Raises:
+        ConfigError, ModelError: as :func:`build_model`; or it is too large to be described.
+    """
+    try:
+        with torch.device("meta"):
+            model = _build(settings)
+        return sum(tensor.numel() for tensor in model.state_dict().values())
+    except (RuntimeError, OverflowError, TypeError, ValueError) as error:
+        raise ModelError(f"model.name = {settings.name!r}: it cannot be built: {error!s:.200}") from None
 
 
 def _construct(settings: config.Model, *, seed: int) -> Network:

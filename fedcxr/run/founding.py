@@ -14,11 +14,13 @@ from fedcxr.ledger.court import DisputeCourt
 from fedcxr.ledger.deployment_parameters import DeploymentParameters, configured
 from fedcxr.ledger.protocol import Ledger
 from fedcxr.ledger.unrecorded import UnrecordedLedger
-from fedcxr.models.registry import create_model
+from fedcxr.models.initial import require_usual_draws
+from fedcxr.store.configuration import put_configuration
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_chain import check_genesis
 from fedcxr.store.run_directory import LedgerFacts, RunDirectory
-from fedcxr.training.shared_tensors import federation_layout, write_frozen
+from fedcxr.training.first_model import FirstModel, read_pretrained, weights_data
+from fedcxr.training.shared_tensors import write_frozen
 from fedcxr.update import frozen_file, model_file
 from fedcxr.update.layout import Layout
 
@@ -44,19 +46,27 @@ def auditor_identity(run: RunDirectory) -> Identity | None:
 
 
 def prepare_genesis(run: RunDirectory) -> Layout:
-    """Write the model that the federation starts from, unless it is written already; return its layout."""
+    """Write the model that the federation starts from, unless it is written already; return its layout.
+
+    Raises:
+        ConfigError, ModelError: it cannot be made here.
+    """
     path = run.model(0)
     config = run.config
     if path.exists() and (run.root / "layout.json").exists():
         return run.read_layout()
-    model = create_model(config.model, seed=config.seed)
-    layout = federation_layout(model, config)
-    vector = layout.flatten(model.state_dict())
-    write_frozen(model, config, layout, run.frozen_path)
+    require_usual_draws()
+    weights = read_pretrained(config.model)
+    first = FirstModel.of(config, weights)
+    layout, vector = first.layout, first.vector
+    write_frozen(first.model, config, layout, run.frozen_path)
     # In the store too, under the digests that the ledger holds: a third party audits from the store alone.
     store = run.blob_store()
+    put_configuration(store, config)
     store.put(layout.to_json().encode(), layout.digest)
     store.put(vector.astype("<f4", copy=False).view(np.uint8))
+    if weights is not None and config.model.pretrained_digest:
+        store.put(weights_data(weights), bytes.fromhex(config.model.pretrained_digest))
     if layout.frozen:
         store.put(frozen_file.values(run.frozen_path))
     run.write_layout(layout)

@@ -26,6 +26,7 @@ from fedcxr.run.logfile import log_to
 from fedcxr.store.hospital_settings import HospitalData, HospitalSettings
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.batch_statistics import batch_norms
+from fedcxr.training.first_model import read_pretrained, weights_digest
 from fedcxr.training.measure import Measurement, resolve
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,10 @@ def open_or_create(
     if run.config_path.exists():
         chosen = run.config.training
         measured = [name for name in _MEASURED if getattr(config.training, name) == "auto"]
-        config = config.with_changes({f"training.{name}": getattr(chosen, name) for name in measured})
+        taken: dict[str, object] = {f"training.{name}": getattr(chosen, name) for name in measured}
+        if config.model.pretrained == run.config.model.pretrained and not config.model.pretrained_digest:
+            taken["model.pretrained_digest"] = run.config.model.pretrained_digest
+        config = config.with_changes(taken)
         if config == run.config:
             return run
         if run.founded:
@@ -101,7 +105,10 @@ def open_or_create(
                 f"{out} holds another run: {differing}. Choose another folder (--out), or remove it."
             )
     LabelPolicy.from_config(config.data)
-    model = create_model(config.model, seed=config.seed)
+    weights = read_pretrained(config.model)
+    if weights is not None:
+        config = config.with_changes({"model.pretrained_digest": weights_digest(weights)})
+    model = create_model(config.model, seed=config.seed, weights=weights)
     if config.federation.calibrate and not batch_norms(model):
         raise ConfigError(
             f"federation.calibrate moves running statistics, and {config.model.name} with the encoder "

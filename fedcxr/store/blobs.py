@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -77,13 +77,21 @@ class BlobStore:
             raise UnwritableError(f"{path}: the blob cannot be written: {_said(error)}") from None
         return root
 
-    def get(self, root: bytes, longest: int, *, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+    def get(
+        self,
+        root: bytes,
+        longest: int,
+        *,
+        out: NDArray[np.uint8] | None = None,
+        name_of: Callable[[NDArray[np.uint8]], bytes] = merkle.root,
+    ) -> NDArray[np.uint8]:
         """The bytes under a root as uint8.
 
         Args:
             root: of the blob.
             longest: bytes that it may have; no more are fetched, whatever the store has.
             out: to read a local file into, where it is large enough; fresh memory costs as much as reading.
+            name_of: what a blob is named by, if not by its Merkle root.
 
         Raises:
             BlobMissingError: there is none.
@@ -99,7 +107,7 @@ class BlobStore:
             raise StoreError(f"{path}: the blob cannot be read: {_said(error)}") from None
         if data.nbytes > longest:
             raise BlobCorruptError(f"{path}: it has more than {longest:,} bytes, which is the most here.")
-        if (found := merkle.root(data)) != root:
+        if (found := name_of(data)) != root:
             raise BlobCorruptError(f"{path}: its bytes have the root {found.hex()}.")
         return data
 

@@ -17,6 +17,7 @@ from fedcxr.ledger.court import DisputeCourt, result_of
 from fedcxr.ledger.round_events import RoundEvents
 from fedcxr.ledger.views import FederationViews
 from fedcxr.store.blobs import BlobStore
+from fedcxr.store.configuration import get_configuration
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.store.submissions import listed_submissions
 from fedcxr.update.layout import LONGEST, Layout
@@ -46,7 +47,8 @@ class Attempts:
     """The roots of blobs that the ledger names, by the outcome of the attempt that they belong to.
 
     Attributes:
-        founding: what the federation was founded on: layout and first model, with what no round trains.
+        founding: what the federation was founded on: configuration, layout and first model, with
+            what no round trains and the pretrained weights.
         kept: of finalized rounds, by round.
         current: of the attempt that is in progress.
         aborted: of attempts that were given up.
@@ -136,6 +138,9 @@ def read_attempts(ledger: FederationViews, store: BlobStore) -> Attempts:
     founding = frozenset(w for event in ledger.events("FederationCreated") for w in _words(event["args"]))
     if frozen := Layout.from_json(store.get(ledger.layout_digest, LONGEST).tobytes().decode()).frozen:
         founding |= {bytes.fromhex(frozen)}
+    if store.size(ledger.config_digest) is not None:
+        named = get_configuration(store, ledger.config_digest).model.pretrained_digest
+        founding |= {bytes.fromhex(named)} if named else set()
     last = ledger.last_finalized
     for round_number in range(1, last + 2):
         attempts = [_named(attempt, store) for attempt in ledger.round_events(round_number).attempts]

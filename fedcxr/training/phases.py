@@ -42,7 +42,7 @@ class Phase:
     def of(cls, config: Config, round_index: int) -> Phase:
         """The phase of a round, from 1."""
         training, first = config.training, config.federation.pretrain_rounds
-        if round_index <= first:
+        if config.federation.purpose(round_index) == "pretraining":
             terms = registry.weighted_terms(training, "pretraining")
             epochs, rate = training.pretrain_epochs or training.local_epochs, training.pretrain_learning_rate
             return cls("pretraining", 0, first, epochs, rate, terms)

@@ -68,10 +68,15 @@ def write_frozen(model: nn.Module, config: Config, layout: Layout, path: Path) -
         StoreError: the file cannot be written.
     """
     if layout.frozen:
-        others = {spec.name for spec in layout.tensors} | local_names(model, config)
-        state = model.state_dict().items()
-        frozen = {n: t.detach().cpu() for n, t in state if t.is_floating_point() and n not in others}
+        frozen = frozen_tensors(model, config, layout)
         files.write(path, frozen_file.to_bytes({name: t.float().numpy() for name, t in frozen.items()}))
+
+
+def frozen_tensors(model: nn.Module, config: Config, layout: Layout) -> dict[str, Tensor]:
+    """The tensors of a model that are neither shared nor local."""
+    others = {spec.name for spec in layout.tensors} | local_names(model, config)
+    state = model.state_dict().items()
+    return {n: t.detach().cpu() for n, t in state if t.is_floating_point() and n not in others}
 
 
 def load_released(path: Path, model: nn.Module, config: Config, *, frozen: Path) -> Layout:

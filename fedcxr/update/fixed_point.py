@@ -30,6 +30,8 @@ _HEADROOM = 16.0  # later rounds: times the largest entry of the last aggregate
 # A schedule that begins again, as the second phase's does, moves by more than 16 times its end's steps.
 _LATER_FLOOR = 2.0**-5
 _EXPONENTS = (-8, 40)
+LATER = range(_EXPONENTS[0], frexp(LIMIT / _LATER_FLOOR)[1])
+"""Exponents of a tensor that the round before has moved, however far."""
 
 
 def choose_exponents(layout: Layout, base: Vector, last_delta: Vector | None) -> tuple[int, ...]:

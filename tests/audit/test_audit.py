@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from fedcxr.audit.audit import audit
-from fedcxr.audit.findings import AuditReport, Finding
+from fedcxr.audit.findings import FIRST_MODEL, AuditReport, Finding
 from fedcxr.config import load
 from fedcxr.errors import ConfigError, EnvelopeError, LedgerError, StoreError
 from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.round_lines import read_rounds
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import LedgerFacts, RunDirectory
+from fedcxr.training.first_model import FirstModel
 from fedcxr.update.model_file import read, vector_digest
 
 Audit = Callable[[RunDirectory], AuditReport]
@@ -29,15 +30,16 @@ def flip(path: Path, offset: int, bit: int = 0) -> None:
 
 
 def blobs(run: RunDirectory) -> list[Path]:
-    """Those that rounds name; the layout and the first model are in the store as well."""
+    """Those that rounds name; configuration, layout and first model are in the store as well."""
     started = {path.name for path in beginnings(run)}
     return sorted(p for p in (run.root / "blobs").rglob("*") if p.is_file() and p.name not in started)
 
 
 def beginnings(run: RunDirectory) -> list[Path]:
-    """The layout and the first model in the store."""
+    """The layout, the first model and the configuration in the store."""
     layout = run.read_layout()
-    digests = (layout.digest, vector_digest(read(run.model(0), layout)))
+    first = vector_digest(read(run.model(0), layout))
+    digests = (layout.digest, first, run.config.digest())
     return [run.root / "blobs" / digest.hex()[:2] / digest.hex() for digest in digests]
 
 
@@ -252,13 +254,23 @@ def test_an_older_model_may_be_pruned(copy: RunDirectory, quick_audit: Audit) ->
     assert report.released
 
 
-def test_without_the_first_model_sums_are_checked_and_nothing_is_released(
-    copy: RunDirectory, quick_audit: Audit
-) -> None:
+def test_without_the_file_of_the_first_model_it_is_made_again(copy: RunDirectory, quick_audit: Audit) -> None:
     copy.model(0).unlink()
     report = quick_audit(copy)
     assert only(report).where == "round-0000.safetensors"
+    assert report.released
+
+
+def test_without_the_first_model_sums_are_checked_and_nothing_is_released(
+    copy: RunDirectory, quick_audit: Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy.model(0).unlink()
+    of, seed = FirstModel.of, copy.config.seed
+    monkeypatch.setattr(FirstModel, "of", lambda c, w: of(c.with_changes({"seed": seed + 1}), w))
+    report = quick_audit(copy)
+    assert only(report).where == "round-0000.safetensors"
     assert report.released == ""
+    assert any(said.startswith(FIRST_MODEL) for said in report.unchecked)
 
 
 def test_a_model_that_no_round_released_is_found(copy: RunDirectory, quick_audit: Audit) -> None:

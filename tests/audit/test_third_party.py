@@ -14,13 +14,13 @@ from lying_proxy import LyingProxy
 from web3 import Web3
 
 from fedcxr.audit.audit import Request, conduct_audit
-from fedcxr.audit.findings import AuditReport
+from fedcxr.audit.findings import FIRST_MODEL, AuditReport
 from fedcxr.audit.ledger_source import EndpointLedger
 from fedcxr.audit.scope import Scope
 from fedcxr.audit.sources import RunSources, StoreSources
 from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.chain.rpc_server import RpcServer
-from fedcxr.errors import ChainError, LedgerError, StoreError
+from fedcxr.errors import ChainError, ConfigError, LedgerError, StoreError
 from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.round_lines import read_rounds
 from fedcxr.store.run_directory import RunDirectory
@@ -56,7 +56,8 @@ def by_third_party(
     url: str, contract: str, store: Path, *keys: EnvelopePrivateKey, **more: Any
 ) -> AuditReport:
     head = more.pop("head", None)
-    sources = StoreSources(str(store), more.pop("genesis", None), more.pop("released", None))
+    files = (more.pop(name, None) for name in ("genesis", "released", "configuration"))
+    sources = StoreSources(str(store), *files)
     return conduct_audit(EndpointLedger(url, contract, head), sources, Request(keys, **more))
 
 
@@ -69,9 +70,34 @@ def test_with_a_key_the_store_and_the_chain_suffice(
     assert report.federation == finished.read_facts().federation
     assert (report.rounds, report.updates) == (2, 6)
     assert report.unchecked == [
-        "config.toml, metrics.jsonl, partition.json: an audit of a store has none",
+        "metrics.jsonl, partition.json: an audit of a store has none",
         "files in the store that the ledger does not name: it may serve other federations too",
     ]
+
+
+def test_a_store_without_the_configuration_proves_no_first_model_and_the_readers_file_does(
+    finished: RunDirectory,
+    url: str,
+    contract: str,
+    store: Path,
+    auditor_key: EnvelopePrivateKey,
+    tmp_path: Path,
+) -> None:
+    digest = finished.config.digest().hex()
+    blob = store / digest[:2] / digest
+    for spoilt in (b"{}", None):
+        blob.write_bytes(spoilt) if spoilt else blob.unlink()
+        report = by_third_party(url, contract, store, auditor_key, head=head_of(url))
+        assert report.clean
+        assert report.released
+        assert not report.proven
+        assert [said for said in report.unchecked if said.startswith(FIRST_MODEL)]
+    more = {"head": head_of(url), "configuration": finished.config_path}
+    assert by_third_party(url, contract, store, auditor_key, **more).proven
+    other = tmp_path / "other.toml"
+    other.write_text(finished.config.with_changes({"seed": 4}).to_toml())
+    with pytest.raises(ConfigError, match="and the ledger's is"):
+        by_third_party(url, contract, store, configuration=other)
 
 
 def test_without_a_secret_what_is_sealed_is_unchecked_and_nothing_is_proven(

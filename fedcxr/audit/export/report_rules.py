@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fedcxr.audit.chain.proof import ChainProof
-from fedcxr.audit.findings import head_is_unknown
+from fedcxr.audit.findings import is_of_an_unknown
 
 
 def report_problems(
@@ -38,4 +38,4 @@ def report_problems(
 def _verdicts(report: Mapping[str, Any]) -> set[bool]:
     """What a report may say of its model: earlier versions called it proven under an unknown head too."""
     recomputed = not report["findings"] and bool(report["released"])
-    return {recomputed, recomputed and not head_is_unknown(report["unchecked"])}
+    return {recomputed, recomputed and not is_of_an_unknown(report["unchecked"])}

@@ -21,7 +21,7 @@ from fedcxr.audit.export.export import AuditStatement
 from fedcxr.audit.export.recomputation import omissions, recompute, scope_of
 from fedcxr.audit.export.report_rules import report_problems
 from fedcxr.audit.export.signer import SignerStanding
-from fedcxr.audit.findings import SO_FAR, AuditReport, head_is_unknown
+from fedcxr.audit.findings import SO_FAR, AuditReport, is_of_an_unknown
 from fedcxr.audit.history import Head, ProvenChain
 from fedcxr.audit.memory import AuditMemory, compare, finding_of
 from fedcxr.errors import FedcxrError, StoreError
@@ -167,7 +167,7 @@ def _verify(members: Mapping[str, bytes], head: bytes | None, result: Verified) 
     if head is not None and whole and standing.auditor:
         result.known_as = "an auditor of the federation, by the ledger"
     released, unchecked = result.report["released"], result.report["unchecked"]
-    result.proven = whole and not said and bool(released) and not head_is_unknown(unchecked)
+    result.proven = whole and not said and bool(released) and not is_of_an_unknown(unchecked)
     _say(result, audit, proof, len(events or []), whole=whole)
     if not whole:
         return None
