@@ -12,6 +12,7 @@ from clients.disk import HospitalDisk, Membership
 from clients.judgement import SCALE, Judgement, judge
 from clients.ledger import attach_ledger
 from clients.limits import check_judging, check_training
+from clients.lookout import Lookout
 from clients.member import Member
 from clients.shard import load_shard
 from fedcxr import config as configuration
@@ -25,6 +26,7 @@ from fedcxr.ledger.signing import (
     Attestation,
     ChallengeResponse,
     Registration,
+    Signed,
     Submission,
 )
 from fedcxr.ledger.views import FederationViews
@@ -98,6 +100,8 @@ class Hospital:
             envelope_key_digest=envelope_key.digest,
         )
         member = Member(self.disk, identity, membership)
+        lookout = Lookout.of(member)
+        lookout.look("registration")
         answer = ChallengeResponse(request.federation, identity.account.address, request.challenge)
         return RegisterReply(
             name=self.name,
@@ -107,6 +111,7 @@ class Hospital:
             envelope_key=envelope_key.data,
             signature=member.sign(registration),
             presence=member.sign(answer),
+            head=lookout.head,
         )
 
     def train(self, request: TrainRequest) -> UpdateReply | RefusalReply:
@@ -117,9 +122,12 @@ class Hospital:
 
         Raises:
             FederationError: not registered, not a participant, or the round is not as the server says.
+            RewrittenChainError: the chain lacks a block that a hospital had seen.
             NonFiniteError: training diverged; nothing is sent.
         """
         member = self.member
+        lookout, place = Lookout.of(member), (request.round, request.attempt)
+        lookout.look("round {}, attempt {}".format(*place), heads=request.heads, asked=place)
         digest = merkle.root(request.bulk)
         round_config = RoundConfig.from_bytes(request.round_config)
         try:
@@ -163,19 +171,22 @@ class Hospital:
             size=blob.nbytes,
             metrics=merkle.root(metrics),
         )
-        signature = member.sign(submission)
+        signed = Signed(submission, member.sign(submission))
+        lookout.remember(signed)
         data = blob.tobytes()  # Flower's arrays take bytes: the one copy between the envelope and the wire
-        return UpdateReply.of(submission, signature, metrics, data, waited=report.waited)
+        return UpdateReply.of(signed, metrics, data, waited=report.waited, head=lookout.head)
 
     def validate(self, request: ValidateRequest) -> AttestationReply:
         """Judge another hospital's update on this hospital's held-back images, and sign the verdict.
 
         Raises:
             FederationError: not what the contract accepted, or not a round in which anything is judged.
+            RewrittenChainError: the chain lacks a block that a hospital had seen.
             LimitError: this hospital judges nothing.
         """
         check_judging(self.disk.settings.limits, request.round)
         member = self.member
+        Lookout.of(member).look(f"judging of round {request.round}, attempt {request.attempt}")
         commitment, base, update, weight = member.check_candidate(request)
         config = member.config
         round_config = RoundConfig.from_bytes(request.round_config)

@@ -27,7 +27,8 @@
     │   ├── BaseMismatchError     71   a hospital was given a model that the contract does not hold
     │   ├── QuorumError           72   too few updates were accepted
     │   ├── GridError             73   the grid cannot be started, or lost what it was asked to carry
-    │   └── LimitError            74   more than a hospital's own limits allow
+    │   ├── LimitError            74   more than a hospital's own limits allow
+    │   └── RewrittenChainError   76   a chain that lacks a block which a hospital had seen
     ├── AuditFailedError          90   the audit found something
     └── AuditIncompleteError      91   it found nothing, but could not recompute the released model
 
@@ -207,6 +208,11 @@ class GridError(FederationError):
 class LimitError(FederationError):
     exit_code = 74
     help = "What was asked is beyond the limits in hospital.toml; only the hospital can change them."
+
+
+class RewrittenChainError(FederationError):
+    exit_code = 76
+    help = "Trust this chain no more until it is clear who changed it; the hospital's journal has both heads."
 
 
 class AuditFailedError(FedcxrError):

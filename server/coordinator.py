@@ -35,6 +35,7 @@ from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import LONGEST, RoundConfig
 from server.events import FederationStarted, Observer, RoundFinalized, RoundOpened
+from server.heads import HeadExchange
 from server.registration import HospitalNode, register_hospitals
 from server.round import Round
 from server.tally import Tally
@@ -67,6 +68,7 @@ class Coordinator:
         self.evaluate = evaluate
         self.store = run.blob_store()
         self.releases = RunModels(run, ledger, layout)
+        self.heads = HeadExchange(run.heads_path, ledger, federation_id(run.config))
         self._gas_recorded: Counter[str] = Counter()
 
     def run(self) -> None:
@@ -88,6 +90,8 @@ class Coordinator:
             join_timeout=config.federation.join_timeout,
             timeout=config.federation.round_timeout,
         )
+        for member in members.values():
+            self.heads.receive(member.address, member.head)
         first = ledger.last_finalized + 1
         begins = first <= config.federation.total_rounds and not ledger.round_in_progress
         if begins and len(members) < config.federation.min_hospitals:
@@ -201,6 +205,7 @@ class Coordinator:
             deferred=judged or self.ledger.provisional or tally.total.compares,
             federation=federation,
             observer=self.observer,
+            heads=self.heads,
         )
         current.cost.ledger += time.perf_counter() - started
         return current

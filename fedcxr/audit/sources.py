@@ -10,6 +10,7 @@ from fedcxr import bounded
 from fedcxr import config as configuration
 from fedcxr.audit.evidence import Evidence, ModelFiles
 from fedcxr.audit.findings import AuditReport
+from fedcxr.audit.history import check_kept_heads
 from fedcxr.audit.metrics_line import read_lines
 from fedcxr.audit.surplus import check_surplus
 from fedcxr.errors import FedcxrError, LayoutError, LedgerError, StoreError
@@ -97,6 +98,7 @@ class RunSources:
         self._check_frozen(evidence)
         check_frozen_blob(evidence)
         self._check_models(evidence, last)
+        check_kept_heads(self.run.heads_path, evidence.ledger, evidence.report)
         if evidence.scope.whole:
             check_surplus(self.run.root / "blobs", evidence.named, evidence.ledger, evidence.report)
         else:

@@ -18,7 +18,7 @@ _NOBODY = "0x" + "00" * 20
 
 
 class ProvenProvider(BaseProvider):
-    """Answers ``eth_getLogs``, the head's number, and who sent what from a :class:`ChainProof`.
+    """Answers ``eth_getLogs``, the hashes of blocks, and who sent what from a :class:`ChainProof`.
 
     A transaction's sender is recovered from its own bytes, which the proof has; of a transaction that it
     lacks nobody is the sender. Everything is read as of the proof's head, whatever is mined meanwhile. What
@@ -63,7 +63,14 @@ class ProvenProvider(BaseProvider):
         head = hex(self.proof.last)
         pinned = [head if p in ("latest", "pending", "safe", "finalized") else p for p in params]
         response: RPCResponse = self._provider.make_request(method, pinned)
+        if method == "eth_getBlockByNumber" and (known := self._hash(pinned[0])):
+            return _result({**(response.get("result") or {}), "number": pinned[0], "hash": known})
         return response
+
+    def _hash(self, number: str) -> str:
+        """Of a block whose header is in the proof; empty of others."""
+        place = int(number, 16)
+        return "0x" + self.proof.hash_of(place).hex() if self.proof.first <= place <= self.proof.last else ""
 
     def _transaction(self, digest: bytes) -> dict[str, Any]:
         found = self.proof.sent(digest)
