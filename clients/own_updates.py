@@ -91,20 +91,14 @@ def _fate(
     """What the events of its attempt show of an update of which the contract has no commitment."""
     if here.of("RoundAborted"):
         return "closed without it", "the attempt was given up, for everyone"
-    if _under_root(here, seat, sent):
-        return "taken", "an update of this hospital is under the round's root, or will be"
+    closed = here.of("RoundClosed")
+    if closed and closed[-1]["accepted"] >> seat & 1:  # one root has no commitments
+        return "taken", "an update of this hospital is under the round's root"
     if still_open := _still_open(ledger, here):
         return "open", still_open
     if cause := _cause(ledger, here, seat, sent):
         return "closed without it", cause
     return "left out", "the contract did not accept it, and the ledger does not show why"
-
-
-def _under_root(here: RoundEvents, seat: int, sent: Sequence[SentUpdate]) -> bool:
-    """Whether the contract, which keeps no commitments under one root, has the update all the same."""
-    roots, closed = {one.signed.message.root for one in sent}, here.of("RoundClosed")
-    direct = any(bytes(values["root"]) in roots for values in here.of("UpdateAccepted"))
-    return direct or bool(closed and closed[-1]["accepted"] >> seat & 1)
 
 
 def _still_open(ledger: FederationViews, here: RoundEvents) -> str:
