@@ -100,7 +100,7 @@ class Lookout:
         """Look after an update from now on."""
         if self.ledger is not None and signed.signature:
             with self.member.disk.watching():
-                watched = self._watched.with_update(signed, time.time())
+                watched = self._watched.with_update(signed, int(time.time()))
                 self.member.disk.write_watched(self.member.address, watched)
 
     def bring(self, signed: SignedSubmission) -> str:

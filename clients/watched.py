@@ -27,7 +27,7 @@ class SentUpdate:
     """
 
     signed: SignedSubmission
-    since: float
+    since: int
 
     @property
     def place(self) -> tuple[int, int]:
@@ -49,7 +49,7 @@ class Watched:
     occasion: str = ""
     sent: tuple[SentUpdate, ...] = ()
 
-    def with_update(self, signed: SignedSubmission, since: float) -> Watched:
+    def with_update(self, signed: SignedSubmission, since: int) -> Watched:
         """With one more update."""
         return replace(self, sent=(*self.sent, SentUpdate(signed, since))[-_MOST:])
 
@@ -73,9 +73,9 @@ class Watched:
             raise FederationError("watched: an occasion and a list of updates are expected.")
         head = None if found["head"] is None else signed_from_tree(Head, found["head"])
         sent = [object_of("watched.sent", one, "since", "submission") for one in found["sent"]]
-        if any(type(one["since"]) not in (int, float) for one in sent):
-            raise FederationError("watched.sent.since: is no number.")
+        if any(type(one["since"]) is not int or abs(one["since"]) >> 63 for one in sent):
+            raise FederationError("watched.sent.since: is no whole number of seconds.")
         updates = [
-            SentUpdate(signed_from_tree(Submission, one["submission"]), float(one["since"])) for one in sent
+            SentUpdate(signed_from_tree(Submission, one["submission"]), one["since"]) for one in sent
         ]
         return cls(head, found["occasion"], tuple(updates))
