@@ -83,7 +83,7 @@ class Hospital:
             coordinator_key=request.coordinator_key.hex(),
             auditor_key=request.auditor_key.hex(),
         )
-        self._check_federation(request, config, layout)
+        ledger = self._check_federation(request, config, layout)
         identity = self.disk.identity(config.privacy.kem)
         self.disk.join(identity.account.address, membership)
         samples = len(load_shard(self.disk, config).training)
@@ -100,7 +100,7 @@ class Hospital:
             envelope_key_digest=envelope_key.digest,
         )
         member = Member(self.disk, identity, membership)
-        lookout = Lookout.of(member)
+        lookout = Lookout(member, ledger)
         lookout.look("registration")
         answer = ChallengeResponse(request.federation, identity.account.address, request.challenge)
         return RegisterReply(
@@ -121,8 +121,8 @@ class Hospital:
         that asks for more than the hospital's own limits allow.
 
         Raises:
-            FederationError: not registered, not a participant, or the round is not as the server says.
-            RewrittenChainError: the chain lacks a block that a hospital had seen.
+            FederationError: not registered, not a participant, or the round is not as the server says; or
+                (RewrittenChainError) the chain lacks a block that a hospital had seen.
             NonFiniteError: training diverged; nothing is sent.
         """
         member = self.member
@@ -172,7 +172,8 @@ class Hospital:
             metrics=merkle.root(metrics),
         )
         signed = Signed(submission, member.sign(submission))
-        lookout.remember(signed)
+        if asked.view is not None:
+            lookout.remember(signed, asked.view.seats[member.address])
         data = blob.tobytes()  # Flower's arrays take bytes: the one copy between the envelope and the wire
         return UpdateReply.of(signed, metrics, data, waited=report.waited, head=lookout.head)
 
@@ -180,8 +181,8 @@ class Hospital:
         """Judge another hospital's update on this hospital's held-back images, and sign the verdict.
 
         Raises:
-            FederationError: not what the contract accepted, or not a round in which anything is judged.
-            RewrittenChainError: the chain lacks a block that a hospital had seen.
+            FederationError: not what the contract accepted, not a round in which anything is judged, or as
+                for :meth:`train`.
             LimitError: this hospital judges nothing.
         """
         check_judging(self.disk.settings.limits, request.round)
@@ -249,7 +250,10 @@ class Hospital:
     def _images(self, member: Member) -> int:
         return len(load_shard(self.disk, member.config).training)
 
-    def _check_federation(self, request: RegisterRequest, config: Config, layout: Layout) -> None:
+    def _check_federation(
+        self, request: RegisterRequest, config: Config, layout: Layout
+    ) -> FederationViews | None:
+        """The contract, once the server's words are what it holds; None where there is none."""
         insisted = self.disk.settings.contract
         if insisted and insisted.lower() != request.contract.lower():
             raise FederationError(
@@ -258,7 +262,7 @@ class Hospital:
             )
         ledger = attach_ledger(self.disk, request.contract, request.chain_id)
         if ledger is None:
-            return
+            return None
         if (code := ledger.code_difference()) is not None:
             raise FederationError(f"{self.name}: {ledger.address} is not the contract it should be: {code}.")
         auditor = EnvelopePublicKey(request.auditor_key).digest if request.auditor_key else bytes(32)
@@ -282,6 +286,7 @@ class Hospital:
             raise FederationError(
                 f"{self.name}: the server's {name} is {said}, but the contract was founded with {held}."
             )
+        return ledger
 
     def _check_keys(self, ledger: FederationViews) -> None:
         """See that no seat is still under keys that were put aside: the new ones would ask for a second."""

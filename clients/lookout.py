@@ -16,7 +16,7 @@ from itertools import groupby
 from clients.ledger import attach_ledger, url_of
 from clients.member import Member
 from clients.own_updates import Sighting, final_head, sight
-from clients.watched import Watched
+from clients.watched import SentUpdate, Watched
 from fedcxr.chain.backends import RemoteChain
 from fedcxr.chain.block_hash import block_hash
 from fedcxr.errors import ContractRejectedError, LedgerError, RewrittenChainError
@@ -49,6 +49,8 @@ class Lookout:
     @classmethod
     def of(cls, member: Member, rpc: str = "") -> Lookout:
         """Raises as :func:`~clients.ledger.attach_ledger`."""
+        if not rpc:
+            return cls(member, member.ledger)
         membership = member.membership
         return cls(member, attach_ledger(member.disk, membership.contract, membership.chain_id, rpc), rpc)
 
@@ -96,12 +98,11 @@ class Lookout:
                 self.member.disk.write_watched(self.member.address, noted)
         return seen
 
-    def remember(self, signed: SignedSubmission) -> None:
-        """Look after an update from now on."""
-        if self.ledger is not None and signed.signature:
-            with self.member.disk.watching():
-                watched = self._watched.with_update(signed, int(time.time()))
-                self.member.disk.write_watched(self.member.address, watched)
+    def remember(self, signed: SignedSubmission, seat: int) -> None:
+        """Look after an update of the hospital in a seat from now on."""
+        with self.member.disk.watching():
+            watched = self._watched.with_update(SentUpdate(signed, seat, int(time.time())))
+            self.member.disk.write_watched(self.member.address, watched)
 
     def bring(self, signed: SignedSubmission) -> str:
         """Bring a submission to the contract, from the hospital's own account.

@@ -14,7 +14,7 @@ from fedcxr.ledger.phase import BEGUN_BY, RoundPhase
 from fedcxr.ledger.round_events import RoundEvents
 from fedcxr.ledger.signing import SignedSubmission, commitment
 from fedcxr.ledger.statements import Complaint
-from fedcxr.ledger.transaction import decode_error
+from fedcxr.ledger.transaction import decode_error, translated
 from fedcxr.ledger.views import FederationViews
 
 Fate = Literal["taken", "open", "closed without it", "left out"]
@@ -68,10 +68,9 @@ def sight(ledger: FederationViews, sent: Sequence[SentUpdate]) -> Sighting:
     """Look for the updates of one attempt, which are all of one hospital.
 
     Raises:
-        LedgerError: the hospital has no seat, or the ledger cannot be read.
+        LedgerError: the ledger cannot be read.
     """
-    number, attempt = sent[0].place
-    seat = ledger.seat_of(sent[0].signed.message.hospital)
+    (number, attempt), seat = sent[0].place, sent[0].seat
     found = ledger.commitment(number, attempt, seat)
     if found in {commitment(one.signed.message) for one in sent}:
         return Sighting(number, attempt, tuple(sent), "taken", "the contract has accepted it", found=found)
@@ -113,7 +112,8 @@ def _still_open(ledger: FederationViews, here: RoundEvents) -> str:
 
 def _now(ledger: FederationViews) -> int:
     """Chain time of a transaction that is sent now; a chain without one has idle hours."""
-    return max(int(ledger.w3.eth.get_block("latest")["timestamp"]), int(time.time()))
+    latest = translated(lambda: ledger.w3.eth.get_block("latest"))
+    return max(int(latest["timestamp"]), int(time.time()))
 
 
 def _cause(ledger: FederationViews, here: RoundEvents, seat: int, sent: Sequence[SentUpdate]) -> str:
@@ -141,6 +141,9 @@ def final_head(ledger: FederationViews, finality: int) -> tuple[int, bytes]:
     Raises:
         ChainError: the chain does not answer.
     """
-    number = max(ledger.w3.eth.block_number - finality, 0)
-    found = block_hash(ledger.w3, number)
-    return number, found or bytes(32)
+    latest = translated(lambda: ledger.w3.eth.get_block("latest"))
+    number = int(latest["number"])
+    if not finality:
+        return number, bytes(latest["hash"])
+    final = max(number - finality, 0)
+    return final, block_hash(ledger.w3, final) or bytes(32)

@@ -10,6 +10,7 @@ from fedcxr.errors import FederationError
 from fedcxr.ledger.signed_json import object_of, signed_from_tree, signed_to_tree
 from fedcxr.ledger.signing import SignedSubmission, Submission
 from fedcxr.ledger.statements import Head, SignedHead
+from fedcxr.ledger.words import fits
 
 LONGEST = 1 << 16
 """Bytes of the file; ours have under 20,000."""
@@ -23,10 +24,12 @@ class SentUpdate:
 
     Attributes:
         signed: its submission.
+        seat: of the hospital.
         since: when it was signed, in seconds by this hospital's clock.
     """
 
     signed: SignedSubmission
+    seat: int
     since: int
 
     @property
@@ -49,15 +52,18 @@ class Watched:
     occasion: str = ""
     sent: tuple[SentUpdate, ...] = ()
 
-    def with_update(self, signed: SignedSubmission, since: int) -> Watched:
+    def with_update(self, update: SentUpdate) -> Watched:
         """With one more update."""
-        return replace(self, sent=(*self.sent, SentUpdate(signed, since))[-_MOST:])
+        return replace(self, sent=(*self.sent, update)[-_MOST:])
 
     def to_json(self) -> str:
         tree: dict[str, Any] = {
             "head": signed_to_tree(self.head) if self.head else None,
             "occasion": self.occasion,
-            "sent": [{"since": one.since, "submission": signed_to_tree(one.signed)} for one in self.sent],
+            "sent": [
+                {"seat": one.seat, "since": one.since, "submission": signed_to_tree(one.signed)}
+                for one in self.sent
+            ],
         }
         return json.dumps(tree, indent=2) + "\n"
 
@@ -72,10 +78,12 @@ class Watched:
         if not isinstance(found["occasion"], str) or not isinstance(found["sent"], list):
             raise FederationError("watched: an occasion and a list of updates are expected.")
         head = None if found["head"] is None else signed_from_tree(Head, found["head"])
-        sent = [object_of("watched.sent", one, "since", "submission") for one in found["sent"]]
-        if any(type(one["since"]) is not int or abs(one["since"]) >> 63 for one in sent):
-            raise FederationError("watched.sent.since: is no whole number of seconds.")
-        updates = [
-            SentUpdate(signed_from_tree(Submission, one["submission"]), one["since"]) for one in sent
-        ]
-        return cls(head, found["occasion"], tuple(updates))
+        return cls(head, found["occasion"], tuple(map(_update_of, found["sent"])))
+
+
+def _update_of(tree: object) -> SentUpdate:
+    found = object_of("watched.sent", tree, "seat", "since", "submission")
+    for name in ("seat", "since"):
+        if not fits(found[name], "uint64"):
+            raise FederationError(f"watched.sent.{name}: {found[name]!r:.80} is no such number.")
+    return SentUpdate(signed_from_tree(Submission, found["submission"]), found["seat"], found["since"])

@@ -24,7 +24,7 @@ from eth_account import Account
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from web3.exceptions import BlockNotFound
 
-from clients.watched import Watched
+from clients.watched import SentUpdate, Watched
 from fedcxr import json_text, toml_text
 from fedcxr.audit.chain.header import Header
 from fedcxr.audit.chain.proof import ChainProof
@@ -304,7 +304,12 @@ def test_heads_and_what_is_remembered_of_them() -> None:
         lambda rng: mutated(rng, heads),
         lambda data: heads_from_bytes(data, b"\1" * 32, DOMAIN),
     )
-    kept = Watched(head, "round 1").with_update(Signed(submission(), b"\x05" * 65), 15).to_json().encode()
+    kept = (
+        Watched(head, "round 1")
+        .with_update(SentUpdate(Signed(submission(), b"\x05" * 65), 3, 15))
+        .to_json()
+        .encode()
+    )
     hammer("watched", 0.05, lambda rng: twisted(rng, json.loads(kept)), Watched.of)
 
 
