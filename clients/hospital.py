@@ -10,7 +10,7 @@ import numpy as np
 
 from clients.disk import HospitalDisk, Membership
 from clients.judgement import SCALE, Judgement, judge
-from clients.ledger import attach_ledger
+from clients.ledger import attach_ledger, check_keys
 from clients.limits import check_judging, check_training
 from clients.lookout import Lookout
 from clients.member import Member
@@ -29,7 +29,6 @@ from fedcxr.ledger.signing import (
     Signed,
     Submission,
 )
-from fedcxr.ledger.views import FederationViews
 from fedcxr.messages import (
     AttestationReply,
     RefusalReply,
@@ -83,7 +82,7 @@ class Hospital:
             coordinator_key=request.coordinator_key.hex(),
             auditor_key=request.auditor_key.hex(),
         )
-        ledger = self._check_federation(request, config, layout)
+        self._check_federation(request, config, layout)
         identity = self.disk.identity(config.privacy.kem)
         self.disk.join(identity.account.address, membership)
         samples = len(load_shard(self.disk, config).training)
@@ -100,7 +99,7 @@ class Hospital:
             envelope_key_digest=envelope_key.digest,
         )
         member = Member(self.disk, identity, membership)
-        lookout = Lookout(member, ledger)
+        lookout = Lookout.of(member)
         lookout.look("registration")
         answer = ChallengeResponse(request.federation, identity.account.address, request.challenge)
         return RegisterReply(
@@ -250,10 +249,7 @@ class Hospital:
     def _images(self, member: Member) -> int:
         return len(load_shard(self.disk, member.config).training)
 
-    def _check_federation(
-        self, request: RegisterRequest, config: Config, layout: Layout
-    ) -> FederationViews | None:
-        """The contract, once the server's words are what it holds; None where there is none."""
+    def _check_federation(self, request: RegisterRequest, config: Config, layout: Layout) -> None:
         insisted = self.disk.settings.contract
         if insisted and insisted.lower() != request.contract.lower():
             raise FederationError(
@@ -262,7 +258,7 @@ class Hospital:
             )
         ledger = attach_ledger(self.disk, request.contract, request.chain_id)
         if ledger is None:
-            return None
+            return
         if (code := ledger.code_difference()) is not None:
             raise FederationError(f"{self.name}: {ledger.address} is not the contract it should be: {code}.")
         auditor = EnvelopePublicKey(request.auditor_key).digest if request.auditor_key else bytes(32)
@@ -281,22 +277,11 @@ class Hospital:
                 raise FederationError(
                     f"{self.name}: the server's {what} is {said.hex()}, but the contract holds {held.hex()}."
                 )
-        self._check_keys(ledger)
+        check_keys(self.disk, ledger)
         for name, (said, held) in differences(ledger.deployment_parameters, config, layout.size).items():
             raise FederationError(
                 f"{self.name}: the server's {name} is {said}, but the contract was founded with {held}."
             )
-        return ledger
-
-    def _check_keys(self, ledger: FederationViews) -> None:
-        """See that no seat is still under keys that were put aside: the new ones would ask for a second."""
-        seated = {member.address for member in ledger.members()}
-        for old in self.disk.former_addresses:
-            if old in seated:
-                raise FederationError(
-                    f"{self.name}: the contract knows this hospital by {old}, whose keys were rotated: bring "
-                    "the signed order first (fedcxr member relay)."
-                )
 
     @cached_property
     def member(self) -> Member:

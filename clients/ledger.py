@@ -45,6 +45,21 @@ def attach_ledger(disk: HospitalDisk, contract: str, chain_id: int, rpc: str = "
     return FederationViews.attach(w3, contract)
 
 
+def check_keys(disk: HospitalDisk, ledger: FederationViews) -> None:
+    """See that no seat is still under keys that were put aside: the new ones would ask for a second.
+
+    Raises:
+        FederationError: one is.
+    """
+    seated = {member.address for member in ledger.members()}
+    for old in disk.former_addresses:
+        if old in seated:
+            raise FederationError(
+                f"{disk.settings.name}: the contract knows this hospital by {old}, whose keys were rotated: "
+                "bring the signed order first (fedcxr member relay)."
+            )
+
+
 def url_of(disk: HospitalDisk, rpc: str = "") -> str:
     """URL of the chain's endpoint: ``rpc``, or that of ``hospital.toml``.
 
