@@ -7,20 +7,26 @@
     identity.<address>.json    those that they came after
     <address>/federation.json  the federation that it joined; another one is refused
     <address>/journal.jsonl    everything that it signed
+    <address>/watched.json     the newest head of the chain that it saw, and updates that may not count yet
     <address>/state/           what it keeps between rounds, a file for each of the last two
+    watched.lock               held by whoever changes a watched.json
     hospital.log               what went wrong here, in full; the coordinator gets the code of the error
     ledger.index.sqlite        what `fedcxr member` has read of the chain; a cache
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fedcxr import files, json_text
+from clients.watched import LONGEST, Watched
+from fedcxr import bounded, files, json_text
 from fedcxr.errors import FederationError, StoreError
 from fedcxr.privacy.keys import KemName
 from fedcxr.store.hospital_settings import HospitalSettings
@@ -107,6 +113,33 @@ class HospitalDisk:
         """
         former = (self.root / old for old in self.former_addresses if old != address)
         return HospitalState(self.root / address / "state", tuple(folder / "state" for folder in former))
+
+    def watched(self, address: str) -> Watched:
+        """What this hospital remembers of the ledger; where it has new keys, what it did under the old ones.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        places = [self.root / name / "watched.json" for name in (address, *self.former_addresses)]
+        there = [path for path in places if path.is_file()]
+        if not there:
+            return Watched()
+        path = places[0] if places[0] in there else max(there, key=lambda one: one.stat().st_mtime_ns)
+        try:
+            return Watched.of(json_text.parse(bounded.read(path, LONGEST)))
+        except (OSError, ValueError, FederationError) as error:
+            raise StoreError(f"{path}: damaged: {error}") from None
+
+    def write_watched(self, address: str, watched: Watched) -> None:
+        """Raises UnwritableError when it cannot be written."""
+        files.write(self.root / address / "watched.json", watched.to_json())
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Keep other processes of this hospital from what it remembers meanwhile."""
+        with (self.root / "watched.lock").open("ab") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            yield
 
     def record(self, address: str, entry: dict[str, Any]) -> None:
         """Append to the journal what was signed, before it leaves the hospital.

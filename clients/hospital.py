@@ -10,8 +10,9 @@ import numpy as np
 
 from clients.disk import HospitalDisk, Membership
 from clients.judgement import SCALE, Judgement, judge
-from clients.ledger import attach_ledger
+from clients.ledger import attach_ledger, check_keys
 from clients.limits import check_judging, check_training
+from clients.lookout import Lookout
 from clients.member import Member
 from clients.rules import check_first_model, check_rules
 from clients.shard import load_shard
@@ -33,9 +34,9 @@ from fedcxr.ledger.signing import (
     Attestation,
     ChallengeResponse,
     Registration,
+    Signed,
     Submission,
 )
-from fedcxr.ledger.views import FederationViews
 from fedcxr.messages import (
     AttestationReply,
     RefusalReply,
@@ -105,6 +106,8 @@ class Hospital:
             envelope_key_digest=envelope_key.digest,
         )
         member = Member(self.disk, identity, membership)
+        lookout = Lookout.of(member)
+        lookout.look("registration")
         answer = ChallengeResponse(request.federation, identity.account.address, request.challenge)
         return RegisterReply(
             name=self.name,
@@ -114,6 +117,7 @@ class Hospital:
             envelope_key=envelope_key.data,
             signature=member.sign(registration),
             presence=member.sign(answer),
+            head=lookout.head,
         )
 
     def train(self, request: TrainRequest) -> UpdateReply | RefusalReply:
@@ -123,10 +127,13 @@ class Hospital:
         that the configuration does not have or has otherwise, and one beyond the hospital's own limits.
 
         Raises:
-            FederationError: not registered, not a participant, or the round is not as the server says.
+            FederationError: not registered, not a participant, or the round is not as the server says; or
+                (RewrittenChainError) the chain lacks a block that a hospital had seen.
             NonFiniteError: training diverged; nothing is sent.
         """
         member = self.member
+        lookout, place = Lookout.of(member), (request.round, request.attempt)
+        lookout.look("round {}, attempt {}".format(*place), heads=request.heads, asked=place)
         digest = merkle.root(request.bulk)
         round_config = RoundConfig.from_bytes(request.round_config)
         try:
@@ -173,19 +180,23 @@ class Hospital:
             size=blob.nbytes,
             metrics=merkle.root(metrics),
         )
-        signature = member.sign(submission)
+        signed = Signed(submission, member.sign(submission))
+        if asked.view is not None:
+            lookout.remember(signed, asked.view.seats[member.address])
         data = blob.tobytes()  # Flower's arrays take bytes: the one copy between the envelope and the wire
-        return UpdateReply.of(submission, signature, metrics, data, waited=report.waited)
+        return UpdateReply.of(signed, metrics, data, waited=report.waited, head=lookout.head)
 
     def validate(self, request: ValidateRequest) -> AttestationReply:
         """Judge another hospital's update on this hospital's held-back images, and sign the verdict.
 
         Raises:
-            FederationError: not what the contract accepted, or not a round in which anything is judged.
+            FederationError: not what the contract accepted, not a round in which anything is judged, or as
+                for :meth:`train`.
             LimitError: this hospital judges nothing.
         """
         check_judging(self.disk.settings.limits, request.round)
         member = self.member
+        Lookout.of(member).look(f"judging of round {request.round}, attempt {request.attempt}")
         commitment, base, update, weight = member.check_candidate(request)
         config = member.config
         round_config = RoundConfig.from_bytes(request.round_config)
@@ -270,21 +281,11 @@ class Hospital:
                 raise FederationError(
                     f"{self.name}: the server's {what} is {said.hex()}, but the contract holds {held.hex()}."
                 )
-        self._check_keys(ledger)
+        check_keys(self.disk, ledger)
         for name, (said, held) in differences(ledger.deployment_parameters, config, layout.size).items():
             raise FederationError(
                 f"{self.name}: the server's {name} is {said}, but the contract was founded with {held}."
             )
-
-    def _check_keys(self, ledger: FederationViews) -> None:
-        """See that no seat is still under keys that were put aside: the new ones would ask for a second."""
-        seated = {member.address for member in ledger.members()}
-        for old in self.disk.former_addresses:
-            if old in seated:
-                raise FederationError(
-                    f"{self.name}: the contract knows this hospital by {old}, whose keys were rotated: bring "
-                    "the signed order first (fedcxr member relay)."
-                )
 
     @cached_property
     def member(self) -> Member:

@@ -16,14 +16,20 @@ from fedcxr.store.run_directory import RunDirectory
 from fedcxr.store.run_location import location_of_run
 
 
-def attach_ledger(disk: HospitalDisk, contract: str, chain_id: int) -> FederationViews | None:
+def attach_ledger(disk: HospitalDisk, contract: str, chain_id: int, rpc: str = "") -> FederationViews | None:
     """The contract as this hospital sees it through its own endpoint; None when its settings say ``off``.
+
+    Args:
+        disk: the hospital's.
+        contract: address.
+        chain_id: of the chain on which it must be.
+        rpc: endpoint to use; by default that of ``hospital.toml``.
 
     Raises:
         FederationError: the server runs without a ledger but this hospital insists on one, or the reverse.
         ChainError: the endpoint does not answer, or is another chain.
     """
-    endpoint = disk.settings.ledger
+    endpoint = rpc or disk.settings.ledger
     if endpoint == "off":
         if contract:
             raise FederationError(
@@ -32,11 +38,36 @@ def attach_ledger(disk: HospitalDisk, contract: str, chain_id: int) -> Federatio
         return None
     if not contract:
         raise FederationError(f"{disk.settings.name}: the server offers no ledger; hospital.toml wants one.")
-    url = endpoint if "://" in endpoint else _read(disk, Path(endpoint))
+    url = url_of(disk, rpc)
     w3 = connect(url)
     if (found := w3.eth.chain_id) != chain_id:
         raise FederationError(f"{url} is chain {found}, but the federation is on {chain_id}.")
     return FederationViews.attach(w3, contract)
+
+
+def check_keys(disk: HospitalDisk, ledger: FederationViews) -> None:
+    """See that no seat is still under keys that were put aside: the new ones would ask for a second.
+
+    Raises:
+        FederationError: one is.
+    """
+    seated = {member.address for member in ledger.members()}
+    for old in disk.former_addresses:
+        if old in seated:
+            raise FederationError(
+                f"{disk.settings.name}: the contract knows this hospital by {old}, whose keys were rotated: "
+                "bring the signed order first (fedcxr member relay)."
+            )
+
+
+def url_of(disk: HospitalDisk, rpc: str = "") -> str:
+    """URL of the chain's endpoint: ``rpc``, or that of ``hospital.toml``.
+
+    Raises:
+        FederationError: it names a file that holds none.
+    """
+    endpoint = rpc or disk.settings.ledger
+    return endpoint if "://" in endpoint else _read(disk, Path(endpoint))
 
 
 def read_members(disk: HospitalDisk, membership: Membership, rpc: str = "") -> Members:
@@ -62,7 +93,7 @@ def _location(disk: HospitalDisk, membership: Membership, rpc: str) -> ChainLoca
     run = RunDirectory(Path(endpoint).parent, trusted=True)
     if "://" not in endpoint and run.founded:
         return replace(location_of_run(run, contract), chain_id=chain_id, index=index)
-    url = endpoint if "://" in endpoint else _read(disk, Path(endpoint))
+    url = url_of(disk, rpc)
     return ChainLocation(contract, url=url, chain_id=chain_id, index=index)
 
 

@@ -18,6 +18,7 @@ from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.round_rules import RoundRules
 from fedcxr.ledger.signed_json import signed_to_tree
 from fedcxr.ledger.signing import Domain, Refusal, Signed, Struct, commitment, sign
+from fedcxr.ledger.views import FederationViews
 from fedcxr.messages import RefusalReply, TrainRequest, ValidateRequest
 from fedcxr.privacy.keys import EnvelopePublicKey
 from fedcxr.privacy.kinds import protection_named
@@ -50,6 +51,15 @@ class Member:
     @cached_property
     def layout(self) -> Layout:
         return Layout.from_json(self.membership.layout)
+
+    @cached_property
+    def ledger(self) -> FederationViews | None:
+        """The contract through this hospital's own endpoint; None where its settings say that there is none.
+
+        Raises:
+            FederationError, ChainError: as :func:`~clients.ledger.attach_ledger`.
+        """
+        return attach_ledger(self.disk, self.membership.contract, self.membership.chain_id)
 
     @property
     def address(self) -> str:
@@ -126,7 +136,7 @@ class Member:
         expected = (number, self.config.digest().hex(), self.layout.digest.hex())
         if (round_config.round, round_config.config, round_config.layout) != expected:
             raise FederationError(f"round {number}: its configuration is for another round or federation.")
-        ledger = attach_ledger(self.disk, self.membership.contract, self.membership.chain_id)
+        ledger = self.ledger
         if ledger is None:
             # This hospital's own settings say that there is no ledger.
             return OpenRound(number, self.address, request.weight)
@@ -155,7 +165,7 @@ class Member:
             FederationError: it is not.
         """
         where = f"round {request.round}, update of {request.hospital}"
-        ledger = attach_ledger(self.disk, self.membership.contract, self.membership.chain_id)
+        ledger = self.ledger
         if ledger is None:
             raise FederationError(f"{where}: without a ledger nothing is judged.")
         view = ledger.round(request.round)

@@ -28,7 +28,8 @@
     │   ├── QuorumError           72   too few updates were accepted
     │   ├── GridError             73   the grid cannot be started, or lost what it was asked to carry
     │   ├── LimitError            74   more than a hospital's own limits allow
-    │   └── RuleError             75   a round that is not as the federation's configuration says
+    │   ├── RuleError             75   a round that is not as the federation's configuration says
+    │   └── RewrittenChainError   76   a chain that lacks a block which a hospital had seen
     ├── AuditFailedError          90   the audit found something
     └── AuditIncompleteError      91   it found nothing, but could not recompute the released model
 
@@ -213,6 +214,11 @@ class LimitError(FederationError):
 class RuleError(FederationError):
     exit_code = 75
     help = "The configuration that every member holds does not have this; ask the coordinator."
+
+
+class RewrittenChainError(FederationError):
+    exit_code = 76
+    help = "Trust this chain no more until it is clear who changed it; the hospital's journal has both heads."
 
 
 class AuditFailedError(FedcxrError):

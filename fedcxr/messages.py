@@ -7,14 +7,15 @@ field, and what does not fit is a :class:`~fedcxr.errors.FederationError`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, Self
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from fedcxr import json_text
 from fedcxr.errors import FederationError
-from fedcxr.ledger.signing import Submission
+from fedcxr.ledger.signing import SignedSubmission, Submission
+from fedcxr.ledger.statements import LONGEST_HEADS
 from fedcxr.update import metrics, round_config
 
 _HEAD = "fedcxr"
@@ -32,6 +33,8 @@ _LONGER = {
     "header": 1 << 16,
     "paths": 1 << 16,
     "message": 1 << 16,
+    "head": 1 << 10,
+    "heads": LONGEST_HEADS,
 }
 """Of fields that may be longer. What ``bulk`` may have only its reader knows, who has the layout."""
 
@@ -54,7 +57,7 @@ class Record:
 
     @classmethod
     def from_records(cls, records: RecordDict) -> Self:
-        """Read :meth:`to_records` back.
+        """Read :meth:`to_records` back; a field with a default may be missing.
 
         Raises:
             FederationError: another kind of message, or a field missing, of the wrong type, or too long.
@@ -65,7 +68,8 @@ class Record:
             raise FederationError(f"expected a {cls.kind!r} message, got {found!r}.")
         values: dict[str, Any] = {}
         for field in fields(cls):
-            value = _bulk(records) if field.name == _BULK else head.get(field.name)
+            default = None if field.default is MISSING else field.default
+            value = _bulk(records) if field.name == _BULK else head.get(field.name, default)
             if type(value).__name__ != field.type:  # annotations are strings here
                 raise FederationError(f"a {cls.kind!r} message without a good {field.name!r} ({field.type}).")
             if isinstance(value, int) and not -(2**63) <= value < 2**63:
@@ -131,6 +135,7 @@ class RegisterReply(Record):
     envelope_key: bytes  # HPKE
     signature: bytes  # EIP-712 over Registration
     presence: bytes  # EIP-712 over ChallengeResponse, with the request's challenge
+    head: bytes = b""  # the newest chain head that it has signed, as a list of one
 
 
 @dataclass(frozen=True)
@@ -143,6 +148,7 @@ class TrainRequest(Record):
     round_config: bytes
     weight: int  # read only by a hospital whose own settings say that there is no ledger
     bulk: bytes  # the base model's float32 vector, little-endian
+    heads: bytes = b""  # the newest chain heads that hospitals have signed
 
 
 @dataclass(frozen=True)
@@ -162,12 +168,20 @@ class UpdateReply(Record):
     metrics: bytes  # JSON of HospitalMetrics
     waited: float  # seconds of the training in which the network stood still for the loader; not signed
     bulk: bytes  # the sealed update
+    head: bytes = b""  # the newest chain head that it has signed, as a list of one
 
     @classmethod
     def of(
-        cls, submission: Submission, signature: bytes, metrics: bytes, blob: bytes, *, waited: float
+        cls,
+        signed: SignedSubmission,
+        metrics: bytes,
+        blob: bytes,
+        *,
+        waited: float,
+        head: bytes,
     ) -> Self:
-        """A submission with what it commits to, and ``waited``, which nobody is held to."""
+        """A submission with what it commits to; ``waited`` and ``head`` are no part of it."""
+        submission = signed.message
         return cls(
             round=submission.round,
             attempt=submission.attempt,
@@ -177,10 +191,11 @@ class UpdateReply(Record):
             samples=submission.samples,
             size=submission.size,
             metrics_root=submission.metrics,
-            signature=signature,
+            signature=signed.signature,
             metrics=metrics,
             waited=waited,
             bulk=blob,
+            head=head,
         )
 
     def submission(self, federation: bytes) -> Submission:

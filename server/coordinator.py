@@ -36,6 +36,7 @@ from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import LONGEST, RoundConfig
 from server.events import FederationStarted, Observer, RoundFinalized, RoundOpened
+from server.heads import HeadExchange
 from server.registration import HospitalNode, register_hospitals
 from server.round import Round
 from server.tally import Tally
@@ -69,6 +70,7 @@ class Coordinator:
         self.store = run.blob_store()
         self.rules = RoundRules(self.config)
         self.releases = RunModels(run, ledger, layout)
+        self.heads = HeadExchange(run.heads_path, ledger, federation_id(run.config))
         self._gas_recorded: Counter[str] = Counter()
 
     def run(self) -> None:
@@ -90,6 +92,8 @@ class Coordinator:
             join_timeout=config.federation.join_timeout,
             timeout=config.federation.round_timeout,
         )
+        for member in members.values():
+            self.heads.receive(member.address, member.head)
         first = ledger.last_finalized + 1
         begins = first <= self.rules.rounds and not ledger.round_in_progress
         if begins and len(members) < config.federation.min_hospitals:
@@ -202,6 +206,7 @@ class Coordinator:
             deferred=judged or self.ledger.provisional or tally.total.compares,
             federation=federation,
             observer=self.observer,
+            heads=self.heads,
         )
         current.cost.ledger += time.perf_counter() - started
         return current

@@ -35,12 +35,13 @@ _GATHER = 0.5  # seconds within which replies share a transaction
 
 @dataclass(frozen=True)
 class HospitalNode:
-    """A registered hospital and its Flower node, which may change from run to run."""
+    """A registered hospital, its node, which may change from run to run, and the head that it signed."""
 
     address: str
     name: str
     samples: int
     node: int
+    head: bytes = b""
 
 
 def register_hospitals(
@@ -193,7 +194,7 @@ def _admit(
         raise FederationError(f"{reply.hospital} is {known[reply.hospital].standing}, not an active hospital")
     name = "".join(c for c in reply.name if c.isprintable())[:_NAME_LENGTH].strip() or reply.hospital
     samples = known[reply.hospital].samples if reply.hospital in known else reply.samples
-    return HospitalNode(reply.hospital, name, samples, node)
+    return HospitalNode(reply.hospital, name, samples, node, reply.head)
 
 
 def _register(request: SignedRequest, ledger: Ledger, requests: Path) -> None:

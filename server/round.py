@@ -37,6 +37,7 @@ from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import RoundConfig
 from server.committee import Candidate, Committee
 from server.events import HospitalAnswered, Observer
+from server.heads import HeadExchange
 from server.registration import HospitalNode, messages_node, replies, why_failed
 from server.tally import Tally
 
@@ -65,6 +66,7 @@ class Round:
         judged: whether a committee decides what counts.
         deferred: whether updates are added only when the round is closed: where a committee judges, and where
             one root records all, for until then a hospital may bring the contract another one itself.
+        heads: of the chain, as hospitals sign them.
         waited: seconds for which a hospital's network waited for its loader, by its update's root.
     """
 
@@ -78,6 +80,7 @@ class Round:
     judged: bool
     deferred: bool
     observer: Observer
+    heads: HeadExchange
     metrics: dict[str, HospitalMetrics] = field(default_factory=dict)
     waited: dict[bytes, float] = field(default_factory=dict)
     cost: RoundCost = field(default_factory=RoundCost)
@@ -96,7 +99,7 @@ class Round:
             if address not in self.view.accepted and address in members
         }
         bulk = self.base.astype("<f4", copy=False).tobytes()
-        asked = []
+        asked, heads = [], self.heads.handed_on
         for node, address in missing.items():
             request = TrainRequest(
                 round=self.view.number,
@@ -104,6 +107,7 @@ class Round:
                 round_config=self.config.to_bytes(),
                 weight=self.view.weights[address],
                 bulk=bulk,
+                heads=heads,
             ).to_records()
             asked.append(grid.create_message(request, "train", node, group_id=str(self.view.number)))
             self.cost.bytes_down += len(bulk)
@@ -115,6 +119,7 @@ class Round:
             elif batch:
                 self._submit(batch)
                 batch = []
+        self.heads.keep()
         self.take_up()
         for address in missing.values():
             if address not in self.view.accepted:
@@ -225,6 +230,7 @@ class Round:
             raise FederationError(f"it sent {len(reply.bulk):,} bytes, {most}")
         if reply.hospital != address:
             raise FederationError(f"it answers as {reply.hospital}, but was asked as {address}")
+        self.heads.receive(address, reply.head)
         submission = reply.submission(bytes.fromhex(self.federation))
         metrics = HospitalMetrics.from_bytes(reply.metrics)
         started = time.perf_counter()

@@ -30,6 +30,8 @@ UPDATE = UpdateReply(
         UPDATE,
         replace(UPDATE, bulk=b""),
         TrainRequest(1, 2, b"config", 7, b"\0" * 8),
+        TrainRequest(1, 2, b"config", 7, b"\0" * 8, b"[]"),
+        replace(UPDATE, head=b"[{}]"),
         RefusalReply(1, "0x", b"s" * 32, b""),
         FailureReply(20),
     ],
@@ -39,6 +41,22 @@ def test_a_message_comes_back(message: UpdateReply) -> None:
     records = message.to_records()
     assert kind_of(records) == message.kind
     assert type(message).from_records(records) == message
+
+
+def test_a_message_of_a_version_without_heads_is_read() -> None:
+    records = UPDATE.to_records()
+    head = dict(records.config_records["fedcxr"])
+    del head["head"]
+    records["fedcxr"] = ConfigRecord(head)
+    assert UpdateReply.from_records(records) == UPDATE
+
+
+def test_heads_have_a_bound_and_a_type() -> None:
+    for value in (b"x" * 1025, "text", 5):
+        records = UPDATE.to_records()
+        records["fedcxr"] = ConfigRecord({**records.config_records["fedcxr"], "head": value})
+        with pytest.raises(FederationError, match="'head'"):
+            UpdateReply.from_records(records)
 
 
 def test_a_model_travels_as_one_flat_buffer() -> None:

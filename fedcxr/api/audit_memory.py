@@ -7,7 +7,7 @@ from pathlib import Path
 from fedcxr import bounded
 from fedcxr.audit.export.archive import LARGEST
 from fedcxr.audit.export.verification import verify
-from fedcxr.audit.history import Head
+from fedcxr.audit.history import ChainHead
 from fedcxr.audit.memory import AuditMemory, Earlier, finding_of, state_folder
 from fedcxr.errors import ConfigError, StoreError
 from fedcxr.store.run_directory import RunDirectory
@@ -51,7 +51,7 @@ def earlier_audit(since: str) -> Earlier:
         digest = b""
     if len(digest) != 32:
         raise ConfigError(f"--since {since}: neither the hash of a head in hexadecimal nor a file.")
-    return Earlier(Head(-1, digest), whose="what --since names")
+    return Earlier(ChainHead(-1, digest), whose="what --since names")
 
 
 def _exported(path: Path) -> Earlier:

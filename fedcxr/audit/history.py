@@ -6,18 +6,21 @@ was, and one that lacks it was begun anew, cut short, or made another somewhere 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from web3 import Web3
-from web3.exceptions import BlockNotFound
 
 from fedcxr.audit.chain.proof import ChainProof
+from fedcxr.chain.block_hash import block_hash
 from fedcxr.chain.web3_errors import translated
 
+BlockHash = Callable[[int], bytes | None]
+"""A chain, as far as it is asked here: the hash of its block of a number; None where it has none."""
 
-class Head(NamedTuple):
+
+class ChainHead(NamedTuple):
     """A block that was the last of a chain when somebody looked."""
 
     number: int
@@ -31,7 +34,7 @@ class Chain(Protocol):
     """The blocks of a chain that is read now."""
 
     @property
-    def head(self) -> Head:
+    def head(self) -> ChainHead:
         """Its last block."""
         ...
 
@@ -47,18 +50,12 @@ class ExecutedChain:
     w3: Web3
 
     @property
-    def head(self) -> Head:
+    def head(self) -> ChainHead:
         block = translated(lambda: self.w3.eth.get_block("latest"))
-        return Head(int(block["number"]), bytes(block["hash"]))
+        return ChainHead(int(block["number"]), bytes(block["hash"]))
 
     def hash_of(self, number: int) -> bytes | None:
-        def found() -> bytes | None:
-            try:
-                return bytes(self.w3.eth.get_block(number)["hash"])
-            except BlockNotFound:
-                return None
-
-        return translated(found)
+        return block_hash(self.w3, number)
 
 
 @dataclass(frozen=True)
@@ -68,24 +65,31 @@ class ProvenChain:
     proof: ChainProof
 
     @property
-    def head(self) -> Head:
-        return Head(self.proof.last, self.proof.head)
+    def head(self) -> ChainHead:
+        return ChainHead(self.proof.last, self.proof.head)
 
     def hash_of(self, number: int) -> bytes | None:
         return self.proof.hash_of(number) if self.proof.first <= number <= self.proof.last else None
 
 
-def heads_not_in(chain: Chain, heads: Iterable[tuple[int, bytes]]) -> list[tuple[Head, str]]:
-    """The heads that a chain does not contain, each with what the chain has in its place.
+def heads_not_in(
+    chain: BlockHash, heads: Iterable[tuple[int, bytes]]
+) -> dict[tuple[int, bytes], bytes | None]:
+    """The heads that a chain does not have.
 
     Args:
-        chain: as it is read now.
-        heads: number and hash of blocks that somebody saw.
+        chain: gives the hash of each of its blocks.
+        heads: numbers and hashes of blocks that somebody saw.
+
+    Returns:
+        By each head that is not there, once, the hash that the chain has in its place; None where the chain
+        has no block of that number.
     """
-    missing = []
-    for head in (Head(*one) for one in heads):
-        if (found := chain.hash_of(head.number)) == head.digest:
-            continue
-        instead = "no such block" if found is None else str(Head(head.number, found))
-        missing.append((head, f"{instead}; its head is {chain.head}"))
+    known: dict[int, bytes | None] = {}
+    missing: dict[tuple[int, bytes], bytes | None] = {}
+    for number, digest in heads:
+        if number not in known:
+            known[number] = chain(number)
+        if known[number] != digest:
+            missing[number, digest] = known[number]
     return missing

@@ -7,13 +7,16 @@ drops the refusal, leaves no trace there; the hospital's disk has one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from fedcxr import bounded, json_text
+from fedcxr.audit.complaint import came_late, objection
 from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.participation import Absence, absences, has_update
-from fedcxr.errors import FederationError, LedgerError, StoreError
+from fedcxr.audit.seen_heads import SeenBlock, check_seen
+from fedcxr.errors import ContractRejectedError, FederationError, LedgerError, StoreError
 from fedcxr.ledger.signed_json import signed_from_tree
 from fedcxr.ledger.signing import (
     Approval,
@@ -27,7 +30,7 @@ from fedcxr.ledger.signing import (
     Submission,
     recover,
 )
-from fedcxr.ledger.transaction import decode_error
+from fedcxr.ledger.statements import Complaint, Contradiction, Head
 from fedcxr.ledger.views import FederationViews
 
 _KINDS: dict[str, type[Struct]] = {
@@ -41,6 +44,9 @@ _KINDS: dict[str, type[Struct]] = {
         Submission,
         Refusal,
         Attestation,
+        Head,
+        Contradiction,
+        Complaint,
     )
 }
 _SIGNER: dict[type[Struct], str] = {
@@ -59,15 +65,15 @@ def check_journal(path: Path, ledger: FederationViews, report: AuditReport) -> N
     """Hold a journal against the ledger.
 
     A refusal that the ledger lacks is a finding. So is an update of a finalized round that has none of the
-    hospital, unless the ledger shows why: the coordinator kept it back, or it was lost on its way. Of a
-    hospital whose update is in the round neither convicts anybody. A last line that a crash cut short is
-    noted: what it would have said never left the hospital.
+    hospital, unless the ledger shows why: the coordinator kept it back, or it was lost on its way; by a
+    complaint the hospital says that it looked for it. Of a hospital whose update is in the round none of them
+    convicts anybody. A block that the hospital saw and that the chain lacks is a finding. A last line that a
+    crash cut short is noted: what it would have said never left the hospital.
 
     Raises:
         StoreError: the file cannot be read.
     """
-    hospitals, bad = {member.address for member in ledger.members()}, 0
-    missing = cache(lambda number: {absence.seat: absence for absence in absences(ledger, number)})
+    journal, bad = _Journal(str(path), ledger, report), 0
     for number, text in enumerate(_lines(path), start=1):
         where = f"{path} line {number}"
         if len(text) <= _LONGEST_LINE and not text.endswith(b"\n"):
@@ -80,15 +86,93 @@ def check_journal(path: Path, ledger: FederationViews, report: AuditReport) -> N
             if bad <= _SHOWN:
                 report.find(where, "what a hospital signed", str(error))
             continue
-        if isinstance(struct, Refusal | Submission):
-            if struct.federation != ledger.federation or struct.hospital not in hospitals:
-                report.find(where, "a hospital of this federation", struct.hospital)
-            elif isinstance(struct, Refusal):
-                _check_refusal(struct, ledger, report, where)
-            else:
-                _check_submission(struct, ledger, missing, report, where)
+        journal.take(struct, where)
+    journal.conclude()
     if bad > _SHOWN:
         report.find(str(path), "what a hospital signed", f"{bad - _SHOWN:,} more lines that are not")
+
+
+@dataclass
+class _Journal:
+    """What the lines of a journal come to, once all of them are read."""
+
+    path: str
+    ledger: FederationViews
+    report: AuditReport
+    _left_out: dict[tuple[int, int], tuple[str, str, str]] = field(default_factory=dict)  # by round and seat
+    _seen: dict[SeenBlock, None] = field(default_factory=dict)
+    _complaints: list[tuple[str, Complaint]] = field(default_factory=list)
+    _contradictions: list[tuple[str, Contradiction]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._missing = cache(lambda number: {one.seat: one for one in absences(self.ledger, number)})
+
+    def take(self, struct: Struct, where: str) -> None:
+        """One line, whose signature holds."""
+        if not isinstance(struct, Refusal | Submission | Head | Complaint | Contradiction):
+            return
+        if struct.federation != self.ledger.federation or not self._is_member(struct.hospital):
+            self.report.find(where, "a hospital of this federation", struct.hospital)
+            return
+        match struct:
+            case Refusal():
+                _check_refusal(struct, self.ledger, self.report, where)
+            case Submission():
+                self._take_submission(struct, where)
+            case Head():
+                self._see(struct.hospital, struct.block, struct.block_hash)
+            case Contradiction():
+                self._see(struct.hospital, struct.block, struct.seen)
+                self._see(struct.hospital, struct.head, struct.head_hash)
+                self._contradictions.append((where, struct))
+            case Complaint():
+                self._see(struct.hospital, struct.block, struct.block_hash)
+                self._complaints.append((where, struct))
+
+    def conclude(self) -> None:
+        """Report what only all lines together show."""
+        lost = check_seen(self._seen, self.ledger, self.report, self.path)
+        for where, said in self._contradictions:
+            if not lost.keys() & {(said.block, said.seen), (said.head, said.head_hash)}:
+                who = (
+                    f"{said.hospital} says that the chain lacked block {said.block} as {said.witness} saw it"
+                )
+                self.report.notes.append(f"{where}: {who}; it has that block")
+        for where, complaint in self._complaints:
+            self._take_complaint(complaint, where, elsewhere=(complaint.block, complaint.block_hash) in lost)
+        expected = "its update among those that the round accepted"
+        for (number, _), (where, found, hospital) in self._left_out.items():
+            self.report.find(where, expected, found, number, hospital)
+
+    def _is_member(self, hospital: str) -> bool:
+        """Under its present key or a former one."""
+        try:
+            self.ledger.seat_of(hospital)
+        except ContractRejectedError:
+            return False
+        return True
+
+    def _see(self, hospital: str, number: int, digest: bytes) -> None:
+        self._seen[SeenBlock(hospital, number, digest)] = None
+
+    def _take_submission(self, signed: Submission, where: str) -> None:
+        if known := _left_out(signed, self.ledger, self._missing, self.report, where):
+            why = "the coordinator kept back what it was sent, or it was lost on its way"
+            place = signed.round, self.ledger.seat_of(signed.hospital)
+            self._left_out.setdefault(place, (where, f"none; {known}: {why}", signed.hospital))
+
+    def _take_complaint(self, said: Complaint, where: str, *, elsewhere: bool) -> None:
+        told = f"{where}: round {said.round}: {said.hospital} complains that its update was left out"
+        why = "it read another chain" if elsewhere else objection(said, self.ledger, self._missing)
+        if why:
+            self.report.notes.append(f"{told}; {why}")
+            return
+        seat = self.ledger.seat_of(said.hospital)
+        found = (
+            f"none; {self._missing(said.round)[seat].known}: its hospital complains, having read the ledger "
+            f"up to block {said.block}: the coordinator kept back what it was sent, or it was lost on its way"
+        )
+        self._left_out[said.round, seat] = where, found, said.hospital
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -126,46 +210,31 @@ def _check_refusal(refusal: Refusal, ledger: FederationViews, report: AuditRepor
         report.find(where, "its refusal on the ledger", found, number, hospital)
 
 
-def _check_submission(
+def _left_out(
     signed: Submission,
     ledger: FederationViews,
     missing: Callable[[int], Mapping[int, Absence]],
     report: AuditReport,
     where: str,
-) -> None:
+) -> str:
+    """What is known of a signed update that a finalized round lacks; empty where that accuses nobody."""
     number, hospital = signed.round, signed.hospital
     accepted = {
         (event["args"]["hospital"], bytes(event["args"]["root"]))
         for event in ledger.events("UpdateAccepted", number)
     }
     if (hospital, signed.root) in accepted:
-        return
+        return ""
     said = f"round {number}: {hospital} signed an update that the contract did not accept"
     if not 0 < number <= ledger.last_finalized:
         report.notes.append(f"{where}: {said}")
-        return
+        return ""
     absence = missing(number).get(ledger.seat_of(hospital))
     if absence is None:
         if not ledger.recording.listed:  # which does not say of each whose root it is
             report.notes.append(f"{where}: {said}; another one of it is in the round")
-        return
-    if why := absence.cause or _came_late(signed, ledger):
+        return ""
+    if why := absence.cause or came_late(ledger, number, signed.root):
         report.notes.append(f"{where}: {said} ({why})")
-        return
-    found = f"none; {absence.known}: the coordinator kept back what it was sent, or it was lost on its way"
-    report.find(where, "its update among those that the round accepted", found, number, hospital)
-
-
-def _came_late(signed: Submission, ledger: FederationViews) -> str:
-    """That an update was brought to the open round after its deadline; empty where it was not.
-
-    Of other reasons the contract's rejection says little: who sends a copy that is spoilt, or sends it when
-    the round is closed, is given one too.
-    """
-    late = any(
-        values["hospital"] == signed.hospital
-        and bytes(values["root"]) == signed.root
-        and decode_error(bytes(values["reason"])).name == "DeadlinePassed"
-        for values in ledger.round_events(signed.round).attempts[-1].of("UpdateRejected")
-    )
-    return "it came after the deadline" if late else ""
+        return ""
+    return absence.known

@@ -15,7 +15,7 @@ from typing import Any
 
 from fedcxr import bounded, files, json_text
 from fedcxr.audit.findings import AuditReport, Finding
-from fedcxr.audit.history import Chain, Head, heads_not_in
+from fedcxr.audit.history import Chain, ChainHead, heads_not_in
 from fedcxr.errors import StoreError, UnwritableError
 
 VARIABLE, OFF = "FEDCXR_STATE", "off"
@@ -39,7 +39,7 @@ class Earlier:
         chain_id, contract: what it was of; 0 and empty where that is not known.
     """
 
-    head: Head
+    head: ChainHead
     findings: tuple[Finding, ...] = ()
     whose: str = "an earlier audit"
     chain_id: int = 0
@@ -159,9 +159,13 @@ def compare(earlier: Sequence[Earlier], chain: Chain, report: AuditReport, *, wh
     return consistent
 
 
-def _missing(chain: Chain, head: Head) -> list[tuple[str, str]]:
+def _missing(chain: Chain, head: ChainHead) -> list[tuple[str, str]]:
     if head.number >= 0:
-        return [(str(one), instead) for one, instead in heads_not_in(chain, [head])]
+        if head not in (missing := heads_not_in(chain.hash_of, [head])):
+            return []
+        found = missing[head]
+        instead = "no such block" if found is None else str(ChainHead(head.number, found))
+        return [(str(head), f"{instead}; its head is {chain.head}")]
     if any(chain.hash_of(number) == head.digest for number in range(chain.head.number, -1, -1)):
         return []
     return [(f"block 0x{head.digest.hex()}", f"no such block; its head is {chain.head}")]
@@ -192,7 +196,7 @@ def _read(tree: Any, chain_id: int, contract: str) -> Earlier:
     number, digest = tree["block"], bytes.fromhex(tree["hash"])
     if type(number) is not int or number < 0 or len(digest) != 32:
         raise ValueError("it names no block")
-    return Earlier(Head(number, digest), tuple(map(finding_of, tree["findings"])))
+    return Earlier(ChainHead(number, digest), tuple(map(finding_of, tree["findings"])))
 
 
 def finding_of(row: Any) -> Finding:

@@ -11,6 +11,7 @@ from fedcxr import config as configuration
 from fedcxr.audit.evidence import Evidence, ModelFiles
 from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.metrics_line import read_lines
+from fedcxr.audit.seen_heads import check_kept_heads
 from fedcxr.audit.surplus import check_surplus
 from fedcxr.config import Config
 from fedcxr.errors import BlobMissingError, ConfigError, FedcxrError, LayoutError, StoreError
@@ -101,6 +102,7 @@ class RunSources:
         check_frozen_blob(evidence)
         self._check_configuration(evidence)
         self._check_models(evidence, last)
+        check_kept_heads(self.run.heads_path, evidence.ledger, evidence.report)
         if evidence.scope.whole:
             check_surplus(self.run.root / "blobs", evidence.named, evidence.ledger, evidence.report)
         else:

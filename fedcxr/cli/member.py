@@ -100,6 +100,56 @@ def approve(
 
 
 @member_app.command()
+def watch(
+    hospital: Hospital,
+    rpc: Rpc = "",
+    every: Annotated[
+        float, typer.Option(min=0.0, metavar="SECONDS", help="Look again after so long; 0 looks once.")
+    ] = 0.0,
+    grace: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            metavar="SECONDS",
+            help="How long after an update was signed the coordinator may take to bring it to the contract.",
+        ),
+    ] = 300.0,
+    unseen: Annotated[
+        bool,
+        typer.Option(
+            "--unseen",
+            help="Bring an update also where one root records all: nothing shows then, before the round is "
+            "closed, whether the coordinator has it.",
+        ),
+    ] = False,
+) -> None:
+    """Look after the hospital's updates: see that they count, and bring to the contract what does not.
+
+    An update that the open round does not have after the grace period goes to the contract from the
+    hospital's own account. Of one that a closed round does not have, without a cause on the ledger, a signed
+    complaint is put into the hospital's journal; fedcxr audit --journal holds it against the record. The exit
+    code is 70 when there is one, and 76 when the chain lacks a block that the hospital had seen.
+    """
+    import time
+
+    from clients.watching import watch_once
+    from fedcxr.errors import FederationError
+
+    while True:
+        left_out = []
+        for line in watch_once(hospital, rpc, grace, unseen=unseen):
+            say(line.text)
+            left_out += [line.text] * line.left_out
+        if left_out and not every:
+            raise FederationError(
+                f"{hospital}: {len(left_out)} updates were left out; the journal complains."
+            )
+        if not every:
+            return
+        time.sleep(every)
+
+
+@member_app.command()
 def relay(
     run: Run,
     orders: Annotated[

@@ -10,6 +10,7 @@ from functools import cached_property
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
 
+from fedcxr.chain.block_hash import block_hash
 from fedcxr.errors import ContractRejectedError
 from fedcxr.ledger.artifact import load_artifact
 from fedcxr.ledger.connection import ContractConnection
@@ -113,6 +114,10 @@ class FederationLedger:
     def provisional(self) -> bool:
         """Whether an accepted update can still be replaced until the round is closed."""
         return self._recording.provisional
+
+    def block_hash(self, block: int) -> bytes | None:
+        """Hash of the chain's block of a number; None where it has none."""
+        return block_hash(self._w3, block)
 
     def members(self) -> list[MemberView]:
         """Everyone who has ever joined, in the order of their seats."""

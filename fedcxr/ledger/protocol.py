@@ -175,6 +175,10 @@ class Ledger(Protocol):
         """Whether an accepted update can still be replaced until the round is closed."""
         ...
 
+    def block_hash(self, block: int) -> bytes | None:
+        """Hash of the chain's block of a number; None where it has none."""
+        ...
+
     def members(self) -> Sequence[MemberView]:
         """Everyone who has ever joined, in the order of their seats."""
         ...

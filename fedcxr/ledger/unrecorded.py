@@ -46,6 +46,11 @@ class UnrecordedLedger:
         """An empty domain, since nothing is signed."""
         return Domain(0, "0x" + "00" * 20)
 
+    def block_hash(self, block: int) -> bytes | None:
+        """None: there is no chain."""
+        del block
+        return None
+
     def members(self) -> list[MemberView]:
         return list(self._members.values())
 

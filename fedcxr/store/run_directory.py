@@ -14,6 +14,7 @@
       blobs/               every update and round configuration, under its Merkle root
       models/              round-0000.safetensors (where it started) and one for each finalized round
       metrics.jsonl        a line a round
+      heads.json           the newest head of the chain that each hospital has signed
       summary.md           what came out, for people
       report/              every metric of the last model, its predictions, and pictures
       run.log              one log
@@ -203,6 +204,11 @@ class RunDirectory:
     def endpoint_path(self) -> Path:
         """The file with the URL at which the chain answers while the run goes on."""
         return self.root / "ledger.url"
+
+    @property
+    def heads_path(self) -> Path:
+        """The file with the newest head of the chain that each hospital has signed."""
+        return self.root / "heads.json"
 
     def hospital(self, index: int) -> Path:
         """The disk of simulated hospital ``index``, 0-based in the partition's order."""

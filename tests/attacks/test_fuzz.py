@@ -15,14 +15,16 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from eth_account import Account
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from web3.exceptions import BlockNotFound
 
+from clients.watched import SentUpdate, Watched
 from fedcxr import json_text, toml_text
 from fedcxr.audit.chain.header import Header
 from fedcxr.audit.chain.proof import ChainProof
@@ -34,12 +36,19 @@ from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.journal import check_journal
 from fedcxr.audit.metrics_line import read_lines
 from fedcxr.chain.anvil.journal import Beginning, Journal
-from fedcxr.errors import FedcxrError
+from fedcxr.errors import ContractRejectedError, FedcxrError
 from fedcxr.indexer.endpoint import Endpoint
 from fedcxr.indexer.source import MovedError
 from fedcxr.ledger.artifact import load_artifact
 from fedcxr.ledger.signed_json import signed_to_tree
 from fedcxr.ledger.signing import Domain, Refusal, Signed, Submission, sign
+from fedcxr.ledger.statements import (
+    Complaint,
+    Contradiction,
+    Head,
+    heads_from_bytes,
+    heads_to_bytes,
+)
 from fedcxr.ledger.submissions import listing
 from fedcxr.messages import (
     AttestationReply,
@@ -204,11 +213,20 @@ class FakeLedger:
 
     last_finalized = 0
 
-    def members(self) -> list[Any]:
-        class Member:
-            address = ACCOUNT.address
+    @property
+    def w3(self) -> Any:
+        """A chain of one block."""
+        return SimpleNamespace(eth=SimpleNamespace(get_block=self._block))
 
-        return [Member]
+    def _block(self, number: int) -> dict[str, bytes]:
+        if number:
+            raise BlockNotFound
+        return {"hash": b"\x05" * 32}
+
+    def seat_of(self, address: str) -> int:
+        if address != ACCOUNT.address:
+            raise ContractRejectedError("NotRegistered", (address,))
+        return 0
 
     def refusals(self, number: int) -> dict[str, list[bytes]]:
         return {}
@@ -276,9 +294,13 @@ def test_metrics_lines(tmp_path: Path) -> None:
 def test_journals(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     refusal = Refusal(b"\x01" * 32, 1, ACCOUNT.address, b"\x02" * 32)
+    who, zeros = ACCOUNT.address, bytes(32)
+    head = Head(b"\x01" * 32, who, 0, b"\x05" * 32)
+    contradiction = Contradiction(b"\x01" * 32, who, who, 0, b"\x05" * 32, zeros, 0, b"\x05" * 32)
+    complaint = Complaint(b"\x01" * 32, 1, 1, who, zeros, zeros, zeros, 4, 0, b"\x05" * 32)
     lines = [
         text_of({"kind": struct.kind(), **signed_to_tree(Signed(struct, sign(ACCOUNT, struct, DOMAIN)))})
-        for struct in (submission(), refusal)
+        for struct in (submission(), refusal, head, contradiction, complaint)
     ]
 
     def make(rng: random.Random) -> bytes:
@@ -289,6 +311,25 @@ def test_journals(tmp_path: Path) -> None:
         check_journal(path, FakeLedger(), AuditReport())  # type: ignore[arg-type]
 
     hammer("journal", 0.08, make, read)
+
+
+def test_heads_and_what_is_remembered_of_them() -> None:
+    message = Head(b"\x01" * 32, ACCOUNT.address, 1, b"\x05" * 32)
+    head = Signed(message, sign(ACCOUNT, message, DOMAIN))
+    heads = heads_to_bytes([head])
+    hammer(
+        "heads",
+        0.05,
+        lambda rng: mutated(rng, heads),
+        lambda data: heads_from_bytes(data, b"\1" * 32, DOMAIN),
+    )
+    kept = (
+        Watched(head, "round 1")
+        .with_update(SentUpdate(Signed(submission(), b"\x05" * 65), 3, 15))
+        .to_json()
+        .encode()
+    )
+    hammer("watched", 0.05, lambda rng: twisted(rng, json.loads(kept)), Watched.of)
 
 
 def test_an_anvils_journals(tmp_path: Path) -> None:

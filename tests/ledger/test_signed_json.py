@@ -20,9 +20,17 @@ from fedcxr.ledger.signing import (
     ChallengeResponse,
     Domain,
     Rotation,
+    Signed,
     SignedSubmission,
     Submission,
     sign,
+)
+from fedcxr.ledger.statements import (
+    Complaint,
+    Contradiction,
+    Head,
+    heads_from_bytes,
+    heads_to_bytes,
 )
 from fedcxr.ledger.submissions import listing
 from fedcxr.ledger.submissions.proof import Proof
@@ -70,6 +78,28 @@ def test_a_journal_keeps_its_bytes(tmp_path: Path) -> None:
     member.sign(ChallengeResponse(FEDERATION, ALICE.address, b"c" * 32))
     journal = tmp_path / member.address / "journal.jsonl"
     assert journal.read_bytes() == (KEPT / "journal.jsonl").read_bytes()
+
+
+def test_what_a_hospital_states_keeps_its_bytes_and_is_read_back() -> None:
+    who, zeros = ALICE.address, bytes(32)
+    statements = (
+        Head(FEDERATION, who, 7, b"h" * 32),
+        Contradiction(FEDERATION, who, BOB.address, 7, b"h" * 32, zeros, 9, b"i" * 32),
+        Complaint(FEDERATION, 3, 1, who, b"r" * 32, b"c" * 32, zeros, 4, 9, b"i" * 32),
+    )
+    signed = [Signed(said, sign(ALICE, said, DOMAIN)) for said in statements]
+    lines = [json.dumps({"kind": one.message.kind(), **signed_to_tree(one)}) + "\n" for one in signed]
+    written = (KEPT / "statements.jsonl").read_text()
+    assert "".join(lines) == written
+    for one, line in zip(signed, written.splitlines(), strict=True):
+        tree = json.loads(line)
+        del tree["kind"]
+        assert signed_from_tree(type(one.message), tree) == one
+    heads = heads_to_bytes([signed[0]])  # type: ignore[list-item]
+    assert heads_from_bytes(heads, FEDERATION, DOMAIN) == [signed[0]]
+    for federation, domain in ((b"G" * 32, DOMAIN), (FEDERATION, Domain(1, BOB.address))):
+        with pytest.raises(FederationError):
+            heads_from_bytes(heads, federation, domain)
 
 
 def test_a_proof_keeps_its_bytes() -> None:

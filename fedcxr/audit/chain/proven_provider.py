@@ -19,7 +19,7 @@ _NOBODY = "0x" + "00" * 20
 
 
 class ProvenProvider(BaseProvider):
-    """Answers with events, the head's number, blocks' times and who sent what from a :class:`ChainProof`.
+    """Answers with events, blocks' numbers, hashes and times, and who sent what from a :class:`ChainProof`.
 
     A transaction's sender is recovered from its own bytes, which the proof has; of a transaction that it
     lacks nobody is the sender. Everything is read as of the proof's head, whatever is mined meanwhile. What
@@ -63,16 +63,16 @@ class ProvenProvider(BaseProvider):
         head = hex(self.proof.last)
         pinned = [head if p in ("latest", "pending", "safe", "finalized") else p for p in params]
         response = self._beyond(method, pinned)
-        if method == "eth_getBlockByNumber" and isinstance(response.get("result"), dict):
-            return _result(self._dated(pinned[0], response["result"]))
-        return response
+        return self._known(pinned[0], response) if method == "eth_getBlockByNumber" else response
 
-    def _dated(self, block: Any, said: dict[str, Any]) -> dict[str, Any]:
-        """A block with the time that its header proves, where the proof has its header."""
+    def _known(self, block: Any, response: RPCResponse) -> RPCResponse:
+        """A block with the hash and the time that its header proves, where the proof has its header."""
         number = _place(block, self.proof)
         if not self.proof.first <= number <= self.proof.last:
-            return said
-        return {**said, "timestamp": hex(self.proof.timestamp(number))}
+            return response
+        digest, time = self.proof.hash_of(number), self.proof.timestamp(number)
+        proven = {"hash": "0x" + digest.hex(), "timestamp": hex(time)}
+        return _result({**(response.get("result") or {}), "number": block, **proven})
 
     def _transaction(self, digest: bytes) -> dict[str, Any]:
         found = self.proof.sent(digest)

@@ -22,7 +22,7 @@ from fedcxr.audit.export.recomputation import omissions, recompute, scope_of
 from fedcxr.audit.export.report_rules import report_problems
 from fedcxr.audit.export.signer import SignerStanding
 from fedcxr.audit.findings import SO_FAR, AuditReport, is_of_an_unknown
-from fedcxr.audit.history import Head, ProvenChain
+from fedcxr.audit.history import ChainHead, ProvenChain
 from fedcxr.audit.memory import AuditMemory, compare, finding_of
 from fedcxr.errors import FedcxrError, StoreError
 from fedcxr.ledger.artifact import Artifact, load_artifact
@@ -65,7 +65,7 @@ class Verified:
     recomputed: list[str] = field(default_factory=list)
     proven: bool = False
     notes: list[str] = field(default_factory=list)
-    head: Head | None = None
+    head: ChainHead | None = None
     chain_id: int = 0
     whole: bool = False
 
@@ -171,7 +171,7 @@ def _verify(members: Mapping[str, bytes], head: bytes | None, result: Verified) 
     _say(result, audit, proof, len(events or []), whole=whole)
     if not whole:
         return None
-    result.head, result.chain_id = Head(proof.last, proof.head), proof.chain_id
+    result.head, result.chain_id = ChainHead(proof.last, proof.head), proof.chain_id
     result.whole = scope_of(audit["scope"]).whole
     if result.own_artifact:
         _recompute(result, proof, audit["scope"], signed)

@@ -1,0 +1,70 @@
+"""The chain heads that hospitals sign: the coordinator keeps the newest of each, and hands them on to all.
+
+A head that the coordinator's own chain does not have is not handed on: then that hospital, or the endpoint
+that it reads, does not see this chain, and the others need not stop for its word.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from fedcxr import bounded, files
+from fedcxr.errors import FederationError, StoreError
+from fedcxr.ledger.protocol import Ledger
+from fedcxr.ledger.statements import LONGEST_HEADS, SignedHead, heads_from_bytes, heads_to_bytes
+
+logger = logging.getLogger(__name__)
+
+
+class HeadExchange:
+    """The newest head of each hospital, in memory and in the run directory."""
+
+    def __init__(self, path: Path, ledger: Ledger, federation: bytes) -> None:
+        """With the heads that a coordinator before this one has kept.
+
+        Raises:
+            StoreError: what it kept is damaged.
+        """
+        self._path = path
+        self._ledger = ledger
+        self._federation = federation
+        try:
+            kept = bounded.read(path, LONGEST_HEADS) if path.exists() else b""
+            heads = heads_from_bytes(kept, federation, ledger.domain)
+        except (OSError, FederationError) as error:
+            raise StoreError(f"{path}: damaged: {error}; without it the run goes on.") from None
+        self._heads: dict[str, SignedHead] = {signed.message.hospital: signed for signed in heads}
+        self._kept = self.handed_on
+
+    @property
+    def handed_on(self) -> bytes:
+        """The heads as each hospital gets them; empty where there are none."""
+        return heads_to_bytes(self._heads.values()) if self._heads else b""
+
+    def receive(self, hospital: str, data: bytes) -> None:
+        """Take the head that came with a hospital's reply; one that is not good is logged and left.
+
+        Raises:
+            ChainError: the chain does not answer.
+        """
+        try:
+            for signed in heads_from_bytes(data, self._federation, self._ledger.domain)[:1]:
+                head = signed.message
+                if head.hospital != hospital:
+                    raise FederationError(f"it is of {head.hospital}")  # noqa: TRY301
+                if self._ledger.block_hash(head.block) != head.block_hash:
+                    raise FederationError(f"block {head.block} is another one here")  # noqa: TRY301
+                self._heads[hospital] = signed
+        except FederationError as error:
+            logger.warning("%s sent a chain head that is not handed on: %s", hospital, error)
+
+    def keep(self) -> None:
+        """Write the heads into the run directory, where they have changed.
+
+        Raises:
+            UnwritableError: it cannot be written.
+        """
+        if (data := self.handed_on) != self._kept:
+            files.write(self._path, data)
+            self._kept = data
