@@ -122,7 +122,8 @@ class Verification:
         known_as: by what the reader knows the signer; empty when the statements are nobody's word.
         recomputed: findings that follow from the export itself, whoever signed it.
         former: why the signer is no auditor any more, by the ledger; empty where it says no such thing.
-        notes: what is said of earlier audits.
+        notes: what is said of earlier audits, and what of the export's own could not be looked at.
+        conduct: what follows from it of who did what, without trust in the signer.
     """
 
     place: str
@@ -138,6 +139,7 @@ class Verification:
     recomputed: tuple[str, ...]
     former: str = ""
     notes: tuple[str, ...] = ()
+    conduct: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, result: Verified, place: str) -> Verification:
@@ -156,6 +158,7 @@ class Verification:
             recomputed=tuple(result.recomputed),
             former=result.former,
             notes=tuple(result.notes),
+            conduct=tuple(result.conduct),
         )
 
     @property
@@ -176,15 +179,11 @@ class Verification:
             raise AuditFailedError(f"{self.place}: {count(len(self.problems), 'problem')}.")
         if self.recomputed:
             raise AuditFailedError(f"{self.place}: {count(len(self.recomputed), 'finding')} in the export.")
-        if self.former:
-            raise AuditIncompleteError(
-                f"{self.place}: {self.signer} signed it, no auditor any more: {self.former}."
-            )
         if not self.known_as:
+            whom = f"no auditor any more: {self.former}" if self.former else "who may be anybody"
             raise AuditIncompleteError(
-                f"{self.place}: {self.signer} signed it, who may be anybody: nothing proves what it says. "
-                "Name whom you trust (--signer), or the head of the consortium's chain, whose auditors you "
-                "trust (--head)."
+                f"{self.place}: {self.signer} signed it, {whom}: nothing proves what it says. Name whom you "
+                "trust (--signer), or the head of the consortium's chain, whose auditors you trust (--head)."
             )
         if self.findings:
             raise AuditFailedError(f"{self.place}: {count(len(self.findings), 'finding')} of the audit.")

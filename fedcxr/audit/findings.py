@@ -17,6 +17,9 @@ PARTIES = "that the hospitals are different parties: a key says nothing of who h
 FIRST_MODEL = "the first model: "
 """Start of what is unchecked where nobody made the first model again: its weights may have been planted."""
 
+SUMS = "that the updates in the store have their roots, open and add up to the models: an export has none"
+"""What no export can prove."""
+
 _HEAD = re.compile(r"that block \d+, 0x[0-9a-f]+, is the head of the consortium's chain: .*")
 _SEALED = re.compile(r"round (\d+), 0x\w+: what is sealed in its update \((.*)\)")
 

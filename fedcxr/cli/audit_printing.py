@@ -76,7 +76,7 @@ def print_report(report: AuditReport) -> None:
 
 def print_verification(found: Verification) -> None:
     """What an export proves, what its signer states, and what of it does not hold."""
-    from fedcxr.audit.findings import PARTIES, in_short
+    from fedcxr.audit.findings import PARTIES, SUMS, in_short
     from fedcxr.terminal.console import Console
 
     console = Console()
@@ -84,8 +84,8 @@ def print_verification(found: Verification) -> None:
         ("✗", "red", "", _found(found)),
         ("?", "yellow", "unchecked: ", _who_signed(found)),
         ("?", "yellow", "unchecked: ", in_short(found.unchecked)),
-        ("✓", "green", "proven: ", found.proves),
-        ("·", "dim", "stated: ", found.states),
+        ("✓", "green", "proven: ", [*found.proves, *found.conduct]),
+        ("·", "dim", "stated: ", [*found.states, *([SUMS] if found.states else [])]),
         ("·", "dim", "", found.notes),
         ("·", "dim", "not known: ", [PARTIES] if found.states else []),
     ):

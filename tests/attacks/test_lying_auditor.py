@@ -190,7 +190,7 @@ def test_an_honest_report_is_proven_again(run: RunDirectory, bought: Identity, t
     hospitals = [line for line in result.output.splitlines() if "is registered with" in line]
     assert len(hospitals) == 3
     assert all("proven: round 1" in line and "of the sum" in line for line in hospitals)
-    assert "stated: that the updates in the store have the roots on the ledger" in result.output
+    assert "stated: that the updates in the store have their roots, open and add up" in result.output
 
 
 def suspend(ledger: FederationLedger, auditor: Identity) -> None:

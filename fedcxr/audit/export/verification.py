@@ -41,6 +41,7 @@ class Verified:
         signer: address of whoever signed it; empty when the signature is bad.
         problems: what does not fit; empty when the export is what was signed, and consistent.
         proves: what follows from it without trust in the signer.
+        conduct: what follows from it of who did what, in the words of an audit.
         states: what is the signer's word.
         report: the audit's report, as JSON has it; empty when it cannot be read.
         own_artifact: whether the contract was held to the artifact of the fedcxr that verifies.
@@ -48,7 +49,7 @@ class Verified:
         former: why the signer is no auditor any more, by the ledger; empty where it says no such thing.
         recomputed: findings that follow from the export itself, whoever signed it.
         proven: whether what the signer states amounts to a released model that is proven.
-        notes: what is said of earlier audits.
+        notes: what is said of earlier audits, and what of the export's own could not be looked at.
         head: of the chain in it, where that fits together.
         chain_id: of that chain.
         whole: whether the audit looked at everything.
@@ -57,6 +58,7 @@ class Verified:
     signer: str = ""
     problems: list[str] = field(default_factory=list)
     proves: list[str] = field(default_factory=list)
+    conduct: list[str] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
     report: dict[str, Any] = field(default_factory=dict)
     own_artifact: bool = False
@@ -108,6 +110,7 @@ def verify(
     if result.problems:
         result.known_as, result.proven = "", False
         result.proves.clear()
+        result.conduct.clear()
         result.states.clear()
     return result
 
@@ -190,8 +193,8 @@ def _recompute(result: Verified, proof: ChainProof, scope: object, members: Mapp
     result.problems += (
         f"{result.signer} states otherwise: {what}" for what in omissions(fresh, result.report)
     )
-    result.proves += fresh.notes
-    result.states += fresh.unchecked
+    result.conduct += fresh.notes
+    result.notes += fresh.unchecked
 
 
 def _signer(members: Mapping[str, bytes], proof: ChainProof) -> str:
@@ -266,7 +269,5 @@ def _say(result: Verified, audit: Mapping[str, Any], proof: ChainProof, events: 
         f"{len(report['findings'])} findings, {len(report['unchecked'])} unchecked",
         f"released model: {report['released'] or '(not recomputed)'}",
         *(note for note in report["notes"] if note.startswith(SO_FAR)),
-        "that the updates in the store have the roots on the ledger, open, and add up to the models: an "
-        "export holds none of them",
         "that the block is one of the consortium's chain: compare its hash with somebody who follows it",
     ]
