@@ -221,8 +221,6 @@ class _Audit:
         """Check the rounds in their order; whether all models were computed from where it started."""
         lines = self.sources.lines(self.ledger.last_finalized, self.report)
         first = views[0].number if views else 1
-        model, before = self._models_before(evidence, config, first)
-        computed = model is not None
         done = 0
 
         def advance(checked: int) -> None:
@@ -231,6 +229,10 @@ class _Audit:
             progress("bytes", done, size)
 
         audits = [RoundAudit(evidence, view) for view in views]
+        for ahead in audits[:_IN_FLIGHT]:  # workers check while the first model is made
+            ahead.start()
+        model, before = self._models_before(evidence, config, first)
+        computed = model is not None
         for place, current in enumerate(audits):
             for ahead in audits[place : place + _IN_FLIGHT]:
                 ahead.start()

@@ -26,7 +26,8 @@ from fedcxr.cli import app as registered  # noqa: F401 (registers the commands)
 from fedcxr.cli.app import app
 from fedcxr.config import Config
 from fedcxr.errors import AuditFailedError, AuditIncompleteError, ConfigError, StoreError
-from fedcxr.ledger.contract import FederationLedger
+from fedcxr.ledger.court import DisputeCourt
+from fedcxr.ledger.views import FederationViews
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 
@@ -59,20 +60,12 @@ def copied(run: RunDirectory, place: Path) -> RunDirectory:
     return RunDirectory(shutil.copytree(run.root, place))
 
 
-def longer(run: RunDirectory, reason: str) -> RunDirectory:
-    """The same run after one more transaction of its coordinator's: an attempt that it gave up."""
+def longer(run: RunDirectory, wei: int) -> RunDirectory:
+    """The same run after one more transaction of its coordinator's: an addition to its bond."""
     coordinator = Identity.load(run.keys / "coordinator.json").account
     with closing(EmbeddedChain(run.chain_path, chain_id=run.read_facts().chain_id)) as chain:
-        ledger = FederationLedger(chain.w3, run.read_facts().contract, coordinator)
-        number = ledger.last_finalized + 1
-        ledger.open_round(
-            number,
-            base=ledger.views.model_digest,
-            config_digest=b"\x05" * 32,
-            participants=[member.address for member in ledger.members()],
-            deadline_seconds=1000,
-        )
-        ledger.abort(number, reason)
+        ledger = FederationViews.attach(chain.w3, run.read_facts().contract)
+        DisputeCourt(chain.w3, ledger.court, coordinator).post_bond(wei)
     return run
 
 
@@ -80,7 +73,7 @@ def longer(run: RunDirectory, reason: str) -> RunDirectory:
 def pair(finished: RunDirectory, tmp_path: Path) -> tuple[RunDirectory, RunDirectory]:
     """One run of which the coordinator tells two stories; each audits clean by itself."""
     here, there = copied(finished, tmp_path / "here"), copied(finished, tmp_path / "there")
-    return longer(here, "the network was away"), longer(there, "nothing of note happened")
+    return longer(here, 1), longer(there, 2)
 
 
 def state() -> Path:
@@ -97,7 +90,7 @@ def test_a_first_audit_says_that_there_was_nothing_to_compare_with(finished: Run
 def test_a_chain_that_grew_contains_what_was_seen(finished: RunDirectory, tmp_path: Path) -> None:
     run = copied(finished, tmp_path / "run")
     assert call(run.root).exit_code == 0
-    result = call(longer(run, "the network was away").root)
+    result = call(longer(run, 1).root)
     assert result.exit_code == 0, result.output
 
 
@@ -114,7 +107,7 @@ def test_another_history_is_found_and_both_are_named(pair: tuple[RunDirectory, R
 
 
 def test_a_chain_that_was_cut_short_is_found(finished: RunDirectory, tmp_path: Path) -> None:
-    run = longer(copied(finished, tmp_path / "run"), "the network was away")
+    run = longer(copied(finished, tmp_path / "run"), 1)
     assert call(run.root).exit_code == 0
     number, digest = head_of(finished)
     assert f"no such block; its head is block {number}, 0x{digest}" in failure(call(finished.root))

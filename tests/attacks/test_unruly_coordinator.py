@@ -226,6 +226,13 @@ def test_a_calibration_is_not_repeated(calibrated: Config, tmp_path: Path) -> No
     assert found(run.audit(), "the round") == [3, 3]
 
 
+def test_without_a_ledger_a_round_that_there_is_not_is_not_trained_either(
+    one_round: Config, tmp_path: Path
+) -> None:
+    run = Run(one_round.with_changes({"ledger.backend": "off"}), tmp_path / "run", more_rounds)
+    assert run.trained == [1] * 3
+
+
 @pytest.mark.parametrize(
     "attack",
     [
