@@ -25,6 +25,7 @@ from fedcxr.audit.round_audit import RoundAudit
 from fedcxr.audit.scope import Scope
 from fedcxr.audit.sources import RunSources, Sources
 from fedcxr.audit.storage import check_round_storage
+from fedcxr.audit.weights import check_weights, what_it_binds
 from fedcxr.errors import EnvelopeError
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.ledger.views import FederationViews
@@ -151,6 +152,9 @@ class _Audit:
             )
             computed = self._rounds(evidence, views, size, progress)
         check_conduct(ledger, scope, last, report)
+        report.notes.append(what_it_binds(ledger))
+        for view in views:
+            check_weights(ledger, view, report)
         for view in views if scope.part else views[-1:]:
             report.notes += participants(ledger, view)
         if views:

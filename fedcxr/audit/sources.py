@@ -65,7 +65,8 @@ class RunSources:
             return default
         report.planned = config.federation.total_rounds
         try:
-            for name, (wanted, found) in differences(ledger.deployment_parameters, config).items():
+            founded = (ledger.deployment_parameters, ledger.bounds)
+            for name, (wanted, found) in differences(*founded, config).items():
                 report.find(f"the contract's {name}", str(wanted), str(found))
         except LedgerError as error:
             report.find("the contract's rules", "on record", str(error))

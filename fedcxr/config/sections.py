@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import Path
@@ -176,6 +177,7 @@ class Federation(Section):
     calibrate: bool = False  # one more round at the end, in which only BatchNorm's statistics move
     weighting: Literal["samples", "uniform"] = "samples"  # the contract turns it into integer weights
     min_hospitals: Count = 1  # accepted updates that a round needs
+    largest_share: Annotated[float, Field(gt=0.0, le=1.0)] | None = None  # of the weight, for one hospital
     join_timeout: Positive = 600.0  # seconds to wait for the hospitals' nodes to appear
     round_timeout: Positive = 86_400.0  # seconds a round waits for its hospitals
     ray_cpus: Annotated[float, Field(gt=0.0)] = 1.0  # of a Ray client actor
@@ -185,6 +187,25 @@ class Federation(Section):
     def total_rounds(self) -> int:
         """Rounds on the ledger."""
         return self.rounds + self.calibrate
+
+    @property
+    def share_parts(self) -> int:
+        """:attr:`largest_share` in 1/10,000, as the contract has it; 0 where it is unset."""
+        return 0 if self.largest_share is None else round(10_000 * self.largest_share)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.largest_share is None:
+            return self
+        if not math.isclose(self.share_parts, 10_000 * self.largest_share, abs_tol=1e-6):
+            raise ValueError(f"largest_share = {self.largest_share}: at most four digits after the point")
+        if self.share_parts == 0 or self.min_hospitals * self.share_parts < 10_000:
+            fewest = "more" if self.share_parts == 0 else math.ceil(10_000 / self.share_parts)
+            raise ValueError(
+                f"largest_share = {self.largest_share}: with fewer than {fewest} hospitals one has more, and "
+                f"min_hospitals = {self.min_hospitals} lets a round do with them"
+            )
+        return self
 
 
 class Validation(Section):

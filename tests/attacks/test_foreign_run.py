@@ -39,7 +39,6 @@ READERS = (
     ("ledger", "prove", "{run}", "1", "0x"),
     ("ledger", "challenge", "{run}", "1"),
     ("ledger", "dispute", "{run}", "1"),
-    ("ledger", "withdraw", "{run}"),
 )
 OF_STORE = (
     ("audit", "{run}"),

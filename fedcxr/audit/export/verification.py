@@ -16,7 +16,7 @@ from fedcxr.audit.export.archive import FORMAT, MANIFEST, SIGNATURE, changes, ma
 from fedcxr.audit.export.export import AuditStatement
 from fedcxr.audit.findings import SO_FAR, head_is_unknown
 from fedcxr.errors import FedcxrError, StoreError
-from fedcxr.ledger.artifact import Artifact, load_artifact
+from fedcxr.ledger.artifact import Artifact, artifact_that
 from fedcxr.ledger.membership_events import MEMBERSHIP_EVENTS, MemberState, follow
 from fedcxr.ledger.signing import AUDITOR, Domain, recover
 from fedcxr.update import merkle
@@ -35,7 +35,9 @@ class Verified:
         proves: what follows from it without trust in the signer.
         states: what is the signer's word.
         report: the audit's report, as JSON has it; empty when it cannot be read.
-        own_artifact: whether the contract was held to the artifact of the fedcxr that verifies.
+        own_artifact: whether the contract was held to an artifact that the fedcxr that verifies knows.
+        artifact: name of the artifact that the contract was held to, the present one or an earlier one; empty
+            when the fedcxr that verifies does not know it.
         known_as: by what the reader knows the signer; empty when it is nobody's.
         recomputed: findings that follow from the export itself, whoever signed it.
         proven: whether what the signer states amounts to a released model that is proven.
@@ -47,6 +49,7 @@ class Verified:
     states: list[str] = field(default_factory=list)
     report: dict[str, Any] = field(default_factory=dict)
     own_artifact: bool = False
+    artifact: str = ""
     known_as: str = ""
     recomputed: list[str] = field(default_factory=list)
     proven: bool = False
@@ -128,7 +131,8 @@ def _verify(members: Mapping[str, bytes], head: bytes | None, result: Verified) 
         root = name.removeprefix("blobs/")
         if name == root or merkle.root(members[name]).hex() != root:
             result.problems.append(f"{name}: not a blob under its root")
-    result.own_artifact = artifact == load_artifact()
+    result.artifact = artifact_that(lambda known: known == artifact) or ""
+    result.own_artifact = bool(result.artifact)
     if head is not None and whole and signer in _auditors(events or []):
         result.known_as = "an auditor of the federation, by the ledger"
     released, unchecked = result.report["released"], result.report["unchecked"]
