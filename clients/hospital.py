@@ -282,7 +282,8 @@ class Hospital:
                     f"{self.name}: the server's {what} is {said.hex()}, but the contract holds {held.hex()}."
                 )
         check_keys(self.disk, ledger)
-        for name, (said, held) in differences(ledger.deployment_parameters, config, layout.size).items():
+        founded = (ledger.deployment_parameters, ledger.bounds)
+        for name, (said, held) in differences(*founded, config, layout.size).items():
             raise FederationError(
                 f"{self.name}: the server's {name} is {said}, but the contract was founded with {held}."
             )

@@ -141,10 +141,9 @@ class Coordinator:
         number, needed = current.view.number, self.config.federation.min_hospitals
         if current.view.status != RoundPhase.OPEN or len(current.view.accepted) >= needed:
             current.close(self.grid, members, self.config.federation.round_timeout)
-        if len(current.tally.included) < needed:
-            reason = f"{len(current.tally.included)} of {needed} updates"
+        if reason := current.shortfall(self.config.federation):
             self.ledger.abort(number, reason)
-            raise QuorumError(f"round {number}: {reason} could be included; the round is aborted.")
+            raise QuorumError(f"round {number}: {reason}; the round is aborted.")
         model = current.tally.total.model(base, current.config.exponents)
         digest = model_file.vector_digest(model)
         root = current.tally.total.root

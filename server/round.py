@@ -17,6 +17,7 @@ import numpy as np
 from flwr.app import Message
 from flwr.serverapp import Grid
 
+from fedcxr.config.sections import Federation
 from fedcxr.errors import (
     ContractRejectedError,
     EnvelopeError,
@@ -26,6 +27,7 @@ from fedcxr.errors import (
 )
 from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.protocol import AcceptedUpdate, Ledger, RoundView
+from fedcxr.ledger.rules import beyond_share
 from fedcxr.ledger.signing import Refusal, SignedSubmission
 from fedcxr.messages import RefusalReply, TrainRequest, UpdateReply, kind_of
 from fedcxr.run.stored_metrics import stored_metrics
@@ -161,6 +163,17 @@ class Round:
             for address, reason in self.tally.include_all(self.view):
                 self._answered(address, reason)
             self.cost.verify += time.perf_counter() - started
+
+    def shortfall(self, rules: Federation) -> str:
+        """Why what is in the sum makes no result by the federation's rules; empty where it does."""
+        included = self.tally.included
+        if len(included) < rules.min_hospitals:
+            return f"{len(included)} of {rules.min_hospitals} updates could be included"
+        weights = {address: self.view.weights[address] for address in included}
+        if not (largest := beyond_share(weights, rules.share_parts)):
+            return ""
+        share = f"{weights[largest] / sum(weights.values()):.2%} of the weight that could be included"
+        return f"{largest} has {share}, and federation.largest_share is {rules.largest_share}"
 
     def _close_on_ledger(self) -> None:
         """Close with the list of submissions in the store, where one root records all.

@@ -11,6 +11,7 @@ from web3.types import TxParams, TxReceipt, Wei
 
 from fedcxr.chain.anvil.chain import AnvilChain
 from fedcxr.chain.embedded.chain import EmbeddedChain
+from fedcxr.ledger.bounds import UNBOUND, Bounds
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.deployment_parameters import DeploymentParameters
 from fedcxr.ledger.protocol import RoundView
@@ -52,8 +53,11 @@ RULES = DeploymentParameters(
 )
 
 
-def deploy(w3: Web3, coordinator: LocalAccount, **rules: object) -> FederationLedger:
-    return FederationLedger.deploy(w3, coordinator, replace(RULES, **rules))  # type: ignore[arg-type]
+def deploy(
+    w3: Web3, coordinator: LocalAccount, bounds: Bounds = UNBOUND, **rules: object
+) -> FederationLedger:
+    founding = replace(RULES, **rules)  # type: ignore[arg-type]
+    return FederationLedger.deploy(w3, coordinator, founding, bounds)
 
 
 @dataclass
@@ -68,11 +72,17 @@ class Party:
 
     @classmethod
     def found(
-        cls, chain: LocalChain, samples: Sequence[int] = SAMPLES, *, roles: int = HOSPITAL, **rules: object
+        cls,
+        chain: LocalChain,
+        samples: Sequence[int] = SAMPLES,
+        *,
+        roles: int = HOSPITAL,
+        bounds: Bounds = UNBOUND,
+        **rules: object,
     ) -> "Party":
         coordinator = account(1)
         chain.fund(coordinator.address)
-        ledger = deploy(chain.w3, coordinator, **rules)
+        ledger = deploy(chain.w3, coordinator, bounds, **rules)
         party = cls(chain, ledger, coordinator, [account(10 + i) for i in range(len(samples))], account(9))
         for hospital, count in zip([*party.hospitals, party.outsider], [*samples, 5], strict=True):
             party.register(hospital, count, roles)

@@ -22,9 +22,11 @@ interface IDisputedLedger {
 /// @title The coordinator's bond, and what it is lost for.
 /// @notice Made by a ledger with itself, in one transaction. Anyone may show, within the dispute window of a
 ///         round, that a chunk of its aggregate is not the sum of the included updates' chunks, or that a
-///         submission under its root is none that the ledger would have taken. Half of the bond is then the
-///         challenger's; the other half stays locked for ever, so that a coordinator does not gain by
-///         challenging itself.
+///         submission under its root is none that the ledger would have taken. The whole bond is then locked here
+///         for ever. Nobody gains by a challenge, and so a coordinator does not gain by being the first to
+///         challenge itself.
+///         One bond covers every round that is within its dispute window: it is lost once. No round opens after
+///         that until another is posted, and further wrong rounds of the same window cost no more.
 contract DisputeCourt {
     using Seats for uint256;
     using MerkleSum for bytes;
@@ -48,6 +50,7 @@ contract DisputeCourt {
     // ------------------------------------------------------------------------------------------ EVENTS
 
     event BondPosted(address indexed sender, uint256 amount, uint256 bond);
+    /// @param toChallenger Nothing: earlier courts gave the challenger half.
     event BondSlashed(uint64 indexed round, address indexed challenger, uint256 toChallenger, uint256 locked);
     event ReleaseAnnounced(uint256 releaseAt);
     event BondReleased(address indexed coordinator, uint256 amount);
@@ -71,7 +74,6 @@ contract DisputeCourt {
     error AggregateCorrect(uint64 round, uint256 leafIndex);
     error NotOmitted(uint256 seat);
     error SubmissionGood(uint64 round, uint256 seat);
-    error NothingToWithdraw(address account);
     error TransferFailed(address account);
 
     // ----------------------------------------------------------------------------------------- STORAGE
@@ -91,7 +93,6 @@ contract DisputeCourt {
     /// @notice When the bond may be released; zero while it is pledged.
     uint256 public releaseAt;
     mapping(uint64 round => bool) private _disputed;
-    mapping(address account => uint256) private _withdrawable;
 
     // ------------------------------------------------------------------------------------------- LOGIC
 
@@ -131,15 +132,8 @@ contract DisputeCourt {
         uint256 amount = bond;
         bond = 0;
         emit BondReleased(msg.sender, amount);
-        _pay(msg.sender, amount);
-    }
-
-    /// @notice Take what a successful challenge has earned.
-    function withdraw() external {
-        uint256 amount = _withdrawable[msg.sender];
-        if (amount == 0) revert NothingToWithdraw(msg.sender);
-        _withdrawable[msg.sender] = 0;
-        _pay(msg.sender, amount);
+        (bool paid,) = msg.sender.call{value: amount}("");
+        if (!paid) revert TransferFailed(msg.sender);
     }
 
     /// @notice Show that a chunk of a round's aggregate is not the sum of the included updates' chunks. The
@@ -221,11 +215,6 @@ contract DisputeCourt {
     /// @notice Whether a challenge of the round has succeeded.
     function disputed(uint64 round) external view returns (bool) {
         return _disputed[round];
-    }
-
-    /// @notice What a successful challenge has earned an account, in wei.
-    function withdrawable(address account) external view returns (uint256) {
-        return _withdrawable[account];
     }
 
     /// @notice Whether a seat has a submission under a root: a proof of inclusion.
@@ -314,15 +303,7 @@ contract DisputeCourt {
 
     function _slash(uint64 round) private {
         _disputed[round] = true;
-        uint256 amount = bond;
-        uint256 half = amount / 2;
+        emit BondSlashed(round, msg.sender, 0, bond);
         bond = 0;
-        _withdrawable[msg.sender] += half;
-        emit BondSlashed(round, msg.sender, half, amount - half);
-    }
-
-    function _pay(address account, uint256 amount) private {
-        (bool paid,) = account.call{value: amount}("");
-        if (!paid) revert TransferFailed(account);
     }
 }

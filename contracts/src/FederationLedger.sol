@@ -3,17 +3,20 @@ pragma solidity 0.8.37;
 
 import {Committee} from "./Committee.sol";
 import {DisputeCourt} from "./DisputeCourt.sol";
-import {Founding, Recording, Submission} from "./FederationTypes.sol";
+import {Bounds, Founding, Recording, Submission} from "./FederationTypes.sol";
 import {Membership} from "./Membership.sol";
 import {Rewards} from "./Rewards.sol";
+import {RoundRules} from "./RoundRules.sol";
 import {Rounds} from "./Rounds.sol";
 import {SignedMessages} from "./SignedMessages.sol";
 
 /// @title The record of one federation: who takes part, what each round starts from, what was accepted with
 ///        which weight, who judged it, what came out, and who is owed what.
-/// @notice Read from below: SignedMessages, Membership, Rounds, Committee, Rewards; and DisputeCourt beside it.
+/// @notice Read from below: SignedMessages, Membership, Rounds, Committee, Rewards; and beside it DisputeCourt and
+///         RoundRules.
 contract FederationLedger is Rewards {
     event FederationCreated(bytes32 indexed federation, address court, Founding founding);
+    event BoundsFixed(Bounds bounds);
 
     error CommitteeNeedsEach();
 
@@ -24,11 +27,12 @@ contract FederationLedger is Rewards {
     bytes32 public immutable auditorKeyDigest; // zero: no auditor
     /// @notice Holds the coordinator's bond, and judges challenges.
     DisputeCourt public immutable court;
-    bool private immutable _bonded;
+    RoundRules private immutable _rules;
 
     /// @notice Found a federation; the sender is its coordinator.
     /// @param founding What it is founded with.
-    constructor(Founding memory founding)
+    /// @param bounds What binds its rounds.
+    constructor(Founding memory founding, Bounds memory bounds)
         SignedMessages(founding.federation)
         Membership(founding.admission)
         Rounds(
@@ -37,7 +41,8 @@ contract FederationLedger is Rewards {
             founding.recording,
             founding.openUpdates,
             founding.minUpdates,
-            founding.updateSize
+            founding.updateSize,
+            bounds.largestShare != 0
         )
         Committee(founding.committeeSize, founding.validationWindow)
         Rewards(founding.rewardBudget)
@@ -49,11 +54,12 @@ contract FederationLedger is Rewards {
         genesisDigest = founding.genesisDigest;
         coordinatorKeyDigest = sha256(founding.coordinatorKey);
         auditorKeyDigest = founding.auditorKey.length == 0 ? bytes32(0) : sha256(founding.auditorKey);
-        _bonded = founding.minimumBond != 0;
         court = new DisputeCourt(
             founding.disputeWindow, founding.minimumBond, founding.openUpdates, founding.updateSize
         );
+        _rules = new RoundRules(bounds, court, founding.minimumBond != 0);
         emit FederationCreated(founding.federation, address(court), founding);
+        emit BoundsFixed(bounds);
     }
 
     /// @notice Images that a seat was registered with.
@@ -76,8 +82,16 @@ contract FederationLedger is Rewards {
         return _recover(_hash(submission), signature);
     }
 
-    function _beforeOpening(Head memory head) internal override {
-        if (_bonded) court.requireBond();
-        super._beforeOpening(head);
+    function _requireOpening(uint64 number, uint256 participants, uint48 deadline)
+        internal
+        view
+        override
+        returns (uint64)
+    {
+        return _rules.requireOpening(number, participants, deadline);
+    }
+
+    function _requireShares(uint256 included) internal view override {
+        _rules.requireShares(included);
     }
 }

@@ -73,6 +73,16 @@ struct Founding {
     bytes auditorKey;
 }
 
+/// What the configuration binds of every round; none of it changes, and zero binds nothing.
+/// @param rounds How many there are; an aborted one's next attempt has its number.
+/// @param shortestDeadline Seconds for which a round must be open at least.
+/// @param largestShare Of a round's weight that one hospital may have, in 1/10,000.
+struct Bounds {
+    uint48 rounds;
+    uint32 shortestDeadline;
+    uint16 largestShare;
+}
+
 /// A member: one slot. Its seat is for ever; its account follows its key.
 struct Member {
     address account;

@@ -82,6 +82,11 @@ abstract contract Rounds is Membership {
     error NotParticipant(address hospital);
     error DeadlinePassed(uint64 deadline);
     error DeadlineInPast(uint64 deadline);
+    error DeadlineTooNear(uint256 earliest, uint64 given);
+    error NoSuchRound(uint64 rounds, uint64 given);
+    error BadShare(uint16 share);
+    error TooFewForShare(uint256 participants, uint256 needed);
+    error ShareTooLarge(uint256 seat, uint256 weight, uint256 sum);
     error TooManySamples(uint64 registered, uint64 given);
     error EmptyUpdate(address hospital);
     error WrongSize(uint64 expected, uint64 given);
@@ -112,6 +117,7 @@ abstract contract Rounds is Membership {
     uint16 public immutable minUpdates;
     /// @notice Bytes of a vector of the ring.
     uint64 public immutable updateSize;
+    bool private immutable _capped; // whether a hospital's share of the weight is bound
 
     /// @notice Digest of the model that the latest round starts from, or the next one where none is open.
     bytes32 public modelDigest;
@@ -123,6 +129,7 @@ abstract contract Rounds is Membership {
     /// those that count; once it is finalized, the included ones. Kept inverted, for a slot that is emptied for
     /// each round costs 20,000 gas to fill again, and one that is changed 2,900.
     uint256 private _notStanding = ALL;
+    uint64 private _threshold; // samples of a participant that count in the latest round, where shares are bound
     bytes32 private _submissionsRoot; // of the latest round, where one root records all
     mapping(uint256 place => bytes32) private _commitments; // see _place
     mapping(uint64 round => bytes32) private _results;
@@ -133,7 +140,8 @@ abstract contract Rounds is Membership {
         Recording recording_,
         bool openUpdates_,
         uint16 minUpdates_,
-        uint64 updateSize_
+        uint64 updateSize_,
+        bool capped
     ) {
         modelDigest = genesisDigest;
         weighting = weighting_;
@@ -141,6 +149,7 @@ abstract contract Rounds is Membership {
         openUpdates = openUpdates_;
         minUpdates = minUpdates_ == 0 ? 1 : minUpdates_;
         updateSize = updateSize_;
+        _capped = capped;
     }
 
     // ------------------------------------------------------------------------------------------- LOGIC
@@ -162,11 +171,11 @@ abstract contract Rounds is Membership {
         if (_inProgress(head.phase)) revert WrongPhase(head.lastFinalized + 1, head.phase);
         if (number != head.lastFinalized + 1) revert WrongRound(head.lastFinalized + 1, number);
         if (base != modelDigest) revert WrongBase(modelDigest, base);
-        if (deadline <= block.timestamp) revert DeadlineInPast(deadline);
         if (participants == 0) revert NoParticipants();
         if (participants & ~_hospitals != 0) revert UnknownSeats(participants & ~_hospitals);
         uint256 count = participants.count();
         if (count < minUpdates) revert QuorumMissing(count, minUpdates);
+        uint64 threshold = _requireOpening(number, participants, deadline);
         _beforeOpening(head);
 
         head.attempt = head.phase == Phase.Aborted ? head.attempt + 1 : 1;
@@ -176,7 +185,7 @@ abstract contract Rounds is Membership {
         roundConfigDigest = configDigest_;
         _participants = participants;
         _setStanding(0);
-        _announce(head, base, participants, deadline);
+        _announce(head, base, participants, deadline, threshold);
     }
 
     /// @notice Submit updates for many hospitals; each is accepted or rejected, and none blocks another.
@@ -277,6 +286,7 @@ abstract contract Rounds is Membership {
         if (excluded.length != 0) included = _exclude(number, included, excluded, reasons);
         else if (reasons.length != 0) revert LengthMismatch(0, reasons.length);
         if (included.count() < minUpdates) revert QuorumMissing(included.count(), minUpdates);
+        if (_capped) _requireShares(included);
 
         bytes32 root = recording == Recording.Root ? _submissionsRoot : bytes32(0);
         // abi.encode of a Result, field by field.
@@ -369,12 +379,23 @@ abstract contract Rounds is Membership {
 
     /// @notice The integer weight of so many samples in the latest round.
     function weightOf(uint64 samples) public view returns (uint32) {
+        if (_capped && samples > _threshold) samples = _threshold;
         return _weight(samples, _course.participants, _course.totalSamples);
     }
 
     // ---------------------------------------------------------------------------------------- INTERNAL
 
-    /// What must be in order before a round may open.
+    /// What the federation's rules ask of an opening; the samples of a participant that count at most.
+    function _requireOpening(uint64 number, uint256 participants, uint48 deadline)
+        internal
+        view
+        virtual
+        returns (uint64 threshold);
+
+    /// What the federation's rules ask of those who are included, where a hospital's share is bound.
+    function _requireShares(uint256 included) internal view virtual;
+
+    /// What must be done before a round opens.
     function _beforeOpening(Head memory head) internal virtual;
 
     /// Why a submission cannot be taken for a reason of validation's; empty when it can.
@@ -417,7 +438,13 @@ abstract contract Rounds is Membership {
 
     // ----------------------------------------------------------------------------------------- PRIVATE
 
-    function _announce(Head memory head, bytes32 base, uint256 participants, uint48 deadline) private {
+    function _announce(
+        Head memory head,
+        bytes32 base,
+        uint256 participants,
+        uint48 deadline,
+        uint64 threshold
+    ) private {
         uint256[] memory seats = participants.list();
         address[] memory accounts = new address[](seats.length);
         uint256[] memory samples = new uint256[](seats.length);
@@ -425,13 +452,14 @@ abstract contract Rounds is Membership {
         for (uint256 i = 0; i < seats.length; ++i) {
             Member storage member = _members[seats[i]];
             accounts[i] = member.account;
-            samples[i] = member.samples;
-            total += member.samples;
+            samples[i] = member.samples < threshold ? member.samples : threshold;
+            total += samples[i];
         }
         uint32[] memory weights = new uint32[](seats.length);
         for (uint256 i = 0; i < seats.length; ++i) {
             weights[i] = _weight(samples[i], seats.length, total);
         }
+        if (_capped) _threshold = threshold;
         _course = Course({
             deadline: deadline,
             validationDeadline: 0,

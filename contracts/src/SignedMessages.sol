@@ -29,11 +29,33 @@ abstract contract SignedMessages is EIP712 {
         "Attestation(bytes32 federation,uint64 round,uint64 attempt,address validator,address hospital,bytes32 commitment,bool accepted,int16 score)"
     );
 
+    string private constant NAME = "FederationLedger";
+    string private constant VERSION = "1";
+
     /// @notice The federation's id, which every signed message repeats.
     bytes32 public immutable federation;
 
-    constructor(bytes32 federation_) EIP712("FederationLedger", "1") {
+    constructor(bytes32 federation_) EIP712(NAME, VERSION) {
         federation = federation_;
+    }
+
+    /// @inheritdoc EIP712
+    /// @dev As OpenZeppelin's says it, without its way to names of more than 31 bytes, which costs 300 bytes of code.
+    function eip712Domain()
+        public
+        view
+        override
+        returns (
+            bytes1 fields,
+            string memory name,
+            string memory version,
+            uint256 chainId,
+            address verifyingContract,
+            bytes32 salt,
+            uint256[] memory extensions
+        )
+    {
+        return (hex"0f", NAME, VERSION, block.chainid, address(this), bytes32(0), new uint256[](0));
     }
 
     function _hash(Registration calldata message) internal pure returns (bytes32) {

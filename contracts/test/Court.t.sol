@@ -142,24 +142,17 @@ contract CourtTest is Party {
         vm.expectEmit(address(court));
         emit DisputeCourt.AggregateDisputed(1, 1, STRANGER);
         vm.expectEmit(address(court));
-        emit DisputeCourt.BondSlashed(1, STRANGER, BOND / 2, BOND / 2);
+        emit DisputeCourt.BondSlashed(1, STRANGER, 0, BOND);
         vm.prank(STRANGER);
         challenge(c);
         holds(court.disputed(1) && !court.disputable(c.result));
         equal(court.bond(), 0);
-        equal(court.withdrawable(STRANGER), BOND / 2);
         reverts(abi.encodeWithSelector(DisputeCourt.AlreadyDisputed.selector, 1));
         challenge(c);
         reverts(abi.encodeWithSelector(DisputeCourt.BondTooSmall.selector, 0, BOND));
         this.openNext(2, 7);
-        uint256 before = STRANGER.balance;
-        vm.prank(STRANGER);
-        court.withdraw();
-        equal(STRANGER.balance, before + BOND / 2);
-        reverts(abi.encodeWithSelector(DisputeCourt.NothingToWithdraw.selector, STRANGER));
-        vm.prank(STRANGER);
-        court.withdraw();
-        equal(address(court).balance, BOND / 2); // for ever
+        equal(STRANGER.balance, 0);
+        equal(address(court).balance, BOND); // for ever
         court.postBond{value: BOND}();
         open(2, 7);
     }
@@ -309,15 +302,38 @@ contract CourtTest is Party {
     }
 
     function test_a_bond_is_released_once() public {
-        challenge(played(3, one())); // half of it is locked for ever
-        court.withdraw();
+        challenge(played(3, one())); // locked for ever
         court.postBond{value: BOND}();
         court.announceRelease();
         vm.warp(block.timestamp + HOUR + 1);
         court.releaseBond();
         equal(court.bond(), 0);
         court.releaseBond();
-        equal(address(court).balance, BOND / 2);
+        equal(address(court).balance, BOND);
+    }
+
+    function test_a_coordinator_that_challenges_itself_first_gets_nothing_back() public {
+        uint256 before = address(this).balance;
+        challenge(played(3, one()));
+        court.announceRelease();
+        vm.warp(block.timestamp + HOUR + 1);
+        court.releaseBond();
+        equal(address(this).balance, before);
+        equal(address(court).balance, BOND);
+    }
+
+    function test_one_bond_covers_all_rounds_of_its_window() public {
+        Case memory c = played(3, one());
+        whole(2, 3); // as wrong as the first
+        challenge(c);
+        equal(court.bond(), 0);
+        DisputeCourt.Opening[] memory openings = new DisputeCourt.Opening[](0);
+        Result memory second = Result(2, 1, uint64(block.timestamp), model(1), "sum", model(2), 0, 7);
+        holds(court.disputable(second)); // but there is nothing left to lose
+        reverts(abi.encodeWithSelector(DisputeCourt.PathDoesNotLead.selector, address(0)));
+        court.challenge(second, 1, openings, c.sum, c.path);
+        reverts(abi.encodeWithSelector(DisputeCourt.BondTooSmall.selector, 0, BOND));
+        this.openNext(3, 7);
     }
 
     function test_the_bond_is_the_coordinators() public {

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {DisputeCourt} from "../src/DisputeCourt.sol";
-import {Attestation, Founding, Recording, Registration, Result, Submission} from "../src/FederationTypes.sol";
+import {Attestation, Bounds, Founding, Recording, Registration, Result, Submission} from "../src/FederationTypes.sol";
 import {Party} from "./Party.sol";
 import {vm} from "./Vm.sol";
 
@@ -33,6 +33,22 @@ contract GasTest is Party {
             costs("finalize");
             ledger.settle();
             costs(number == 1 ? "settle, first" : "settle, later");
+        }
+    }
+
+    function test_gas_of_a_share_that_is_bound() public {
+        found(founding(), Bounds(1000, 1, 2000));
+        for (uint256 i = 0; i < 10; ++i) {
+            register(i, HOSPITAL, i == 9 ? 100_000 : uint64(100 + i));
+        }
+        for (uint64 number = 1; number < 3; ++number) {
+            bytes32 base = ledger.modelDigest();
+            ledger.openRound(number, base, keccak256("round"), 1023, uint48(block.timestamp) + HOUR);
+            if (number == 2) costs("open, later, with a largest share");
+            submitAll(number, 0, 10);
+            ledger.closeRound(number);
+            ledger.finalizeRound(number, keccak256("sum"), model(number), new address[](0), new string[](0));
+            costs("finalize with a largest share");
         }
     }
 

@@ -7,6 +7,7 @@ import {
     Admission,
     Approval,
     Attestation,
+    Bounds,
     Departure,
     Founding,
     Phase,
@@ -53,19 +54,28 @@ abstract contract Party {
         f.coordinatorKey = "coordinator's key";
     }
 
-    function found(Founding memory f) internal {
+    /// Bounds that no test runs into; RoundRules.t.sol has those that are run into.
+    function bounds() internal pure returns (Bounds memory) {
+        return Bounds(1000, 1, 0);
+    }
+
+    function found(Founding memory f, Bounds memory b) internal {
         vm.roll(100);
         vm.warp(1_000_000);
-        deploy(f);
+        deploy(f, b);
         court = ledger.court();
     }
 
+    function found(Founding memory f) internal {
+        found(f, bounds());
+    }
+
     /// Deploy the shipped artifact; or, to see which lines of the sources run, what forge has made of them.
-    function deploy(Founding memory f) internal {
+    function deploy(Founding memory f, Bounds memory b) internal {
         bytes memory code = vm.isContext(COVERAGE)
             ? vm.getCode("FederationLedger.sol:FederationLedger")
             : vm.parseJsonBytes(vm.readFile("../fedcxr/ledger/artifacts/FederationLedger.json"), ".bytecode");
-        code = bytes.concat(code, abi.encode(f));
+        code = bytes.concat(code, abi.encode(f, b));
         address made;
         assembly ("memory-safe") {
             made := create(0, add(code, 32), mload(code))

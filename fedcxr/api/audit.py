@@ -117,7 +117,8 @@ class Verification:
         states: what is the signer's word.
         findings: of the audit that was exported.
         unchecked: what that audit could not check.
-        own_artifact: whether the contract was held to the artifact of this fedcxr.
+        own_artifact: whether the contract was held to an artifact that this fedcxr knows.
+        artifact: name of that artifact, the present one or an earlier one; empty for an unknown one.
         proven: whether that audit recomputed the released model, on a chain whose head is known.
         known_as: by what the reader knows the signer; empty when the statements are nobody's word.
         recomputed: findings that follow from the export itself, whoever signed it.
@@ -134,6 +135,7 @@ class Verification:
     findings: tuple[Finding, ...]
     unchecked: tuple[str, ...]
     own_artifact: bool
+    artifact: str
     proven: bool
     known_as: str
     recomputed: tuple[str, ...]
@@ -153,6 +155,7 @@ class Verification:
             findings=_findings(result.report),
             unchecked=tuple(result.report.get("unchecked", ())),
             own_artifact=result.own_artifact,
+            artifact=result.artifact,
             proven=result.proven,
             known_as=result.known_as,
             recomputed=tuple(result.recomputed),

@@ -22,7 +22,7 @@ from fedcxr.audit.findings import PARTIES, SO_FAR, AuditReport
 from fedcxr.audit.journal import check_journal
 from fedcxr.audit.ledger_source import LedgerSource, RunLedger
 from fedcxr.audit.memory import AuditMemory, compare
-from fedcxr.audit.openings import check_openings
+from fedcxr.audit.openings import check_openings, what_it_binds
 from fedcxr.audit.participants import participants
 from fedcxr.audit.round_audit import RoundAudit
 from fedcxr.audit.scope import Scope
@@ -176,6 +176,7 @@ class _Audit:
         if config is not None:
             check_openings(ledger, RoundRules(config), scope, last, report)
         check_conduct(EventViews.of(ledger), scope, last, report)
+        report.notes.append(what_it_binds(ledger))
         report.notes += participants(ledger, views, scope)
         if views:
             report.notes.append(PARTIES)
@@ -198,7 +199,8 @@ class _Audit:
         report = self.report
         report.planned = config.federation.total_rounds
         try:
-            for name, (wanted, found) in differences(self.ledger.deployment_parameters, config).items():
+            founded = (self.ledger.deployment_parameters, self.ledger.bounds)
+            for name, (wanted, found) in differences(*founded, config).items():
                 report.find(f"the contract's {name}", str(wanted), str(found))
         except LedgerError as error:
             report.find("the contract's rules", "on record", str(error))

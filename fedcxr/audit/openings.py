@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.scope import Scope
+from fedcxr.ledger.artifact import NAME
+from fedcxr.ledger.bounds import UNBOUND
 from fedcxr.ledger.history import members_after, membership
 from fedcxr.ledger.round_rules import Opening, RoundRules
 from fedcxr.ledger.views import FederationViews
@@ -22,3 +24,9 @@ def check_openings(
             opening = Opening.of(ledger, attempt.events[0], samples)
             for what, expected, found in rules.breaches(opening):
                 report.find(what, expected, f"{found}, in attempt {opening.attempt}", number)
+
+
+def what_it_binds(ledger: FederationViews) -> str:
+    """What the contract binds of every round, and where it is an earlier one, which."""
+    which = "" if ledger.artifact in (None, NAME) else f" ({ledger.artifact}, of an earlier fedcxr)"
+    return f"the contract{which} binds: {ledger.bounds or UNBOUND}"

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from fedcxr.audit.findings import AuditReport
-from fedcxr.errors import FedcxrError, LedgerError
+from fedcxr.errors import ContractRejectedError, FedcxrError, LedgerError
+from fedcxr.ledger.bounds import UNBOUND, WHOLE
 from fedcxr.ledger.event_views import EventViews
 from fedcxr.ledger.history import accepted_seats, asked_seats, members_after, place_of
 from fedcxr.ledger.round_events import RoundEvents
-from fedcxr.ledger.rules import assign_weights
+from fedcxr.ledger.rules import assign_weights, beyond_share
 from fedcxr.ledger.seats import from_bitmap
 from fedcxr.ledger.signing import Refusal, Registration, Struct, recover
 
@@ -77,6 +78,7 @@ def _round(ledger: EventViews, number: int, timestamp: Timestamp) -> Iterator[_F
         ends = [len(attempt.of(name)) for name in ("RoundAborted", "RoundFinalized")]
         if ends != [int(not last), int(last)]:
             yield "the end of an attempt", "finalized" if last else "aborted", f"{ends} of either"
+        yield from _bounds(ledger, attempt, number, timestamp(opening["blockNumber"]))
         yield from _opening(ledger, attempt)
         yield from _updates(ledger, attempt, timestamp)
         yield from _sets(ledger, attempt)
@@ -84,6 +86,15 @@ def _round(ledger: EventViews, number: int, timestamp: Timestamp) -> Iterator[_F
         hospital = str(values["hospital"])
         refusal = Refusal(ledger.federation, number, hospital, bytes(values["seen"]))
         yield from _signature("a refusal", ledger, refusal, values["signature"], hospital)
+
+
+def _bounds(ledger: EventViews, attempt: RoundEvents, number: int, opened: int) -> Iterator[_Fault]:
+    """What the contract binds of every round: how many there are, and for how long each is open."""
+    bounds, deadline = ledger.bounds or UNBOUND, int(attempt.events[0]["args"]["deadline"])
+    if bounds.rounds and number > bounds.rounds:
+        yield "the round", f"one of {bounds.rounds}", number
+    if (seconds := deadline - opened) < bounds.shortest_deadline:
+        yield "the deadline", f"{bounds.shortest_deadline} s after the opening at least", f"{seconds} s"
 
 
 def _opening(ledger: EventViews, attempt: RoundEvents) -> Iterator[_Fault]:
@@ -96,7 +107,12 @@ def _opening(ledger: EventViews, attempt: RoundEvents) -> Iterator[_Fault]:
         if member is None or (member.account, member.standing) != (account, "active"):
             yield "who was asked", "active members by their accounts", f"seat {seat}, {account}"
             return
-    weights = assign_weights([members[seat].samples for seat in asked], ledger.weighting)
+    samples, share = [members[seat].samples for seat in asked], (ledger.bounds or UNBOUND).largest_share
+    try:
+        weights = assign_weights(samples, ledger.weighting, share)
+    except ContractRejectedError as error:
+        yield "who was asked", "enough for the largest share", error
+        return
     if (found := list(opening["args"]["weights"])) != weights:
         yield "weights", weights, found
 
@@ -137,6 +153,13 @@ def _sets(ledger: EventViews, attempt: RoundEvents) -> Iterator[_Fault]:
             if not chosen <= there:
                 yield what, f"only of seats {sorted(there)}", sorted(chosen)
             there = chosen
+    opening = attempt.events[0]["args"]
+    weights = dict(zip(asked_seats(attempt), opening["weights"], strict=True))
+    share = (ledger.bounds or UNBOUND).largest_share
+    included = {str(seat): weights[seat] for seat in there if seat in weights}
+    if attempt.of("RoundFinalized") and (largest := beyond_share(included, share)):
+        found = f"{included[largest]} of {sum(included.values())}, by seat {largest}"
+        yield "weights of the included set", f"{share / WHOLE:.2%} at most for one", found
 
 
 def _signature(what: str, ledger: EventViews, message: Struct, signature: Any, by: str) -> Iterator[_Fault]:

@@ -1,4 +1,4 @@
-"""``fedcxr ledger challenge``, ``dispute``, ``withdraw``, ``key``: challenge a round on chain.
+"""``fedcxr ledger challenge``, ``dispute``, ``key``: challenge a round on chain.
 
 From a run's directory, or as a third party: with an endpoint, the contract's address, the store, and a key.
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedcxr.cli.ledger import Contract, Rpc, Run, commands
+from fedcxr.cli.ledger import Contract, Rpc, commands
 from fedcxr.cli.ledger_reading import StoreChoice, names_of, round_number, split_run
 from fedcxr.cli.options import TrustRun
 from fedcxr.terminal import say
@@ -40,8 +40,8 @@ Key = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="The key file that signs, pays for gas, and earns half of the bond. It is needed with --rpc; "
-        "the default in a run directory is its keys/auditor.json.",
+        help="The key file that signs and pays for gas. It is needed with --rpc; the default in a run "
+        "directory is its keys/auditor.json.",
     ),
 ]
 
@@ -60,7 +60,7 @@ def challenge(
     store: Store = None,
     trust_run: TrustRun = False,
 ) -> None:
-    """Challenge the aggregate of a round of open updates on chain, and claim half of the slashed bond.
+    """Challenge the aggregate of a round of open updates on chain, at the cost of the coordinator's bond.
 
     The command looks for a chunk of the aggregate that is not the sum of the updates' chunks, and sends
     nothing where there is none. The contract adds the chunk itself, and slashes the coordinator's bond when
@@ -79,9 +79,10 @@ def challenge(
         if found is None:
             say(f"round {number}: every chunk of the aggregate is the sum of the updates'")
             return
+        stake = case.court.bond
         case.court.challenge(*prepare_challenge(case.ledger, blobs, number, found))
         say(f"round {number}: the contract has added chunk {found} and found the aggregate wrong")
-        _tell_earned(case)
+        _tell_lost(stake)
 
 
 @commands.command()
@@ -102,7 +103,7 @@ def dispute(
     store: Store = None,
     trust_run: TrustRun = False,
 ) -> None:
-    """Dispute the one root of a round on chain, and claim half of the slashed bond.
+    """Dispute the one root of a round on chain, at the cost of the coordinator's bond.
 
     The command is for federations that record one root a round (ledger.recording = "root"). It looks under
     the root for a forged submission, or for an included hospital without one, and sends nothing where it
@@ -124,29 +125,11 @@ def dispute(
         if found is None:
             say(f"round {number}: all under its root is good, and no included hospital lacks there")
             return
+        stake = case.court.bond
         found.bring(case.court)
         what = "its submission is none" if found.submission else "it is included without a submission"
         say(f"round {number}: the contract has looked at seat {found.seat}: {what}")
-        _tell_earned(case)
-
-
-@commands.command()
-def withdraw(
-    run: Run = None,
-    *,
-    key: Key = None,
-    rpc: Rpc = None,
-    contract: Contract = None,
-    trust_run: TrustRun = False,
-) -> None:
-    """Withdraw what a successful challenge or dispute has earned: half of the bond.
-
-    The key is the one that challenged; the default in a run directory is its keys/auditor.json.
-    """
-    with _Desk(run, rpc, contract, None, key, trust_run).case() as case:
-        earned = case.court.withdrawable(case.challenger)
-        case.court.withdraw()
-    say(f"{case.challenger} has withdrawn {earned:,} wei")
+        _tell_lost(stake)
 
 
 @commands.command("key")
@@ -226,6 +209,5 @@ def _address(run: Path | None, hospital: str) -> str:
     return checked_address(named.get(hospital, hospital))
 
 
-def _tell_earned(case: Case) -> None:
-    earned = case.court.withdrawable(case.challenger)
-    say(f"{case.challenger} may withdraw {earned:,} wei: fedcxr ledger withdraw")
+def _tell_lost(wei: int) -> None:
+    say(f"the coordinator has lost its bond of {wei:,} wei")

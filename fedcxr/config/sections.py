@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import Path
@@ -178,6 +179,7 @@ class Federation(Section):
     calibrate: bool = False  # one more round at the end, in which only BatchNorm's statistics move
     weighting: Literal["samples", "uniform"] = "samples"  # the contract turns it into integer weights
     min_hospitals: Count = 1  # accepted updates that a round needs
+    largest_share: Annotated[float, Field(gt=0.0, le=1.0)] | None = None  # of the weight, for one hospital
     join_timeout: Positive = 600.0  # seconds to wait for the hospitals' nodes to appear
     round_timeout: Positive = 86_400.0  # seconds a round waits for its hospitals
     ray_cpus: Annotated[float, Field(gt=0.0)] = 1.0  # of a Ray client actor
@@ -195,6 +197,25 @@ class Federation(Section):
         if number > self.rounds:
             return "calibration"
         return "pretraining" if number <= self.pretrain_rounds else "training"
+
+    @property
+    def share_parts(self) -> int:
+        """:attr:`largest_share` in 1/10,000, as the contract has it; 0 where it is unset."""
+        return 0 if self.largest_share is None else round(10_000 * self.largest_share)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.largest_share is None:
+            return self
+        if not math.isclose(self.share_parts, 10_000 * self.largest_share, abs_tol=1e-6):
+            raise ValueError(f"largest_share = {self.largest_share}: at most four digits after the point")
+        if self.share_parts == 0 or self.min_hospitals * self.share_parts < 10_000:
+            fewest = "more" if self.share_parts == 0 else math.ceil(10_000 / self.share_parts)
+            raise ValueError(
+                f"largest_share = {self.largest_share}: with fewer than {fewest} hospitals one has more, and "
+                f"min_hospitals = {self.min_hospitals} lets a round do with them"
+            )
+        return self
 
 
 class Validation(Section):
@@ -251,9 +272,11 @@ class Ledger(Section):
     def shortest_deadline(self) -> int:
         """Seconds that a round's deadline leaves at least when its opening is in a block.
 
-        It is counted from before the opening is sent, and a chain takes a while to take it.
+        The coordinator counts it from its clock or from the last block, whichever is later. A queue, a clock
+        that runs ahead and an interval between blocks take of it what passes until the opening is in a block.
         """
-        return self.deadline - min(self.deadline // 2, max(self.deadline // 10, _MINED_WITHIN))
+        slack = min(self.deadline // 2, max(self.deadline // 10, _MINED_WITHIN))
+        return max(0, self.deadline - slack - math.ceil(self.block_time))
 
     @property
     def endpoint(self) -> str:

@@ -28,7 +28,11 @@ from fedcxr.spelling import nearest
 
 #: Keys that came after federations had been founded, each with the value under which a run is as it was
 #: before. The canonical form leaves them out there, so that an earlier run's digest stays the ledger's.
-LATER_KEYS: Mapping[str, object] = {"model.pretrained_digest": "", "partition.leave_out": []}
+LATER_KEYS: Mapping[str, object] = {
+    "model.pretrained_digest": "",
+    "partition.leave_out": [],
+    "federation.largest_share": None,
+}
 
 
 class Config(Section):

@@ -19,8 +19,8 @@ class BondChange:
 
     Attributes:
         what: happened.
-        account: that posted it, or got it back; of a slash, the challenger, who is owed a half. Empty where
-            its release was announced.
+        account: that posted it, or got it back; of a slash, the challenger. Empty where its release was
+            announced.
         wei: posted, released, or lost; 0 where its release was announced.
         bond: wei thereafter.
         at: when.

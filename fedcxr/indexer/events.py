@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedcxr import json_text
 from fedcxr.errors import ChainError
-from fedcxr.ledger.artifact import load_artifact
+from fedcxr.ledger.artifact import known_interface
 from fedcxr.ledger.seats import from_bitmap
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Event:
 @lru_cache(maxsize=1)
 def definitions() -> dict[str, list[dict[str, Any]]]:
     """The fields of every event that is kept, by its name: of the ledger and of its court."""
-    events = load_artifact().entries("event")
+    events = known_interface().entries("event")
     return {event["name"]: event["inputs"] for event in events if event["name"] not in _LEFT_OUT}
 
 
@@ -90,7 +90,7 @@ def _readers() -> dict[bytes, tuple[str, list[Fields], Fields]]:
             [Fields([field]) for field in event["inputs"] if field["indexed"]],
             Fields([field for field in event["inputs"] if not field["indexed"]]),
         )
-        for topic, event in load_artifact().events.items()
+        for topic, event in known_interface().events.items()
         if event["name"] not in _LEFT_OUT
     }
 
@@ -100,7 +100,7 @@ def _errors() -> dict[bytes, tuple[str, Fields]]:
     """By selector: the error's name and its fields."""
     from fedcxr.ledger.abi import Fields
 
-    errors = load_artifact().errors.items()
+    errors = known_interface().errors.items()
     return {first: (entry["name"], Fields(entry["inputs"])) for first, entry in errors}
 
 

@@ -38,7 +38,7 @@ class Overview:
         court: the contract that holds the bond.
         head: the last block that was read.
         coordinator: present.
-        founding: what it was founded with, by the contract's names.
+        founding: what it was founded with, by the contract's names; an earlier one has no ``bounds`` there.
         bond: in wei, and whether it is pledged.
         latest: the latest round; None before the first.
     """
@@ -62,6 +62,8 @@ def read_overview(index: IndexFile) -> Overview:
     members, head = Members.of(index), index.scanned
     assert head is not None
     founding = json_text.parse(created["founding"])
+    for fixed in index.select("BoundsFixed"):
+        founding["bounds"] = json_text.parse(fixed["bounds"])
     last = index.select("RoundOpened", 'e.block = (SELECT max(block) FROM "RoundOpened")')
     records = read_rounds(index, members, last[-1]["round"], last[-1]["round"]) if last else []
     bond = read_bond(index)

@@ -92,9 +92,9 @@ def _asked(index: IndexFile, members: Members, source: Source, contract: str) ->
 
 def _ask(source: Source, contract: str, seats: list[int], block: Block) -> list[int]:
     from fedcxr.ledger.abi import Fields
-    from fedcxr.ledger.artifact import load_artifact, selector
+    from fedcxr.ledger.artifact import known_interface, selector
 
-    function = load_artifact().function("creditsOfSeats")
+    function = known_interface().function("creditsOfSeats")
     wanted = sum(1 << seat for seat in seats)
     answer = source.call(contract, selector(function) + wanted.to_bytes(32, "big"), block)
     return list(Fields(function["outputs"]).read(answer)["credits"])

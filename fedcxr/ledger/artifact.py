@@ -1,9 +1,14 @@
-"""The compiled contract as package data, so that a user needs no compiler."""
+"""The compiled contract as package data, so that a user needs no compiler.
+
+Besides the contract of today there are those of before, which federations were founded with: a contract is
+one that a known artifact created (:func:`known_artifacts`), and what any of them may say is read by one ABI
+(:func:`known_interface`).
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
@@ -18,30 +23,24 @@ from fedcxr.errors import ArtifactError
 
 NAME = "FederationLedger"
 COURT = "DisputeCourt"
+EARLIER = ("FederationLedger-1",)
+"""Artifacts of before, the latest first: their federations are resumed and audited as they were founded."""
+
+_SHIPPED = resources.files("fedcxr.ledger") / "artifacts"
+_EARLIER = _SHIPPED / "earlier"
 
 
 @dataclass(frozen=True)
-class Artifact:
-    """The output of a compiler, and the sources that it was made from.
+class Interface:
+    """The ABI of the ledger and of its court.
 
     Attributes:
         abi: of the contract.
-        court_abi: of the contract that it makes for disputes; its code is part of the bytecode.
-        bytecode, deployed_bytecode: hex with 0x; in the latter, immutables are zero.
-        immutables: byte ranges [start, length] of the deployed bytecode that the constructor fills.
-        compiler: version.
-        settings: of the standard JSON input.
-        sources: SHA-256 in hex of every file compiled.
+        court_abi: of the contract that it makes for disputes.
     """
 
     abi: list[dict[str, Any]]
     court_abi: list[dict[str, Any]]
-    bytecode: str
-    deployed_bytecode: str
-    immutables: list[list[int]]
-    compiler: str
-    settings: dict[str, Any]
-    sources: dict[str, str]
 
     def topic(self, name: str) -> bytes:
         """The first topic of an event of the contract."""
@@ -65,14 +64,49 @@ class Artifact:
         """The ABI's entries of a kind (``event``, ``error``) of the contract and of its court."""
         return [entry for entry in (*self.abi, *self.court_abi) if entry["type"] == kind]
 
-    def created(self, code: bytes) -> bool:
-        """Whether a contract's code is this artifact's, whatever its constructor put into the immutables."""
+
+@dataclass(frozen=True)
+class Artifact(Interface):
+    """The output of a compiler, and the sources that it was made from.
+
+    Attributes:
+        bytecode, deployed_bytecode: hex with 0x; in the latter, immutables are zero. The former has the code
+            of the contracts that the constructor makes, too.
+        immutables: byte ranges [start, length] of the deployed bytecode that the constructor fills.
+        compiler: version.
+        settings: of the standard JSON input.
+        sources: SHA-256 in hex of every file compiled.
+    """
+
+    bytecode: str
+    deployed_bytecode: str
+    immutables: list[list[int]]
+    compiler: str
+    settings: dict[str, Any]
+    sources: dict[str, str]
+
+    def code_difference(self, code: bytes) -> str | None:
+        """How a contract's code is not this artifact's, whatever its constructor put into the immutables."""
         expected = bytearray(bytes.fromhex(self.deployed_bytecode[2:]))
         if len(code) != len(expected):
-            return False
+            return f"{len(code)} bytes instead of {len(expected)}"
         for start, length in self.immutables:
             expected[start : start + length] = code[start : start + length]
-        return code == expected
+        if code == expected:
+            return None
+        return f"other code from byte {next(i for i, b in enumerate(code) if b != expected[i])} on"
+
+    def created(self, code: bytes) -> bool:
+        """Whether a contract's code is this artifact's."""
+        return self.code_difference(code) is None
+
+    def founds(self, creation: bytes) -> bool:
+        """Whether a transaction that creates a contract runs this artifact's code.
+
+        Other initialisation code may write any storage and any immutable, and leave the same code behind.
+        What follows the artifact's bytecode are the constructor's arguments.
+        """
+        return creation.startswith(bytes.fromhex(self.bytecode[2:]))
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
@@ -98,12 +132,52 @@ def canonical_type(field: Mapping[str, Any]) -> str:
 
 @lru_cache(maxsize=1)
 def load_artifact() -> Artifact:
-    """The artifact that this package was shipped with.
+    """The artifact that new federations are founded with.
 
     Raises:
         ArtifactError: missing or damaged.
     """
-    return read_artifact(resources.files("fedcxr.ledger") / "artifacts" / f"{NAME}.json")
+    return read_artifact(_SHIPPED / f"{NAME}.json")
+
+
+@lru_cache(maxsize=1)
+def known_artifacts() -> Mapping[str, Artifact]:
+    """The artifacts that a federation may have been founded with, by name, the present one first.
+
+    Raises:
+        ArtifactError: one is missing or damaged.
+    """
+    return {NAME: load_artifact(), **{name: read_artifact(_EARLIER / f"{name}.json") for name in EARLIER}}
+
+
+@lru_cache(maxsize=1)
+def known_interface() -> Interface:
+    """What all known artifacts' contracts say and understand: each entry once, the present one's first.
+
+    So nobody who reads a contract asks which of them it is.
+
+    Raises:
+        ArtifactError: as :func:`known_artifacts`.
+    """
+    known = known_artifacts().values()
+    return Interface(
+        _distinct(entry for artifact in known for entry in artifact.abi),
+        _distinct(entry for artifact in known for entry in artifact.court_abi),
+    )
+
+
+def artifact_that(fits: Callable[[Artifact], bool]) -> str | None:
+    """Name of the first known artifact that fits; None where none does."""
+    return next((name for name, artifact in known_artifacts().items() if fits(artifact)), None)
+
+
+def _distinct(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Entries of an ABI, those with one name and one list of parameters once; of constructors the first."""
+    found: dict[tuple[str, bytes], dict[str, Any]] = {}
+    for entry in entries:
+        signature = signature_hash(entry) if "name" in entry else b""
+        found.setdefault((entry["type"], signature), entry)
+    return list(found.values())
 
 
 def read_artifact(path: Traversable) -> Artifact:

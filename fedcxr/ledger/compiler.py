@@ -16,7 +16,7 @@ from fedcxr.ledger.artifact import COURT, NAME, Artifact
 
 SETTINGS: dict[str, Any] = {
     "viaIR": True,
-    "optimizer": {"enabled": True, "runs": 200},
+    "optimizer": {"enabled": True, "runs": 100},  # not 200: the code must stay below the bound of EIP-170
     "evmVersion": "cancun",  # OpenZeppelin's EIP712 wants it
     "metadata": {"bytecodeHash": "none", "appendCBOR": False},
 }

@@ -1,4 +1,4 @@
-"""A connection to one federation's contract: calls, events, and whether it is the artifact's contract."""
+"""A connection to one federation's contract: calls, events, and which artifact's contract it is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from web3.types import BlockIdentifier
 
 from fedcxr.errors import LedgerError
 from fedcxr.ledger.abi import read_any_text
-from fedcxr.ledger.artifact import load_artifact
+from fedcxr.ledger.artifact import artifact_that, known_artifacts, known_interface, load_artifact
 from fedcxr.ledger.transaction import translated
 
 
@@ -26,7 +26,7 @@ class ContractConnection:
         """
         read_any_text(w3)
         self.w3 = w3
-        self.contract = w3.eth.contract(address=Web3.to_checksum_address(address), abi=load_artifact().abi)
+        self.contract = w3.eth.contract(address=Web3.to_checksum_address(address), abi=known_interface().abi)
 
     @classmethod
     def attach(cls, w3: Web3, address: str) -> ContractConnection:
@@ -79,22 +79,21 @@ class ContractConnection:
         )
         return [self._decoders[log["topics"][0]](log) for log in logs if log["topics"][0] in self._decoders]
 
+    @cached_property
+    def artifact(self) -> str | None:
+        """Name of the known artifact whose contract this is, by its code; None where it is none's."""
+        return artifact_that(lambda known: known.created(self._code))
+
     def code_difference(self) -> str | None:
-        """How the contract differs from the artifact, in code or in origin; None when it does not.
+        """How the contract differs from every known artifact, in code or in origin; None when it does not.
 
         The code alone would prove little: other initialisation code may write any storage and any immutable,
         and then leave the same code behind. So the transaction that created the contract must carry the
-        artifact's bytecode; what follows there are the constructor's arguments, which the views show.
+        bytecode of the same artifact; what follows there are the constructor's arguments, which the views
+        show.
         """
-        artifact = load_artifact()
-        expected = bytearray(bytes.fromhex(artifact.deployed_bytecode[2:]))
-        found = bytearray(translated(lambda: self.w3.eth.get_code(self.contract.address)))
-        if len(found) != len(expected):
-            return f"{len(found)} bytes instead of {len(expected)}"
-        for start, length in artifact.immutables:
-            expected[start : start + length] = found[start : start + length]
-        if found != expected:
-            return f"other code from byte {next(i for i, b in enumerate(found) if b != expected[i])} on"
+        if self.artifact is None:
+            return load_artifact().code_difference(self._code)
         created = self.events("FederationCreated")
         if len(created) != 1:
             return "no record of its creation"
@@ -102,14 +101,18 @@ class ContractConnection:
         receipt = translated(lambda: self.w3.eth.get_transaction_receipt(transaction))
         if receipt["contractAddress"] != self.address:
             return "created by another contract"
-        code = bytes.fromhex(artifact.bytecode[2:])
-        if not bytes(translated(lambda: self.w3.eth.get_transaction(transaction))["input"]).startswith(code):
+        creation = bytes(translated(lambda: self.w3.eth.get_transaction(transaction))["input"])
+        if not known_artifacts()[self.artifact].founds(creation):
             return "created by other code, which may have written anything into its storage"
         return None
 
     @cached_property
+    def _code(self) -> bytes:
+        return bytes(translated(lambda: self.w3.eth.get_code(self.contract.address)))
+
+    @cached_property
     def _decoders(self) -> dict[Any, Any]:
         """Decoder of each of the contract's events by its topic."""
-        names = [entry["name"] for entry in load_artifact().abi if entry["type"] == "event"]
+        names = [entry["name"] for entry in known_interface().abi if entry["type"] == "event"]
         events = [self.contract.events[name]() for name in names]
         return {Web3.to_bytes(hexstr=event.topic): event.process_log for event in events}

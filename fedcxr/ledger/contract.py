@@ -12,7 +12,9 @@ from web3 import Web3
 
 from fedcxr.chain.block_hash import block_hash
 from fedcxr.errors import ContractRejectedError
+from fedcxr.ledger import call_gas
 from fedcxr.ledger.artifact import load_artifact
+from fedcxr.ledger.bounds import UNBOUND, Bounds
 from fedcxr.ledger.connection import ContractConnection
 from fedcxr.ledger.deployment_parameters import DeploymentParameters
 from fedcxr.ledger.membership import MembershipCalls
@@ -33,7 +35,7 @@ from fedcxr.ledger.transaction import send, translated
 from fedcxr.ledger.transactor import Transactor
 from fedcxr.ledger.views import FederationViews
 
-_DEPLOY_GAS = 12_000_000  # for 24 kB of code and the court's 10
+_DEPLOY_GAS = 12_000_000  # for 24 kB of code, the court's 9 and the rules' 3
 
 
 class FederationLedger:
@@ -64,7 +66,9 @@ class FederationLedger:
         return cls(w3, address, account)
 
     @classmethod
-    def deploy(cls, w3: Web3, account: LocalAccount, parameters: DeploymentParameters) -> FederationLedger:
+    def deploy(
+        cls, w3: Web3, account: LocalAccount, parameters: DeploymentParameters, bounds: Bounds = UNBOUND
+    ) -> FederationLedger:
         """Deploy the contract of a new federation; ``account`` becomes its coordinator.
 
         Raises:
@@ -73,7 +77,9 @@ class FederationLedger:
         """
         artifact = load_artifact()
         contract = w3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
-        receipt = send(w3, account, contract.constructor(parameters.as_tuple()), gas=_DEPLOY_GAS)
+        receipt = send(
+            w3, account, contract.constructor(parameters.as_tuple(), bounds.as_tuple()), gas=_DEPLOY_GAS
+        )
         address = receipt["contractAddress"]
         assert address is not None
         ledger = cls(w3, address, account)
@@ -82,17 +88,14 @@ class FederationLedger:
 
     @property
     def address(self) -> str:
-        """The contract's address."""
         return self.views.address
 
     @property
     def domain(self) -> Domain:
-        """EIP-712 domain that members sign for."""
         return self.views.domain
 
     @property
     def genesis_digest(self) -> bytes:
-        """Digest of the model that the first round starts from."""
         return self.views.genesis_digest
 
     @property
@@ -146,15 +149,15 @@ class FederationLedger:
             deadline_seconds: from now, or from the chain's present where that runs ahead of the clock.
 
         Raises:
-            ContractRejectedError: the number or the base is wrong, a round is in progress, or a participant
-                is no active hospital.
+            ContractRejectedError: the number or the base is wrong, a round is in progress, a participant is
+                no active hospital, or what the federation was founded with does not allow the round.
         """
         latest = translated(lambda: self._w3.eth.get_block("latest"))["timestamp"]
         deadline = max(latest, int(time.time())) + deadline_seconds
         seats = to_bitmap(self.views.seat_of(address) for address in participants)
         arguments = (number, base, config_digest, seats, deadline)
-        # Settling the round before takes a slot for each of its hospitals.
-        self._transactor.transact("open", "openRound", arguments, gas=400_000 + 40_000 * len(participants))
+        gas = call_gas.opening(len(participants), self.views.bounds)
+        self._transactor.transact("open", "openRound", arguments, gas=gas)
         return self.round(number)
 
     def draw_committee(self, number: int) -> list[str]:
@@ -267,12 +270,12 @@ class FederationLedger:
             excluded: reasons by hospital, for counted updates that are not in the sum; all others are.
 
         Raises:
-            ContractRejectedError: the round is not validated, an excluded update does not count, or too few
-                are left.
+            ContractRejectedError: the round is not validated, an excluded update does not count, too few are
+                left, or one of them has too large a share of the weight.
         """
         left = sorted(excluded, key=str.lower)
         arguments = (number, aggregate_root, model_digest, left, [excluded[a] for a in left])
-        gas = 300_000 + 20_000 * len(left) + sum(map(_text_gas, excluded.values()))
+        gas = call_gas.finalizing(excluded.values(), self._participants, self.views.bounds)
         self._transactor.transact("finalize", "finalizeRound", arguments, gas=gas)
 
     def settle(self) -> None:
@@ -287,7 +290,9 @@ class FederationLedger:
         Raises:
             ContractRejectedError: no round of this number is in progress.
         """
-        self._transactor.transact("abort", "abortRound", (number, reason), gas=150_000 + _text_gas(reason))
+        self._transactor.transact(
+            "abort", "abortRound", (number, reason), gas=150_000 + call_gas.text(reason)
+        )
 
     @cached_property
     def _recording(self) -> Recording:
@@ -297,8 +302,3 @@ class FederationLedger:
     def _participants(self) -> int:
         """How many hospitals are in the latest round."""
         return int(self.views.latest_round[4][4])
-
-
-def _text_gas(text: str) -> int:
-    """Gas for a text in call data and event: at most 40 a byte as data (EIP-7623), 8 in the log, 3 a copy."""
-    return 60 * len(text.encode())

@@ -11,7 +11,7 @@ from eth_utils.crypto import keccak
 from web3 import Web3
 
 from fedcxr.errors import LedgerError
-from fedcxr.ledger.artifact import canonical_type, load_artifact
+from fedcxr.ledger.artifact import canonical_type, known_interface
 from fedcxr.ledger.seats import to_bitmap
 from fedcxr.ledger.signing import SignedSubmission, Submission, as_tuple
 from fedcxr.ledger.transaction import send, translated
@@ -36,7 +36,7 @@ class Result:
     @property
     def hash(self) -> bytes:
         """The hash by which the contract keeps the result."""
-        (result,) = load_artifact().function("resultHash")["inputs"]
+        (result,) = known_interface().function("resultHash")["inputs"]
         return keccak(encode([canonical_type(result)], [astuple(self)]))
 
 
@@ -95,7 +95,7 @@ class DisputeCourt:
         self._w3 = w3
         self._account = account
         checksummed = Web3.to_checksum_address(address)
-        self._contract = w3.eth.contract(address=checksummed, abi=load_artifact().court_abi)
+        self._contract = w3.eth.contract(address=checksummed, abi=known_interface().court_abi)
         self.gas_used = 0
 
     @property
@@ -116,10 +116,6 @@ class DisputeCourt:
     def release_at(self) -> int:
         """Seconds of chain time from which the bond may be taken back; 0 while it is pledged."""
         return int(translated(lambda: self._contract.functions.releaseAt().call()))
-
-    def withdrawable(self, account: str) -> int:
-        """Wei that a challenge has earned an account."""
-        return int(translated(lambda: self._contract.functions.withdrawable(account).call()))
 
     def disputable(self, result: Result) -> bool:
         """Whether a round may be challenged still."""
@@ -162,14 +158,6 @@ class DisputeCourt:
             ContractRejectedError: the account is not the coordinator's, or it is too early.
         """
         self._transact("releaseBond", (), gas=150_000)
-
-    def withdraw(self) -> None:
-        """Withdraw what challenges have earned this account.
-
-        Raises:
-            ContractRejectedError: they have earned nothing.
-        """
-        self._transact("withdraw", (), gas=150_000)
 
     def challenge(
         self,

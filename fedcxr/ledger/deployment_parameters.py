@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from fedcxr.ledger.bounds import UNBOUND, Bounds, configured_bounds
 from fedcxr.ledger.recorded import Recorded
 
 if TYPE_CHECKING:  # pydantic takes long, and a question to the ledger does not need it
@@ -100,12 +101,14 @@ def configured(config: Config, parameters: int) -> dict[str, Any]:
 
 
 def differences(
-    deployed: DeploymentParameters, config: Config, parameters: int | None = None
+    deployed: DeploymentParameters, bounds: Bounds | None, config: Config, parameters: int | None = None
 ) -> dict[str, tuple[Any, Any]]:
-    """The deployed fields whose value is not the one that the configuration asks for.
+    """The deployed fields and the bounds whose value is not the one that the configuration asks for.
 
     Args:
         deployed: with what the contract was deployed.
+        bounds: of the contract; None for an earlier one, which binds nothing. What it does not bind is no
+            difference, but for a share: when it was made, no configuration asked for one.
         config: whose digest the contract holds.
         parameters: number of values in an update; None where the layout is not at hand.
 
@@ -113,8 +116,10 @@ def differences(
         Name to (expected, found).
     """
     expected = configured(config, deployed.update_size // 4 if parameters is None else parameters)
+    wanted = asdict(configured_bounds(config))
+    if bounds is None:
+        wanted = {"largest_share": wanted["largest_share"]}
+    found = {**asdict(deployed), **asdict(bounds or UNBOUND)}
     return {
-        name: (value, getattr(deployed, name))
-        for name, value in expected.items()
-        if getattr(deployed, name) != value
+        name: (value, found[name]) for name, value in {**expected, **wanted}.items() if found[name] != value
     }

@@ -25,10 +25,13 @@ ERROR_HELP = {
     "and start the run again.",
     "CommitteeDrawnAlready": "The round's committee stands; read it from the CommitteeDrawn event.",
     "CommitteeNeedsEach": "Committee validation needs a commitment an update, not one root a round.",
+    "BadShare": "A share is at most the whole: 10,000 parts.",
     "CommitteeNotDrawn": "Draw the committee first (drawCommittee), a block after the round was opened.",
     "DeadlineInPast": "The chain's clock is ahead of the deadline asked for: raise ledger.deadline.",
     "DeadlinePassed": "The update came after the round's deadline in chain time: raise ledger.deadline, or "
     "look why the hospital was slow.",
+    "DeadlineTooNear": "The federation was founded with a shortest deadline, which follows from "
+    "ledger.deadline: did the opening wait so long for its block? Start the run again.",
     "DisputeWindowOver": "A dispute must come within the window after the round was finalized.",
     "DrawTooEarly": "The committee's randomness comes from a later block: draw again after the next one.",
     "DrawTooLate": "The block that the draw needs is out of the chain's reach (256 blocks): abort the round "
@@ -44,6 +47,7 @@ ERROR_HELP = {
     "NoSamples": "A hospital registers and submits with at least one image; is its shard empty?",
     "NoSeatLeft": "A federation has 256 seats, and those of members who left are not given again.",
     "NoSuchLeaf": "The aggregate has fewer leaves; an index counts from 0.",
+    "NoSuchRound": "The federation was founded with so many rounds, and all of them are finalized.",
     "NotAResult": "The result shown is not the one that the contract committed to for this round.",
     "NotAccepted": "The contract accepted no update of this hospital in the round: it cannot be included.",
     "NotActive": "No active member's key: it never was one, was rotated, is suspended, or has left.",
@@ -58,17 +62,21 @@ ERROR_HELP = {
     "NotRegistered": "Register the hospital first: its address is unknown to the contract.",
     "NotSuspended": "Only a suspended member can be reinstated.",
     "NothingFinalized": "There is no finalized round yet.",
-    "NothingToWithdraw": "Nothing is owed to this account; who challenged, and with which key?",
+    "NothingToWithdraw": "Nothing is owed to this account by this court, which is one of an earlier fedcxr.",
     "PathDoesNotLead": "The Merkle proof does not lead from the leaf to the committed root: was the blob "
     "changed?",
     "QuorumMissing": "Fewer updates than the quorum: abort the round; it can be opened again.",
     "RolesFollowMembership": "Roles are granted by joining and taken by leaving, not by grantRole or "
     "revokeRole.",
     "RoundInProgress": "This waits until the open round is finalized or aborted.",
+    "ShareTooLarge": "Without the updates that are missing one hospital has too large a share of the weight: "
+    "abort the round; it can be opened again.",
     "StillOpen": "The round takes updates until its deadline, or until all are in.",
     "StringTooLong": "A name in the contract's EIP-712 domain is malformed: was it built from these sources?",
     "SubmissionGood": "The submission shown is good: there is nothing to dispute.",
     "SubmissionsMissing": "Show the submissions of these seats, too.",
+    "TooFewForShare": "With so few hospitals one of them has more than federation.largest_share of the "
+    "weight: wait until more are there.",
     "TooFewValidators": "Too few validators who do not judge themselves: let more join, or choose a smaller "
     "committee.",
     "TooManySamples": "More samples than the hospital registered; it joins again where its shard has grown.",

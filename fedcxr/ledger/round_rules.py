@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from fedcxr.errors import RuleError
+from fedcxr.errors import ContractRejectedError, RuleError
 from fedcxr.ledger.rules import assign_weights
 from fedcxr.ledger.seats import from_bitmap
 from fedcxr.update import fixed_point
@@ -97,8 +97,13 @@ class RoundRules:
         return purpose
 
     def weights(self, samples: Sequence[int]) -> list[int]:
-        """The integer weights of participants with so many registered images."""
-        return assign_weights(samples, self.config.federation.weighting)
+        """The integer weights of participants with so many registered images.
+
+        Raises:
+            ContractRejectedError: there are too few of them for the largest share.
+        """
+        federation = self.config.federation
+        return assign_weights(samples, federation.weighting, federation.share_parts)
 
     @staticmethod
     def exponents(layout: Layout, base: Vector, before: Vector | None) -> tuple[int, ...]:
@@ -119,9 +124,16 @@ class RoundRules:
         if opening.seconds < shortest:
             expected = f"{self.deadline} s, of which {shortest} are left when it is opened"
             yield Breach("the deadline", expected, f"{opening.seconds} s after the opening")
-        expected_weights = self.weights(opening.samples) if all(opening.samples) and opening.samples else []
-        if list(opening.weights) != expected_weights:
-            rule = f"{expected_weights} ({self.config.federation.weighting})"
+        yield from self._weight_breaches(opening)
+
+    def _weight_breaches(self, opening: Opening) -> Iterator[Breach]:
+        try:
+            expected = self.weights(opening.samples) if all(opening.samples) and opening.samples else []
+        except ContractRejectedError as error:
+            expected, rule = None, f"those of enough participants ({error})"
+        else:
+            rule = f"{expected} ({self.config.federation.weighting})"
+        if list(opening.weights) != expected:
             yield Breach("the weights", rule, str(list(opening.weights)))
 
     def exponent_breaches(

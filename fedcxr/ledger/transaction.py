@@ -17,7 +17,7 @@ from fedcxr.chain.retry import RetryPolicy
 from fedcxr.chain.sender import Sender
 from fedcxr.errors import ChainError, ContractRejectedError
 from fedcxr.ledger.abi import Fields
-from fedcxr.ledger.artifact import load_artifact
+from fedcxr.ledger.artifact import known_interface
 from fedcxr.ledger.error_help import help_for
 
 T = TypeVar("T")
@@ -74,7 +74,7 @@ def translated(call: Callable[[], T]) -> T:
 
 def decode_error(data: bytes) -> ContractRejectedError:
     """A custom error of the contract or its court from its ABI encoding, with what to do about it."""
-    entry = load_artifact().errors.get(data[:4])
+    entry = known_interface().errors.get(data[:4])
     if entry is not None:
         with contextlib.suppress(ValueError):  # bytes that only begin like it
             values = Fields(entry["inputs"]).decode(data[4:])

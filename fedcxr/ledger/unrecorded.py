@@ -14,7 +14,7 @@ from fedcxr.errors import ContractRejectedError, LedgerError
 from fedcxr.ledger.acceptance import AcceptanceRules
 from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.protocol import AcceptedUpdate, MemberView, RoundView, Verdict
-from fedcxr.ledger.rules import assign_weights
+from fedcxr.ledger.rules import assign_weights, beyond_share
 from fedcxr.ledger.signing import Domain, Refusal, Registration, SignedAttestation, SignedSubmission
 
 
@@ -22,12 +22,19 @@ class UnrecordedLedger:
     """A :class:`~fedcxr.ledger.protocol.Ledger` without a contract."""
 
     def __init__(
-        self, *, federation: bytes, genesis_digest: bytes, weighting: str, min_updates: int = 1
+        self,
+        *,
+        federation: bytes,
+        genesis_digest: bytes,
+        weighting: str,
+        min_updates: int = 1,
+        largest_share: int = 0,
     ) -> None:
         self.federation = federation
         self.genesis_digest = genesis_digest
         self.weighting = weighting
         self.min_updates = min_updates
+        self.largest_share = largest_share
         self.last_finalized = 0
         self.round_in_progress = 0
         self.gas_used: Counter[str] = Counter()
@@ -82,7 +89,7 @@ class UnrecordedLedger:
         if base != self._model_digest:
             raise ContractRejectedError("WrongBase", (self._model_digest, base))
         members = sorted((self._members[a] for a in participants), key=lambda member: member.seat)
-        weights = assign_weights([m.samples for m in members], self.weighting)
+        weights = assign_weights([m.samples for m in members], self.weighting, self.largest_share)
         before = self._rounds.get(number)
         self._rounds[number] = RoundView(
             number=number,
@@ -159,6 +166,10 @@ class UnrecordedLedger:
         included = tuple(a for a in view.counted if a not in excluded)
         if len(included) < self.min_updates:
             raise ContractRejectedError("QuorumMissing", (len(included), self.min_updates))
+        weights = {address: view.weights[address] for address in included}
+        if largest := beyond_share(weights, self.largest_share):
+            arguments = (view.seats[largest], weights[largest], sum(weights.values()))
+            raise ContractRejectedError("ShareTooLarge", arguments)
         self._rounds[number] = replace(
             view,
             status=RoundPhase.FINALIZED,

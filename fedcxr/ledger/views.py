@@ -9,6 +9,7 @@ from web3 import Web3
 
 from fedcxr.errors import ContractRejectedError, LedgerError
 from fedcxr.ledger.acceptance import AcceptanceRules
+from fedcxr.ledger.bounds import Bounds
 from fedcxr.ledger.connection import ContractConnection
 from fedcxr.ledger.deployment_parameters import ADMISSIONS, RECORDINGS, WEIGHTINGS, DeploymentParameters
 from fedcxr.ledger.membership_events import Standing
@@ -17,7 +18,6 @@ from fedcxr.ledger.protocol import MemberView, RoundView
 from fedcxr.ledger.recorded import Recorded
 from fedcxr.ledger.round_events import RoundEvents
 from fedcxr.ledger.rules import CHANGES
-from fedcxr.ledger.seats import from_bitmap
 from fedcxr.ledger.signing import Domain
 from fedcxr.ledger.transaction import decode_error, translated
 
@@ -55,8 +55,13 @@ class FederationViews:
         return self._connection.events(name, number, block)
 
     def code_difference(self) -> str | None:
-        """How the contract differs from the artifact, in code or in origin; None when it does not."""
+        """How the contract differs from every known artifact, in code or in origin; None when it does not."""
         return self._connection.code_difference()
+
+    @property
+    def artifact(self) -> str | None:
+        """Name of the known artifact whose contract this is; None where it is none's."""
+        return self._connection.artifact
 
     # ----------------------------------------------------------------------- what it was founded with
 
@@ -147,6 +152,12 @@ class FederationViews:
         if len(created) != 1:
             raise LedgerError(f"{self.address}: no record of its creation.")
         return DeploymentParameters.from_tuple(list(created[0]["args"]["founding"].values()))
+
+    @cached_property
+    def bounds(self) -> Bounds | None:
+        """What the contract binds of every round, from its event; None for an earlier contract."""
+        fixed = self.events("BoundsFixed")
+        return Bounds.from_tuple(list(fixed[0]["args"]["bounds"].values())) if fixed else None
 
     @cached_property
     def court(self) -> str:
@@ -273,11 +284,6 @@ class FederationViews:
     def timestamp(self, block: int) -> int:
         """Seconds of chain time of a block."""
         return int(translated(lambda: self._connection.w3.eth.get_block(block))["timestamp"])
-
-    def participants(self, bitmap: int) -> list[str]:
-        """Present accounts of a set of seats, which is a word of 256 bits."""
-        members = self.members()
-        return [members[seat].address for seat in from_bitmap(bitmap)]
 
 
 def checked_address(address: str) -> str:

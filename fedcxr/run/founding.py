@@ -9,6 +9,7 @@ import numpy as np
 from fedcxr.chain.backends import Chain
 from fedcxr.chain.web3_errors import translated
 from fedcxr.config import Config
+from fedcxr.ledger.bounds import configured_bounds
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.court import DisputeCourt
 from fedcxr.ledger.deployment_parameters import DeploymentParameters, configured
@@ -88,6 +89,7 @@ def open_ledger(run: RunDirectory, layout: Layout, chain: Chain | None) -> Ledge
             genesis_digest=genesis_digest,
             weighting=config.federation.weighting,
             min_updates=config.federation.min_hospitals,
+            largest_share=config.federation.share_parts,
         )
     if run.founded:
         check_genesis(run, chain)
@@ -102,7 +104,7 @@ def open_ledger(run: RunDirectory, layout: Layout, chain: Chain | None) -> Ledge
         auditor_key=auditor.envelope_key.public.data if auditor else b"",
         **configured(config, layout.size),
     )
-    ledger = FederationLedger.deploy(chain.w3, identity.account, parameters)
+    ledger = FederationLedger.deploy(chain.w3, identity.account, parameters, configured_bounds(config))
     if config.ledger.bond:
         DisputeCourt(chain.w3, ledger.views.court, identity.account).post_bond(config.ledger.bond)
     first_block = translated(chain.w3.genesis)

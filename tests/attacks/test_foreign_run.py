@@ -39,7 +39,6 @@ READERS = (
     ("ledger", "prove", "{run}", "1", "0x"),
     ("ledger", "challenge", "{run}", "1"),
     ("ledger", "dispute", "{run}", "1"),
-    ("ledger", "withdraw", "{run}"),
 )
 OF_STORE = (
     ("audit", "{run}"),
@@ -123,7 +122,7 @@ def on_anvil(tmp_path: Path, anvil_binary: Path) -> Path:
     return run
 
 
-@pytest.mark.parametrize("words", [READERS[0], READERS[1], READERS[7], READERS[11]], ids=" ".join)
+@pytest.mark.parametrize("words", [READERS[0], READERS[1], READERS[7], READERS[10]], ids=" ".join)
 def test_a_program_of_the_run_is_not_started(
     on_anvil: Path, tmp_path: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

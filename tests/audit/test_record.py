@@ -14,6 +14,7 @@ from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.record import check_record
 from fedcxr.chain.embedded.replay import Replayed
 from fedcxr.errors import ChainError, ContractRejectedError
+from fedcxr.ledger.bounds import Bounds
 from fedcxr.ledger.connection import ContractConnection
 from fedcxr.ledger.event_views import EventViews
 from fedcxr.ledger.round_events import RoundEvents
@@ -102,6 +103,23 @@ def test_what_the_contract_would_not_make_is_found(
     forge(ledger, monkeypatch, name, change)
     found = checked(ledger, proof)
     assert set(where) <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "where"),
+    [
+        (Bounds(rounds=1), ["the round"]),
+        (Bounds(shortest_deadline=10**9), ["the deadline", "the deadline"]),
+        (Bounds(largest_share=2000), ["who was asked", "weights of the included set"] * 2),
+        (Bounds(largest_share=3400), ["weights", "weights of the included set"] * 2),
+    ],
+    ids=["rounds", "deadline", "too few", "share"],
+)
+def test_what_the_contract_binds_is_found_where_events_are_beyond_it(
+    ledger: EventViews, proof: ChainProof, bounds: Bounds, where: list[str]
+) -> None:
+    ledger.__dict__["bounds"] = bounds
+    assert sorted(checked(ledger, proof)) == sorted(where)
 
 
 def test_events_answer_what_the_contract_answers(

@@ -85,6 +85,7 @@ def test_what_is_read_of_the_file_is_what_the_endpoint_says(location: ChainLocat
     assert {name: len(rows) for name, rows in read.items() if rows} == {
         "RoleGranted": 7,  # of coordinator and members; again for the new key, and at reinstatement
         "FederationCreated": 1,
+        "BoundsFixed": 1,
         "MemberJoined": 4,
         "KeyRotated": 1,
         "MemberSuspended": 1,

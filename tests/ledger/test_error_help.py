@@ -6,15 +6,13 @@ from eth_abi.abi import encode
 from web3 import Web3
 
 from fedcxr.errors import ContractRejectedError
-from fedcxr.ledger.artifact import load_artifact
+from fedcxr.ledger.artifact import known_interface
 from fedcxr.ledger.error_help import ERROR_HELP, help_for
 from fedcxr.ledger.transaction import decode_error
 
 
 def test_every_error_of_the_contract_has_its_help() -> None:
-    artifact = load_artifact()
-    abi = (*artifact.abi, *artifact.court_abi)
-    errors = {entry["name"] for entry in abi if entry["type"] == "error"}
+    errors = {entry["name"] for entry in known_interface().entries("error")}
     assert sorted(errors - set(ERROR_HELP)) == [], "these lack their help in fedcxr/ledger/error_help.py"
     assert sorted(set(ERROR_HELP) - errors - {"Unknown"}) == [], "these are errors of no contract"
 

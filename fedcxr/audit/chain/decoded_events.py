@@ -12,14 +12,14 @@ from web3.types import LogReceipt
 from fedcxr.audit.chain.proof import ChainProof, ProvenLog
 from fedcxr.errors import ChainError
 from fedcxr.ledger.abi import read_any_text
-from fedcxr.ledger.artifact import Artifact, signature_hash
+from fedcxr.ledger.artifact import Interface, signature_hash
 
 
-def decode_events(proof: ChainProof, artifact: Artifact) -> list[dict[str, Any]]:
+def decode_events(proof: ChainProof, artifact: Interface) -> list[dict[str, Any]]:
     """Every event of the contract: where it stands, its name and its values, bytes in hexadecimal.
 
     Raises:
-        ChainError: one is no event of the artifact's ABI.
+        ChainError: one is no event of this ABI.
     """
     w3 = Web3()
     read_any_text(w3)

@@ -22,7 +22,7 @@ from eth_utils.address import to_canonical_address, to_checksum_address
 from fedcxr.audit.chain.block_content import Log, Sent, logs_of, root, sent, transaction_hash
 from fedcxr.audit.chain.header import Header
 from fedcxr.errors import ChainError
-from fedcxr.ledger.artifact import Artifact, load_artifact
+from fedcxr.ledger.artifact import Artifact, artifact_that, known_artifacts, load_artifact
 
 
 class Difference(NamedTuple):
@@ -154,12 +154,12 @@ class ChainProof:
 
         Args:
             head: the head's hash as the caller has it from elsewhere.
-            artifact: whose bytecode must have created the contract; by default this package's.
+            artifact: whose bytecode must have created the contract; by default any known one's.
         """
         try:
             if not self.parsed:
                 return [Difference("headers", "at least one", "none")]
-            found = [*self._links(head), *self._contents(), *self._creation(artifact or load_artifact())]
+            found = [*self._links(head), *self._contents(), *self._creation(artifact)]
         except ChainError as error:
             return [Difference("headers", "headers of blocks", str(error))]
         return found
@@ -202,6 +202,11 @@ class ChainProof:
                 return said
         return None
 
+    def artifact(self) -> str | None:
+        """Name of the known artifact whose bytecode created the contract; None where none's did."""
+        created = self.creation()
+        return None if created is None else artifact_that(lambda known: known.founds(created.data))
+
     def _links(self, head: bytes | None) -> Iterator[Difference]:
         for before, after in zip(self.parsed, self.parsed[1:], strict=False):
             where = f"block {after.number}"
@@ -234,7 +239,7 @@ class ChainProof:
             if (got := root(content.receipts)) != header.receipts_root:
                 yield Difference(f"{where} receipts", _hex(header.receipts_root), _hex(got))
 
-    def _creation(self, artifact: Artifact) -> Iterator[Difference]:
+    def _creation(self, artifact: Artifact | None) -> Iterator[Difference]:
         where, expected = f"block {self.first}", f"the transaction that created {self.contract}"
         try:
             created = self.creation()
@@ -244,11 +249,12 @@ class ChainProof:
         if created is None:
             yield Difference(where, expected, "none")
             return
-        topic = artifact.topic("FederationCreated")
+        known = known_artifacts().values() if artifact is None else (artifact,)
+        topic = (artifact or load_artifact()).topic("FederationCreated")
         courts = [court_in(log.log.data) for log in self.logs() if log.log.topics[:1] == (topic,)]
         if courts != [self.court]:
             yield Difference("the contract's court", self.court, ", ".join(courts) or "none")
-        if not created.data.startswith(bytes.fromhex(artifact.bytecode[2:])):
+        if not any(one.founds(created.data) for one in known):
             yield Difference(
                 "the contract", "one that the artifact's bytecode created", "created by other code"
             )

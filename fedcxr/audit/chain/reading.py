@@ -17,7 +17,7 @@ from fedcxr.audit.chain.header import Header
 from fedcxr.audit.chain.proof import BlockContent, ChainProof, Difference, court_in
 from fedcxr.audit.chain.rpc_values import Request, octets, quantity, requests
 from fedcxr.errors import ChainError, LedgerError
-from fedcxr.ledger.artifact import load_artifact
+from fedcxr.ledger.artifact import known_interface
 
 Progress = Callable[[str, int, int], None]  # what, done, total
 _CONNECTIONS = 4
@@ -81,7 +81,7 @@ def _block(request: Request, number: int | str, *, full: bool = False) -> Mappin
 
 def _creation(request: Request, address: str, last: int) -> tuple[int, str]:
     """Where the contract is said to have been created, and its court; the proof is held to both."""
-    topic = "0x" + load_artifact().topic("FederationCreated").hex()
+    topic = "0x" + known_interface().topic("FederationCreated").hex()
     wanted = {"address": [address], "topics": [topic], "fromBlock": "0x0", "toBlock": hex(last)}
     found = request("eth_getLogs", wanted)
     if not found:
@@ -141,7 +141,7 @@ def _disagreements(request: Request, proof: ChainProof) -> Iterator[Difference]:
             said.append((*place, transaction, topics, octets(log["data"])))
         if len(said) > len(proven) + _MOST_EVENTS:
             raise ChainError(f"eth_getLogs says {len(said):,} events where {len(proven):,} are proven.")
-    names = {topic: event["name"] for topic, event in load_artifact().events.items()}
+    names = {topic: event["name"] for topic, event in known_interface().events.items()}
 
     def shown(event: tuple[int, int, str, tuple[bytes, ...], bytes]) -> str:
         _, _, transaction, topics, data = event

@@ -23,12 +23,10 @@ class Case:
     Attributes:
         ledger: the contract.
         court: the court, as the challenger.
-        challenger: address of the account that signs and pays.
     """
 
     ledger: FederationViews
     court: DisputeCourt
-    challenger: str
 
     @classmethod
     def on(cls, w3: Connection, contract: str, account: LocalAccount) -> Case:
@@ -38,7 +36,7 @@ class Case:
             LedgerError: there is no contract at this address.
         """
         ledger = FederationViews.attach(w3, contract)
-        return cls(ledger, DisputeCourt(w3, ledger.court, account), account.address)
+        return cls(ledger, DisputeCourt(w3, ledger.court, account))
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@
     signature.json     the auditor's address, and its EIP-712 signature over the manifest's SHA-256
     audit.json         the report, what was asked for, and with which software
     contract.json      address, chain, federation, and the contract's code with its hash
-    artifact.json      the artifact that the contract was held to
+    artifact.json      the artifact that the contract was held to: of the known ones that which created it
     chain.json         headers, and the blocks that may have events: transactions and receipts
     events.json        the contract's events, decoded
     blobs/ROOT         round configurations and metrics: what is small of what events name by its Merkle root
@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -32,7 +33,7 @@ from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.ledger_source import LedgerSource
 from fedcxr.audit.scope import Scope
 from fedcxr.errors import ChainError
-from fedcxr.ledger.artifact import load_artifact
+from fedcxr.ledger.artifact import NAME, known_artifacts
 from fedcxr.ledger.signing import Domain, Struct, sign
 
 _SMALL = 1 << 16  # bytes of a blob that an export takes along
@@ -88,7 +89,7 @@ def export(
     proof = exhibits.proof
     if proof is None:
         raise ChainError("the audit found no contract: there is nothing that an export could prove.")
-    artifact = load_artifact()
+    artifact = known_artifacts()[created_by(proof) or NAME]
     artifact_json = artifact.to_json().encode()
     try:
         events: object = decode_events(proof, artifact)
@@ -126,3 +127,10 @@ def export(
     members[MANIFEST] = manifest
     members[SIGNATURE] = canonical({"address": account.address, "signature": "0x" + signature.hex()})
     return pack(members)
+
+
+def created_by(proof: ChainProof) -> str | None:
+    """Name of the known artifact that created the contract; None where none did, which the report says."""
+    with contextlib.suppress(ChainError):
+        return proof.artifact()
+    return None

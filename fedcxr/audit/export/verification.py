@@ -25,7 +25,7 @@ from fedcxr.audit.findings import SO_FAR, AuditReport, is_of_an_unknown
 from fedcxr.audit.history import ChainHead, ProvenChain
 from fedcxr.audit.memory import AuditMemory, compare, finding_of
 from fedcxr.errors import FedcxrError, StoreError
-from fedcxr.ledger.artifact import Artifact, load_artifact
+from fedcxr.ledger.artifact import Artifact, artifact_that
 from fedcxr.ledger.signing import Domain, recover
 from fedcxr.update import merkle
 
@@ -44,7 +44,9 @@ class Verified:
         conduct: what follows from it of who did what, in the words of an audit.
         states: what is the signer's word.
         report: the audit's report, as JSON has it; empty when it cannot be read.
-        own_artifact: whether the contract was held to the artifact of the fedcxr that verifies.
+        own_artifact: whether the contract was held to an artifact that the fedcxr that verifies knows.
+        artifact: name of the artifact that the contract was held to, the present one or an earlier one; empty
+            when the fedcxr that verifies does not know it.
         known_as: by what the reader knows the signer; empty when it is nobody's.
         former: why the signer is no auditor any more, by the ledger; empty where it says no such thing.
         recomputed: findings that follow from the export itself, whoever signed it.
@@ -62,6 +64,7 @@ class Verified:
     states: list[str] = field(default_factory=list)
     report: dict[str, Any] = field(default_factory=dict)
     own_artifact: bool = False
+    artifact: str = ""
     known_as: str = ""
     former: str = ""
     recomputed: list[str] = field(default_factory=list)
@@ -164,7 +167,8 @@ def _verify(members: Mapping[str, bytes], head: bytes | None, result: Verified) 
         root = name.removeprefix("blobs/")
         if name == root or merkle.root(members[name]).hex() != root:
             result.problems.append(f"{name}: not a blob under its root")
-    result.own_artifact = artifact == load_artifact()
+    result.artifact = artifact_that(lambda known: known == artifact) or ""
+    result.own_artifact = bool(result.artifact)
     standing = SignerStanding.of(signer, events or [])
     result.former = standing.former
     if head is not None and whole and standing.auditor:

@@ -27,6 +27,7 @@ def bond_lines(bond: Bond, now: int) -> list[tuple[str, str]]:
         ("bond", _exact(bond.wei)),
         ("needed", _exact(bond.needed)),
         ("rounds", opens),
+        ("covers", "all rounds within their dispute windows at once: it is lost once, to nobody"),
         ("release", release),
         ("posted", f"{ether(bond.total('posted'))} in all"),
         ("released", f"{ether(bond.total('released'))} in all"),
@@ -55,8 +56,10 @@ def bond_table(bond: Bond) -> Table:
 
 def _what(change: BondChange) -> str:
     if change.what == "slashed":
-        half = ether(change.wei - change.locked)
-        return f"slashed for round {change.round}: {half} are the challenger's, the rest is locked"
+        # Earlier courts gave the challenger half.
+        earned = change.wei - change.locked
+        who = f"{ether(earned)} are the challenger's, the rest is locked" if earned else "locked for ever"
+        return f"slashed for round {change.round}: {who}"
     if change.what == "release announced":
         return f"release announced: free from {when(change.release_at)} on"
     return change.what

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from fedcxr.indexer.members import MemberRecord
 from fedcxr.indexer.overview import Overview
+from fedcxr.ledger.bounds import UNBOUND, Bounds
 from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.recorded import Recorded
 from fedcxr.report.ledger.words import NOTHING, Names, digest, ether, number, span, when
@@ -22,6 +23,7 @@ def federation_lines(overview: Overview, contract: str, chain_id: int) -> list[t
         if committee
         else "none: what is accepted counts"
     )
+    bounds = Bounds.from_tuple([*founding["bounds"].values()]) if "bounds" in founding else UNBOUND
     recording = Recorded(founding["recording"])
     released = "" if overview.pledged or not overview.bond else ", its release announced"
     return [
@@ -38,6 +40,7 @@ def federation_lines(overview: Overview, contract: str, chain_id: int) -> list[t
         ),
         ("recording", f"{recording.said}; updates are {'open' if founding['openUpdates'] else 'sealed'}"),
         ("validation", judged),
+        ("bounds", str(bounds)),
         ("quorum", f"{count(founding['minUpdates'] or 1, 'update')} a round"),
         ("rewards", f"{founding['rewardBudget']:,} credits a round" if founding["rewardBudget"] else "none"),
         ("bond", f"{ether(overview.bond)}{released}; needed: {ether(founding['minimumBond'])}"),
