@@ -100,6 +100,18 @@ def test_every_page_of_docs_is_linked() -> None:
     assert [name(page) for page in PAGES if page.is_relative_to(ROOT / "docs") and page not in linked] == []
 
 
+def test_each_attack_of_the_threat_model_names_its_test_or_says_that_nothing_stops_it() -> None:
+    text = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")
+    rows = [row for row in text.splitlines() if row.startswith("| ") and not row.startswith("| attack |")]
+    assert len(rows) > 50
+    for row in rows:
+        tests = re.findall(r"`([\w/]+\.py)::(\w+)`", row)
+        assert tests or "**neither**" in row, row
+        for file, test in tests:
+            code = (ROOT / "tests" / file).read_text(encoding="utf-8")
+            assert re.search(rf"^def {test}\(", code, flags=re.MULTILINE), f"{file}::{test}"
+
+
 def test_the_readme_is_read_in_five_minutes() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(readme.split()) <= README_WORDS
