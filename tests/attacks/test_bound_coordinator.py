@@ -84,9 +84,9 @@ def test_an_honest_coordinator_opens_whatever_its_chains_clock_says(
     party = Party.found(chain, bounds=configured_bounds(small_config))
     party.travel(10 * small_config.ledger.deadline)  # the chain runs ahead
     party.open(seconds=small_config.ledger.deadline)
-    party.ledger.abort(1, "and so does an attempt that waited for its block for a third of the deadline")
+    party.ledger.abort(1, "and so does an attempt that waited for its block for a tenth of the deadline")
     seconds = small_config.ledger.deadline
-    party.open(seconds=seconds - seconds // 3)
+    party.open(seconds=seconds - seconds // 11)
 
 
 def test_an_aborted_attempt_costs_no_round(chain: LocalChain) -> None:
@@ -178,7 +178,7 @@ def test_a_run_with_a_largest_share_is_clean_and_says_so(
     run = run_federation(capped, tmp_path / "run")
     report = audited(run)
     assert (report.findings, report.proven) == ([], True)
-    said = "the contract binds: 1 rounds, each open for 43,200 s at least, 40.00% of the weight at most"
+    said = "the contract binds: 1 rounds, each open for 77,760 s at least, 40.00% of the weight at most"
     assert any(note.startswith(said) for note in report.notes)
 
 

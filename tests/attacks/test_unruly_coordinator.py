@@ -37,6 +37,7 @@ from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.config import Config, Federation
 from fedcxr.errors import FedcxrError
+from fedcxr.ledger.bounds import UNBOUND
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
@@ -96,14 +97,8 @@ def found(report: AuditReport, what: str) -> list[int | None]:
 
 
 def lenient_contract(patch: pytest.MonkeyPatch) -> None:
-    """Found with more rounds and shorter deadlines than the configuration's, where a contract has any."""
-    configured = fedcxr.run.founding.configured
-
-    def generous(config: Config, parameters: int) -> dict[str, Any]:
-        more = config.with_changes({"federation.rounds": 50, "ledger.deadline": HURRY})
-        return {**configured(more, parameters), "config_digest": config.digest()}
-
-    patch.setattr(fedcxr.run.founding, "configured", generous)
+    """Found with a contract that binds nothing: what is left are the hospitals and the audit."""
+    patch.setattr(fedcxr.run.founding, "configured_bounds", lambda config: UNBOUND)
     patch.setattr(clients.hospital, "differences", lambda *rest: {})
 
 
