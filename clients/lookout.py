@@ -28,7 +28,7 @@ from fedcxr.ledger.views import FederationViews
 from fedcxr.terminal import one_line
 
 logger = logging.getLogger(__name__)
-_PATIENCE = 10.0  # seconds for an endpoint that is behind the one of another hospital
+_PATIENCE = 10.0  # seconds for an endpoint that is behind another one, or behind itself
 _POLL = 0.5
 
 
@@ -147,14 +147,14 @@ class Lookout:
                 continue
             message = signed.message
             if message.block not in known:
-                known[message.block] = self._hash(ledger, message.block, wait=signed is not own)
+                known[message.block] = self._hash(ledger, message.block)
             if known[message.block] != message.block_hash:
                 self._contradict(ledger, signed, known[message.block], head, mine=signed is own)
 
-    def _hash(self, ledger: FederationViews, block: int, *, wait: bool) -> bytes:
-        """Hash of a block; zeros where there is none, also after a while where another one has seen it."""
+    def _hash(self, ledger: FederationViews, block: int) -> bytes:
+        """Hash of a block; zeros where there is none after a while: nodes behind one URL do not keep step."""
         deadline = time.monotonic() + _PATIENCE
-        while (found := block_hash(ledger.w3, block)) is None and wait and time.monotonic() < deadline:
+        while (found := block_hash(ledger.w3, block)) is None and time.monotonic() < deadline:
             time.sleep(_POLL)
         return found or bytes(32)
 

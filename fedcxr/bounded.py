@@ -45,6 +45,33 @@ def read_stream(file: BinaryIO, longest: int, name: str) -> bytes:
     return b"".join(pieces)
 
 
+def copy(path: Path, into: Path, longest: int) -> Path:
+    """Copy a file's bytes.
+
+    Args:
+        path: of the file.
+        into: path of the copy.
+        longest: bytes that it may have; no more are written.
+
+    Returns:
+        The copy.
+
+    Raises:
+        StoreError: it has more.
+        OSError: it cannot be read, or the copy not be written.
+    """
+    with opened(path) as file, into.open("wb") as copied:
+        left = longest
+        if os.fstat(file.fileno()).st_size > longest:
+            left = -1
+        while left >= 0 and (piece := file.read(_CHUNK)):
+            left -= len(piece)
+            copied.write(piece if left >= 0 else b"")
+    if left < 0:
+        raise StoreError(f"{path}: more than {longest:,} bytes, which is the most that it may have.")
+    return into
+
+
 def lines(path: Path, longest: int, longest_line: int) -> Iterator[bytes]:
     """A file's lines, each with its line end but for a last one that was cut short.
 

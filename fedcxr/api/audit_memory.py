@@ -60,7 +60,8 @@ def _exported(path: Path) -> Earlier:
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}.") from None
     if result.problems or result.head is None:
-        raise StoreError(f"{path}: not the export of an audit as it was written: {result.problems[0]}")
+        why = next(iter((*result.problems, *result.recomputed)), "nothing of its chain is proven")
+        raise StoreError(f"{path}: not the export of an audit whose chain holds: {why}")
     findings = tuple(map(finding_of, result.report["findings"]))
     return Earlier(
         result.head, findings, f"the audit in {path.name}", result.chain_id, result.report["contract"]

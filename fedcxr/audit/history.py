@@ -34,6 +34,11 @@ class Chain(Protocol):
     """The blocks of a chain that is read now."""
 
     @property
+    def first(self) -> int:
+        """Number of the first block that is at hand; others choose it where headers are theirs."""
+        ...
+
+    @property
     def head(self) -> ChainHead:
         """Its last block."""
         ...
@@ -48,6 +53,7 @@ class ExecutedChain:
     """A chain in this process, every block of which was executed again."""
 
     w3: Web3
+    first = 0
 
     @property
     def head(self) -> ChainHead:
@@ -63,6 +69,10 @@ class ProvenChain:
     """A chain by its headers, from the block that created the contract on."""
 
     proof: ChainProof
+
+    @property
+    def first(self) -> int:
+        return self.proof.first
 
     @property
     def head(self) -> ChainHead:

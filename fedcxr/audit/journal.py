@@ -14,7 +14,7 @@ from pathlib import Path
 from fedcxr import bounded, json_text
 from fedcxr.audit.complaint import came_late, objection
 from fedcxr.audit.findings import AuditReport
-from fedcxr.audit.participation import Absence, absences, has_update
+from fedcxr.audit.participation import Absence, absences, has_update, left_unasked
 from fedcxr.audit.seen_heads import SeenBlock, check_seen
 from fedcxr.errors import ContractRejectedError, FederationError, LedgerError, StoreError
 from fedcxr.ledger.signed_json import signed_from_tree
@@ -229,7 +229,11 @@ def _left_out(
     if not 0 < number <= ledger.last_finalized:
         report.notes.append(f"{where}: {said}")
         return ""
-    absence = missing(number).get(ledger.seat_of(hospital))
+    seat = ledger.seat_of(hospital)
+    absence = missing(number).get(seat) or left_unasked(ledger, number, signed.attempt, seat)
+    if absence is None and not has_update(ledger, number, hospital):
+        report.notes.append(f"{where}: {said}, in an attempt that did not ask it")
+        return ""
     if absence is None:
         if not ledger.recording.listed:  # which does not say of each whose root it is
             report.notes.append(f"{where}: {said}; another one of it is in the round")

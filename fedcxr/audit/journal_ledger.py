@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fedcxr import bounded
 from fedcxr.audit.chain.proof import ChainProof
 from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.history import Chain
 from fedcxr.audit.ledger_source import EndpointLedger, Progress, read_facts
 from fedcxr.chain.anvil.chain import AnvilChain
+from fedcxr.chain.anvil.journal import LONGEST
 from fedcxr.chain.anvil.process import find_anvil
 from fedcxr.chain.backends import shown_to_others
-from fedcxr.errors import ChainError
+from fedcxr.errors import ChainError, StoreError
 from fedcxr.ledger.views import FederationViews
 from fedcxr.store.run_directory import RunDirectory
 
@@ -44,7 +45,15 @@ class JournalLedger:
         with contextlib.ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fedcxr-journal-")))
             copy = folder / self.run.journal_path.name
-            shutil.copyfile(self.run.journal_path, copy)
+            try:
+                bounded.copy(self.run.journal_path, copy, LONGEST)
+                if not copy.stat().st_size:
+                    raise StoreError("there is nothing in it.")  # noqa: TRY301
+            except (OSError, StoreError) as error:
+                report.find(self.run.journal_path.name, "the federation's chain", str(error))
+                report.unchecked.append("everything else: the chain cannot be executed again")
+                yield None
+                return
             settings = self.run.ledger_settings
             if settings.anvil != (named := self.run.config.ledger.anvil):
                 report.notes.append(f"config.toml names the program {named!r}: the reader's own anvil ran")

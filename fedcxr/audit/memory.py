@@ -80,7 +80,7 @@ class AuditMemory:
             return
         before = self._kept(chain_id, contract)
         findings = [*report.findings, *(() if whole or before is None else before.findings)]
-        tree = {
+        tree: dict[str, Any] = {
             "format": _FORMAT,
             "chain_id": chain_id,
             "contract": contract,
@@ -88,9 +88,12 @@ class AuditMemory:
             "hash": chain.head.digest.hex(),
             "findings": [_row(one) for one in dict.fromkeys(findings)][:_MOST_FINDINGS],
         }
+        # What others named may take twelve bytes a character: the head is kept, whatever becomes of findings.
+        while len(text := json.dumps(tree, indent=1) + "\n") > _LONGEST:
+            tree["findings"] = tree["findings"][: len(tree["findings"]) // 2]
         path = self._path(chain_id, contract)
         try:
-            files.write(path, json.dumps(tree, indent=1) + "\n", mode=0o600, shared=True)
+            files.write(path, text, mode=0o600, shared=True)
         except UnwritableError:
             report.notes.append("the chain's head is not kept for later audits: its folder cannot be written")
 
@@ -112,7 +115,7 @@ class AuditMemory:
             return _read(tree, chain_id, contract)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (StoreError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(
                 f"{path}: what an earlier audit kept cannot be read ({error!s:.200}). Restore the file, or "
                 "remove it: then nothing is known of earlier audits."
@@ -166,7 +169,7 @@ def _missing(chain: Chain, head: ChainHead) -> list[tuple[str, str]]:
         found = missing[head]
         instead = "no such block" if found is None else str(ChainHead(head.number, found))
         return [(str(head), f"{instead}; its head is {chain.head}")]
-    if any(chain.hash_of(number) == head.digest for number in range(chain.head.number, -1, -1)):
+    if any(chain.hash_of(number) == head.digest for number in range(chain.head.number, chain.first - 1, -1)):
         return []
     return [(f"block 0x{head.digest.hex()}", f"no such block; its head is {chain.head}")]
 

@@ -83,6 +83,30 @@ def absences(ledger: FederationViews, number: int) -> list[Absence]:
     ]
 
 
+def left_unasked(ledger: FederationViews, number: int, attempt: int, seat: int) -> Absence | None:
+    """A hospital that an attempt had asked which was given up, and that the finalized one did not ask.
+
+    Nothing of it had been accepted by then: what it sent may have been read and kept back all the same.
+
+    Returns:
+        None where that attempt had not asked it, or where it is not as said.
+    """
+    *aborted, final = ledger.round_events(number).attempts
+    then = next((one for one in aborted if one.of("RoundOpened")[0]["attempt"] == attempt), None)
+    if then is None or seat not in asked_seats(then) or seat in asked_seats(final):
+        return None
+    changes = membership(ledger)
+    seats = {account: m.seat for m in members_after(changes).values() for account in m.accounts}
+    return Absence(
+        hospital=asked_seats(then)[seat],
+        seat=seat,
+        asked=False,
+        before=0,
+        cause="; ".join([*_refused(ledger, final, seat, seats), *_inactive(final, seat, changes)]),
+        rejections=(),
+    )
+
+
 def has_update(ledger: FederationViews, number: int, hospital: str) -> bool:
     """Whether a finalized round has an accepted update of a hospital, under whatever key of its seat."""
     return ledger.seat_of(hospital) in accepted_seats(ledger, ledger.round_events(number).attempts[-1])
@@ -101,8 +125,9 @@ def _refused(
 def _inactive(final: RoundEvents, seat: int, changes: Sequence[Any]) -> Iterator[str]:
     """That it was no active member when the round was opened, or was none any more when it was closed."""
     opened = place_of(final.events[0])
-    closed = next(place_of(event) for event in final.events if event["event"] == "RoundClosed")
-    for when, moment in (("opened", opened), ("closed", closed)):
+    closed = [place_of(event) for event in final.events if event["event"] == "RoundClosed"]
+    moments = [("opened", opened), *(("closed", place) for place in closed[:1])]  # a stranger's may have none
+    for when, moment in moments:
         members = members_after(event for event in changes if place_of(event) < moment)
         if (standing := members[seat].standing) != "active":
             yield f"it {_STANDINGS[standing]} before the round was {when}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedcxr import bounded
 from fedcxr.indexer.offline import file_mark
 from fedcxr.indexer.source import Block, Log
 
@@ -57,6 +57,7 @@ class OfflineAnvil:
         mark = self.mark()
         if self._endpoint is None or mark != self._mark:
             from fedcxr.chain.anvil.chain import AnvilChain
+            from fedcxr.chain.anvil.journal import LONGEST
             from fedcxr.chain.anvil.process import find_anvil
             from fedcxr.chain.rpc_server import RpcServer
             from fedcxr.indexer.endpoint import Endpoint
@@ -64,7 +65,7 @@ class OfflineAnvil:
             self.close()
             enter = self._stack.enter_context
             directory = enter(tempfile.TemporaryDirectory(prefix="fedcxr-index-"))
-            copy = Path(shutil.copyfile(self._path, Path(directory) / self._path.name))
+            copy = bounded.copy(self._path, Path(directory) / self._path.name, LONGEST)
             chain = AnvilChain(copy, chain_id=self._chain_id, binary=find_anvil(self._binary))
             front = enter(contextlib.closing(RpcServer(enter(contextlib.closing(chain)))))
             self._endpoint, self._mark = enter(contextlib.closing(Endpoint(front.url))), mark

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import sqlite3
+import stat
 import struct
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from fedcxr import bounded
 from fedcxr.errors import ChainError
 from fedcxr.indexer.source import Block, Log
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _HEADER = 100  # bytes of an SQLite file; SQLite counts its changes there, and the seal holds its checksum
 _TABLE = "chain"
+_LARGEST = 1 << 31  # bytes; as fedcxr.chain.embedded.chain_file has it
 # As fedcxr.chain.embedded.sqlite_db has it, whose import would bring py-evm; a test holds them together.
 SCHEMA = f"CREATE TABLE {_TABLE} (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
 
@@ -111,10 +113,10 @@ class OfflineChain:
     def _copy(self) -> Path:
         directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="fedcxr-index-")))
         copy = directory / self._path.name
-        shutil.copyfile(self._path, copy)
+        bounded.copy(self._path, copy, _LARGEST)
         journal = self._path.with_name(self._path.name + "-journal")
         with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(journal, copy.with_name(copy.name + "-journal"))
+            bounded.copy(journal, copy.with_name(copy.name + "-journal"), _LARGEST)
         with contextlib.closing(sqlite3.connect(copy)) as connection:
             connection.execute(f"SELECT 1 FROM {_TABLE} LIMIT 1").fetchone()  # noqa: S608 (reading rolls back)
         return copy
@@ -128,6 +130,8 @@ def file_mark(path: Path, *, header: int = 0) -> str:
     """
     try:
         facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):  # SQLite would wait for a pipe
+            raise ChainError(f"{path}: no file.")
         with path.open("rb") as file:
             first = file.read(header)
     except FileNotFoundError:

@@ -28,6 +28,8 @@ _MODELS: dict[str, Callable[[config.Model], Network]] = {
     "plain": Plain,
     "semssxl": SemSSXL,
 }
+_UNBUILT = (RuntimeError, OverflowError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
+"""What timm's encoders and torch's layers raise where they are not made as a configuration says."""
 
 
 def model_names() -> tuple[str, ...]:
@@ -108,7 +110,7 @@ def count_values(settings: config.Model) -> int:
         with torch.device("meta"):
             model = _build(settings)
         return sum(tensor.numel() for tensor in model.state_dict().values())
-    except (RuntimeError, OverflowError, TypeError, ValueError) as error:
+    except _UNBUILT as error:
         raise ModelError(f"model.name = {settings.name!r}: it cannot be built: {error!s:.200}") from None
 
 

@@ -241,3 +241,25 @@ def test_the_file_of_a_living_chain_sends_nobody_off_this_machine(
     monkeypatch.setattr("fedcxr.indexer.endpoint.Endpoint.chain_id", lambda self: asked.append(self.name))
     assert call(run, "ledger", "show", "{run}").exit_code == 0
     assert asked == []
+
+
+@pytest.mark.parametrize("name", ["ledger.sqlite", "ledger.journal"])
+@pytest.mark.parametrize("kind", ["pipe", "giant", "folder"])
+def test_a_chain_that_is_no_file_or_without_end_is_neither_waited_for_nor_copied(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: str
+) -> None:
+    run = RunDirectory(shutil.copytree(finished, tmp_path / "run"))
+    run.chain_path.unlink()
+    place = run.root / name
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "folder":
+        place.mkdir()
+    else:
+        with place.open("wb") as file:
+            file.truncate(1 << 40)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    left = shutil.disk_usage(tmp_path).free
+    assert isinstance(call(run.root, "audit", "{run}").exception, AuditFailedError)
+    assert isinstance(call(run.root, "ledger", "show", "{run}").exception, FedcxrError)
+    assert left - shutil.disk_usage(tmp_path).free < 1 << 28

@@ -11,6 +11,7 @@ import os
 import shutil
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from federation import run_federation
@@ -19,7 +20,9 @@ from typer.testing import CliRunner, Result
 from web3 import Web3
 
 import fedcxr
-from fedcxr.audit.history import ExecutedChain, heads_not_in
+from fedcxr.audit.findings import AuditReport
+from fedcxr.audit.history import ChainHead, ExecutedChain, ProvenChain, heads_not_in
+from fedcxr.audit.memory import Earlier, compare
 from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.cli import app as registered  # noqa: F401 (registers the commands)
@@ -221,3 +224,28 @@ def test_heads_that_a_chain_lacks_are_named(pair: tuple[RunDirectory, RunDirecto
         heads = [(number, bytes.fromhex(seen)), (number, bytes.fromhex(other)), (number + 9, b"\x01" * 32)]
         missing = heads_not_in(blocks.hash_of, heads)
     assert missing == {heads[1]: heads[0][1], heads[2]: None}
+
+
+def test_a_run_that_is_full_of_findings_does_not_make_its_auditor_forget(
+    finished: RunDirectory, tmp_path: Path
+) -> None:
+    """Twelve bytes a character: what findings quote would not fit the file, and nobody could read it then."""
+    run, state = copied(finished, tmp_path / "run"), tmp_path / "state"
+    for number in range(500):
+        place = run.root / "blobs" / f"{number}" / Path(*["\U0001f600" * 60] * 6)
+        place.mkdir(parents=True)
+        (place / "x").touch()
+    failure(call(run.root, "--state", state))
+    (kept,) = (state / "audits").iterdir()
+    assert kept.stat().st_size <= 1 << 20
+    assert json.loads(kept.read_text())["findings"]
+    again = call(finished.root, "--state", state)
+    assert again.exception is None or again.exit_code == 0, again.output
+
+
+def test_a_head_is_looked_for_among_the_headers_that_there_are_whatever_their_numbers() -> None:
+    far = SimpleNamespace(first=2**200, last=2**200 + 1, head=b"\1" * 32, hash_of=lambda number: b"\2" * 32)
+    chain, report = ProvenChain(far), AuditReport()  # type: ignore[arg-type]
+    assert not compare([Earlier(ChainHead(-1, b"\3" * 32))], chain, report, whole=True)
+    assert compare([Earlier(ChainHead(-1, b"\2" * 32))], chain, AuditReport(), whole=True)
+    assert [finding.where for finding in report.findings] == ["the chain's history"]

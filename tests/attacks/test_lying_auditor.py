@@ -26,7 +26,7 @@ from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.cli import app as registered  # noqa: F401 (registers the commands)
 from fedcxr.cli.app import app
 from fedcxr.config import Config
-from fedcxr.errors import AuditFailedError, AuditIncompleteError
+from fedcxr.errors import AuditFailedError, AuditIncompleteError, StoreError
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.signing import (
     AUDITOR,
@@ -42,6 +42,7 @@ from fedcxr.store.run_directory import RunDirectory
 
 Edit = Callable[[Any], None]  # of audit.json
 ANOTHER: LocalAccount = Account.from_key(b"\x09" * 32)
+FINDING = {"where": "x", "expected": "y", "found": "z", "round": None, "hospital": ""}
 
 
 def call(*words: object) -> Result:
@@ -129,6 +130,33 @@ def test_a_dropped_hospital_that_a_report_leaves_out_is_found(
     for words in (("--signer", signer.address), ()):  # whoever signed it
         said = caught(call("verify", file, *words), signer.address)
         assert f"hospital {victims[0]}, participants: expected an update of it" in said
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"findings": [{**FINDING, "more": 1}]},
+        {"findings": [{**FINDING, "where": 5}]},
+        {"findings": [{**FINDING, "round": "7"}]},
+        {"findings": {}},
+        {"unchecked": 5},
+        {"unchecked": [5]},
+        {"notes": [5]},
+        {"rounds": "1"},
+    ],
+    ids=["more", "words", "round", "findings", "unchecked", "line", "note", "rounds"],
+)
+def test_a_report_of_another_form_is_a_problem(
+    run: RunDirectory, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    def spoil(tree: Any) -> None:
+        found = bool(changes.get("findings"))
+        tree["report"].update(changes, clean=not found, proven=not found)
+
+    file = resigned(exported(run, tmp_path / "audit.zip"), tmp_path / "odd.zip", ANOTHER, spoil)
+    for words in (("verify", file), ("verify", file, "--signer", ANOTHER.address)):
+        assert isinstance(call(*words).exception, AuditFailedError)
+    assert isinstance(call(run.root, "--since", file).exception, StoreError)
 
 
 def refuse(run: RunDirectory, number: int) -> str:

@@ -19,6 +19,7 @@ import pytest
 from eth_account import Account
 from federation import run_federation
 from founded import Founded, found
+from lying_proxy import LyingProxy
 from planted import Show
 
 from clients.disk import HospitalDisk
@@ -336,3 +337,22 @@ def test_a_chain_is_asked_once_for_each_block_and_says_what_it_has_in_its_place(
     heads = [(1, b"a"), (1, b"a"), (2, b"x"), (2, b"b"), (3, b"c")]
     assert heads_not_in(chain, heads) == {(2, b"x"): b"b", (3, b"c"): None}
     assert asked == [1, 2, 3]
+
+
+def test_an_endpoint_that_is_a_moment_behind_itself_accuses_nobody(founded: Founded, tmp_path: Path) -> None:
+    """Behind one URL there may be many nodes, and the next one not have the last one's block yet."""
+    own = json.loads(heads_of(founded, 0))[0]["block"]
+    behind = 2
+
+    def lag(method: str, params: list[Any], result: Any) -> Any:
+        nonlocal behind
+        if method == "eth_getBlockByNumber" and params[0] == hex(own) and behind:
+            behind -= 1
+            return None
+        return result
+
+    with closing(LyingProxy(founded.run.endpoint_path.read_text().strip(), lag)) as proxy:
+        hospital = participant(founded, tmp_path, ledger=proxy.url)
+        assert isinstance(hospital.train(founded.train), UpdateReply)
+    assert not behind
+    assert lines_of(journal_at(hospital), "contradiction") == []

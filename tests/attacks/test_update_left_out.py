@@ -27,13 +27,17 @@ from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.config import Config
 from fedcxr.errors import ChainError, ContractRejectedError, QuorumError
 from fedcxr.ledger.contract import FederationLedger
-from fedcxr.ledger.protocol import Verdict
+from fedcxr.ledger.history import aborted_attempts
+from fedcxr.ledger.protocol import RoundView, Verdict
 from fedcxr.ledger.signed_json import signed_to_tree
 from fedcxr.ledger.signing import Domain, Signed, SignedSubmission, sign
 from fedcxr.ledger.statements import Complaint
+from fedcxr.ledger.views import FederationViews
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from server.coordinator import Coordinator
+from server.registration import HospitalNode, register_hospitals
+from server.tally import Tally
 
 Watch = Callable[[Path], object]
 
@@ -118,6 +122,30 @@ def test_a_hospital_brings_its_update_itself_while_the_round_is_open(
     report = audited(run, journal_of(run, victim))
     assert report.proven, [str(finding) for finding in report.findings]
     assert any(note.startswith(f"round 1: {victim}") and "% of the sum" in note for note in report.notes)
+
+
+def test_what_a_hospital_brought_itself_and_the_coordinator_then_lost_is_no_more_than_told(
+    one_round: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hospital sent its bytes, and the coordinator waited until it brought its submission itself."""
+    out, brought, include = tmp_path / "run", list[str](), Tally.include
+
+    def watch(disk: Path) -> None:
+        assert told(disk) == ["round 1, attempt 1: brought to the contract"]
+        brought.append(next(disk.glob("0x*")).name)
+
+    def lose(self: Tally, view: RoundView, address: str) -> str:
+        if address in brought:
+            name = view.accepted[address].root.hex()
+            (out / "blobs" / name[:2] / name).unlink()
+        return include(self, view, address)
+
+    monkeypatch.setattr(Tally, "include", lose)
+    run, victim = withholding(one_round, out, monkeypatch, watch)
+    report = audited(run, journal_of(run, victim))
+    assert report.proven, [str(finding) for finding in report.findings]
+    (note,) = (note for note in report.notes if "excluded since its bytes never came" in note)
+    assert f"the update of {victim} was brought to the contract by itself" in note
 
 
 def test_a_hospital_that_comes_too_late_complains_and_the_audit_finds_for_it(
@@ -232,6 +260,38 @@ def test_an_attempt_that_is_given_up_for_everyone_is_no_complaints_matter(
     journals = sorted(run.hospitals.glob("*/0x*/journal.jsonl"))
     assert [line for journal in journals for line in lines_of(journal, "complaint")] == []
     assert audited(run, *journals).proven
+
+
+def test_one_whose_update_was_kept_back_before_the_attempt_was_given_up_and_is_not_asked_again_is_found(
+    one_round: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the coordinator was sent it may have read; the ledger shows no more than who was asked."""
+
+    def abort(self: Coordinator, *rest: object) -> object:
+        self.ledger.abort(1, "second thoughts")
+        raise QuorumError("given up")
+
+    with monkeypatch.context() as patch, pytest.raises(QuorumError):
+        patch.setattr(Coordinator, "_close", abort)
+        withholding(one_round, tmp_path / "run", monkeypatch)
+    run = RunDirectory(tmp_path / "run")
+    journals = sorted(run.hospitals.glob("*/0x*/journal.jsonl"))
+    with closing(EmbeddedChain(run.chain_path, chain_id=run.read_facts().chain_id)) as chain:
+        views = FederationViews.attach(chain.w3, run.read_facts().contract)
+        (attempt,) = aborted_attempts(views, 1)
+    (victim,) = set(attempt.participants) - set(attempt.accepted.values())
+
+    def not_asked(*words: Any, **more: Any) -> dict[str, HospitalNode]:
+        members = register_hospitals(*words, **more)
+        return {address: member for address, member in members.items() if address != victim}
+
+    with monkeypatch.context() as patch:
+        patch.setattr("server.coordinator.register_hospitals", not_asked)
+        run_federation(one_round, tmp_path / "run")
+    assert audited(run).proven, "the ledger alone does not show what the coordinator was sent"
+    (finding,) = audited(run, *journals).findings
+    assert (finding.round, finding.hospital) == (1, victim)
+    assert finding.found.startswith("none; not asked: the coordinator kept back what it was sent")
 
 
 def test_an_honest_run_has_no_complaint(small_config: Config, tmp_path: Path) -> None:

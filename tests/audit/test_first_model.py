@@ -182,3 +182,10 @@ def test_a_model_beyond_every_bound_is_not_made() -> None:
     assert count_values(Model(name="compact", projection_dim=10**5)) > MOST_VALUES
     with pytest.raises(ModelError, match="cannot be built"):
         count_values(Model(name="compact", projection_dim=10**30))
+
+
+@pytest.mark.parametrize("encoder", ["coat_tiny", "crossvit_tiny_240", "efficientvim_m4_dist"])
+def test_an_encoder_that_gives_no_map_is_an_error_that_an_audit_can_tell(encoder: str) -> None:
+    """Who sends a run chooses any name of timm's; what comes of it is no traceback."""
+    with pytest.raises(ModelError, match="cannot be built"):
+        count_values(Model(name="plain", encoder=encoder))

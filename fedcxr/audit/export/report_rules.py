@@ -7,6 +7,34 @@ from typing import Any
 
 from fedcxr.audit.chain.proof import ChainProof
 from fedcxr.audit.findings import is_of_an_unknown
+from fedcxr.audit.memory import finding_of
+from fedcxr.errors import StoreError
+
+_FORM: Mapping[str, type] = {
+    **dict.fromkeys(("federation", "contract", "released"), str),
+    **dict.fromkeys(("rounds", "updates", "bytes"), int),
+    **dict.fromkeys(("findings", "unchecked", "notes"), list),
+}
+
+
+def require_form(report: Any) -> None:
+    """See that a report has what every report has: its signer may have written anything.
+
+    Raises:
+        StoreError: it has not.
+    """
+    if not isinstance(report, dict):
+        raise StoreError("audit.json: there is no report.")
+    for name, kind in _FORM.items():
+        if type(report.get(name)) is not kind:
+            raise StoreError(f"audit.json: the report's {name} are no {kind.__name__}.")
+    if not all(isinstance(line, str) for line in (*report["unchecked"], *report["notes"])):
+        raise StoreError("audit.json: what is unchecked, or noted, is in words.")
+    try:
+        for row in report["findings"]:
+            finding_of(row)
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"audit.json: a finding that is none: {error!s:.200}") from None
 
 
 def report_problems(

@@ -19,7 +19,7 @@ from fedcxr.audit.chain.proof import ChainProof
 from fedcxr.audit.export.archive import FORMAT, MANIFEST, SIGNATURE, changes, manifest_of, read_json, unpack
 from fedcxr.audit.export.export import AuditStatement
 from fedcxr.audit.export.recomputation import omissions, recompute, scope_of
-from fedcxr.audit.export.report_rules import report_problems
+from fedcxr.audit.export.report_rules import report_problems, require_form
 from fedcxr.audit.export.signer import SignerStanding
 from fedcxr.audit.findings import SO_FAR, AuditReport, is_of_an_unknown
 from fedcxr.audit.history import ChainHead, ProvenChain
@@ -143,6 +143,7 @@ def _verify(members: Mapping[str, bytes], head: bytes | None, result: Verified) 
     proof = ChainProof.from_tree(read_json(members["chain.json"]))
     signer = result.signer = _signer(members, proof)
     audit = read_json(members["audit.json"])
+    require_form(audit["report"])
     result.report = audit["report"]
     artifact = Artifact(**json_text.parse(members["artifact.json"]))
     if artifact.to_json().encode() != members["artifact.json"]:

@@ -18,7 +18,8 @@ from fedcxr import bounded, files, json_text
 from fedcxr.errors import ChainError, StoreError
 
 FORMAT = "fedcxr/chain-journal/1"
-_LONGEST = 1 << 30  # bytes; a thousand rounds of 17 hospitals have some 60 million
+LONGEST = 1 << 30
+"""Bytes of a journal; those of a thousand rounds of 17 hospitals have some 60 million."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise ChainError(f"{path}: the chain is in use by another process.") from None
-        data = bounded.read(path, _LONGEST)
+        data = bounded.read(path, LONGEST)
         whole = data.rfind(b"\n") + 1
         lines = data[:whole].splitlines(keepends=True)
         for line in lines:
