@@ -10,6 +10,7 @@ from fedcxr.audit.conduct import check_conduct
 from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.scope import Scope
 from fedcxr.errors import ContractRejectedError
+from fedcxr.ledger.event_views import EventViews
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.ledger.signing import Departure, sign
 from fedcxr.ledger.submissions import listing as submission_list
@@ -109,5 +110,5 @@ def test_a_hospital_that_is_asked_again_under_its_new_key_was_not_forgotten(chai
     party.hospitals[0] = account(700)
     party.whole_round()
     report = AuditReport()
-    check_conduct(party.ledger.views, Scope(), 1, report)
+    check_conduct(EventViews.of(party.ledger.views), Scope(), 1, report)
     assert report.findings == []

@@ -113,7 +113,7 @@ def test_a_coordinator_that_adds_wrongly_in_the_open_is_caught_by_the_contract(
     won = CliRunner().invoke(app, ["ledger", "challenge", str(cheated.root), "1"])
     assert won.exit_code == 0, won.exception
     assert "has added chunk 1 and found the aggregate wrong" in won.output
-    assert f"{10**18 // 2:,} wei" in won.output
+    assert f"lost its bond of {10**18:,} wei" in won.output
     with writing_ledger(cheated) as ledger:
         assert DisputeCourt(ledger.views.w3, ledger.views.court).bond == 0
     report = audit(cheated, [])
