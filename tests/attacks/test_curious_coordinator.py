@@ -2,7 +2,7 @@
 
 A patient's name stands in a folder, a file, a cell of the CSV and the texts of errors. None of it may be in
 what the hospital sends, in the run directory, on the ledger or on the coordinator's console; all of it is in
-the log on the hospital's own disk.
+the log on the hospital's own disk. Ray's workers are held to that in tests/server/grids/test_ray.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from failing_app import PATIENT
 from federation import run_federation
 from flwr.app import Context, Error, Message, RecordDict
 
@@ -24,17 +23,17 @@ from clients.disk import HospitalDisk
 from clients.hospital import Hospital
 from fedcxr import errors
 from fedcxr.config import Config
-from fedcxr.errors import FedcxrError, NonFiniteError, QuorumError, UnwritableError
+from fedcxr.errors import FedcxrError, NonFiniteError, UnwritableError
 from fedcxr.messages import FailureReply, RegisterReply, UpdateReply, kind_of
 from fedcxr.run.logfile import log_to
-from fedcxr.run.preparation import open_or_create, prepare_simulation
+from fedcxr.run.preparation import open_or_create
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.terminal.console import Console as Terminal
 from server.console import Console
 from server.grids.local import LocalGrid
-from server.grids.ray import simulate_on_ray
 from server.registration import why_failed
 
+PATIENT = "Mustermann"
 FAILING = "synthetic-01"  # the hospital at which something goes wrong
 
 
@@ -275,23 +274,6 @@ def test_what_flower_says_of_a_crash_is_not_repeated() -> None:
     message = LocalGrid(hospital_app(), [{}], {}).create_message(RecordDict(), "train", 1, "1")
     said = why_failed(Message(Error(2, f"<class 'KeyError'>:<'{PATIENT}'>"), reply_to=message))
     assert said == "its app crashed, or was not reached (Flower's code 2): see its own log."
-
-
-def test_ray_tells_nothing_either(
-    small_config: Config, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    run = open_or_create(tmp_path / "run", small_config)
-    prepare_simulation(run, lambda what, done, total: None)
-    with pytest.raises(QuorumError):
-        simulate_on_ray(run, 3, client_app="failing_app:app")
-    said = "".join(capfd.readouterr())
-    assert said.count("an error that is not fedcxr's (code 1): see its own log") == 3
-    assert PATIENT not in said
-    outside = [p for p in run.root.rglob("*") if p.is_file() and run.hospitals not in p.parents]
-    assert [place for place in outside if PATIENT.encode() in place.read_bytes()] == []
-    logs = list(run.hospitals.glob("*/hospital.log"))
-    assert len(logs) == 3
-    assert all(PATIENT in log.read_text() for log in logs)
 
 
 def test_a_full_disk_of_a_simulated_hospital_ends_the_run_without_its_words(

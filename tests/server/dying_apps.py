@@ -3,14 +3,28 @@
 import os
 import signal
 from pathlib import Path
+from typing import NoReturn
 
 from crash_points import STEP, CrashPoint, Trap
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-from clients.app import app
+from clients.app import app, hospital_app
+from clients.hospital import Hospital
 from fedcxr.errors import ContractRejectedError
+
+PATIENT = "Mustermann"
+
+
+class Failing(Hospital):
+    """Fails in training, as a library that is not fedcxr's does, in words that name a patient."""
+
+    def _train_from(self, *arguments: object) -> NoReturn:  # type: ignore[override]
+        raise KeyError(f"/archive/{PATIENT}/1.dcm")
+
+
+failing = hospital_app(Failing)
 
 
 def register(message: Message, context: Context) -> Message:
@@ -24,32 +38,23 @@ hospital.query("register")(register)
 
 @hospital.train()
 def train_or_die(message: Message, context: Context) -> Message:
-    """Killed in training: the first hospital once in round 2, the second at every try in round 3."""
-    index, round_number = context.node_config["partition-id"], message.metadata.group_id
-    died = Path(str(context.run_config["run"])) / "died"
-    if (index, round_number) == (0, "2") and not died.exists():
-        died.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    if (index, round_number) == (1, "3"):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return app(message, context)
+    """Killed once a round in the first three, at every try in the fourth, where the third one fails.
 
-
-survivor = ClientApp()
-survivor.query("register")(register)
-
-
-@survivor.train()
-def train_at_the_second_try(message: Message, context: Context) -> Message:
-    """Killed once a round: before training, in it, and when the update was signed but not sent."""
-    index, round_number = context.node_config["partition-id"], message.metadata.group_id
+    The three are killed one after the other: before training, in it, and when the update was signed but not
+    sent.
+    """
+    index, round_number = int(str(context.node_config["partition-id"])), int(message.metadata.group_id)
     mark = Path(str(context.run_config["run"])) / f"died-{round_number}"
-    if f"{int(index) + 1}" != round_number or mark.exists():
+    if (index, round_number) == (1, 4):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if (index, round_number) == (2, 4):
+        return failing(message, context)
+    if index + 1 != round_number or mark.exists():
         return app(message, context)
     mark.touch()
-    if round_number == "1":
+    if round_number == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    if round_number == "2":
+    if round_number == 2:
         Trap(CrashPoint("mid-training", STEP, "after")).set()
     reply = app(message, context)
     os.kill(os.getpid(), signal.SIGKILL)
