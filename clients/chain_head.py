@@ -40,6 +40,6 @@ def settled_head(ledger: FederationViews, depth: int) -> tuple[int, bytes]:
     if not depth:
         return number, bytes(latest["hash"])
     settled = max(number - depth, 0)
-    if (found := shown_hash(ledger, settled)) is None:  # to sign another hash would accuse this chain for ever
+    if (found := shown_hash(ledger, settled)) is None:  # a hash that nobody gave would accuse this chain
         raise ChainError(f"the endpoint says that its head is block {number}, but has no block {settled}.")
     return settled, found

@@ -1,7 +1,7 @@
-"""A chain of others takes back its last block, as honest ones do: no hospital is stopped by that, or stops others.
+"""A chain of others takes back its last block, as honest ones do: no hospital stops, or stops another.
 
-An adversary who can have one block taken back would otherwise end a federation: each hospital would refuse the
-chain until somebody removed what it remembers.
+An adversary who can have one block taken back would otherwise end a federation: each hospital would refuse
+the chain until somebody removed what it remembers.
 """
 
 from __future__ import annotations

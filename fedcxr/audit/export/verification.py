@@ -120,7 +120,7 @@ def verify(
 
 
 def _remember(memory: AuditMemory, proof: ChainProof, result: Verified, *, unproven: bool) -> None:
-    """Hold an export to earlier audits, and keep what a known signer's ended with, unless of unproven head."""
+    """Hold an export to earlier audits, and keep what a known signer ended with, where the head is known."""
     chain, found, report = ProvenChain(proof), result.report["findings"], AuditReport()
     whole = result.whole
     earlier = memory.recall(proof.chain_id, proof.contract)
