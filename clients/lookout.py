@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from clients.chain_head import settled_head, shown_hash
 from clients.ledger import attach_ledger, url_of
 from clients.member import Member
-from clients.own_updates import Sighting, final_head, sight
+from clients.own_updates import Sighting, sight
 from clients.watched import SentUpdate, Watched
 from fedcxr.chain.backends import RemoteChain
-from fedcxr.chain.block_hash import block_hash
 from fedcxr.errors import ContractRejectedError, LedgerError, RewrittenChainError
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.signed_json import signed_to_tree
@@ -28,8 +28,6 @@ from fedcxr.ledger.views import FederationViews
 from fedcxr.terminal import one_line
 
 logger = logging.getLogger(__name__)
-_PATIENCE = 10.0  # seconds for an endpoint that is behind another one, or behind itself
-_POLL = 0.5
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ class Lookout:
             return []
         with self.member.disk.watching():
             watched = self._watched
-            head = final_head(self.ledger, self.member.config.ledger.finality)
+            head = settled_head(self.ledger, self.member.config.ledger.head_depth)
             self._check_heads(self.ledger, head, watched.head, heads)
             noted = self._note(watched, occasion, head)
             seen = list(self._sightings(self.ledger, watched, asked))
@@ -147,16 +145,9 @@ class Lookout:
                 continue
             message = signed.message
             if message.block not in known:
-                known[message.block] = self._hash(ledger, message.block)
+                known[message.block] = shown_hash(ledger, message.block) or bytes(32)
             if known[message.block] != message.block_hash:
                 self._contradict(ledger, signed, known[message.block], head, mine=signed is own)
-
-    def _hash(self, ledger: FederationViews, block: int) -> bytes:
-        """Hash of a block; zeros where there is none after a while: nodes behind one URL do not keep step."""
-        deadline = time.monotonic() + _PATIENCE
-        while (found := block_hash(ledger.w3, block)) is None and time.monotonic() < deadline:
-            time.sleep(_POLL)
-        return found or bytes(32)
 
     def _contradict(
         self,

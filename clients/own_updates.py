@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from clients.watched import SentUpdate
-from fedcxr.chain.block_hash import block_hash
 from fedcxr.ledger.history import asked_seats
 from fedcxr.ledger.phase import BEGUN_BY, RoundPhase
 from fedcxr.ledger.round_events import RoundEvents
@@ -133,17 +132,3 @@ def _cause(ledger: FederationViews, here: RoundEvents, seat: int, sent: Sequence
         for values in here.of("UpdateRejected")
     )
     return "it came to the contract after the deadline" if late else ""
-
-
-def final_head(ledger: FederationViews, finality: int) -> tuple[int, bytes]:
-    """Number and hash of the newest block that no reorganisation is expected to take.
-
-    Raises:
-        ChainError: the chain does not answer.
-    """
-    latest = translated(lambda: ledger.w3.eth.get_block("latest"))
-    number = int(latest["number"])
-    if not finality:
-        return number, bytes(latest["hash"])
-    final = max(number - finality, 0)
-    return final, block_hash(ledger.w3, final) or bytes(32)

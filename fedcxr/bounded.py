@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -101,7 +102,7 @@ def lines(path: Path, longest: int, longest_line: int) -> Iterator[bytes]:
             yield line if len(line) <= longest_line + 1 else line[: longest_line + 1]
 
 
-def opened(path: Path) -> BinaryIO:
+def opened(path: Path) -> BufferedReader:
     """Open a file to read bytes; of a pipe that nobody writes to there are none.
 
     Raises:

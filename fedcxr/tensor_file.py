@@ -96,7 +96,7 @@ def read(path: Path, longest: int = MOST_BYTES) -> tuple[dict[str, Tensor], Mapp
             size = stored.end - stored.begin
             if size:
                 into = tensor.view(-1).view(torch.uint8).numpy()
-                if file.readinto(into) != size:  # type: ignore[attr-defined]
+                if file.readinto(into.data) != size:
                     raise ModelError(f"{path}: not a model file: it was cut short while it was read.")
             found[name] = tensor
     return found, header.metadata

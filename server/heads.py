@@ -1,12 +1,13 @@
 """The chain heads that hospitals sign: the coordinator keeps the newest of each, and hands them on to all.
 
-A head that the coordinator's own chain does not have is not handed on: then that hospital, or the endpoint
-that it reads, does not see this chain, and the others need not stop for its word.
+A head that the coordinator's own chain does not have, or has no longer, is not handed on: then that hospital,
+or the endpoint that it reads, does not see this chain, and the others need not stop for its word.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
 from fedcxr import bounded, files
@@ -35,12 +36,24 @@ class HeadExchange:
         except (OSError, FederationError) as error:
             raise StoreError(f"{path}: damaged: {error}; without it the run goes on.") from None
         self._heads: dict[str, SignedHead] = {signed.message.hospital: signed for signed in heads}
-        self._kept = self.handed_on
+        self._kept = _to_bytes(self._heads.values())
 
-    @property
     def handed_on(self) -> bytes:
-        """The heads as each hospital gets them; empty where there are none."""
-        return heads_to_bytes(self._heads.values()) if self._heads else b""
+        """The heads as each hospital gets them; empty where there are none.
+
+        One that the chain has taken back stays in the run directory, until its hospital signs another.
+
+        Raises:
+            ChainError: the chain does not answer.
+        """
+        blocks = {signed.message.block for signed in self._heads.values()}
+        here = {block: self._ledger.block_hash(block) for block in blocks}
+        there = [s for s in self._heads.values() if here[s.message.block] == s.message.block_hash]
+        for signed in self._heads.values():
+            if signed not in there:
+                head = signed.message
+                logger.warning("block %d, which %s saw, is another one now", head.block, head.hospital)
+        return _to_bytes(there)
 
     def receive(self, hospital: str, data: bytes) -> None:
         """Take the head that came with a hospital's reply; one that is not good is logged and left.
@@ -65,6 +78,10 @@ class HeadExchange:
         Raises:
             UnwritableError: it cannot be written.
         """
-        if (data := self.handed_on) != self._kept:
+        if (data := _to_bytes(self._heads.values())) != self._kept:
             files.write(self._path, data)
             self._kept = data
+
+
+def _to_bytes(heads: Collection[SignedHead]) -> bytes:
+    return heads_to_bytes(heads) if heads else b""

@@ -101,7 +101,7 @@ class Round:
             if address not in self.view.accepted and address in members
         }
         bulk = self.base.astype("<f4", copy=False).tobytes()
-        asked, heads = [], self.heads.handed_on
+        asked, heads = [], self.heads.handed_on()
         for node, address in missing.items():
             request = TrainRequest(
                 round=self.view.number,

@@ -12,6 +12,7 @@ import numpy as np
 from clients.disk import HospitalDisk
 from clients.hospital import Hospital
 from fedcxr import files
+from fedcxr.chain.anvil.chain import AnvilChain
 from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.config import Config
@@ -47,13 +48,13 @@ class Founded:
 
 
 @contextmanager
-def found(config: Config, out: Path) -> Iterator[Founded]:
-    """Found a federation at ``out``, and keep its chain open while the context lasts."""
+def found(config: Config, out: Path, on: EmbeddedChain | AnvilChain | None = None) -> Iterator[Founded]:
+    """Found a federation at ``out``, and keep its chain, by default its own, open while the context lasts."""
     run = open_or_create(out, config)
     prepare_simulation(run, lambda what, done, total: None)
     layout = prepare_genesis(run)
     with (
-        closing(EmbeddedChain(run.chain_path, chain_id=config.ledger.chain_id)) as chain,
+        closing(on or EmbeddedChain(run.chain_path, chain_id=config.ledger.chain_id)) as chain,
         closing(RpcServer(chain, "127.0.0.1", 0)) as front,
     ):
         files.write(run.endpoint_path, front.url + "\n")

@@ -21,7 +21,7 @@ from fedcxr.audit.evidence import Evidence
 from fedcxr.audit.findings import PARTIES, SO_FAR, AuditReport
 from fedcxr.audit.journal import check_journal
 from fedcxr.audit.ledger_source import LedgerSource, RunLedger
-from fedcxr.audit.memory import AuditMemory, compare
+from fedcxr.audit.memory import UNPROVEN, AuditMemory, compare
 from fedcxr.audit.openings import check_openings, what_it_binds
 from fedcxr.audit.participants import participants
 from fedcxr.audit.round_audit import RoundAudit
@@ -123,7 +123,9 @@ def conduct_audit(
             check_journal(journal, ledger, report)
         if request.memory is not None:
             consistent = compare(earlier, ledger_source.chain, report, whole=whole)
-            if consistent and sound:
+            if ledger_source.head_is_a_word:
+                report.notes.append(UNPROVEN)
+            elif consistent and sound:
                 memory.keep(ledger_source.chain, *contract, report, whole=whole)
     return report
 

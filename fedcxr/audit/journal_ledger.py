@@ -32,6 +32,7 @@ class JournalLedger:
 
     run: RunDirectory
     storage_is_a_word = False
+    head_is_a_word = False
     _endpoint: EndpointLedger | None = field(default=None, repr=False)
 
     @contextlib.contextmanager

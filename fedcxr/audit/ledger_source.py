@@ -38,6 +38,11 @@ class LedgerSource(Protocol):
 
     storage_is_a_word: bool
 
+    @property
+    def head_is_a_word(self) -> bool:
+        """Whether nobody but the chain's endpoint names its head."""
+        ...
+
     def open(self, report: AuditReport, progress: Progress) -> AbstractContextManager[FederationViews | None]:
         """The contract; None when there is none to hold a run against, and then the report says why."""
         ...
@@ -58,6 +63,7 @@ class RunLedger:
 
     run: RunDirectory
     storage_is_a_word = False
+    head_is_a_word = False
 
     @contextlib.contextmanager
     def open(self, report: AuditReport, progress: Progress) -> Iterator[FederationViews | None]:
@@ -158,7 +164,7 @@ class EndpointLedger:
             if proof.chain_id != self.facts.chain_id:
                 report.find("ledger.json chain_id", str(proof.chain_id), str(self.facts.chain_id))
             compare_facts(self.facts, ledger, w3, report)
-        if self.head is None:
+        if self.head_is_a_word:
             report.unchecked.append(unknown_head(proof.last, proof.head))
         report.notes.append(
             "the contract's storage is the endpoint's word; it was held to the events, which are proven"
@@ -167,6 +173,10 @@ class EndpointLedger:
         by_events = EventViews.of(ledger)
         check_record(by_events, range(1, by_events.last_finalized + 1), proof.timestamp, report)
         yield ledger
+
+    @property
+    def head_is_a_word(self) -> bool:
+        return self.head is None
 
     def _require_genesis(self, w3: Web3) -> None:
         """Raises ChainError where the chain is not the run's, and so has no contract of the run's."""

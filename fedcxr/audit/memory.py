@@ -22,6 +22,9 @@ VARIABLE, OFF = "FEDCXR_STATE", "off"
 FIRST = "no earlier audit of this contract is known here: there was no head to compare with"
 """What is said of a first audit."""
 
+UNPROVEN = "the chain's head is not kept for later audits: nobody but the endpoint names it (--head)"
+"""What is said of an audit that leaves nothing behind, whatever its endpoint invents."""
+
 HISTORY = "the chain's history"
 _FORMAT = "fedcxr/audited/1"
 _LONGEST = 1 << 20  # bytes of a file

@@ -18,6 +18,7 @@ Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 RoundPurpose = Literal["pretraining", "training", "calibration"]
 MAX_HOSPITALS = 256  # of one round: the contract's bound
+_REORGANISED = 3  # blocks that a chain of others may take back at any time
 _MINED_WITHIN = 120  # seconds that an opening may wait for its block
 UncertaintyName = Literal["ignore", "zeros", "ones", "smoothed", "smoothed_zeros"]
 
@@ -267,6 +268,15 @@ class Ledger(Section):
     def one_root(self) -> bool:
         """Whether the contract keeps one root of a round's submissions, and checks none of them itself."""
         return self.recording == "root"
+
+    @property
+    def head_depth(self) -> int:
+        """Blocks over the one that a hospital signs as the chain's head.
+
+        A chain that others keep may take its last blocks back, whatever ``finality`` says; what the sender
+        repairs then is no reason for hospitals to refuse the chain.
+        """
+        return max(self.finality, _REORGANISED) if self.backend == "rpc" else self.finality
 
     @property
     def shortest_deadline(self) -> int:

@@ -1,7 +1,10 @@
 """An embedded chain's blocks and logs, read from the rows of its file.
 
 py-evm keeps a block as its header, and its receipts and transactions as the leaves of two tries. To read them
-so executes nothing and imports nothing. What is read is believed: the audit executes every block again.
+so executes nothing and imports nothing. Each row is held to the hash that it stands under, and each header to
+the one before it: what is read of a chain's blocks follows from the hash of the last of them, so that whoever
+brings another file with that block brings the same logs. Whether these are what the transactions do, only an
+execution shows: the audit executes every block again.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from fedcxr.indexer.source import Block, Log
 HEAD = b"v1:canonical_head_hash"
 NUMBER = "block-number-to-hash:%d"
 EMPTY_TRIE = keccak(b"\x80")
-_TRANSACTIONS, _RECEIPTS, _NUMBER, _TIME = 4, 5, 8, 11  # fields of a header
+_PARENT, _TRANSACTIONS, _RECEIPTS, _NUMBER, _TIME = 0, 4, 5, 8, 11  # fields of a header
 _DEEPEST = 64  # nibbles of a key
 
 
@@ -58,9 +61,15 @@ class ChainRows:
         """
         logs: list[Log] = []
         blocks = []
+        before = self._hash(first - 1) if first else None
         for number in range(first, last + 1):
             digest = self._hash(number)
             header = self._header(digest)
+            if before not in (None, header[_PARENT]) or int.from_bytes(header[_NUMBER], "big") != number:
+                raise ChainError(
+                    f"the chain's rows are damaged: block {number} does not follow the one before."
+                )
+            before = digest
             if header[_RECEIPTS] != EMPTY_TRIE and (found := self._logs_of(number, header, addresses)):
                 logs += found
                 blocks.append(self._dated(digest, header))
@@ -88,7 +97,7 @@ class ChainRows:
             if isinstance(node, bytes):
                 if not node:
                     continue
-                node = decode(self._row(node))
+                node = decode(self._content(node))
             if len(path) > _DEEPEST:
                 raise ChainError("the chain's rows are damaged: a trie without an end.")
             if len(node) == 2:
@@ -107,7 +116,7 @@ class ChainRows:
         return bytes(decode(self._row((NUMBER % number).encode())))
 
     def _header(self, digest: bytes) -> list[Any]:
-        header = decode(self._row(digest))
+        header = decode(self._content(digest))
         if not isinstance(header, list) or len(header) <= _TIME:
             raise ChainError("the chain's rows are damaged: a header that is none.")
         return header
@@ -115,6 +124,12 @@ class ChainRows:
     @staticmethod
     def _dated(digest: bytes, header: list[Any]) -> Block:
         return Block(int.from_bytes(header[_NUMBER], "big"), digest, int.from_bytes(header[_TIME], "big"))
+
+    def _content(self, digest: bytes) -> bytes:
+        """What has a hash."""
+        if keccak(content := self._row(digest)) != digest:
+            raise ChainError(f"the chain's rows are damaged: another one for {digest.hex()}.")
+        return content
 
     def _row(self, key: bytes) -> bytes:
         row = self._connection.execute(self._query, (key,)).fetchone()

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from fsspec.implementations.local import LocalFileSystem
 
-from fedcxr import files
+from fedcxr import bounded, files
 from fedcxr.errors import BlobCorruptError, BlobMissingError, StoreError, UnwritableError
 from fedcxr.store import filesystem
 from fedcxr.update import merkle
@@ -133,12 +133,12 @@ class BlobStore:
                 if self._size(path) == 0:  # of which HTTP can give no part
                     return np.empty(0, np.uint8)
                 raise
-        with Path(path).open("rb", buffering=0) as file:
+        with bounded.opened(Path(path)) as file:  # a pipe would be waited for
             size = min(os.fstat(file.fileno()).st_size, longest + 1)
             if out is None or size > out.nbytes:
                 out = np.empty(size, np.uint8)
             out, done = out[: longest + 1], 0
-            while count := file.readinto(out[done:].data):  # at most 2 GiB at once
+            while count := file.readinto(out[done:].data):
                 done += count
             return out[:done]
 

@@ -102,7 +102,7 @@ class MetricsFile:
         At most 2 MiB and 16 lines are read, from the end, and what is not a round's line is passed over.
         """
         try:
-            with self.path.open("rb") as file:
+            with bounded.opened(self.path) as file:
                 size = file.seek(0, 2)
                 file.seek(max(size - _TAIL, 0))
                 texts = file.read().splitlines()

@@ -241,7 +241,7 @@ class RunDirectory:
     def partition_digest(self) -> str:
         """Hex SHA-256 of ``partition.json``; empty when there is none."""
         try:
-            with self.partition_path.open("rb") as file:
+            with bounded.opened(self.partition_path) as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError:
             return ""

@@ -263,3 +263,19 @@ def test_a_chain_that_is_no_file_or_without_end_is_neither_waited_for_nor_copied
     assert isinstance(call(run.root, "audit", "{run}").exception, AuditFailedError)
     assert isinstance(call(run.root, "ledger", "show", "{run}").exception, FedcxrError)
     assert left - shutil.disk_usage(tmp_path).free < 1 << 28
+
+
+@pytest.mark.parametrize("name", ["partition.json", "metrics.jsonl", "heads.json", "layout.json", "blob"])
+def test_nobody_waits_for_a_pipe_in_the_place_of_any_file(finished: Path, tmp_path: Path, name: str) -> None:
+    run = RunDirectory(shutil.copytree(finished, tmp_path / "run"))
+    place = run.root / name
+    if name == "blob":
+        place = max(run.root.glob("blobs/*/*"), key=lambda path: path.stat().st_size)
+    place.unlink()
+    os.mkfifo(place)
+    commands = "audit {run}", "ledger show {run}"
+    ended = [threading.Thread(target=call, args=(run.root, *line.split()), daemon=True) for line in commands]
+    for thread in ended:
+        thread.start()
+        thread.join(60)
+        assert not thread.is_alive()

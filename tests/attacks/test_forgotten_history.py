@@ -22,7 +22,7 @@ from web3 import Web3
 import fedcxr
 from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.history import ChainHead, ExecutedChain, ProvenChain, heads_not_in
-from fedcxr.audit.memory import Earlier, compare
+from fedcxr.audit.memory import UNPROVEN, Earlier, compare
 from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.cli import app as registered  # noqa: F401 (registers the commands)
@@ -125,6 +125,32 @@ def test_an_endpoint_that_has_another_history_is_found(pair: tuple[RunDirectory,
     ):
         output = failure(call(there.root, "--rpc", server.url, "--head", head_of_open(chain.w3)))
     assert "the chain's history" in output
+
+
+def test_a_chain_that_only_its_endpoint_vouches_for_accuses_no_other(
+    pair: tuple[RunDirectory, RunDirectory], tmp_path: Path
+) -> None:
+    here, there = pair
+    facts, file = there.read_facts(), tmp_path / "invented.zip"
+    signing = Identity.load(there.keys / "auditor.json")
+    with (
+        closing(EmbeddedChain(there.chain_path, chain_id=facts.chain_id)) as chain,
+        closing(RpcServer(chain)) as server,
+    ):
+        words = "--rpc", server.url, "--contract", facts.contract, "--store", there.root / "blobs"
+        stated = "--export", file, "--sign", there.keys / "auditor.json"
+        first, head = call(*words, *stated), head_of_open(chain.w3)
+        assert isinstance(first.exception, AuditIncompleteError), first.output
+        assert UNPROVEN in first.output
+        verified = call("verify", file, "--signer", signing.account.address)
+        assert isinstance(verified.exception, AuditIncompleteError), verified.output
+        assert UNPROVEN in verified.output
+        assert not (state() / "audits").exists()
+        assert call(here.root).exit_code == 0, "what the endpoint said is not believed of the true chain"
+        assert "the chain's history" in failure(call(*words)), "and what is remembered is held against it"
+        state_of_another = "--state", tmp_path / "another"
+        assert UNPROVEN not in call(*words, "--head", head, *state_of_another).output
+    assert json.loads(next((tmp_path / "another" / "audits").iterdir()).read_text())["hash"] == head
 
 
 def head_of_open(w3: Web3) -> str:

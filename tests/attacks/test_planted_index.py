@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rlp
 from contract_party import Party
+from eth_hash.auto import keccak
 from told_run import tell
 from typer.testing import CliRunner
 
 from fedcxr.chain.embedded import seal
 from fedcxr.cli import app as registered  # noqa: F401 (registers the commands)
 from fedcxr.cli.app import app
+from fedcxr.errors import ChainError
+from fedcxr.indexer import chain_rows
 from fedcxr.indexer.events import decode
 from fedcxr.indexer.location import ChainLocation, ask
 from fedcxr.store.run_directory import RunDirectory
@@ -78,6 +82,50 @@ def test_what_one_place_says_of_a_chain_is_not_believed_of_another(
         patch.setattr("fedcxr.indexer.scan.decode", quiet)
         tree("show", lying)
     assert tree("show", honest)["totals"]["accepted"] > 0
+
+
+def test_what_one_run_says_at_a_place_is_not_believed_of_another_that_comes_there_later(
+    told: tuple[Path, Party], tmp_path: Path
+) -> None:
+    """Its blocks have the numbers and the hashes of the true ones, and under these stand other headers."""
+    run = Path(shutil.copytree(told[0], tmp_path / "run"))
+    with closing(sqlite3.connect(run / "ledger.sqlite")) as connection, connection:
+
+        def row(key: bytes) -> bytes:
+            return bytes(connection.execute("SELECT value FROM chain WHERE key = ?", (key,)).fetchone()[0])
+
+        digest = row(chain_rows.HEAD)
+        header: Any = rlp.decode(row(digest))
+        number, founding = int.from_bytes(header[8], "big"), 3
+        while number > founding:
+            digest = rlp.decode(row((chain_rows.NUMBER % number).encode()))
+            header = rlp.decode(row(digest))
+            header[5] = chain_rows.EMPTY_TRIE
+            connection.execute("UPDATE chain SET value = ? WHERE key = ?", (rlp.encode(header), digest))
+            number -= 1
+    result = CliRunner().invoke(app, ["ledger", "show", str(run), "--json"])
+    assert isinstance(result.exception, ChainError), result.output
+    shutil.rmtree(run)
+    shutil.copytree(told[0], run)
+    assert tree("show", run)["totals"]["accepted"] > 0
+
+
+@pytest.mark.parametrize("field", [0, 8], ids=["parent", "number"])
+def test_a_block_follows_the_one_before(told: tuple[Path, Party], tmp_path: Path, field: int) -> None:
+    """Under a hash of its own stands a header that names another parent, or has another number."""
+    run = Path(shutil.copytree(told[0], tmp_path / "run"))
+    with closing(sqlite3.connect(run / "ledger.sqlite")) as connection, connection:
+        key = (chain_rows.NUMBER % 5).encode()
+        ask_row = "SELECT value FROM chain WHERE key = ?"
+        digest = rlp.decode(connection.execute(ask_row, (key,)).fetchone()[0])
+        header: Any = rlp.decode(connection.execute(ask_row, (digest,)).fetchone()[0])
+        header[field] = b"\x07" * len(header[field])
+        changed = rlp.encode(header)
+        connection.execute("UPDATE chain SET value = ? WHERE key = ?", (rlp.encode(keccak(changed)), key))
+        connection.execute("INSERT INTO chain VALUES (?, ?)", (keccak(changed), changed))
+    result = CliRunner().invoke(app, ["ledger", "show", str(run), "--json"])
+    assert isinstance(result.exception, ChainError), result.output
+    assert "block 5 does not follow the one before" in str(result.exception)
 
 
 def quiet(log: Any) -> Any:

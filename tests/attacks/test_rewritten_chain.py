@@ -228,7 +228,7 @@ def test_two_hospitals_that_are_shown_two_chains_find_it_by_one_anothers_heads(
 def test_a_chain_that_ends_before_what_another_one_saw_is_another_chain(
     founded: Founded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clients.lookout._PATIENCE", 0.6)
+    monkeypatch.setattr("clients.chain_head._PATIENCE", 0.6)
     place = founded.run.hospital(1) / "identity.json"
     head = signed_head(place, founded.run.read_facts(), 10_000, b"\1" * 32)
     hospital = participant(founded, tmp_path)

@@ -21,9 +21,9 @@ from fedcxr.audit.export.export import AuditStatement
 from fedcxr.audit.export.recomputation import omissions, recompute, scope_of
 from fedcxr.audit.export.report_rules import report_problems, require_form
 from fedcxr.audit.export.signer import SignerStanding
-from fedcxr.audit.findings import SO_FAR, AuditReport, is_of_an_unknown
+from fedcxr.audit.findings import SO_FAR, AuditReport, head_is_unknown, is_of_an_unknown
 from fedcxr.audit.history import ChainHead, ProvenChain
-from fedcxr.audit.memory import AuditMemory, compare, finding_of
+from fedcxr.audit.memory import UNPROVEN, AuditMemory, compare, finding_of
 from fedcxr.errors import FedcxrError, StoreError
 from fedcxr.ledger.artifact import Artifact, artifact_that
 from fedcxr.ledger.signing import Domain, recover
@@ -109,7 +109,8 @@ def verify(
     elif signer and not result.former:
         result.known_as = "the address that was asked for"
     if memory is not None and proof is not None and not result.problems:
-        _remember(memory, proof, result)
+        unproven = head is None and head_is_unknown(result.report["unchecked"])
+        _remember(memory, proof, result, unproven=unproven)
     if result.problems:
         result.known_as, result.proven = "", False
         result.proves.clear()
@@ -118,8 +119,8 @@ def verify(
     return result
 
 
-def _remember(memory: AuditMemory, proof: ChainProof, result: Verified) -> None:
-    """Hold an export to earlier audits, and keep what a known signer's ended with."""
+def _remember(memory: AuditMemory, proof: ChainProof, result: Verified, *, unproven: bool) -> None:
+    """Hold an export to earlier audits, and keep what a known signer ended with, where the head is known."""
     chain, found, report = ProvenChain(proof), result.report["findings"], AuditReport()
     whole = result.whole
     earlier = memory.recall(proof.chain_id, proof.contract)
@@ -127,7 +128,9 @@ def _remember(memory: AuditMemory, proof: ChainProof, result: Verified) -> None:
     consistent = compare(earlier, chain, report, whole=whole)
     result.recomputed += map(str, report.findings[len(found) :])
     result.notes += report.notes
-    if consistent and result.known_as:
+    if unproven:
+        result.notes.append(UNPROVEN)
+    elif consistent and result.known_as:
         memory.keep(chain, proof.chain_id, proof.contract, report, whole=whole)
 
 

@@ -1,0 +1,45 @@
+"""The blocks that a hospital's endpoint shows, and the one that it signs as its chain's head."""
+
+from __future__ import annotations
+
+import time
+
+from fedcxr.chain.block_hash import block_hash
+from fedcxr.errors import ChainError
+from fedcxr.ledger.transaction import translated
+from fedcxr.ledger.views import FederationViews
+
+_PATIENCE = 10.0  # seconds for an endpoint that is behind another one, or behind itself
+_POLL = 0.5
+
+
+def shown_hash(ledger: FederationViews, block: int) -> bytes | None:
+    """Hash of a block; None where there is none after a while: nodes behind one URL do not keep step.
+
+    Raises:
+        ChainError: the chain does not answer.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while (found := block_hash(ledger.w3, block)) is None and time.monotonic() < deadline:
+        time.sleep(_POLL)
+    return found
+
+
+def settled_head(ledger: FederationViews, depth: int) -> tuple[int, bytes]:
+    """Number and hash of the newest block that no reorganisation is expected to take.
+
+    Args:
+        ledger: on the chain.
+        depth: blocks that lie over it, or fewer at a chain's beginning.
+
+    Raises:
+        ChainError: the chain does not answer, or has no such block.
+    """
+    latest = translated(lambda: ledger.w3.eth.get_block("latest"))
+    number = int(latest["number"])
+    if not depth:
+        return number, bytes(latest["hash"])
+    settled = max(number - depth, 0)
+    if (found := shown_hash(ledger, settled)) is None:  # a hash that nobody gave would accuse this chain
+        raise ChainError(f"the endpoint says that its head is block {number}, but has no block {settled}.")
+    return settled, found
