@@ -8,6 +8,7 @@
     <address>/federation.json  the federation that it joined; another one is refused
     <address>/journal.jsonl    everything that it signed
     <address>/watched.json     the newest head of the chain that it saw, and updates that may not count yet
+    <address>/update.blob      the update that it sent last, as it left
     <address>/state/           what it keeps between rounds, a file for each of the last two
     watched.lock               held by whoever changes a watched.json
     hospital.log               what went wrong here, in full; the coordinator gets the code of the error
@@ -32,6 +33,7 @@ from fedcxr.privacy.keys import KemName
 from fedcxr.store.hospital_settings import HospitalSettings
 from fedcxr.store.hospital_state import HospitalState
 from fedcxr.store.identity import Identity
+from fedcxr.update import merkle
 
 _LONGEST = 4 * json_text.LONGEST  # bytes: a configuration and a layout, as texts within a text
 
@@ -133,6 +135,27 @@ class HospitalDisk:
     def write_watched(self, address: str, watched: Watched) -> None:
         """Raises UnwritableError when it cannot be written."""
         files.write(self.root / address / "watched.json", watched.to_json())
+
+    def keep_update(self, address: str, blob: bytes) -> None:
+        """Keep the bytes of the newest update, in place of those of the one before.
+
+        Raises:
+            UnwritableError: they cannot be written.
+        """
+        files.write(self.root / address / "update.blob", blob, mode=0o600)
+
+    def kept_update(self, address: str, root: bytes, size: int) -> bytes | None:
+        """The bytes of an update, if it is the newest that was sent under the present key or a former one.
+
+        Raises:
+            OSError: they cannot be read.
+        """
+        for path in (self.root / name / "update.blob" for name in (address, *self.former_addresses)):
+            if path.is_file() and path.stat().st_size == size:
+                data = bounded.read(path, size)
+                if merkle.root(data) == root:
+                    return data
+        return None
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:

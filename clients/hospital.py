@@ -169,6 +169,7 @@ class Hospital:
             terms=report.terms,
             saturated=saturated,
         ).to_bytes()
+        data = blob.tobytes()  # Flower's arrays take bytes: the one copy between the envelope and the wire
         submission = Submission(
             federation=bytes.fromhex(member.membership.federation),
             round=request.round,
@@ -182,8 +183,7 @@ class Hospital:
         )
         signed = Signed(submission, member.sign(submission))
         if asked.view is not None:
-            lookout.remember(signed, asked.view.seats[member.address])
-        data = blob.tobytes()  # Flower's arrays take bytes: the one copy between the envelope and the wire
+            lookout.remember(signed, asked.view.seats[member.address], data)
         return UpdateReply.of(signed, metrics, data, waited=report.waited, head=lookout.head)
 
     def validate(self, request: ValidateRequest) -> AttestationReply:

@@ -70,6 +70,13 @@ def url_of(disk: HospitalDisk, rpc: str = "") -> str:
     return endpoint if "://" in endpoint else _read(disk, Path(endpoint))
 
 
+def store_of(disk: HospitalDisk) -> str:
+    """The blobs of a run on this machine whose chain ``hospital.toml`` names; empty where it names none."""
+    endpoint = disk.settings.ledger
+    blobs = Path(endpoint).parent / "blobs"
+    return "" if "://" in endpoint or endpoint == "off" or not blobs.is_dir() else str(blobs)
+
+
 def read_members(disk: HospitalDisk, membership: Membership, rpc: str = "") -> Members:
     """Who belongs to the federation, from the contract's events.
 

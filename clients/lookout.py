@@ -17,14 +17,15 @@ from clients.chain_head import settled_head, shown_hash
 from clients.ledger import attach_ledger, url_of
 from clients.member import Member
 from clients.own_updates import Sighting, sight
-from clients.watched import SentUpdate, Watched
+from clients.watched import OWN, SentUpdate, Watched
 from fedcxr.chain.backends import RemoteChain
-from fedcxr.errors import ContractRejectedError, LedgerError, RewrittenChainError
+from fedcxr.errors import ContractRejectedError, LedgerError, RewrittenChainError, StoreError
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.signed_json import signed_to_tree
 from fedcxr.ledger.signing import Signed, SignedSubmission
 from fedcxr.ledger.statements import Contradiction, Head, SignedHead, heads_from_bytes, heads_to_bytes
 from fedcxr.ledger.views import FederationViews
+from fedcxr.store.blobs import BlobStore
 from fedcxr.terminal import one_line
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class Lookout:
     ) -> list[Sighting]:
         """See that the chain has every head, sign its newest one, and see what became of updates.
 
-        Of an update that was left out a signed complaint is in the journal afterwards.
+        Of an update that was left out, or is not in the sum, a signed complaint is in the journal afterwards.
 
         Args:
             occasion: of one occasion one head is signed, so that the journal grows with rounds and not with
@@ -85,19 +86,20 @@ class Lookout:
         with self.member.disk.watching():
             watched = self._watched
             head = settled_head(self.ledger, self.member.config.ledger.head_depth)
-            self._check_heads(self.ledger, head, watched.head, heads)
+            self._check_heads(self.ledger, head, watched, heads)
             noted = self._note(watched, occasion, head)
             seen = list(self._sightings(self.ledger, watched, asked))
             for sighting in seen:
                 self._tell(sighting, head)
-            settled = {(one.round, one.attempt) for one in seen if one.fate != "open"}
+            settled = {(one.round, one.attempt) for one in seen if one.settled}
             noted = replace(noted, sent=tuple(one for one in noted.sent if one.place not in settled))
             if noted != watched:
                 self.member.disk.write_watched(self.member.address, noted)
         return seen
 
-    def remember(self, signed: SignedSubmission, seat: int) -> None:
-        """Look after an update of the hospital in a seat from now on."""
+    def remember(self, signed: SignedSubmission, seat: int, blob: bytes) -> None:
+        """Look after an update of the hospital in a seat from now on, and keep its bytes."""
+        self.member.disk.keep_update(self.member.address, blob)
         with self.member.disk.watching():
             watched = self._watched.with_update(SentUpdate(signed, seat, int(time.time())))
             self.member.disk.write_watched(self.member.address, watched)
@@ -120,6 +122,25 @@ class Lookout:
             return str(error)
         return ""
 
+    def deliver(self, signed: SignedSubmission, store: str) -> str:
+        """Put the bytes of a submission into a store that lacks them.
+
+        Returns:
+            What was done or could not be; empty where the store has them.
+        """
+        root = signed.message.root
+        try:
+            blobs = BlobStore(store, make=False)
+            if blobs.size(root) == signed.message.size:
+                return ""
+            data = self.member.disk.kept_update(self.member.address, root, signed.message.size)
+            if data is None:
+                return "the store lacks its bytes, and they are not kept here any more"
+            blobs.put(data, root)
+        except (StoreError, OSError) as error:
+            return f"its bytes could not be brought to the store: {error}"
+        return "its bytes brought to the store"
+
     @property
     def _watched(self) -> Watched:
         return self.member.disk.watched(self.member.address)
@@ -129,25 +150,27 @@ class Lookout:
         return bytes.fromhex(self.member.membership.federation)
 
     def _note(self, watched: Watched, occasion: str, head: tuple[int, bytes]) -> Watched:
-        if watched.head is not None and watched.occasion == occasion:
+        if watched.head is not None and (
+            watched.occasion == occasion or watched.head.message.block == head[0]  # which it is held to
+        ):
             return watched
         message = Head(self._federation, self.member.address, *head)
         return replace(watched, head=Signed(message, self.member.sign(message)), occasion=occasion)
 
     def _check_heads(
-        self, ledger: FederationViews, head: tuple[int, bytes], own: SignedHead | None, handed_on: bytes
+        self, ledger: FederationViews, head: tuple[int, bytes], watched: Watched, handed_on: bytes
     ) -> None:
         """See that the chain with this head has the hospital's own last one and those of the others."""
         others = heads_from_bytes(handed_on, self._federation, self.member.domain)
         known = dict([head])
-        for signed in [own, *others]:
+        for signed in [watched.head, *others]:
             if signed is None:
                 continue
             message = signed.message
             if message.block not in known:
                 known[message.block] = shown_hash(ledger, message.block) or bytes(32)
             if known[message.block] != message.block_hash:
-                self._contradict(ledger, signed, known[message.block], head, mine=signed is own)
+                self._contradict(ledger, signed, known[message.block], head, watched)
 
     def _contradict(
         self,
@@ -155,21 +178,40 @@ class Lookout:
         signed: SignedHead,
         shown: bytes,
         head: tuple[int, bytes],
-        *,
-        mine: bool,
+        watched: Watched,
     ) -> None:
         """Put both heads into the journal and refuse.
+
+        A witness and a block are put there once, and of a seat no more than a few: whoever has others sign
+        heads that contradict the chain would make the journal as long as it likes.
 
         Raises:
             RewrittenChainError: always, unless the head is nobody's of this federation.
         """
-        message = signed.message
+        message, mine, seat = signed.message, signed is watched.head, OWN
         if not mine:
             try:
-                ledger.seat_of(message.hospital)
+                seat = ledger.seat_of(message.hospital)
             except ContractRejectedError:
                 logger.warning("a head of %s, who is no member, is not looked at", message.hospital)
                 return
+        noted = watched.with_contradiction(seat, message.block)
+        if noted != watched:
+            self._state(signed, shown, head, mine=mine)
+            self.member.disk.write_watched(self.member.address, noted)
+        whose = "this hospital" if mine else message.hospital
+        there = (
+            f"block {message.block} is {shown.hex()}" if any(shown) else f"there is no block {message.block}"
+        )
+        raise RewrittenChainError(
+            f"{self.member.disk.settings.name}: {whose} has seen block {message.block}, "
+            f"{message.block_hash.hex()}, but in the chain that is shown now {there}: it was rewritten, or "
+            "hospitals are shown different ones. Refused."
+        )
+
+    def _state(self, signed: SignedHead, shown: bytes, head: tuple[int, bytes], *, mine: bool) -> None:
+        message = signed.message
+        if not mine:
             tree = {"kind": Head.kind(), **signed_to_tree(signed)}
             self.member.disk.record(self.member.address, tree)
         self.member.sign(
@@ -183,15 +225,6 @@ class Lookout:
                 head=head[0],
                 head_hash=head[1],
             )
-        )
-        whose = "this hospital" if mine else message.hospital
-        there = (
-            f"block {message.block} is {shown.hex()}" if any(shown) else f"there is no block {message.block}"
-        )
-        raise RewrittenChainError(
-            f"{self.member.disk.settings.name}: {whose} has seen block {message.block}, "
-            f"{message.block_hash.hex()}, but in the chain that is shown now {there}: it was rewritten, or "
-            "hospitals are shown different ones. Refused."
         )
 
     def _sightings(
@@ -207,9 +240,9 @@ class Lookout:
                 logger.warning("round %d: what became of the update cannot be seen: %s", place[0], error)
 
     def _tell(self, sighting: Sighting, head: tuple[int, bytes]) -> None:
-        """Log what became of an update, and complain of one that was left out."""
-        if sighting.fate == "left out":
+        """Log what became of an update, and complain of one that was left out or is not in the sum."""
+        if sighting.complains:
             self.member.sign(sighting.complaint(self.member.address, *head))
-        if sighting.fate not in ("taken", "open"):
+        if sighting.fate not in ("taken", "accepted", "open"):
             place = f"round {sighting.round}, attempt {sighting.attempt}"
             logger.warning("%s: the update of this hospital: %s", place, one_line(sighting.why))

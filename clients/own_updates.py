@@ -15,9 +15,11 @@ from fedcxr.ledger.signing import SignedSubmission, commitment
 from fedcxr.ledger.statements import Complaint
 from fedcxr.ledger.transaction import decode_error, translated
 from fedcxr.ledger.views import FederationViews
+from fedcxr.terminal import one_line
 
-Fate = Literal["taken", "open", "closed without it", "left out"]
-"""The contract took it; the round still may; the ledger shows why it did not; nothing shows why."""
+Fate = Literal["taken", "accepted", "open", "closed without it", "left out", "excluded"]
+"""The contract took it; did, and may not yet have summed it; the round still may; the ledger shows why it did
+not; nothing shows why; it was taken, and is not in the sum."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Sighting:
 
     Attributes:
         round, attempt: of the update.
-        sent: by this hospital for that attempt, the oldest first; sent again where it was asked again.
+        sent: by this hospital for that attempt, the oldest first; sent again where it was asked again. Of one
+            that the contract has the commitment of, that one alone.
         fate: what became of it.
         why: in words.
         phase: of that attempt.
@@ -40,6 +43,20 @@ class Sighting:
     why: str
     phase: RoundPhase = RoundPhase.OPEN
     found: bytes = bytes(32)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more can become of it."""
+        return self.fate not in ("accepted", "open")
+
+    @property
+    def complains(self) -> bool:
+        """Whether the hospital states it under its signature.
+
+        Why an update is not in the sum is the coordinator's word, so any word for it is complained of: the
+        hospital did send its bytes, and whoever has the record sees whether the store has them.
+        """
+        return self.fate in ("left out", "excluded")
 
     @property
     def newest(self) -> SignedSubmission:
@@ -71,16 +88,42 @@ def sight(ledger: FederationViews, sent: Sequence[SentUpdate]) -> Sighting:
     """
     (number, attempt), seat = sent[0].place, sent[0].seat
     found = ledger.commitment(number, attempt, seat)
-    if found in {commitment(one.signed.message) for one in sent}:
-        return Sighting(number, attempt, tuple(sent), "taken", "the contract has accepted it", found=found)
+    there = tuple(one for one in sent if commitment(one.signed.message) == found)
+    if there:
+        fate, why, phase = _in_the_sum(ledger, number, attempt, seat, "the contract has accepted it")
+        return Sighting(number, attempt, there, fate, why, phase, found)
     attempts = ledger.round_events(number).attempts
     here = next((one for one in attempts if one.of("RoundOpened")[0]["attempt"] == attempt), None)
     if here is None:
         why = "the ledger has no such attempt"
         return Sighting(number, attempt, tuple(sent), "closed without it", why, RoundPhase.NONE)
     phase = BEGUN_BY[[event["event"] for event in here.events if event["event"] in BEGUN_BY][-1]]
-    fate, why = _fate(ledger, here, seat, sent)
+    if phase != RoundPhase.ABORTED and _under_the_root(here, seat):
+        under = "an update of this hospital is under the round's root"
+        fate, why, phase = _in_the_sum(ledger, number, attempt, seat, under)
+    else:
+        fate, why = _fate(ledger, here, seat, sent)
     return Sighting(number, attempt, tuple(sent), fate, why, phase, found)
+
+
+def _in_the_sum(
+    ledger: FederationViews, number: int, attempt: int, seat: int, accepted: str
+) -> tuple[Fate, str, RoundPhase]:
+    """What became of an update that the contract has accepted; asked with every message, so in few words."""
+    if number > ledger.last_finalized:
+        return "accepted", accepted, RoundPhase.CLOSED
+    for event in ledger.events("UpdateExcluded", number):
+        values, final = event["args"], ledger.events("RoundOpened", number)[-1]["args"]["attempt"]
+        if ledger.seat_of(values["hospital"]) == seat and final == attempt:
+            why = f"{accepted}, but it is not in the sum: {one_line(values['reason'])}"
+            return "excluded", why, RoundPhase.FINALIZED
+    return "taken", accepted, RoundPhase.FINALIZED
+
+
+def _under_the_root(here: RoundEvents, seat: int) -> bool:
+    """Where one root records all, there are no commitments."""
+    closed = here.of("RoundClosed")
+    return bool(closed and closed[-1]["accepted"] >> seat & 1)
 
 
 def _fate(
@@ -89,9 +132,6 @@ def _fate(
     """What the events of its attempt show of an update of which the contract has no commitment."""
     if here.of("RoundAborted"):
         return "closed without it", "the attempt was given up, for everyone"
-    closed = here.of("RoundClosed")
-    if closed and closed[-1]["accepted"] >> seat & 1:  # one root has no commitments
-        return "taken", "an update of this hospital is under the round's root"
     if still_open := _still_open(ledger, here):
         return "open", still_open
     if cause := _cause(ledger, here, seat, sent):

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from clients.disk import HospitalDisk
 from clients.hospital import Hospital
+from clients.ledger import store_of
 from clients.lookout import Lookout
+from clients.own_updates import Sighting
 from fedcxr.errors import FederationError
 from fedcxr.ledger.phase import RoundPhase
 
@@ -20,15 +22,17 @@ class Line:
 
     Attributes:
         text: one line.
-        left_out: whether it is of an update that was left out.
+        left_out: whether it is of an update that was left out, or is not in the sum.
     """
 
     text: str
     left_out: bool = False
 
 
-def watch_once(directory: Path, rpc: str = "", grace: float = 0.0, *, unseen: bool = False) -> Iterator[Line]:
-    """See what became of the hospital's updates, and bring what an open round lacks.
+def watch_once(
+    directory: Path, rpc: str = "", grace: float = 0.0, *, unseen: bool = False, store: str = ""
+) -> Iterator[Line]:
+    """See what became of the hospital's updates, and bring what an open round or its store lacks.
 
     Args:
         directory: the hospital's.
@@ -36,6 +40,8 @@ def watch_once(directory: Path, rpc: str = "", grace: float = 0.0, *, unseen: bo
         grace: seconds from the signing of an update in which it is left to the coordinator.
         unseen: whether to bring an update also where one root records all, so that nothing shows whether the
             coordinator has it before the round is closed.
+        store: URL of the blobs; by default those of the run whose chain ``hospital.toml`` names, if it is on
+            this machine.
 
     Raises:
         RewrittenChainError: the chain lacks a block that this hospital has seen.
@@ -46,13 +52,16 @@ def watch_once(directory: Path, rpc: str = "", grace: float = 0.0, *, unseen: bo
     if lookout.ledger is None:
         raise FederationError(f'{directory}: hospital.toml says ledger = "off": nothing can be seen.')
     number, attempt, phase, *_ = lookout.ledger.latest_round
+    blobs = store or store_of(lookout.member.disk)
     sightings = lookout.look(f"watching of round {number}, attempt {attempt}, phase {phase}")
     for sighting in sightings:
         said = f"round {sighting.round}, attempt {sighting.attempt}: {sighting.why}"
         left = sighting.sent[-1].since + grace - time.time()
-        if sighting.fate != "open":
-            complained = "; the journal complains of it" if sighting.fate == "left out" else ""
-            yield Line(said + complained, sighting.fate == "left out")
+        if sighting.fate == "accepted":
+            yield Line(said + _delivered(lookout, sighting, blobs))
+        elif sighting.fate != "open":
+            complained = "; the journal complains of it" if sighting.complains else ""
+            yield Line(said + complained, sighting.complains)
         elif lookout.ledger.recording.listed and not unseen:
             yield Line(said)
         elif left > 0:
@@ -60,7 +69,14 @@ def watch_once(directory: Path, rpc: str = "", grace: float = 0.0, *, unseen: bo
         elif why := lookout.bring(sighting.newest):
             yield Line(f"{said}; it could not be brought: {why}")
         else:
-            yield Line(f"round {sighting.round}, attempt {sighting.attempt}: brought to the contract")
+            brought = f"round {sighting.round}, attempt {sighting.attempt}: brought to the contract"
+            yield Line(brought + _delivered(lookout, sighting, blobs))
     if not sightings:
         word = RoundPhase.numbered(phase)
         yield Line(f"nothing of this hospital is open; the latest round is {number}, {word}")
+
+
+def _delivered(lookout: Lookout, sighting: Sighting, store: str) -> str:
+    """What was done for the bytes of an update that the contract has, in words; empty for nothing."""
+    said = lookout.deliver(sighting.newest, store) if store else ""
+    return f"; {said}" if said else ""

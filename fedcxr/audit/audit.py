@@ -10,7 +10,7 @@ byte for byte. A damaged file is a finding and never an exception: the audit goe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,9 +118,9 @@ def conduct_audit(
         memory, whole = request.memory or AuditMemory(None), request.scope.whole
         contract = ledger.domain.chain_id, ledger.address
         earlier = memory.recall(*contract)
-        _Audit(ledger, ledger_source, sources, request, report).check(progress, keep)
+        never_came = _Audit(ledger, ledger_source, sources, request, report).check(progress, keep)
         for journal in request.journals:
-            check_journal(journal, ledger, report)
+            check_journal(journal, ledger, report, never_came)
         if request.memory is not None:
             consistent = compare(earlier, ledger_source.chain, report, whole=whole)
             if ledger_source.head_is_a_word:
@@ -140,7 +140,8 @@ class _Audit:
     request: Request
     report: AuditReport
 
-    def check(self, progress: Progress, keep: Callable[[Evidence], None]) -> None:
+    def check(self, progress: Progress, keep: Callable[[Evidence], None]) -> Collection[tuple[int, str]]:
+        """Check all that was asked for; what of it :attr:`Evidence.never_came` has."""
         report, ledger, sources, scope = self.report, self.ledger, self.sources, self.request.scope
         keys = self._usable_keys()
         if (code := ledger.code_difference()) is not None:
@@ -193,6 +194,7 @@ class _Audit:
         else:
             report.unchecked.append("the released model: not every sum before it could be recomputed")
         keep(evidence)
+        return evidence.never_came
 
     def _check_founding(self, config: Config | None) -> None:
         """The contract was founded with what the configuration says."""

@@ -55,6 +55,8 @@ class Evidence:
         report: what findings are added to.
         named: roots of the blobs that the ledger names, as they are met.
         partitions: digests of ``partition.json`` that the rounds' configurations name, as they are met.
+        never_came: rounds, and hospitals that brought their updates to the contract themselves, which were
+            excluded, and whose bytes the store does not have.
         small: blobs of up to a few kilobytes that were read and are what they say, for an export.
     """
 
@@ -70,6 +72,7 @@ class Evidence:
     report: AuditReport
     named: set[bytes] = field(default_factory=set)
     partitions: set[str] = field(default_factory=set)
+    never_came: set[tuple[int, str]] = field(default_factory=set)
     small: dict[bytes, bytes] = field(default_factory=dict)
 
     @cached_property

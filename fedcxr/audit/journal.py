@@ -6,7 +6,7 @@ drops the refusal, leaves no trace there; the hospital's disk has one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -61,19 +61,32 @@ _LONGEST = 1 << 26  # bytes of a journal; a thousand rounds have some two millio
 _SHOWN = 20  # lines that are not what they should be; a file of something else would give thousands
 
 
-def check_journal(path: Path, ledger: FederationViews, report: AuditReport) -> None:
+def check_journal(
+    path: Path,
+    ledger: FederationViews,
+    report: AuditReport,
+    never_came: Collection[tuple[int, str]] = (),
+) -> None:
     """Hold a journal against the ledger.
 
     A refusal that the ledger lacks is a finding. So is an update of a finalized round that has none of the
     hospital, unless the ledger shows why: the coordinator kept it back, or it was lost on its way; by a
     complaint the hospital says that it looked for it. Of a hospital whose update is in the round none of them
-    convicts anybody. A block that the hospital saw and that the chain lacks is a finding. A last line that a
+    convicts anybody, unless it was excluded without its bytes: by a complaint the hospital says that it sent
+    them. A block that the hospital saw and that the chain lacks is a finding. A last line that a
     crash cut short is noted: what it would have said never left the hospital.
+
+    Args:
+        path: of the journal.
+        ledger: to hold it against.
+        report: that findings and notes are added to.
+        never_came: rounds, and hospitals that brought their updates themselves, which were excluded and whose
+            bytes the store does not have.
 
     Raises:
         StoreError: the file cannot be read.
     """
-    journal, bad = _Journal(str(path), ledger, report), 0
+    journal, bad = _Journal(str(path), ledger, report, never_came), 0
     for number, text in enumerate(_lines(path), start=1):
         where = f"{path} line {number}"
         if len(text) <= _LONGEST_LINE and not text.endswith(b"\n"):
@@ -99,7 +112,9 @@ class _Journal:
     path: str
     ledger: FederationViews
     report: AuditReport
+    never_came: Collection[tuple[int, str]]
     _left_out: dict[tuple[int, int], tuple[str, str, str]] = field(default_factory=dict)  # by round and seat
+    _lost: dict[tuple[int, int], tuple[str, Complaint]] = field(default_factory=dict)  # by round and seat
     _seen: dict[SeenBlock, None] = field(default_factory=dict)
     _complaints: list[tuple[str, Complaint]] = field(default_factory=list)
     _contradictions: list[tuple[str, Contradiction]] = field(default_factory=list)
@@ -143,6 +158,13 @@ class _Journal:
         expected = "its update among those that the round accepted"
         for (number, _), (where, found, hospital) in self._left_out.items():
             self.report.find(where, expected, found, number, hospital)
+        for where, unheard in self._lost.values():
+            found = (
+                "none, and it was excluded: the hospital, which brought it to the contract itself, states "
+                "that it sent its bytes: the coordinator lost them, or they never came to it"
+            )
+            expected = f"the bytes of its update, {unheard.root.hex()}"
+            self.report.find(where, expected, found, unheard.round, unheard.hospital)
 
     def _is_member(self, hospital: str) -> bool:
         """Under its present key or a former one."""
@@ -162,17 +184,24 @@ class _Journal:
             self._left_out.setdefault(place, (where, f"none; {known}: {why}", signed.hospital))
 
     def _take_complaint(self, said: Complaint, where: str, *, elsewhere: bool) -> None:
-        told = f"{where}: round {said.round}: {said.hospital} complains that its update was left out"
-        why = "it read another chain" if elsewhere else objection(said, self.ledger, self._missing)
+        told = f"{where}: round {said.round}: {said.hospital} complains that its update does not count"
+        why = "it read another chain" if elsewhere else self._objection(said)
         if why:
             self.report.notes.append(f"{told}; {why}")
             return
         seat = self.ledger.seat_of(said.hospital)
+        absence = self._missing(said.round).get(seat)
+        if absence is None:
+            self._lost[said.round, seat] = where, said
+            return
         found = (
-            f"none; {self._missing(said.round)[seat].known}: its hospital complains, having read the ledger "
+            f"none; {absence.known}: its hospital complains, having read the ledger "
             f"up to block {said.block}: the coordinator kept back what it was sent, or it was lost on its way"
         )
         self._left_out[said.round, seat] = where, found, said.hospital
+
+    def _objection(self, said: Complaint) -> str:
+        return objection(said, self.ledger, self._missing, self.never_came)
 
 
 def _lines(path: Path) -> Iterator[bytes]:

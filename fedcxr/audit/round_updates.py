@@ -36,7 +36,6 @@ class RoundUpdates:
     metrics: dict[str, HospitalMetrics] = field(default_factory=dict)
     _results: dict[str, Future[BlobResult]] = field(default_factory=dict)
     _measured: dict[str, Measurement] = field(default_factory=dict)
-    _never_came: set[str] = field(default_factory=set)
     _sum: SharedSum | None = None
     _aggregator: Aggregator | None = None  # over the shared sum
 
@@ -54,7 +53,7 @@ class RoundUpdates:
             self._aggregator = aggregator_of(evidence.layout, self._sum.values)
         for address in self.hospitals:
             if address in view.excluded and self._stayed_away(address):
-                self._never_came.add(address)
+                evidence.never_came.add((view.number, address))
                 continue
             evidence.named.add(view.accepted[address].root)
             compares = self._aggregator is not None and self._aggregator.compares
@@ -73,7 +72,7 @@ class RoundUpdates:
         judged: dict[str, BlobResult] = {}
         for address in self.hospitals:
             evidence.report.updates += 1
-            if address not in self._never_came:
+            if (view.number, address) not in evidence.never_came:
                 judged[address] = self._results[address].result()
                 advance(view.accepted[address].size)
         left_out = self._left_out(judged)
@@ -199,8 +198,9 @@ class RoundUpdates:
     def _stayed_away(self, address: str) -> bool:
         """An update that its hospital brought to the contract itself, and whose bytes nobody has.
 
-        The coordinator may never have seen them; whether it has, the hospital's word is against its own. From
-        any other account an update may have been brought by the coordinator, which then had its bytes.
+        The coordinator may never have seen them; whether it has, the hospital's word, which is its complaint,
+        is against its own. From any other account an update may have been brought by the coordinator, which
+        then had its bytes.
         """
         accepted = self.view.accepted[address]
         if accepted.root in self.evidence.store or self._bringer(address) != address:

@@ -122,13 +122,22 @@ def watch(
             "closed, whether the coordinator has it.",
         ),
     ] = False,
+    store: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="The federation's blobs, which get the bytes of an update that they lack; by default those "
+            "of a run on this machine.",
+        ),
+    ] = "",
 ) -> None:
     """Look after the hospital's updates: see that they count, and bring to the contract what does not.
 
     An update that the open round does not have after the grace period goes to the contract from the
-    hospital's own account. Of one that a closed round does not have, without a cause on the ledger, a signed
-    complaint is put into the hospital's journal; fedcxr audit --journal holds it against the record. The exit
-    code is 70 when there is one, and 76 when the chain lacks a block that the hospital had seen.
+    hospital's own account, and its bytes to the store, if that lacks them. Of one that a closed round does
+    not have, without a cause on the ledger, or that is not in the sum, a signed complaint is put into the
+    hospital's journal; fedcxr audit --journal holds it against the record. The exit code is 70 when there is
+    one, and 76 when the chain lacks a block that the hospital had seen.
     """
     import time
 
@@ -137,13 +146,11 @@ def watch(
 
     while True:
         left_out = []
-        for line in watch_once(hospital, rpc, grace, unseen=unseen):
+        for line in watch_once(hospital, rpc, grace, unseen=unseen, store=store):
             say(line.text)
             left_out += [line.text] * line.left_out
         if left_out and not every:
-            raise FederationError(
-                f"{hospital}: {len(left_out)} updates were left out; the journal complains."
-            )
+            raise FederationError(f"{hospital}: {len(left_out)} updates do not count; the journal complains.")
         if not every:
             return
         time.sleep(every)

@@ -76,7 +76,10 @@ class Contradiction(Struct):
 
 @dataclass(frozen=True)
 class Complaint(Struct):
-    """The hospital has sent an update that it does not find on the ledger, which shows no cause either.
+    """The hospital has sent an update, with its bytes, which does not count.
+
+    Either it does not find it on the ledger, which shows no cause, or the ledger has it and excluded it: then
+    the commitment that was found is its own, where one root does not stand for all, and the round finalized.
 
     Attributes:
         hospital: address of its present key.

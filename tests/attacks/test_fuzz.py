@@ -326,6 +326,7 @@ def test_heads_and_what_is_remembered_of_them() -> None:
     kept = (
         Watched(head, "round 1")
         .with_update(SentUpdate(Signed(submission(), b"\x05" * 65), 3, 15))
+        .with_contradiction(3, 1)
         .to_json()
         .encode()
     )

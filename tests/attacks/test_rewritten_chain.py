@@ -225,6 +225,39 @@ def test_two_hospitals_that_are_shown_two_chains_find_it_by_one_anothers_heads(
     assert theirs.signature.hex() in journal.read_text(), "the other one's own word is kept beside it"
 
 
+def test_heads_that_contradict_the_chain_do_not_make_a_journal_longer_and_longer(
+    founded: Founded, tmp_path: Path
+) -> None:
+    """A coordinator that has one hospital on its side could have any number of them signed."""
+    place, facts = founded.run.hospital(1) / "identity.json", founded.run.read_facts()
+    hospital = participant(founded, tmp_path)
+    for _ in range(2):
+        for block in range(1, 9):
+            head = signed_head(place, facts, block, b"\1" * 32)
+            with pytest.raises(RewrittenChainError, match=r"0x\w+ has seen block"):
+                hospital.train(replace(founded.train, heads=heads_to_bytes([head])))
+    said = lines_of(journal_at(hospital), "contradiction")
+    assert [line["block"] for line in said] == [1, 2, 3, 4]
+    witness = Identity.load(place).account.address
+    assert len([h for h in lines_of(journal_at(hospital), "head") if h["hospital"] == witness]) == 4
+    other = signed_head(hospital.disk.root / "identity.json", facts, 1, b"\1" * 32)
+    with pytest.raises(RewrittenChainError):
+        hospital.train(replace(founded.train, heads=heads_to_bytes([other])))
+    assert len(lines_of(journal_at(hospital), "contradiction")) == 5, (
+        "another hospital's word counts by itself"
+    )
+
+
+def test_a_hospital_signs_one_head_of_a_block_whatever_it_is_asked(founded: Founded, tmp_path: Path) -> None:
+    hospital = participant(founded, tmp_path)
+    journal = journal_at(hospital)
+    before = len(lines_of(journal, "head"))
+    for number in (70, 71, 70, 71):
+        with pytest.raises(FederationError):
+            hospital.train(replace(founded.train, round=number))
+    assert len(lines_of(journal, "head")) <= before + 1
+
+
 def test_a_chain_that_ends_before_what_another_one_saw_is_another_chain(
     founded: Founded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

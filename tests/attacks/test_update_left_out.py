@@ -28,6 +28,7 @@ from fedcxr.config import Config
 from fedcxr.errors import ChainError, ContractRejectedError, QuorumError
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.history import aborted_attempts
+from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.protocol import RoundView, Verdict
 from fedcxr.ledger.signed_json import signed_to_tree
 from fedcxr.ledger.signing import Domain, Signed, SignedSubmission, sign
@@ -35,6 +36,7 @@ from fedcxr.ledger.statements import Complaint
 from fedcxr.ledger.views import FederationViews
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
+from fedcxr.update import merkle
 from server.coordinator import Coordinator
 from server.registration import HospitalNode, register_hospitals
 from server.tally import Tally
@@ -124,28 +126,138 @@ def test_a_hospital_brings_its_update_itself_while_the_round_is_open(
     assert any(note.startswith(f"round 1: {victim}") and "% of the sum" in note for note in report.notes)
 
 
-def test_what_a_hospital_brought_itself_and_the_coordinator_then_lost_is_no_more_than_told(
-    one_round: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The hospital sent its bytes, and the coordinator waited until it brought its submission itself."""
-    out, brought, include = tmp_path / "run", list[str](), Tally.include
+def blob_of(disk: Path, store: Path) -> Path:
+    """The file of the update that a hospital sent last."""
+    name = merkle.root(next(disk.glob("0x*/update.blob")).read_bytes()).hex()
+    return store / name[:2] / name
+
+
+def losing(config: Config, out: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[RunDirectory, str]:
+    """A run whose coordinator waits until a hospital brings its update itself, and then loses its bytes."""
+    brought, include = list[str](), Tally.include
 
     def watch(disk: Path) -> None:
-        assert told(disk) == ["round 1, attempt 1: brought to the contract"]
+        assert told(disk)[0].endswith(": brought to the contract")
+        assert told(disk)[0].endswith(": the contract has accepted it")
         brought.append(next(disk.glob("0x*")).name)
 
     def lose(self: Tally, view: RoundView, address: str) -> str:
-        if address in brought:
+        if address in brought and view.number == 1:
             name = view.accepted[address].root.hex()
             (out / "blobs" / name[:2] / name).unlink()
         return include(self, view, address)
 
-    monkeypatch.setattr(Tally, "include", lose)
-    run, victim = withholding(one_round, out, monkeypatch, watch)
-    report = audited(run, journal_of(run, victim))
-    assert report.proven, [str(finding) for finding in report.findings]
+    with monkeypatch.context() as patch:
+        patch.setattr(Tally, "include", lose)
+        return withholding(config, out, monkeypatch, watch)
+
+
+def test_what_a_hospital_brought_itself_and_the_coordinator_then_lost_is_found_by_its_complaint(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, show: Show
+) -> None:
+    """The hospital sent its bytes, and the coordinator waited until it brought its submission itself."""
+    run, victim = losing(small_config, tmp_path / "run", monkeypatch)
+    journal = journal_of(run, victim)
+    (complaint,) = lines_of(journal, "complaint")
+    assert complaint["phase"] == RoundPhase.FINALIZED.number
+    assert complaint["found"] == complaint["commitment"], "the ledger has it, and it does not count"
+    report = audited(run)
+    assert report.proven, "the ledger alone does not show what the coordinator was sent"
     (note,) = (note for note in report.notes if "excluded since its bytes never came" in note)
     assert f"the update of {victim} was brought to the contract by itself" in note
+    (finding,) = audited(run, journal).findings
+    assert (finding.round, finding.hospital) == (1, victim)
+    assert "states that it sent its bytes" in finding.found
+    assert complaint["root"].removeprefix("0x") in finding.expected
+    alone = tmp_path / "complaint.jsonl"
+    alone.write_text(json.dumps(complaint) + "\n")
+    assert [f.hospital for f in audited(run, alone).findings] == [victim]
+    assert show("audit", run.root, "--journal", journal).code == 90
+
+
+def test_the_watch_complains_of_an_update_that_is_not_in_the_sum(
+    one_round: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, show: Show
+) -> None:
+    run, victim = losing(one_round, tmp_path / "run", monkeypatch)
+    assert lines_of(journal_of(run, victim), "complaint") == [], "no message came after the last round"
+    with shown(run):
+        ended = show("member", "watch", disk_of(run, victim))
+        again = show("member", "watch", disk_of(run, victim))
+    assert (ended.code, again.code) == (70, 0)
+    said = " ".join(ended.out.split())
+    assert "it is not in the sum: BlobMissingError" in said
+    assert "the journal complains of it" in said
+    (finding,) = audited(run, journal_of(run, victim)).findings
+    assert finding.hospital == victim
+
+
+def test_a_complaint_of_an_exclusion_whose_bytes_are_there_is_a_note(
+    one_round: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it can be added is looked at in the bytes themselves."""
+    run, victim = losing(one_round, tmp_path / "run", monkeypatch)
+    disk = disk_of(run, victim)
+    with shown(run):
+        told(disk)
+    lost = blob_of(disk, run.root / "blobs")
+    lost.write_bytes(next(disk.glob("0x*/update.blob")).read_bytes())
+    report = audited(run, journal_of(run, victim))
+    (note,) = (note for note in report.notes if "complains" in note)
+    assert note.endswith("excluded, and that is held to the bytes where these are read")
+    (finding,) = report.findings
+    assert finding.where == "excluded update"
+
+
+def test_a_complaint_of_another_update_than_the_contract_accepted_is_a_note(
+    one_round: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, victim = losing(one_round, tmp_path / "run", monkeypatch)
+    facts, account = run.read_facts(), Identity.load(disk_of(run, victim) / "identity.json").account
+    with closing(EmbeddedChain(run.chain_path, chain_id=facts.chain_id)) as chain:
+        head = chain.w3.eth.get_block("latest")
+    here = int(head["number"]), bytes(head["hash"])
+    other = Complaint(bytes.fromhex(facts.federation), 1, 1, victim, *(b"\5" * 32,) * 3, 4, *here)
+    signed = Signed(other, sign(account, other, Domain(facts.chain_id, facts.contract)))
+    file = tmp_path / "complaint.jsonl"
+    file.write_text(json.dumps({"kind": "complaint", **signed_to_tree(signed)}) + "\n")
+    report = audited(run, file)
+    assert report.proven, [str(finding) for finding in report.findings]
+    assert any(note.endswith("the contract accepted another update of it") for note in report.notes)
+
+
+def test_a_hospital_brings_the_bytes_that_the_store_lacks(
+    one_round: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    def watch(disk: Path) -> None:
+        lost = blob_of(disk, tmp_path / "run" / "blobs")
+        lost.unlink()
+        said.extend(told(disk))
+        lost.unlink()
+        said.extend([*told(disk), *told(disk)])
+
+    run, victim = withholding(one_round, tmp_path / "run", monkeypatch, watch)
+    assert said == [
+        "round 1, attempt 1: brought to the contract; its bytes brought to the store",
+        "round 1, attempt 1: the contract has accepted it; its bytes brought to the store",
+        "round 1, attempt 1: the contract has accepted it",
+    ]
+    report = audited(run, journal_of(run, victim))
+    assert report.proven, [str(finding) for finding in report.findings]
+    assert any(note.startswith(f"round 1: {victim}") and "% of the sum" in note for note in report.notes)
+
+
+def test_a_store_that_cannot_be_written_is_told(
+    one_round: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    nowhere = tmp_path / "file"
+    nowhere.write_text("")
+    withholding(
+        one_round, tmp_path / "run", monkeypatch, lambda disk: said.extend(told(disk, store=str(nowhere)))
+    )
+    assert "; its bytes could not be brought to the store: " in said[0]
 
 
 def test_a_hospital_that_comes_too_late_complains_and_the_audit_finds_for_it(
