@@ -27,6 +27,7 @@ from fedcxr.audit.participants import participants
 from fedcxr.audit.round_audit import RoundAudit
 from fedcxr.audit.scope import Scope
 from fedcxr.audit.sources import RunSources, Sources
+from fedcxr.audit.start import start_of
 from fedcxr.audit.storage import check_round_storage
 from fedcxr.errors import EnvelopeError, LedgerError
 from fedcxr.ledger.deployment_parameters import differences
@@ -256,9 +257,7 @@ class _Audit:
     ) -> tuple[Vector | None, Vector | None]:
         """The model that the first round starts from, and the one before it."""
         if first == 1:
-            from fedcxr.audit.first_model import check_first_model  # torch, which takes seconds to load
-
-            return check_first_model(evidence, config, self.request.pretrained), None
+            return start_of(evidence, config, self.request.pretrained, self.request.memory), None
         ledger = self.ledger
 
         def model(number: int) -> Vector | None:

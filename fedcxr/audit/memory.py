@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,24 @@ class AuditMemory:
             files.write(path, text, mode=0o600, shared=True)
         except UnwritableError:
             report.notes.append("the chain's head is not kept for later audits: its folder cannot be written")
+
+    def has_made(self, start: bytes) -> bool:
+        """Whether an earlier audit has made this very start again, as :meth:`keep_made` was told."""
+        return self.folder is not None and self._made(start).is_file()
+
+    def keep_made(self, start: bytes) -> None:
+        """Keep that a start was made again here, bit for bit; it is as true in every later audit.
+
+        Args:
+            start: digest of a configuration, a layout and the first model that follows from them.
+        """
+        if self.folder is not None:
+            with suppress(UnwritableError):  # it is made once more then
+                files.write(self._made(start), "", mode=0o600, shared=True)
+
+    def _made(self, start: bytes) -> Path:
+        assert self.folder is not None
+        return self.folder / "first-models" / start.hex()
 
     def _path(self, chain_id: int, contract: str) -> Path:
         assert self.folder is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from clients.rules import check_first_model
 from fedcxr.audit.audit import Request, conduct_audit
 from fedcxr.audit.findings import FIRST_MODEL, AuditReport
 from fedcxr.audit.ledger_source import RunLedger
+from fedcxr.audit.memory import AuditMemory
 from fedcxr.audit.sources import RunSources
 from fedcxr.config import Config, Model
 from fedcxr.errors import ModelError, RuleError
@@ -60,6 +61,32 @@ def audited(run: RunDirectory, **more: Any) -> AuditReport:
 
 def unknown(report: AuditReport) -> list[str]:
     return [said for said in report.unchecked if said.startswith(FIRST_MODEL)]
+
+
+def test_what_came_out_once_is_not_made_again_by_the_same_auditor(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = AuditMemory(tmp_path / "state")
+    assert audited(run, memory=memory).proven
+
+    def again(*rest: object) -> NoReturn:
+        raise ModelError("made again")
+
+    monkeypatch.setattr(FirstModel, "of", again)
+    report = audited(run, memory=memory)
+    assert (report.proven, [note for note in report.notes if "surplus" in note]) == (True, [])
+    for stranger in (AuditMemory(tmp_path / "another"), None):
+        assert unknown(audited(run, memory=stranger)) == [f"{FIRST_MODEL}it was not made again: made again"]
+
+
+def test_what_did_not_come_out_is_not_remembered(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = AuditMemory(tmp_path / "state")
+    with monkeypatch.context() as patch:
+        patch.setattr(fedcxr.audit.first_model, "farthest", lambda one, other: 1.0)
+        assert not audited(run, memory=memory).clean
+    assert not list((tmp_path / "state").glob("first-models/*"))
 
 
 def test_pretrained_weights_are_named_on_the_ledger_and_stand_in_the_store(
