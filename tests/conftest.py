@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 from slow_tests import read_slow_tests
 
 from fedcxr.config import Config, Phantom, validate
@@ -28,6 +29,10 @@ os.environ.setdefault("MPLCONFIGDIR", str(Path("~/.cache/matplotlib").expanduser
 
 # A shell that starts tests in the background has them ignore Ctrl-C, and so would the processes they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("fedcxr", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("fedcxr")
 
 
 def pytest_collection_finish() -> None:
