@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 
-from fedcxr.chain.block_hash import block_hash
 from fedcxr.errors import ChainError
-from fedcxr.ledger.transaction import translated
 from fedcxr.ledger.views import FederationViews
 
 _PATIENCE = 10.0  # seconds for an endpoint that is behind another one, or behind itself
@@ -20,7 +18,7 @@ def shown_hash(ledger: FederationViews, block: int) -> bytes | None:
         ChainError: the chain does not answer.
     """
     deadline = time.monotonic() + _PATIENCE
-    while (found := block_hash(ledger.w3, block)) is None and time.monotonic() < deadline:
+    while (found := ledger.block_hash(block)) is None and time.monotonic() < deadline:
         time.sleep(_POLL)
     return found
 
@@ -35,10 +33,9 @@ def settled_head(ledger: FederationViews, depth: int) -> tuple[int, bytes]:
     Raises:
         ChainError: the chain does not answer, or has no such block.
     """
-    latest = translated(lambda: ledger.w3.eth.get_block("latest"))
-    number = int(latest["number"])
+    number, digest = ledger.head()
     if not depth:
-        return number, bytes(latest["hash"])
+        return number, digest
     settled = max(number - depth, 0)
     if (found := shown_hash(ledger, settled)) is None:  # a hash that nobody gave would accuse this chain
         raise ChainError(f"the endpoint says that its head is block {number}, but has no block {settled}.")

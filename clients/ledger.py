@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,10 @@ from fedcxr.indexer.members import Members
 from fedcxr.ledger.views import FederationViews
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.store.run_location import location_of_run
+
+_ENDPOINTS = 4  # whose contracts are kept
+_kept: OrderedDict[tuple[str, str, int], FederationViews] = OrderedDict()
+_guard = threading.Lock()
 
 
 def attach_ledger(disk: HospitalDisk, contract: str, chain_id: int, rpc: str = "") -> FederationViews | None:
@@ -38,11 +44,30 @@ def attach_ledger(disk: HospitalDisk, contract: str, chain_id: int, rpc: str = "
         return None
     if not contract:
         raise FederationError(f"{disk.settings.name}: the server offers no ledger; hospital.toml wants one.")
-    url = url_of(disk, rpc)
+    return _attached_at(url_of(disk, rpc), contract, chain_id)
+
+
+def _attached_at(url: str, contract: str, chain_id: int) -> FederationViews:
+    """The contract at an endpoint; what this process has read there before, as long as its chain goes on.
+
+    The hospitals of a simulation share a process: what one has read of a round, the next need not read again.
+    """
+    place = url, contract, chain_id
+    with _guard:
+        kept = _kept.get(place)
+    if kept is not None and kept.goes_on():
+        return kept
     w3 = connect(url)
     if (found := w3.eth.chain_id) != chain_id:
         raise FederationError(f"{url} is chain {found}, but the federation is on {chain_id}.")
-    return FederationViews.attach(w3, contract)
+    views = FederationViews.attach(w3, contract)
+    views.head()
+    with _guard:
+        _kept.pop(place, None)
+        _kept[place] = views
+        while len(_kept) > _ENDPOINTS:
+            _kept.popitem(last=False)
+    return views
 
 
 def check_keys(disk: HospitalDisk, ledger: FederationViews) -> None:
@@ -51,8 +76,10 @@ def check_keys(disk: HospitalDisk, ledger: FederationViews) -> None:
     Raises:
         FederationError: one is.
     """
+    if not (former := disk.former_addresses):
+        return
     seated = {member.address for member in ledger.members()}
-    for old in disk.former_addresses:
+    for old in former:
         if old in seated:
             raise FederationError(
                 f"{disk.settings.name}: the contract knows this hospital by {old}, whose keys were rotated: "

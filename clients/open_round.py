@@ -42,8 +42,8 @@ class OpenRound:
         """How this attempt was opened; None without a ledger."""
         if self.ledger is None:
             return None
-        samples = {member.seat: member.samples for member in self.ledger.members()}
-        return Opening.of(self.ledger, self.ledger.events("RoundOpened", self.number)[-1], samples)
+        opened = self.ledger.round_events(self.number).attempts[-1].events[0]
+        return Opening.of(self.ledger, opened, self.ledger.registered_samples())
 
     @property
     def seconds(self) -> int | None:

@@ -112,8 +112,9 @@ def _in_the_sum(
     """What became of an update that the contract has accepted; asked with every message, so in few words."""
     if number > ledger.last_finalized:
         return "accepted", accepted, RoundPhase.CLOSED
-    for event in ledger.events("UpdateExcluded", number):
-        values, final = event["args"], ledger.events("RoundOpened", number)[-1]["args"]["attempt"]
+    events = ledger.round_events(number)
+    for values in events.of("UpdateExcluded"):
+        final = events.attempts[-1].of("RoundOpened")[0]["attempt"]
         if ledger.seat_of(values["hospital"]) == seat and final == attempt:
             why = f"{accepted}, but it is not in the sum: {one_line(values['reason'])}"
             return "excluded", why, RoundPhase.FINALIZED
@@ -162,7 +163,7 @@ def _cause(ledger: FederationViews, here: RoundEvents, seat: int, sent: Sequence
     member = ledger.members()[seat]
     if member.standing != "active":
         return f"this hospital is {member.standing}"
-    view = here.view(ledger.seat_of, ledger.events("KeyRotated"))
+    view = here.view(ledger.rotations())
     flaws = [ledger.acceptance.flaw(one.signed, view, member.samples) for one in sent]
     if all(flaws):
         return f"the contract does not take such a submission: {flaws[-1]}"

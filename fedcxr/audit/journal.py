@@ -249,8 +249,8 @@ def _left_out(
     """What is known of a signed update that a finalized round lacks; empty where that accuses nobody."""
     number, hospital = signed.round, signed.hospital
     accepted = {
-        (event["args"]["hospital"], bytes(event["args"]["root"]))
-        for event in ledger.events("UpdateAccepted", number)
+        (values["hospital"], bytes(values["root"]))
+        for values in ledger.round_events(number).of("UpdateAccepted")
     }
     if (hospital, signed.root) in accepted:
         return ""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 from web3 import Web3
-from web3.types import BlockIdentifier
+from web3.types import BlockIdentifier, FilterParams
 
 from fedcxr.errors import LedgerError
 from fedcxr.ledger.abi import read_any_text
@@ -57,27 +58,28 @@ class ContractConnection:
         at: BlockIdentifier = "latest" if block is None else block
         return translated(lambda: self.contract.functions[name](*arguments).call(block_identifier=at))
 
-    def events(self, name: str, number: int | None = None, block: int | None = None) -> list[Any]:
-        """The contract's events of a kind, of one round or of all, up to a block, by default the latest."""
+    def events(self, name: str, block: int | None = None) -> list[Any]:
+        """The contract's events of a name up to a block, by default the latest, decoded."""
         event = self.contract.events[name]()
-        to = "latest" if block is None else block
-        wanted = {} if number is None else {"round": number}
-        return translated(lambda: list(event.get_logs(from_block=0, to_block=to, argument_filters=wanted)))
+        to: BlockIdentifier = "latest" if block is None else block
+        return translated(lambda: list(event.get_logs(from_block=0, to_block=to)))
 
-    def events_of_round(self, number: int, block: int | None = None) -> list[Any]:
-        """The contract's events of a round, decoded, in the order of the chain."""
-        topic = "0x" + number.to_bytes(32, "big").hex()
-        logs = translated(
-            lambda: self.w3.eth.get_logs(
-                {
-                    "address": self.contract.address,
-                    "fromBlock": 0,
-                    "toBlock": "latest" if block is None else block,
-                    "topics": [None, topic],
-                }
-            )
-        )
-        return [self._decoders[log["topics"][0]](log) for log in logs if log["topics"][0] in self._decoders]
+    def events_of_round(self, number: int, block: int) -> list[Any]:
+        """The contract's events of a round up to a block, decoded, in the order of the chain."""
+        logs = self.logs(0, block, [None, "0x" + number.to_bytes(32, "big").hex()])
+        return [event for log in logs if (event := self.decoded(log)) is not None]
+
+    def logs(self, first: int, last: int, topics: Sequence[str | None] = ()) -> Sequence[Any]:
+        """The contract's events in these blocks, as the chain has them."""
+        asked: FilterParams = {"address": self.contract.address, "fromBlock": first, "toBlock": last}
+        if topics:
+            asked["topics"] = list(topics)
+        return translated(lambda: self.w3.eth.get_logs(asked))
+
+    def decoded(self, log: Any) -> Any:
+        """An event as the ABI has it; None where the ABI does not know it."""
+        decode = self._decoders.get(log["topics"][0])
+        return None if decode is None else decode(log)
 
     @cached_property
     def artifact(self) -> str | None:
@@ -92,6 +94,10 @@ class ContractConnection:
         bytecode of the same artifact; what follows there are the constructor's arguments, which the views
         show.
         """
+        return self._code_difference
+
+    @cached_property
+    def _code_difference(self) -> str | None:
         if self.artifact is None:
             return load_artifact().code_difference(self._code)
         created = self.events("FederationCreated")

@@ -10,7 +10,6 @@ from functools import cached_property
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
 
-from fedcxr.chain.block_hash import block_hash
 from fedcxr.errors import ContractRejectedError
 from fedcxr.ledger import call_gas
 from fedcxr.ledger.artifact import load_artifact
@@ -120,7 +119,7 @@ class FederationLedger:
 
     def block_hash(self, block: int) -> bytes | None:
         """Hash of the chain's block of a number; None where it has none."""
-        return block_hash(self._w3, block)
+        return self.views.block_hash(block)
 
     def members(self) -> list[MemberView]:
         """Everyone who has ever joined, in the order of their seats."""

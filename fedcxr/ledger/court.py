@@ -69,7 +69,7 @@ def result_of(ledger: FederationViews, number: int) -> Result:
     finalized = [event for event in events.events if event["event"] == "RoundFinalized"]
     if not finalized:
         raise LedgerError(f"round {number} is not finalized.")
-    view, values = events.view(ledger.seat_of), finalized[-1]["args"]
+    view, values = events.view(ledger.rotations()), finalized[-1]["args"]
     result = Result(
         round=number,
         attempt=view.attempt,

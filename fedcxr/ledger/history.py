@@ -52,7 +52,7 @@ def aborted_attempts(ledger: FederationViews, number: int) -> list[AbortedAttemp
 
 def not_asked(ledger: FederationViews, number: int) -> list[str]:
     """Hospitals that could have taken part when a round was last opened, and were not asked."""
-    opened = ledger.events("RoundOpened", number)[-1]
+    opened = ledger.round_events(number).attempts[-1].events[0]
     before = [event for event in membership(ledger) if place_of(event) < place_of(opened)]
     asked = set(from_bitmap(opened["args"]["seats"]))
     return sorted(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+from fedcxr.errors import LedgerError
 from fedcxr.ledger.phase import BEGUN_BY
 from fedcxr.ledger.protocol import AcceptedUpdate, RoundView
 from fedcxr.ledger.seats import from_bitmap
@@ -36,22 +37,27 @@ class RoundEvents:
         """Arguments of the events of these names."""
         return [event["args"] for event in self.events if event["event"] in names]
 
-    def view(self, seat_of: Callable[[str], int], rotations: Sequence[Any] = ()) -> RoundView:
+    def view(self, rotations: Sequence[Any]) -> RoundView:
         """The view of the latest attempt.
 
         Args:
-            seat_of: an account's seat.
             rotations: decoded events of keys that were rotated, in their order on the chain.
+
+        Raises:
+            LedgerError: an update was accepted from somebody who was not asked.
         """
         latest = self.attempts[-1]
         opening = latest.of("RoundOpened")[0]
         phases = [event for event in latest.events if event["event"] in BEGUN_BY]
         updates = {values["hospital"]: values for values in latest.of("UpdateAccepted")}
-        submitted = {seat_of(address): address for address in updates}
         at_opening = dict(zip(from_bitmap(opening["seats"]), opening["participants"], strict=True))
         successors = [
             (seat, str(address)) for seat, address in latest.successors(rotations) if seat in at_opening
         ]
+        seats = {str(address): seat for seat, address in [*at_opening.items(), *successors]}
+        if strangers := updates.keys() - seats.keys():
+            raise LedgerError(f"round {self.number}: updates of {sorted(strangers)}, who were not asked.")
+        submitted = {seats[address]: address for address in updates}
         closed, validated = latest.of("RoundClosed"), latest.of("RoundValidated")
         known = {**at_opening, **({} if closed else dict(successors)), **submitted}
         by_seat = {seat: str(known[seat]) for seat in at_opening}
@@ -69,7 +75,7 @@ class RoundEvents:
             deadline=opening["deadline"],
             participants=tuple(by_seat.values()),
             weights=weights,
-            seats={str(address): seat for seat, address in [*at_opening.items(), *successors]},
+            seats=seats,
             accepted={
                 address: AcceptedUpdate(
                     root=bytes(values["root"]),

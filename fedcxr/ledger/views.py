@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +12,7 @@ from fedcxr.errors import ContractRejectedError, LedgerError
 from fedcxr.ledger.acceptance import AcceptanceRules
 from fedcxr.ledger.bounds import Bounds
 from fedcxr.ledger.connection import ContractConnection
+from fedcxr.ledger.contract_events import ContractEvents
 from fedcxr.ledger.deployment_parameters import ADMISSIONS, RECORDINGS, WEIGHTINGS, DeploymentParameters
 from fedcxr.ledger.membership_events import Standing
 from fedcxr.ledger.phase import RoundPhase
@@ -29,6 +31,8 @@ class FederationViews:
 
     def __init__(self, connection: ContractConnection) -> None:
         self._connection = connection
+        self._events = ContractEvents(connection)
+        self._round_seen: tuple[RoundEvents, Sequence[Any], RoundView] | None = None
         self._seats: dict[str, int] = {}  # of every account met; an account's seat never changes
 
     @classmethod
@@ -50,9 +54,9 @@ class FederationViews:
         """The connection to the chain."""
         return self._connection.w3
 
-    def events(self, name: str, number: int | None = None, block: int | None = None) -> list[Any]:
-        """The contract's events of a kind, of one round or of all, up to a block, by default the latest."""
-        return self._connection.events(name, number, block)
+    def events(self, name: str) -> list[Any]:
+        """The contract's events of a name, of all rounds."""
+        return self._connection.events(name)
 
     def code_difference(self) -> str | None:
         """How the contract differs from every known artifact, in code or in origin; None when it does not."""
@@ -220,6 +224,15 @@ class FederationViews:
             self._seats[address] = int(self._connection.call("seatOf", address)[0])
         return self._seats[address]
 
+    def registered_samples(self) -> Mapping[int, int]:
+        """Registered images by seat, of everyone who has ever joined; they never change."""
+        joined = self._events.named("MemberJoined")
+        return {int(event["args"]["seat"]): int(event["args"]["samples"]) for event in joined}
+
+    def rotations(self) -> Sequence[Any]:
+        """The contract's events of keys that were rotated."""
+        return self._events.named("KeyRotated")
+
     def change_action(self, change: str, address: str) -> bytes:
         """The digest that members approve to ``suspend`` or ``reinstate`` a member."""
         return bytes(self._connection.call("actionOf", CHANGES.index(change), checked_address(address)))
@@ -250,30 +263,43 @@ class FederationViews:
         Raises:
             LedgerError: the round was never opened.
         """
-        # Read at one block: through RPC the coordinator may write in between.
-        block = translated(lambda: self._connection.w3.eth.block_number)
-        events = self.round_events(number, block)
+        events = self.round_events(number)
         if not events.opened:
             raise LedgerError(f"round {number} was never opened.")
-        return events.view(self.seat_of, self.events("KeyRotated", block=block))
+        rotations = self.rotations()
+        if (seen := self._round_seen) is None or seen[0] is not events or seen[1] is not rotations:
+            self._round_seen = seen = events, rotations, events.view(rotations)
+        return seen[2]
 
-    def round_events(self, number: int, block: int | None = None) -> RoundEvents:
+    def round_events(self, number: int) -> RoundEvents:
         """The contract's events of a round, all attempts, in the chain's order."""
-        return RoundEvents(number, self._connection.events_of_round(number, block))
+        return self._events.of_round(number)
+
+    def goes_on(self) -> bool:
+        """Whether the chain is the one of the last look, with nothing of it taken back."""
+        return self._events.goes_on()
+
+    def head(self) -> tuple[int, bytes]:
+        """Number and hash of the chain's newest block."""
+        return self._events.head()
+
+    def block_hash(self, number: int) -> bytes | None:
+        """Hash of a block in the chain of the last look, or else in that of now; None where it has none."""
+        return self._events.block_hash(number)
 
     def refusals(self, number: int) -> dict[str, list[bytes]]:
         """Digests of the models that each hospital refused as a round's base, none twice."""
         refusals: dict[str, list[bytes]] = {}
-        for event in self.events("BaseRefused", number):
-            seen, said = bytes(event["args"]["seen"]), refusals.setdefault(event["args"]["hospital"], [])
+        for values in self.round_events(number).of("BaseRefused"):
+            seen, said = bytes(values["seen"]), refusals.setdefault(values["hospital"], [])
             if seen not in said:
                 said.append(seen)
         return refusals
 
     def rejections(self, number: int) -> list[tuple[str, ContractRejectedError]]:
         """Submissions to a round that the contract rejected in batches: hospital and reason, in order."""
-        events = self.events("UpdateRejected", number)
-        return [(e["args"]["hospital"], decode_error(bytes(e["args"]["reason"]))) for e in events]
+        rejected = self.round_events(number).of("UpdateRejected")
+        return [(values["hospital"], decode_error(bytes(values["reason"]))) for values in rejected]
 
     def sender(self, event: Any) -> str:
         """Address that sent the transaction behind an event."""

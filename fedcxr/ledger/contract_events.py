@@ -1,0 +1,170 @@
+"""The contract's events as far as they have been read: a later look reads what has come since, and no more.
+
+Whoever follows a round looks once for each update of it. Were all of its events read again each time, a round
+would cost the square of its hospitals.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fedcxr.chain.block_hash import block_hash
+from fedcxr.ledger.connection import ContractConnection
+from fedcxr.ledger.round_events import RoundEvents
+from fedcxr.ledger.transaction import translated
+
+_ROUNDS = 3  # that are kept: the present one, the one before, of which is asked with it, and one to spare
+_BLOCKS = 1 << 12  # whose hashes are kept
+
+# Blocks that are read again with what has come since: of two nodes behind one URL, one may have named a block
+# of which the other did not have the events yet.
+_OVERLAP = 8
+
+
+class ContractEvents:
+    """Follows the events of one contract; threads may share it.
+
+    What is kept holds as long as the block that was last seen is in the chain. Once that is gone, taken back
+    by a reorganisation or another chain altogether, everything is read anew.
+    """
+
+    def __init__(self, connection: ContractConnection) -> None:
+        self._connection = connection
+        self._guard = threading.RLock()
+        self._head: tuple[int, bytes] | None = None
+        self._rounds: OrderedDict[int, RoundEvents] = OrderedDict()
+        self._named: dict[str, Sequence[Any]] = {}
+        self._hashes: OrderedDict[int, bytes] = OrderedDict()
+        self._begun = 0  # how often everything had to be read anew
+
+    def goes_on(self) -> bool:
+        """Whether the chain has the block that was its newest at the last look.
+
+        Raises:
+            ChainError: the chain does not answer.
+        """
+        with self._guard:
+            begun = self._begun
+            self._look()
+            return self._begun == begun
+
+    def head(self) -> tuple[int, bytes]:
+        """Number and hash of the chain's newest block.
+
+        Raises:
+            ChainError: the chain does not answer.
+        """
+        with self._guard:
+            return self._look()
+
+    def block_hash(self, number: int) -> bytes | None:
+        """Hash of a block in the chain of the last look, or else in the chain of now; None where it has none.
+
+        Raises:
+            ChainError: the chain does not answer.
+        """
+        with self._guard:
+            if number in self._hashes:
+                return self._hashes[number]
+            found = block_hash(self._connection.w3, number)
+            if found is not None and self._head is not None and number <= self._head[0]:
+                self._note(number, found)
+            return found
+
+    def of_round(self, number: int) -> RoundEvents:
+        """Events of a round, all attempts, in their order; the same object as long as none has come.
+
+        Raises:
+            ChainError: the chain does not answer.
+        """
+        with self._guard:
+            head, _ = self._look()
+            if number not in self._rounds:
+                read = self._connection.events_of_round(number, head)
+                self._rounds[number] = RoundEvents(number, tuple(read))
+                while len(self._rounds) > _ROUNDS:
+                    self._rounds.popitem(last=False)
+            self._rounds.move_to_end(number)
+            return self._rounds[number]
+
+    def named(self, name: str) -> Sequence[Any]:
+        """Events of a name, in their order; the same object as long as none has come.
+
+        Raises:
+            ChainError: the chain does not answer.
+        """
+        with self._guard:
+            head, _ = self._look()
+            if name not in self._named:
+                self._named[name] = tuple(self._connection.events(name, block=head))
+            return self._named[name]
+
+    def _look(self) -> tuple[int, bytes]:
+        """Read what has come since the last look."""
+        latest = translated(lambda: self._connection.w3.eth.get_block("latest"))
+        head = int(latest["number"]), bytes(latest["hash"])
+        if self._head is None or head == self._head:
+            self._head = head
+            return head
+        if not self._continued_by(*head, bytes(latest["parentHash"])):
+            self._rounds.clear()
+            self._named.clear()
+            self._hashes.clear()
+            self._begun += 1
+        elif self._rounds or self._named:
+            self._read(max(self._head[0] + 1 - _OVERLAP, 0), head[0])
+        self._head = head
+        self._note(*head)
+        return head
+
+    def _continued_by(self, number: int, digest: bytes, parent: bytes) -> bool:
+        """Whether a chain with this newest block has the block that was the newest before."""
+        assert self._head is not None
+        before, seen = self._head
+        if number <= before:
+            return False
+        found = parent if number == before + 1 else block_hash(self._connection.w3, before)
+        return found == seen
+
+    def _read(self, first: int, last: int) -> None:
+        """Take over the events of some blocks, in place of those that are kept of them."""
+        known = {_identity(event): event for event in self._kept() if event["blockNumber"] >= first}
+        read = []
+        for log in self._connection.logs(first, last):
+            event = known.get(_identity(log)) or self._connection.decoded(log)
+            if event is not None and first <= event["blockNumber"] <= last:
+                read.append(event)
+        for number, events in self._rounds.items():
+            new = [event for event in read if event["args"].get("round") == number]
+            if (now := _joined(events.events, first, new)) is not events.events:
+                self._rounds[number] = RoundEvents(number, now)
+        for name, named in self._named.items():
+            self._named[name] = _joined(named, first, [event for event in read if event["event"] == name])
+
+    def _kept(self) -> Iterator[Any]:
+        for events in self._rounds.values():
+            yield from events.events
+        for named in self._named.values():
+            yield from named
+
+    def _note(self, number: int, digest: bytes) -> None:
+        self._hashes[number] = digest
+        while len(self._hashes) > _BLOCKS:
+            self._hashes.popitem(last=False)
+
+
+def _joined(events: Sequence[Any], first: int, new: list[Any]) -> Sequence[Any]:
+    """Events before a block, and new ones from it on; the very events where those from it on are the same."""
+    begins = next((i for i, event in enumerate(events) if event["blockNumber"] >= first), len(events))
+    same = len(events) - begins == len(new) and all(
+        mine is theirs for mine, theirs in zip(events[begins:], new, strict=True)
+    )
+    return events if same else (*events[:begins], *new)
+
+
+def _identity(event: Any) -> tuple[bytes, int]:
+    """What tells an event from every other one: its block and its place there."""
+    return bytes(event["blockHash"]), int(event["logIndex"])
