@@ -30,7 +30,6 @@ from server.events import NotRegistered, Observer
 
 _POLL = 0.2  # seconds between two looks at a grid that had nothing
 _NAME_LENGTH = 60  # characters; it is shown, and written into reports
-_GATHER = 0.5  # seconds within which replies share a transaction
 
 
 @dataclass(frozen=True)
@@ -118,23 +117,19 @@ def _without_look(name: str) -> str:
 def replies(grid: Grid, messages: Sequence[Message], timeout: float) -> Iterator[Message | None]:
     """Replies as they come, one held at a time; ends when all have come or the time is up.
 
-    None comes in between whenever nothing more is at hand, or half a second has gone by: the moment to work
-    off what has gathered. A node that does not answer is just absent: the caller knows whom it asked.
+    None comes in between whenever nothing more is at hand. A node that does not answer is just absent: the
+    caller knows whom it asked.
     """
     waiting = list(grid.push_messages(messages))
     deadline = time.monotonic() + timeout
     while waiting and time.monotonic() < deadline:
         came = False
-        swept = time.monotonic()
         for identifier in list(waiting):
             # One id at a time: a pull of all would hold every hospital's update at once.
             for reply in grid.pull_messages([identifier]):
                 waiting.remove(identifier)
                 came = True
                 yield reply
-            if time.monotonic() - swept > _GATHER:
-                yield None
-                swept = time.monotonic()
         yield None
         if waiting and not came:
             time.sleep(_POLL)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -37,6 +37,7 @@ from fedcxr.update import merkle
 from fedcxr.update.layout import Vector
 from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import RoundConfig
+from server.batch import Batch
 from server.committee import Candidate, Committee
 from server.events import HospitalAnswered, Observer
 from server.heads import HeadExchange
@@ -114,13 +115,13 @@ class Round:
             asked.append(grid.create_message(request, "train", node, group_id=str(self.view.number)))
             self.cost.bytes_down += len(bulk)
         del bulk
-        batch: list[SignedSubmission] = []
+        batch = Batch(self.view.deadline)
         for message in replies(grid, asked, timeout):
             if message is not None:
-                batch += self._check(message, missing.pop(messages_node(message, asked), ""))
-            elif batch:
-                self._submit(batch)
-                batch = []
+                batch.gather(self._check(message, missing.pop(messages_node(message, asked), "")))
+            if batch.due:
+                batch.bring(self._submit)
+        batch.bring(self._submit)
         self.heads.keep()
         self.take_up()
         for address in missing.values():
@@ -276,7 +277,7 @@ class Round:
             )
         raise FederationError(f"it refused the base model: it was handed {reply.seen.hex()}")
 
-    def _submit(self, batch: list[SignedSubmission]) -> None:
+    def _submit(self, batch: Sequence[SignedSubmission]) -> None:
         started = time.perf_counter()
         verdicts = self.ledger.submit(batch)
         self._look_up()
