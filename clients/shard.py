@@ -52,7 +52,7 @@ def load_shard(disk: HospitalDisk, config: Config) -> Shard:
         held = hold_back(table.patients[rows], config.validation.fold, derive_seed(config.seed, "fold", name))
     if held.all():
         raise DataError(f"{csv}: hospital {name!r} has no images to train on.")
-    cache = prepare(table, data.size, disk.cache)
+    cache = prepare(table, data.size, disk.cache, rows=rows)
     targets, mask = LabelPolicy.from_config(data).targets(
         table.labels[rows], derive_seed(config.seed, "labels", name)
     )

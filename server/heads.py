@@ -1,4 +1,7 @@
-"""The chain heads that hospitals sign: the coordinator keeps the newest of each, and hands them on to all.
+"""The chain heads that hospitals sign: the coordinator keeps the newest of each, and hands it on to others.
+
+In a ring of the hospitals, each gets the heads of a few that come after it: every head is looked at by that
+many hospitals, and no hospital looks at all of them.
 
 A head that the coordinator's own chain does not have, or has no longer, is not handed on: then that hospital,
 or the endpoint that it reads, does not see this chain, and the others need not stop for its word.
@@ -7,7 +10,9 @@ or the endpoint that it reads, does not see this chain, and the others need not 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from bisect import bisect_right
+from collections.abc import Collection, Iterable
+from itertools import chain, islice
 from pathlib import Path
 
 from fedcxr import bounded, files
@@ -16,6 +21,7 @@ from fedcxr.ledger.protocol import Ledger
 from fedcxr.ledger.statements import LONGEST_HEADS, SignedHead, heads_from_bytes, heads_to_bytes
 
 logger = logging.getLogger(__name__)
+_OTHERS = 16  # whose heads a hospital gets
 
 
 class HeadExchange:
@@ -38,10 +44,13 @@ class HeadExchange:
         self._heads: dict[str, SignedHead] = {signed.message.hospital: signed for signed in heads}
         self._kept = _to_bytes(self._heads.values())
 
-    def handed_on(self) -> bytes:
-        """The heads as each hospital gets them; empty where there are none.
+    def handed_on(self, hospitals: Iterable[str]) -> dict[str, bytes]:
+        """The heads that each of these hospitals gets; empty where there are none.
 
         One that the chain has taken back stays in the run directory, until its hospital signs another.
+
+        Args:
+            hospitals: addresses.
 
         Raises:
             ChainError: the chain does not answer.
@@ -53,7 +62,14 @@ class HeadExchange:
             if signed not in there:
                 head = signed.message
                 logger.warning("block %d, which %s saw, is another one now", head.block, head.hospital)
-        return _to_bytes(there)
+        ring = sorted(there, key=lambda signed: signed.message.hospital)
+        addresses = [signed.message.hospital for signed in ring]
+        handed = {}
+        for hospital in hospitals:
+            begins = bisect_right(addresses, hospital)
+            after = islice(chain(ring[begins:], ring[:begins]), _OTHERS + 1)
+            handed[hospital] = _to_bytes([s for s in after if s.message.hospital != hospital][:_OTHERS])
+        return handed
 
     def receive(self, hospital: str, data: bytes) -> None:
         """Take the head that came with a hospital's reply; one that is not good is logged and left.

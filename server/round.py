@@ -102,7 +102,7 @@ class Round:
             if address not in self.view.accepted and address in members
         }
         bulk = self.base.astype("<f4", copy=False).tobytes()
-        asked, heads = [], self.heads.handed_on()
+        asked, heads = [], self.heads.handed_on(missing.values())
         for node, address in missing.items():
             request = TrainRequest(
                 round=self.view.number,
@@ -110,7 +110,7 @@ class Round:
                 round_config=self.config.to_bytes(),
                 weight=self.view.weights[address],
                 bulk=bulk,
-                heads=heads,
+                heads=heads[address],
             ).to_records()
             asked.append(grid.create_message(request, "train", node, group_id=str(self.view.number)))
             self.cost.bytes_down += len(bulk)

@@ -43,8 +43,12 @@ class ImageCache:
     source: Source
 
     @classmethod
-    def open(cls, directory: Path) -> ImageCache:
+    def open(cls, directory: Path, rows: NDArray[np.int64] | None = None) -> ImageCache:
         """Open a cache that :func:`prepare` has completed.
+
+        Args:
+            directory: the cache's folder.
+            rows: that are needed, int64 (k,); None for all.
 
         Raises:
             CacheError: there is none, it is damaged, or some images are not decoded.
@@ -53,8 +57,10 @@ class ImageCache:
         source = folder.read_source()
         if source is None:
             raise CacheError(f"{directory}: no image cache is there.")
-        if missing := int((folder.read_stamps(source)[:, 0] < 0).sum()):
-            raise CacheError(f"{directory}: {missing} of {source.images} images are not decoded.")
+        stamps = folder.read_stamps(source)
+        needed = stamps if rows is None else stamps[rows]
+        if missing := int((needed[:, 0] < 0).sum()):
+            raise CacheError(f"{directory}: {missing} of {len(needed)} images are not decoded.")
         return cls(directory, folder.map_images(source), source)
 
     def check(self, table: ChexpertTable, size: int) -> None:
@@ -72,6 +78,7 @@ def prepare(
     size: int,
     directory: Path,
     *,
+    rows: NDArray[np.int64] | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> ImageCache:
@@ -81,6 +88,7 @@ def prepare(
         table: the rows.
         size: pixels a side.
         directory: the cache's folder; made when it is not there.
+        rows: that are needed, int64 (k,); None for all. Of the others no file is looked at.
         workers: processes; None for as many as are worth starting.
         progress: called now and then, and at the end.
 
@@ -92,17 +100,18 @@ def prepare(
     folder = CacheFolder(directory)
     with folder.locked():
         stamps = _adopt(folder, Source.of(table, size))
-        todo = _outdated(table, stamps)
+        rows = np.arange(len(table)) if rows is None else rows
+        todo = _outdated(table, stamps, rows)
         if progress:
-            progress(len(table) - len(todo), len(table))
+            progress(len(rows) - len(todo), len(rows))
         faults = (
-            _decode(folder, table, size, stamps, todo, workers=workers, progress=progress)
+            _decode(folder, table, size, stamps, todo, total=len(rows), workers=workers, progress=progress)
             if len(todo)
             else {}
         )
         if faults:
             raise ImageError(*describe_faults(table, faults))
-        return ImageCache.open(directory)
+        return ImageCache.open(directory, rows)
 
 
 def _adopt(folder: CacheFolder, wanted: Source) -> NDArray[np.int64]:
@@ -123,18 +132,18 @@ def _adopt(folder: CacheFolder, wanted: Source) -> NDArray[np.int64]:
     return folder.begin(wanted)
 
 
-def _outdated(table: ChexpertTable, stamps: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Rows, int64 (k,), whose file is not the one that was decoded, or is not there."""
-    root = f"{table.root}/"
-    present = np.full_like(stamps, -1)
-    for row, path in enumerate(table.paths.tolist()):
-        if stamps[row, 0] >= 0:
+def _outdated(table: ChexpertTable, stamps: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of the rows, int64 (k,), whose file is not the one that was decoded, or is not there."""
+    root, decoded = f"{table.root}/", stamps[rows]
+    present = np.full_like(decoded, -1)
+    for place, path in enumerate(table.paths[rows].tolist()):
+        if decoded[place, 0] >= 0:
             try:
                 stamp = Stamp.of(Path(root + path).stat())
             except OSError:
                 continue
-            present[row] = stamp.size, stamp.modified
-    return np.flatnonzero((stamps[:, 0] < 0) | (present != stamps).any(axis=1))
+            present[place] = stamp.size, stamp.modified
+    return rows[(decoded[:, 0] < 0) | (present != decoded).any(axis=1)]
 
 
 def _decode(
@@ -144,6 +153,7 @@ def _decode(
     stamps: NDArray[np.int64],
     todo: NDArray[np.int64],
     *,
+    total: int,
     workers: int | None,
     progress: Progress | None,
 ) -> dict[int, str]:
@@ -153,7 +163,7 @@ def _decode(
     folder.write_stamps(stamps)  # before their pixels change
     offset = folder.images.stat().st_size - stamps.shape[0] * size**2
     work = [(int(row), str(table.paths[row])) for row in todo]
-    done, recorded = len(table) - len(todo), time.monotonic()
+    done, recorded = total - len(todo), time.monotonic()
     target = Target(folder.images, offset, size)
     try:
         for batch in decode_all(table.root, work, target, workers or default_workers(len(work))):
@@ -164,7 +174,7 @@ def _decode(
                     faults[decoded.row] = decoded.fault
             done += len(batch)
             if progress:
-                progress(done, len(table))
+                progress(done, total)
             if time.monotonic() - recorded > _RECORD_EVERY:
                 folder.write_stamps(stamps)
                 recorded = time.monotonic()

@@ -30,6 +30,7 @@ from fedcxr.messages import UpdateReply
 from server.heads import HeadExchange
 
 DEEP = 6
+OTHER = "0x" + "f" * 40  # gets what the coordinator hands on
 
 
 @pytest.fixture
@@ -92,12 +93,14 @@ def test_the_coordinator_hands_on_no_head_that_its_chain_has_taken_back(
     federation, domain = founded.register.federation, founded.ledger.domain
     heads = HeadExchange(tmp_path / "heads.json", founded.ledger, federation)
     heads.receive(reply.hospital, reply.head)
-    (signed,) = heads_from_bytes(heads.handed_on(), federation, domain)
+    (signed,) = heads_from_bytes(heads.handed_on([OTHER])[OTHER], federation, domain)
     assert signed.message.hospital == reply.hospital
     heads.keep()
     asked(chain, "anvil_reorg", DEEP, [])
-    assert heads.handed_on() == b""
-    assert HeadExchange(tmp_path / "heads.json", founded.ledger, federation).handed_on() == b""
+    assert heads.handed_on([OTHER]) == {OTHER: b""}
+    assert HeadExchange(tmp_path / "heads.json", founded.ledger, federation).handed_on([OTHER]) == {
+        OTHER: b""
+    }
     heads.keep()
     assert heads_from_bytes((tmp_path / "heads.json").read_bytes(), federation, domain) == [signed]
 

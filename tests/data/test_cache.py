@@ -314,3 +314,14 @@ def test_real_images_are_decoded_as_they_are(real_cxr: Path, tmp_path: Path) -> 
     levels = cache.images.mean(axis=(1, 2))
     assert 60 < levels.mean() < 190  # neither black nor white
     assert cache.images.std(axis=(1, 2)).min() > 10  # and none is empty
+
+
+def test_of_the_rows_that_are_not_needed_nothing_is_looked_at(table: ChexpertTable, tmp_path: Path) -> None:
+    needed = np.array([0, 2])
+    (table.root / table.paths[1]).unlink()
+    images = prepare(table, SIZE, tmp_path / "cache", rows=needed).images
+
+    assert images[needed].any(axis=(1, 2)).all()
+    assert not images[1].any()
+    with pytest.raises(ImageError, match="1 image"):
+        prepare(table, SIZE, tmp_path / "cache")

@@ -1,0 +1,55 @@
+"""What a round asks of the chain grows with its hospitals, and not with their square."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from web3.types import RPCEndpoint, RPCResponse
+
+from fedcxr.bench.round import run_protocol
+from fedcxr.chain.embedded.chain import _Provider
+from server.events import Event, RoundFinalized, RoundOpened
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each method of the chain was asked, by hospitals through its endpoint and by the server."""
+    counted: Counter[str] = Counter()
+    answer = _Provider.make_request
+
+    def counting(self: _Provider, method: RPCEndpoint, params: Any) -> RPCResponse:
+        counted[method] += 1
+        return answer(self, method, params)
+
+    monkeypatch.setattr(_Provider, "make_request", counting)
+    return counted
+
+
+def calls_of_a_round(asked: Counter[str], place: Path, hospitals: int, recording: str) -> Counter[str]:
+    """What a second round asked, in which hospitals look after their updates of the first."""
+    before: Counter[str] = Counter()
+    rounds: list[Counter[str]] = []
+
+    def observer(event: Event) -> None:
+        nonlocal before
+        if isinstance(event, RoundOpened):
+            before = asked.copy()
+        if isinstance(event, RoundFinalized):
+            rounds.append(asked - before)
+
+    run_protocol(place, "compact", hospitals, 2, observer, changes={"ledger.recording": recording})
+    return rounds[-1]
+
+
+@pytest.mark.parametrize("recording", ["each", "root"])
+def test_a_hospital_more_asks_no_more_of_each_other_one(
+    asked: Counter[str], tmp_path: Path, recording: str
+) -> None:
+    few = calls_of_a_round(asked, tmp_path / "few", 6, recording)
+    many = calls_of_a_round(asked, tmp_path / "many", 24, recording)
+    each = (many.total() - few.total()) / 18
+    assert each <= 16, (few, many)
+    assert many["eth_call"] - few["eth_call"] <= 3 * 18, (few, many)
