@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 
 from fedcxr.chain.block_hash import block_hash
 from fedcxr.errors import ChainError
@@ -13,15 +14,19 @@ _PATIENCE = 10.0  # seconds for an endpoint that is behind another one, or behin
 _POLL = 0.5
 
 
-def shown_hash(ledger: FederationViews, block: int) -> bytes | None:
-    """Hash of a block; None where there is none after a while: nodes behind one URL do not keep step.
+def shown_hashes(ledger: FederationViews, blocks: Collection[int]) -> dict[int, bytes | None]:
+    """Hashes of blocks; None for what is not there after a while, which is one for all of them.
+
+    Nodes behind one URL do not keep step.
 
     Raises:
         ChainError: the chain does not answer.
     """
     deadline = time.monotonic() + _PATIENCE
-    while (found := block_hash(ledger.w3, block)) is None and time.monotonic() < deadline:
+    found = {block: block_hash(ledger.w3, block) for block in blocks}
+    while (missing := [block for block in found if found[block] is None]) and time.monotonic() < deadline:
         time.sleep(_POLL)
+        found |= {block: block_hash(ledger.w3, block) for block in missing}
     return found
 
 
@@ -40,6 +45,8 @@ def settled_head(ledger: FederationViews, depth: int) -> tuple[int, bytes]:
     if not depth:
         return number, bytes(latest["hash"])
     settled = max(number - depth, 0)
-    if (found := shown_hash(ledger, settled)) is None:  # a hash that nobody gave would accuse this chain
+    if (
+        found := shown_hashes(ledger, [settled])[settled]
+    ) is None:  # a hash that nobody gave would accuse this chain
         raise ChainError(f"the endpoint says that its head is block {number}, but has no block {settled}.")
     return settled, found
