@@ -100,7 +100,7 @@ def made_from(data: BufferedIOBase) -> MadeModel:
 
 def _values(data: BufferedIOBase, count: int) -> NDArray[np.float32]:
     values = np.empty(count, np.float32)
-    into, done = memoryview(values.view(np.uint8)), 0
+    into, done = values.view(np.uint8).data, 0
     while done < into.nbytes:
         if not (read := data.readinto(into[done:])):
             raise EOFError

@@ -10,7 +10,9 @@ import resource
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from io import BufferedIOBase
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from torch import Tensor
@@ -27,9 +29,7 @@ LONGEST_WORK = 600
 """Seconds of the processor; our largest model takes five, and most of them to load torch."""
 
 _SLACK = 1 << 30  # bytes beside the copies of the values
-_COPIES = (
-    6  # of the values: the model, its pretrained weights as read and as tensors, the vector, two to spare
-)
+_COPIES = 6  # of the values: the model, its pretrained weights as bytes and as tensors, the vector, and spare
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _limit(resource.RLIMIT_CPU, LONGEST_WORK)
-    order = order_from(sys.stdin.buffer)
+    order = order_from(cast(BufferedIOBase, sys.stdin.buffer))
     try:
         _limit_memory(_SLACK)
         values = count_values(order.config.model)
