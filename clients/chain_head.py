@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 
 from fedcxr.errors import ChainError
 from fedcxr.ledger.views import FederationViews
@@ -11,15 +12,19 @@ _PATIENCE = 10.0  # seconds for an endpoint that is behind another one, or behin
 _POLL = 0.5
 
 
-def shown_hash(ledger: FederationViews, block: int) -> bytes | None:
-    """Hash of a block; None where there is none after a while: nodes behind one URL do not keep step.
+def shown_hashes(ledger: FederationViews, blocks: Collection[int]) -> dict[int, bytes | None]:
+    """Hashes of blocks; None for what is not there after a while, which is one for all of them.
+
+    Nodes behind one URL do not keep step.
 
     Raises:
         ChainError: the chain does not answer.
     """
     deadline = time.monotonic() + _PATIENCE
-    while (found := ledger.block_hash(block)) is None and time.monotonic() < deadline:
+    found = {block: ledger.block_hash(block) for block in blocks}
+    while (missing := [block for block in found if found[block] is None]) and time.monotonic() < deadline:
         time.sleep(_POLL)
+        found |= {block: ledger.block_hash(block) for block in missing}
     return found
 
 
@@ -37,6 +42,7 @@ def settled_head(ledger: FederationViews, depth: int) -> tuple[int, bytes]:
     if not depth:
         return number, digest
     settled = max(number - depth, 0)
-    if (found := shown_hash(ledger, settled)) is None:  # a hash that nobody gave would accuse this chain
+    found = shown_hashes(ledger, [settled])[settled]
+    if found is None:  # a hash that nobody gave would accuse this chain
         raise ChainError(f"the endpoint says that its head is block {number}, but has no block {settled}.")
     return settled, found

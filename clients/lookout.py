@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import NoReturn
 
-from clients.chain_head import settled_head, shown_hash
+from clients.chain_head import settled_head, shown_hashes
 from clients.ledger import attach_ledger, url_of
 from clients.member import Member
 from clients.own_updates import Sighting, sight
@@ -160,41 +161,33 @@ class Lookout:
     def _check_heads(
         self, ledger: FederationViews, head: tuple[int, bytes], watched: Watched, handed_on: bytes
     ) -> None:
-        """See that the chain with this head has the hospital's own last one and those of the others."""
+        """See that the chain with this head has the hospital's own last one and those of the others.
+
+        Raises:
+            RewrittenChainError: it lacks one of them.
+        """
         others = heads_from_bytes(handed_on, self._federation, self.member.domain)
-        known = dict([head])
-        for signed in [watched.head, *others]:
-            if signed is None:
-                continue
-            message = signed.message
-            if message.block not in known:
-                known[message.block] = shown_hash(ledger, message.block) or bytes(32)
-            if known[message.block] != message.block_hash:
-                self._contradict(ledger, signed, known[message.block], head, watched)
+        seen = {OWN: watched.head} if watched.head is not None else {}
+        seen |= _of_members(others, ledger) if others else {}
+        shown: dict[int, bytes | None] = dict([head])
+        shown |= shown_hashes(ledger, {signed.message.block for signed in seen.values()} - shown.keys())
+        for seat, signed in seen.items():
+            there = shown[signed.message.block] or bytes(32)
+            if there != signed.message.block_hash:
+                self._contradict(seat, signed, there, head, watched)
 
     def _contradict(
-        self,
-        ledger: FederationViews,
-        signed: SignedHead,
-        shown: bytes,
-        head: tuple[int, bytes],
-        watched: Watched,
-    ) -> None:
+        self, seat: int, signed: SignedHead, shown: bytes, head: tuple[int, bytes], watched: Watched
+    ) -> NoReturn:
         """Put both heads into the journal and refuse.
 
         A witness and a block are put there once, and of a seat no more than a few: whoever has others sign
         heads that contradict the chain would make the journal as long as it likes.
 
         Raises:
-            RewrittenChainError: always, unless the head is nobody's of this federation.
+            RewrittenChainError: always.
         """
-        message, mine, seat = signed.message, signed is watched.head, OWN
-        if not mine:
-            try:
-                seat = ledger.seat_of(message.hospital)
-            except ContractRejectedError:
-                logger.warning("a head of %s, who is no member, is not looked at", message.hospital)
-                return
+        message, mine = signed.message, seat == OWN
         noted = watched.with_contradiction(seat, message.block)
         if noted != watched:
             self._state(signed, shown, head, mine=mine)
@@ -246,3 +239,18 @@ class Lookout:
         if sighting.fate not in ("taken", "accepted", "open"):
             place = f"round {sighting.round}, attempt {sighting.attempt}"
             logger.warning("%s: the update of this hospital: %s", place, one_line(sighting.why))
+
+
+def _of_members(heads: Sequence[SignedHead], ledger: FederationViews) -> dict[int, SignedHead]:
+    """The newest head of each seat; what nobody of this federation signed is logged and left.
+
+    The chain is asked about no head of theirs: anybody can sign as many as a message holds.
+    """
+    seats, newest = ledger.accounts(), dict[int, SignedHead]()
+    for signed in heads:
+        seat = seats.get(signed.message.hospital)
+        if seat is None:
+            logger.warning("a head of %s, who is no member, is not looked at", signed.message.hospital)
+        elif seat not in newest or newest[seat].message.block < signed.message.block:
+            newest[seat] = signed
+    return newest

@@ -12,9 +12,10 @@ from clients.open_round import OpenRound
 from fedcxr.errors import RuleError
 from fedcxr.ledger.round_rules import RoundRules
 from fedcxr.models.initial import require_usual_draws
-from fedcxr.training.first_model import FirstModel, farthest, read_pretrained, within_rounding
+from fedcxr.training.first_model import FirstModel, read_pretrained
 from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.round_config import RoundConfig
+from fedcxr.update.rounding import farthest, within_rounding
 
 
 def check_rules(

@@ -19,15 +19,16 @@ from fedcxr.audit.blob_pool import BlobPool, workers_for
 from fedcxr.audit.conduct import check_conduct
 from fedcxr.audit.evidence import Evidence
 from fedcxr.audit.findings import PARTIES, SO_FAR, AuditReport
+from fedcxr.audit.first_model import FirstModelCheck
 from fedcxr.audit.journal import check_journal
 from fedcxr.audit.ledger_source import LedgerSource, RunLedger
 from fedcxr.audit.memory import UNPROVEN, AuditMemory, compare
+from fedcxr.audit.model_maker import ModelMaker
 from fedcxr.audit.openings import check_openings, what_it_binds
 from fedcxr.audit.participants import participants
 from fedcxr.audit.round_audit import RoundAudit
 from fedcxr.audit.scope import Scope
 from fedcxr.audit.sources import RunSources, Sources
-from fedcxr.audit.start import start_of
 from fedcxr.audit.storage import check_round_storage
 from fedcxr.errors import EnvelopeError, LedgerError
 from fedcxr.ledger.deployment_parameters import differences
@@ -112,22 +113,26 @@ def conduct_audit(
         ConfigError: the rounds asked for are not there.
     """
     report = AuditReport()
-    with ledger_source.open(report, progress) as ledger:
-        if ledger is None:
-            return report
-        sound = not report.findings  # a chain that does not hold is none to remember
-        memory, whole = request.memory or AuditMemory(None), request.scope.whole
-        contract = ledger.domain.chain_id, ledger.address
-        earlier = memory.recall(*contract)
-        never_came = _Audit(ledger, ledger_source, sources, request, report).check(progress, keep)
-        for journal in request.journals:
-            check_journal(journal, ledger, report, never_came)
-        if request.memory is not None:
-            consistent = compare(earlier, ledger_source.chain, report, whole=whole)
-            if ledger_source.head_is_a_word:
-                report.notes.append(UNPROVEN)
-            elif consistent and sound:
-                memory.keep(ledger_source.chain, *contract, report, whole=whole)
+    memory, whole = request.memory or AuditMemory(None), request.scope.whole
+    with ModelMaker() as maker:
+        if request.scope.first == 1 and not memory.has_made_any:  # then this one has to make a model
+            maker.prepare()
+        with ledger_source.open(report, progress) as ledger:
+            if ledger is None:
+                return report
+            sound = not report.findings  # a chain that does not hold is none to remember
+            contract = ledger.domain.chain_id, ledger.address
+            earlier = memory.recall(*contract)
+            inquiry = _Audit(ledger, ledger_source, sources, request, report, maker)
+            never_came = inquiry.check(progress, keep)
+            for journal in request.journals:
+                check_journal(journal, ledger, report, never_came)
+            if request.memory is not None:
+                consistent = compare(earlier, ledger_source.chain, report, whole=whole)
+                if ledger_source.head_is_a_word:
+                    report.notes.append(UNPROVEN)
+                elif consistent and sound:
+                    memory.keep(ledger_source.chain, *contract, report, whole=whole)
     return report
 
 
@@ -140,6 +145,7 @@ class _Audit:
     sources: Sources
     request: Request
     report: AuditReport
+    maker: ModelMaker
 
     def check(self, progress: Progress, keep: Callable[[Evidence], None]) -> Collection[tuple[int, str]]:
         """Check all that was asked for; what of it :attr:`Evidence.never_came` has."""
@@ -238,7 +244,9 @@ class _Audit:
         audits = [RoundAudit(evidence, view) for view in views]
         for ahead in audits[:_IN_FLIGHT]:  # workers check while the first model is made
             ahead.start()
-        model, before = self._models_before(evidence, config, first)
+        memory = self.request.memory or AuditMemory(None)
+        beginning = FirstModelCheck(evidence, config, self.request.pretrained, memory, self.maker)
+        model, before = self._models_before(evidence, beginning, first)
         computed = model is not None
         for place, current in enumerate(audits):
             for ahead in audits[place : place + _IN_FLIGHT]:
@@ -247,17 +255,18 @@ class _Audit:
             before, model = model, result
             computed = computed and summed
             self.report.rounds += 1
+        beginning.conclude()
         if lines:
             whose = "scores, times, bytes and gas are the coordinator's own word"
             self.report.notes.append(f"metrics.jsonl, summary.md: {whose}")
         return computed
 
     def _models_before(
-        self, evidence: Evidence, config: Config | None, first: int
+        self, evidence: Evidence, beginning: FirstModelCheck, first: int
     ) -> tuple[Vector | None, Vector | None]:
         """The model that the first round starts from, and the one before it."""
         if first == 1:
-            return start_of(evidence, config, self.request.pretrained, self.request.memory), None
+            return beginning.begin(), None
         ledger = self.ledger
 
         def model(number: int) -> Vector | None:

@@ -28,6 +28,7 @@ UNPROVEN = "the chain's head is not kept for later audits: nobody but the endpoi
 
 HISTORY = "the chain's history"
 _FORMAT = "fedcxr/audited/1"
+_MADE = "first-models"  # the folder of what was made again
 _LONGEST = 1 << 20  # bytes of a file
 _MOST_FINDINGS, _LONGEST_TEXT = 500, 400  # that are kept
 
@@ -101,6 +102,11 @@ class AuditMemory:
         except UnwritableError:
             report.notes.append("the chain's head is not kept for later audits: its folder cannot be written")
 
+    @property
+    def has_made_any(self) -> bool:
+        """Whether an earlier audit has made any federation's start again."""
+        return self.folder is not None and next((self.folder / _MADE).glob("*"), None) is not None
+
     def has_made(self, start: bytes) -> bool:
         """Whether an earlier audit has made this very start again, as :meth:`keep_made` was told."""
         return self.folder is not None and self._made(start).is_file()
@@ -117,7 +123,7 @@ class AuditMemory:
 
     def _made(self, start: bytes) -> Path:
         assert self.folder is not None
-        return self.folder / "first-models" / start.hex()
+        return self.folder / _MADE / start.hex()
 
     def _path(self, chain_id: int, contract: str) -> Path:
         assert self.folder is not None

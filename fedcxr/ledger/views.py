@@ -33,6 +33,7 @@ class FederationViews:
         self._connection = connection
         self._events = ContractEvents(connection)
         self._round_seen: tuple[RoundEvents, Sequence[Any], RoundView] | None = None
+        self._accounts: tuple[Sequence[Any], Sequence[Any], Mapping[str, int]] | None = None
         self._seats: dict[str, int] = {}  # of every account met; an account's seat never changes
 
     @classmethod
@@ -223,6 +224,15 @@ class FederationViews:
         if address not in self._seats:
             self._seats[address] = int(self._connection.call("seatOf", address)[0])
         return self._seats[address]
+
+    def accounts(self) -> Mapping[str, int]:
+        """The seat of every account that a member has or had, by the contract's events."""
+        joined, rotated = self._events.named("MemberJoined"), self.rotations()
+        if (known := self._accounts) is None or known[0] is not joined or known[1] is not rotated:
+            seats = {str(event["args"]["member"]): int(event["args"]["seat"]) for event in joined}
+            seats |= {str(event["args"]["successor"]): int(event["args"]["seat"]) for event in rotated}
+            self._accounts = known = joined, rotated, seats
+        return known[2]
 
     def registered_samples(self) -> Mapping[int, int]:
         """Registered images by seat, of everyone who has ever joined; they never change."""

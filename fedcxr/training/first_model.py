@@ -1,9 +1,7 @@
 """The model that a federation starts from, by its configuration, its seed and its pretrained weights.
 
-Whoever has the configuration can make it again. Its bits are the same for any number of threads, but not on
-every processor: torch computes normal numbers by vectors where it can, and rounds otherwise elsewhere
-(measured with ``ATEN_CPU_CAPABILITY=default`` against AVX2: by up to 1e-6). So two of them are one model
-within :data:`ROUNDING`, in which no other weights can hide.
+Whoever has the configuration can make it again, bit for bit, but for rounding:
+:mod:`fedcxr.update.rounding`.
 """
 
 from __future__ import annotations
@@ -23,13 +21,7 @@ from fedcxr.models.network import Network
 from fedcxr.models.registry import create_model, pretrained_tensors
 from fedcxr.training.shared_tensors import federation_layout, frozen_tensors
 from fedcxr.update import merkle
-from fedcxr.update.layout import MOST_VALUES, Layout, Vector
-
-ROUNDING = 1e-5
-"""What a value may be off by, on another processor or build of torch."""
-
-LONGEST_WEIGHTS = 4 * MOST_VALUES + (1 << 24)
-"""Bytes of pretrained weights with their header."""
+from fedcxr.update.layout import Layout, Vector
 
 
 @dataclass(frozen=True)
@@ -90,19 +82,6 @@ def read_pretrained(settings: Model) -> Mapping[str, Tensor] | None:
             f"configuration names {named}."
         )
     return tensors
-
-
-def farthest(one: Vector, other: Vector) -> float:
-    """The largest distance of two values at the same place; infinite where there is none, or NaN."""
-    if one.shape != other.shape:
-        return float("inf")
-    far = float(np.abs(one - other).max()) if one.size else 0.0
-    return far if np.isfinite(far) else float("inf")
-
-
-def within_rounding(far: float) -> bool:
-    """Whether values so far from each other are the same but for rounding."""
-    return far <= ROUNDING
 
 
 def weights_data(tensors: Mapping[str, Tensor]) -> bytes:

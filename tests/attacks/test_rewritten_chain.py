@@ -22,6 +22,7 @@ from founded import Founded, found
 from lying_proxy import LyingProxy
 from planted import Show
 
+from clients.chain_head import shown_hashes
 from clients.disk import HospitalDisk
 from clients.hospital import Hospital
 from clients.lookout import Lookout
@@ -59,6 +60,26 @@ def founded(small_config: Config, tmp_path: Path) -> Iterator[Founded]:
 
 def audited(run: RunDirectory, *journals: Path) -> AuditReport:
     return audit(run, [Identity.load(run.keys / "auditor.json").envelope_key], journals=journals)
+
+
+class Clock:
+    """The clock of whoever waits for a block; it counts what was waited, in seconds."""
+
+    def __init__(self) -> None:
+        self.waited = 0.0
+
+    def monotonic(self) -> float:
+        return self.waited
+
+    def sleep(self, seconds: float) -> None:
+        self.waited += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("clients.chain_head.time", clock)
+    return clock
 
 
 def journals_of(run: RunDirectory) -> list[Path]:
@@ -286,6 +307,33 @@ def test_a_strangers_head_stops_nobody(founded: Founded, tmp_path: Path) -> None
     hospital = participant(founded, tmp_path)
     assert isinstance(hospital.train(replace(founded.train, heads=heads_to_bytes([head]))), UpdateReply)
     assert lines_of(journal_at(hospital), "contradiction") == []
+
+
+def test_heads_of_strangers_keep_no_hospital_waiting(founded: Founded, tmp_path: Path, clock: Clock) -> None:
+    """Anybody signs as many heads as a message holds, of blocks that no chain has."""
+    facts = founded.run.read_facts()
+    heads = [signed_head(bytes([9, n] * 16), facts, 10_000 + n, b"\1" * 32) for n in range(60)]
+    hospital = participant(founded, tmp_path)
+    Lookout.of(hospital.member).look("a round", heads=heads_to_bytes(heads))
+    assert clock.waited == 0
+    assert lines_of(journal_at(hospital), "contradiction") == []
+
+
+def test_all_heads_of_members_together_are_waited_for_as_long_as_one(
+    founded: Founded, tmp_path: Path, clock: Clock
+) -> None:
+    """The coordinator has hospitals on its side, and keys of them that are no member's any more."""
+    facts, waits = founded.run.read_facts(), [0.0]
+    place = founded.run.hospital(1) / "identity.json"
+    for count in (1, 12):
+        heads = [signed_head(place, facts, 10_000 + n, b"\1" * 32) for n in range(count)]
+        hospital = participant(founded, tmp_path / str(count))
+        with pytest.raises(RewrittenChainError, match=f"there is no block {9_999 + count}"):
+            Lookout.of(hospital.member).look("a round", heads=heads_to_bytes(heads))
+        waits.append(clock.waited)
+    assert waits == [0, 10, 20]
+    assert set(shown_hashes(founded.ledger.views, range(10_000, 10_020)).values()) == {None}
+    assert clock.waited == 30
 
 
 @pytest.mark.parametrize(

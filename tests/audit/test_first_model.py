@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import fedcxr.audit.first_model
+import fedcxr.audit.model_process
 from clients.rules import check_first_model
 from fedcxr.audit.audit import Request, conduct_audit
 from fedcxr.audit.findings import FIRST_MODEL, AuditReport
@@ -28,9 +29,10 @@ from fedcxr.run.preparation import open_or_create
 from fedcxr.store.garbage import read_attempts
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
-from fedcxr.training.first_model import ROUNDING, FirstModel
+from fedcxr.training.first_model import FirstModel
 from fedcxr.training.shared_tensors import federation_layout
 from fedcxr.update.layout import MOST_VALUES
+from fedcxr.update.rounding import ROUNDING
 
 
 @pytest.fixture(scope="module")
@@ -175,8 +177,8 @@ def test_with_a_torch_that_draws_other_numbers_nothing_is_proven_and_nobody_accu
     def elsewhere(config: Config, weights: Mapping[str, Tensor] | None = None) -> FirstModel:
         return of(config.with_changes({"seed": config.seed + 1}), weights)
 
-    monkeypatch.setattr(fedcxr.audit.first_model.FirstModel, "of", elsewhere)
-    monkeypatch.setattr(fedcxr.audit.first_model, "draws_as_ever", lambda: False)
+    monkeypatch.setattr(FirstModel, "of", elsewhere)
+    monkeypatch.setattr(fedcxr.audit.model_process, "draws_as_ever", lambda: False)
     report = audited(run)
     assert report.clean
     assert "torch here draws other numbers" in unknown(report)[0]

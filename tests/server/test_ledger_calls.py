@@ -13,6 +13,8 @@ from fedcxr.bench.round import run_protocol
 from fedcxr.chain.embedded.chain import _Provider
 from server.events import Event, RoundFinalized, RoundOpened
 
+_ITS_OWN = ("eth_accounts", "eth_chainId")  # web3 asks them of a chain in its own process, for each call
+
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
@@ -21,7 +23,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     answer = _Provider.make_request
 
     def counting(self: _Provider, method: RPCEndpoint, params: Any) -> RPCResponse:
-        counted[method] += 1
+        counted[method] += method not in _ITS_OWN
         return answer(self, method, params)
 
     monkeypatch.setattr(_Provider, "make_request", counting)
@@ -51,5 +53,5 @@ def test_a_hospital_more_asks_no_more_of_each_other_one(
     few = calls_of_a_round(asked, tmp_path / "few", 6, recording)
     many = calls_of_a_round(asked, tmp_path / "many", 24, recording)
     each = (many.total() - few.total()) / 18
-    assert each <= 16, (few, many)
+    assert each <= 14, (few, many)
     assert many["eth_call"] - few["eth_call"] <= 3 * 18, (few, many)
