@@ -143,7 +143,8 @@ def _outdated(table: ChexpertTable, stamps: NDArray[np.int64], rows: NDArray[np.
             except OSError:
                 continue
             present[place] = stamp.size, stamp.modified
-    return rows[(decoded[:, 0] < 0) | (present != decoded).any(axis=1)]
+    outdated: NDArray[np.int64] = rows[(decoded[:, 0] < 0) | (present != decoded).any(axis=1)]
+    return outdated
 
 
 def _decode(

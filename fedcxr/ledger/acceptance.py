@@ -7,7 +7,7 @@ stands under such a root decide here. The property tests hold this file to ``Rou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from fedcxr.errors import ContractRejectedError, LedgerError
@@ -34,7 +34,7 @@ class AcceptanceRules:
     update_size: int | None
 
     def objection(
-        self, signed: SignedSubmission, view: RoundView | None, registered: int
+        self, signed: SignedSubmission, view: RoundView | None, registered: int, held: Container[int] = ()
     ) -> ContractRejectedError | None:
         """Why the contract would not accept a submission now: all its rules, in its order, but for its clock.
 
@@ -42,13 +42,14 @@ class AcceptanceRules:
             signed: by a hospital, or so it says.
             view: the latest round with what is accepted so far; None where none is in progress.
             registered: images that the hospital was registered with; 0 unless it is an active member.
+            held: seats whose submissions are in, besides those of the view.
 
         Returns:
             The contract's reason; None where it accepts.
         """
         if signed.message.federation == self.federation and view is None:
             return ContractRejectedError("WrongPhase", (signed.message.round, RoundPhase.NONE.number))
-        return next(self._objections(signed, view, registered, entering=True), None)
+        return next(self._objections(signed, view, registered, held, entering=True), None)
 
     def flaw(
         self, signed: SignedSubmission, view: RoundView, registered: int
@@ -63,10 +64,16 @@ class AcceptanceRules:
         Returns:
             The reason for which the contract would have rejected it; None where nothing is wrong with it.
         """
-        return next(self._objections(signed, view, registered, entering=False), None)
+        return next(self._objections(signed, view, registered, (), entering=False), None)
 
     def _objections(
-        self, signed: SignedSubmission, view: RoundView | None, registered: int, *, entering: bool
+        self,
+        signed: SignedSubmission,
+        view: RoundView | None,
+        registered: int,
+        held: Container[int],
+        *,
+        entering: bool,
     ) -> Iterator[ContractRejectedError]:
         """Every reason, in the contract's order; ``entering``: those too that depend on the moment."""
         s = signed.message
@@ -91,15 +98,16 @@ class AcceptanceRules:
             yield ContractRejectedError("EmptyUpdate", (s.hospital,))
         if self.update_size not in (None, s.size):
             yield ContractRejectedError("WrongSize", (self.update_size, s.size))
-        if entering and _has_submitted(view, s.hospital):
+        if entering and _has_submitted(view, s.hospital, held):
             yield ContractRejectedError("AlreadySubmitted", (s.round, s.hospital))
         if self.domain is not None and (signer := _signer(signed, self.domain)) != s.hospital:
             yield ContractRejectedError("BadSignature", (s.hospital, signer))
 
 
-def _has_submitted(view: RoundView, hospital: str) -> bool:
+def _has_submitted(view: RoundView, hospital: str, held: Container[int]) -> bool:
     """Whether an update of the hospital's seat is in, under whatever key."""
-    return view.seats.get(hospital) in {view.seats[address] for address in view.accepted}
+    seat = view.seats.get(hospital)
+    return seat in held or any(view.seats[address] == seat for address in view.accepted)
 
 
 def _signer(signed: SignedSubmission, domain: Domain) -> str:

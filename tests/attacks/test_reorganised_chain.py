@@ -106,10 +106,8 @@ def test_the_coordinator_hands_on_no_head_that_its_chain_has_taken_back(
 
 
 def test_no_head_is_signed_that_the_endpoint_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clients.chain_head.block_hash", lambda w3, number: None)
     monkeypatch.setattr("clients.chain_head._PATIENCE", 0.0)
-    latest = {"number": 9, "hash": b"\1" * 32}
-    ledger: Any = SimpleNamespace(w3=SimpleNamespace(eth=SimpleNamespace(get_block=lambda which: latest)))
+    ledger: Any = SimpleNamespace(head=lambda: (9, b"\1" * 32), block_hash=lambda number: None)
     assert settled_head(ledger, 0) == (9, b"\1" * 32)
     with pytest.raises(ChainError, match="has no block 6"):
         settled_head(ledger, 3)

@@ -16,6 +16,13 @@ from server.events import Event, RoundFinalized, RoundOpened
 _ITS_OWN = ("eth_accounts", "eth_chainId")  # web3 asks them of a chain in its own process, for each call
 
 
+@pytest.fixture(autouse=True)
+def batches_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is."""
+    monkeypatch.setattr("server.batch._SHORTEST", 600.0)
+    monkeypatch.setattr("server.batch._LONGEST", 600.0)
+
+
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each method of the chain was asked, by hospitals through its endpoint and by the server."""

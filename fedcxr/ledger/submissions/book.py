@@ -29,13 +29,13 @@ class SubmissionBook:
 
         Args:
             signed: by a hospital.
-            view: the open round, as :meth:`fill` has it.
+            view: the open round, as the contract has it.
             registered: images of the hospital; 0 for a stranger.
         """
         hospital = signed.message.hospital
-        error = self._rules.objection(signed, view, registered)
+        self._turn(view)
+        error = self._rules.objection(signed, view, registered, self._held)
         if error is None:
-            self._turn(view)
             self._held[view.seats[hospital]] = signed
         return Verdict(hospital, error)
 

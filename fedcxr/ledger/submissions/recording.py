@@ -87,12 +87,8 @@ class RootRecorded(Recording):
 
     def submit(self, batch: Sequence[SignedSubmission]) -> list[Verdict]:
         samples = {m.address: m.samples for m in self._views.members() if m.is_active_hospital}
-        number = self._views.round_in_progress
-        verdicts = []
-        for signed in batch:
-            view = self.filled(self._views.round(number or signed.message.round))
-            verdicts.append(self._book.take(signed, view, samples.get(signed.message.hospital, 0)))
-        return verdicts
+        view = self._views.round(self._views.round_in_progress or batch[0].message.round)
+        return [self._book.take(s, view, samples.get(s.message.hospital, 0)) for s in batch]
 
     def listing(self) -> bytes:
         """The list, with what hospitals submitted themselves, and without those no longer active."""
