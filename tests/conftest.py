@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder for each test, which is not there yet; pytest's way to a new one looks through all before."""
+    """Where each test has its folder; pytest's way to a new one looks through all that are there."""
     place = tmp_path_factory.mktemp("homes")
     return (place / str(number) for number in itertools.count())
 
@@ -66,8 +66,9 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def own_state(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Audits and indexes of a test remember nothing of other tests, and write nothing into a user's home."""
     home = next(homes)
-    monkeypatch.setenv("FEDCXR_STATE", str(home / "state"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    for variable in ("FEDCXR_STATE", "XDG_CACHE_HOME"):
+        (home / variable).mkdir(parents=True)
+        monkeypatch.setenv(variable, str(home / variable))
 
 
 @pytest.fixture(scope="session")
