@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import signal
 from collections import defaultdict
@@ -54,11 +55,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: -seconds[item.nodeid.partition("::")[0]])
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where each test has its folder; pytest's way to a new one looks through all that are there."""
+    place = tmp_path_factory.mktemp("homes")
+    return (place / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_state(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Audits and indexes of a test remember nothing of other tests, and write nothing into a user's home."""
-    monkeypatch.setenv("FEDCXR_STATE", str(tmp_path_factory.mktemp("state")))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    home = next(homes)
+    for variable in ("FEDCXR_STATE", "XDG_CACHE_HOME"):
+        (home / variable).mkdir(parents=True)
+        monkeypatch.setenv(variable, str(home / variable))
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,13 @@ is killed once in each state of the chain: between two transactions only files d
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import inspect
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -260,19 +261,43 @@ class Trap:
         if due and self.point.moment == "before":
             self._spring()
         if due and self.point.moment == "half":
-            self._write_half(*arguments)
-            self._spring()
+            with half_written(*arguments, appended=self.point.target == APPEND):
+                self._spring()
         result = function(*arguments, **named)
         if due and self.point.moment == "after":
             self._spring()
         return result
 
-    def _write_half(self, path: Path, content: str | bytes) -> None:
-        """A line begins in its file; what replaces a file begins under a temporary name."""
-        data = content.encode() if isinstance(content, str) else content
-        begun = path if self.point.target == APPEND else path.with_name(path.name + TEMPORARY)
-        with begun.open("ab") as file:
-            file.write(data[: len(data) // 2])
+
+class Halt(Trap):
+    """Stops this process at a crash point, once; whoever waits for it sees what a kill would leave there."""
+
+    def __init__(self, point: CrashPoint, told: Path) -> None:
+        """``told``: the file that names the point to who waits."""
+        super().__init__(point)
+        self._told = told
+
+    def _spring(self) -> None:
+        self._told.write_text(self.point.name)
+        os.kill(os.getpid(), signal.SIGSTOP)  # every thread stands still until somebody sends SIGCONT
+
+
+@contextlib.contextmanager
+def half_written(path: Path, content: str | bytes, *, appended: bool) -> Iterator[None]:
+    """Half of what is to be written, as long as this lasts.
+
+    A line begins in its file; what replaces a file begins under a temporary name.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    begun = path if appended else path.with_name(path.name + TEMPORARY)
+    before = begun.read_bytes() if begun.exists() else None
+    with begun.open("ab") as file:
+        file.write(data[: len(data) // 2])
+    yield
+    if before is None:
+        begun.unlink()
+    else:
+        begun.write_bytes(before)
 
 
 def wrap(target: str, watch: Callable[..., Any]) -> None:

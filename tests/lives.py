@@ -6,8 +6,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from crash_points import END, FOUNDING, OPEN_ROUND, ROUND, CrashPoint
-from forked_cli import ForkedCli
+from crash_points import END, FOUNDING, OPEN_ROUND, POINTS, ROUND, CrashPoint
+from forked_cli import ForkedCli, Halts
 
 from fedcxr.audit.audit import Request, conduct_audit
 from fedcxr.audit.findings import AuditReport
@@ -88,6 +88,23 @@ class Lives:
             )
         return run
 
+    def halted(self, mode: str, point: CrashPoint) -> Path:
+        """What a kill at a point would have left of the run that nothing disturbed; not to be written to.
+
+        One run of each mode stops at all of them. Where a point lies before round 1, it is of one round.
+        """
+        short = point.round == 0
+        mode += SHORT if short else ""
+        copies = self._root / f"{mode}-halted"
+        if not copies.exists():
+            copies.mkdir()
+            run = RunDirectory(self._root / f"{mode}-whole")
+            at = [p for p in POINTS if mode.removesuffix(SHORT) in p.modes and (p.round == 0) == short]
+            halts = Halts(at, run.root, copies)
+            code = self.cli.run("simulate", self.experiment(mode), "--out", run.root, NO_REPORT, halts=halts)
+            assert code == 0, self.cli.said
+        return copies / point.name
+
     def begin(self, mode: str, number: int, out: Path) -> None:
         """Put a run at ``out`` that was killed as it was to open round ``number``; 0: it has not begun."""
         if number == 0:
@@ -125,6 +142,12 @@ class Lives:
             assert self.resume(mode, run) == 0, f"{point.name}: {self.cli.said}"
         self.assert_ended_like_whole(mode, run, point.name)
 
+    def go_on(self, mode: str, run: RunDirectory, point: CrashPoint) -> None:
+        """A run that is as a kill at a point leaves it goes on to the end of one that was not killed."""
+        mode += SHORT if point.round == 0 else ""
+        assert self.resume(mode, run) == 0, f"{point.name}: {self.cli.said}"
+        self.assert_ended_like_whole(mode, run, point.name)
+
     def die_at_every_start(self, mode: str, run: RunDirectory) -> None:
         """Each life gets as far as the first of its moments, most in a round opened by one before it."""
         points = [
@@ -157,7 +180,7 @@ class Lives:
 def audited(run: RunDirectory) -> AuditReport:
     """The audit of a run with all hospitals' journals; an anvil is rebuilt for it from its journal."""
     keys = [Identity.load(run.keys / "auditor.json").envelope_key]
-    request = Request(keys, sorted(run.hospitals.glob("*/0x*/journal.jsonl")), workers=1)
+    request = Request(keys, sorted(run.hospitals.glob("*/0x*/journal.jsonl")), workers=0)
     source = RunLedger(run) if run.chain_path.exists() else JournalLedger(run)
     return conduct_audit(source, RunSources(run), request)
 

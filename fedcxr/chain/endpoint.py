@@ -31,6 +31,10 @@ _ONCE = ("eth_sendTransaction", "evm_", "anvil_", "hardhat_", "personal_", "mine
 _LARGEST = 1 << 26  # bytes of an answer; the events of 5,000 blocks of 256 hospitals have a tenth
 _PATIENCE = 300.0  # seconds for one answer, however slowly it drips
 
+# Parts of web3 that ask the chain for its id before every call, to compare it with a transaction's own, and
+# look for names where an address may stand: ours are signed for the id that was found, and have addresses.
+_NEEDLESS = ("validation", "ens_name_to_address")
+
 # Of a node behind a balancer that has not seen the block yet, and of one that is asked too much.
 _PASSING = ("header not found", "unknown block", "rate limit", "too many requests")
 
@@ -137,6 +141,8 @@ def connect(url: str, retry_policy: RetryPolicy | None = None) -> Connection:
     """
     retry_policy = retry_policy or RetryPolicy()
     w3 = Connection(RetryingProvider(url, retry_policy), retry_policy)
+    for needless in _NEEDLESS:
+        w3.middleware_onion.remove(needless)
     try:
         answer = w3.provider.make_request(RPCEndpoint("eth_getBlockByNumber"), ["latest", False])
     except (OSError, ValueError) as error:

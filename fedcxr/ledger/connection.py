@@ -12,6 +12,7 @@ from web3.types import BlockIdentifier, FilterParams
 from fedcxr.errors import LedgerError
 from fedcxr.ledger.abi import read_any_text
 from fedcxr.ledger.artifact import artifact_that, known_artifacts, known_interface, load_artifact
+from fedcxr.ledger.deployed_contract import DeployedContract
 from fedcxr.ledger.transaction import translated
 
 
@@ -27,7 +28,7 @@ class ContractConnection:
         """
         read_any_text(w3)
         self.w3 = w3
-        self.contract = w3.eth.contract(address=Web3.to_checksum_address(address), abi=known_interface().abi)
+        self.contract = DeployedContract(w3, address, known_interface().abi)
 
     @classmethod
     def attach(cls, w3: Web3, address: str) -> ContractConnection:
@@ -46,7 +47,7 @@ class ContractConnection:
 
     @property
     def address(self) -> str:
-        return str(self.contract.address)
+        return self.contract.address
 
     def call(self, name: str, *arguments: object, block: int | None = None) -> Any:
         """What a view of the contract returns, at a block, by default the latest.
@@ -56,11 +57,11 @@ class ContractConnection:
             ChainError: the chain does not answer.
         """
         at: BlockIdentifier = "latest" if block is None else block
-        return translated(lambda: self.contract.functions[name](*arguments).call(block_identifier=at))
+        return translated(lambda: self.contract.function(name)(*arguments).call(block_identifier=at))
 
     def events(self, name: str, block: int | None = None) -> list[Any]:
         """The contract's events of a name up to a block, by default the latest, decoded."""
-        event = self.contract.events[name]()
+        event = self.contract.event(name)
         to: BlockIdentifier = "latest" if block is None else block
         return translated(lambda: list(event.get_logs(from_block=0, to_block=to)))
 
@@ -120,5 +121,5 @@ class ContractConnection:
     def _decoders(self) -> dict[Any, Any]:
         """Decoder of each of the contract's events by its topic."""
         names = [entry["name"] for entry in known_interface().abi if entry["type"] == "event"]
-        events = [self.contract.events[name]() for name in names]
+        events = [self.contract.event(name) for name in names]
         return {Web3.to_bytes(hexstr=event.topic): event.process_log for event in events}

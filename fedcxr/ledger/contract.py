@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
@@ -75,7 +76,8 @@ class FederationLedger:
             ChainError: the chain does not take the transaction.
         """
         artifact = load_artifact()
-        contract = w3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
+        constructor: Any = [entry for entry in artifact.abi if entry["type"] == "constructor"]
+        contract = w3.eth.contract(abi=constructor, bytecode=artifact.bytecode)
         receipt = send(
             w3, account, contract.constructor(parameters.as_tuple(), bounds.as_tuple()), gas=_DEPLOY_GAS
         )

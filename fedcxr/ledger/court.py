@@ -12,6 +12,7 @@ from web3 import Web3
 
 from fedcxr.errors import LedgerError
 from fedcxr.ledger.artifact import canonical_type, known_interface
+from fedcxr.ledger.deployed_contract import DeployedContract
 from fedcxr.ledger.seats import to_bitmap
 from fedcxr.ledger.signing import SignedSubmission, Submission, as_tuple
 from fedcxr.ledger.transaction import send, translated
@@ -94,37 +95,36 @@ class DisputeCourt:
     def __init__(self, w3: Web3, address: str, account: LocalAccount | None = None) -> None:
         self._w3 = w3
         self._account = account
-        checksummed = Web3.to_checksum_address(address)
-        self._contract = w3.eth.contract(address=checksummed, abi=known_interface().court_abi)
+        self._contract = DeployedContract(w3, address, known_interface().court_abi)
         self.gas_used = 0
 
     @property
     def address(self) -> str:
-        return str(self._contract.address)
+        return self._contract.address
 
     @property
     def bond(self) -> int:
         """Wei that the coordinator stands to lose."""
-        return int(translated(lambda: self._contract.functions.bond().call()))
+        return int(translated(lambda: self._contract.function("bond")().call()))
 
     @property
     def minimum_bond(self) -> int:
         """Wei that the bond must have, or no round opens."""
-        return int(translated(lambda: self._contract.functions.minimumBond().call()))
+        return int(translated(lambda: self._contract.function("minimumBond")().call()))
 
     @property
     def release_at(self) -> int:
         """Seconds of chain time from which the bond may be taken back; 0 while it is pledged."""
-        return int(translated(lambda: self._contract.functions.releaseAt().call()))
+        return int(translated(lambda: self._contract.function("releaseAt")().call()))
 
     def disputable(self, result: Result) -> bool:
         """Whether a round may be challenged still."""
-        return bool(translated(lambda: self._contract.functions.disputable(astuple(result)).call()))
+        return bool(translated(lambda: self._contract.function("disputable")(astuple(result)).call()))
 
     def disputed_by_events(self) -> set[int]:
         """Rounds of which the court has announced that a challenge succeeded."""
         names = ("AggregateDisputed", "SubmissionDisputed")
-        events = [self._contract.events[name]() for name in names]
+        events = [self._contract.event(name) for name in names]
         return {
             int(log["args"]["round"])
             for event in events
@@ -133,7 +133,7 @@ class DisputeCourt:
 
     def disputed(self, number: int) -> bool:
         """Whether a challenge of a round has succeeded."""
-        return bool(translated(lambda: self._contract.functions.disputed(number).call()))
+        return bool(translated(lambda: self._contract.function("disputed")(number).call()))
 
     def post_bond(self, wei: int) -> None:
         """Add to the coordinator's bond.
@@ -210,17 +210,17 @@ class DisputeCourt:
     ) -> bool:
         """Whether the court accepts a proof that a submission is under a root."""
         arguments = (root, seat, as_tuple(signed.message), signed.signature, list(path))
-        return bool(translated(lambda: self._contract.functions.provesInclusion(*arguments).call()))
+        return bool(translated(lambda: self._contract.function("provesInclusion")(*arguments).call()))
 
     def proves_omission(self, root: bytes, seat: int, path: Sequence[bytes]) -> bool:
         """Whether the court accepts a proof that a hospital has no submission under a root."""
         return bool(
-            translated(lambda: self._contract.functions.provesOmission(root, seat, list(path)).call())
+            translated(lambda: self._contract.function("provesOmission")(root, seat, list(path)).call())
         )
 
     def _transact(self, name: str, arguments: Sequence[object], *, gas: int, value: int = 0) -> None:
         if self._account is None:
             raise LedgerError(f"{name}: this connection to the court has no account to write with.")
-        function = self._contract.functions[name](*arguments)
+        function = self._contract.function(name)(*arguments)
         receipt = send(self._w3, self._account, function, gas=gas, value=value)
         self.gas_used = int(receipt["gasUsed"])

@@ -44,7 +44,7 @@ class Transactor:
         """
         if self._account is None:
             raise LedgerError(f"{name}: this connection to the contract has no account to write with.")
-        function = self._connection.contract.functions[name](*arguments)
+        function = self._connection.contract.function(name)(*arguments)
         receipt = send(self._connection.w3, self._account, function, gas=gas)
         self.gas_used[kind] += receipt["gasUsed"]
         return receipt
@@ -54,6 +54,6 @@ class Transactor:
         events = [
             event
             for name in names
-            for event in self._connection.contract.events[name]().process_receipt(receipt, errors=DISCARD)
+            for event in self._connection.contract.event(name).process_receipt(receipt, errors=DISCARD)
         ]
         return sorted(events, key=lambda event: int(event["logIndex"]))

@@ -84,7 +84,7 @@ def test_a_reason_that_is_no_text_leaves_the_rounds_events_readable(party: Party
     party.open(seconds=100)
     party.travel(200)
     party.chain.fund(party.outsider.address)
-    abort = party.ledger.views._connection.contract.functions.abortRound(1, "")
+    abort = party.ledger.views._connection.contract.function("abortRound")(1, "")
     selector = bytes.fromhex(abort.selector[2:])
     party.chain.w3.sender(party.outsider).deliver(
         {

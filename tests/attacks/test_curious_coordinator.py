@@ -200,36 +200,53 @@ def test_what_is_wrong_with_a_hospitals_data_does_not_leave_it(
     assert "see its own log" in overheard.console.getvalue()
 
 
-def raising(stage: str, fault: Fault) -> type[Hospital]:
-    """A hospital in which an error is raised at a stage: ``register``, ``_train_from`` or ``validate``."""
+def raising(stage: str, *faults: Fault) -> type[Hospital]:
+    """A hospital in which errors are raised at a stage: ``register``, ``_train_from`` or ``validate``.
+
+    One after the other, each time that it comes there, and the last from then on.
+    """
+    left = list(faults)
 
     def fail(self: Hospital, *arguments: Any) -> Any:
         if self.name == FAILING or stage == "validate":
-            raise fault()
+            raise (left.pop(0) if len(left) > 1 else left[0])()
         return getattr(Hospital, stage)(self, *arguments)
 
     return type("Raising", (Hospital,), {stage: fail})
 
 
+def code_of(fault: Fault) -> int:
+    return NonFiniteError.exit_code if isinstance(fault(), FedcxrError) else 1
+
+
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-@pytest.mark.parametrize("stage", ["register", "_train_from"])
-def test_what_an_error_says_does_not_leave_the_hospital(
+def test_what_an_error_says_in_registering_does_not_leave_the_hospital(
     small_config: Config,
     tmp_path: Path,
     overheard: Overheard,
     capfd: pytest.CaptureFixture[str],
-    stage: str,
     fault: Fault,
 ) -> None:
-    config = small_config.with_changes({"federation.rounds": 1, "evaluation.bootstrap": 0})
-    run = overheard.run(config, tmp_path / "run", raising(stage, fault))
-    said = "MutteringError" if fault is MutteringError else PATIENT
-    log = assert_kept(run, overheard, capfd, said)
-    assert len(overheard.failures) == 1
-    code = overheard.failures[0].code
-    assert code == (NonFiniteError.exit_code if isinstance(fault(), FedcxrError) else 1)
-    asked = "'train', round '1'" if stage == "_train_from" else "'query.register', round 'register'"
-    assert f"ERROR clients.app: asked to {asked}" in log.read_text()
+    config = small_config.with_changes({"federation.min_hospitals": 3})  # so no round is opened
+    run = overheard.run(config, tmp_path / "run", raising("register", fault))
+    log = assert_kept(run, overheard, capfd, "MutteringError" if fault is MutteringError else PATIENT)
+    assert [failure.code for failure in overheard.failures] == [code_of(fault)]
+    assert "ERROR clients.app: asked to 'query.register', round 'register'" in log.read_text()
+
+
+def test_what_an_error_says_in_training_does_not_leave_the_hospital(
+    small_config: Config, tmp_path: Path, overheard: Overheard, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Another error in each round, from a hospital that is asked again in the next."""
+    config = small_config.with_changes({"federation.rounds": len(FAULTS), "evaluation.bootstrap": 0})
+    run = overheard.run(config, tmp_path / "run", raising("_train_from", *FAULTS.values()))
+    log = assert_kept(run, overheard, capfd)
+    assert [failure.code for failure in overheard.failures] == [code_of(fault) for fault in FAULTS.values()]
+    for number, fault in enumerate(FAULTS.values(), 1):
+        _, asked, told = log.read_text().partition(f"ERROR clients.app: asked to 'train', round '{number}'")
+        said = told.partition("ERROR clients.app: asked to")[0]
+        assert asked
+        assert ("MutteringError" if fault is MutteringError else PATIENT) in said
 
 
 def test_what_goes_wrong_in_judging_does_not_leave_the_hospital(

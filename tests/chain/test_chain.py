@@ -166,7 +166,7 @@ def test_threads_share_a_chain(chain: LocalChain) -> None:
 def test_a_custom_error_is_told_by_name_through_plain_web3(party: Party) -> None:
     contract = party.ledger.views._connection.contract
     with pytest.raises(ContractCustomError):
-        contract.functions.abortRound(1, "").call({"from": party.coordinator.address})
+        contract.function("abortRound")(1, "").call({"from": party.coordinator.address})
 
 
 def test_a_bad_transaction_leaves_the_chain_as_it_was(party: Party) -> None:

@@ -13,8 +13,10 @@ import pytest
 from contract_party import LocalChain, Party, account
 from web3 import HTTPProvider, Web3
 from web3.exceptions import ContractCustomError
+from web3.types import RPCEndpoint, RPCResponse
 
 from fedcxr.chain.embedded.chain import EmbeddedChain
+from fedcxr.chain.endpoint import RetryingProvider
 from fedcxr.chain.retry import RetryPolicy
 from fedcxr.chain.rpc_server import SEND_GAS, RpcServer, connect
 from fedcxr.errors import ChainError, ContractRejectedError
@@ -66,6 +68,24 @@ def test_a_client_reads_what_the_owner_reads(opened: Party, server: RpcServer) -
     assert remote.round(1) == opened.ledger.round(1)
 
 
+def test_a_view_of_the_contract_is_one_request(
+    opened: Party, server: RpcServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    make_request = RetryingProvider.make_request
+
+    def count(provider: RetryingProvider, method: RPCEndpoint, params: object) -> RPCResponse:
+        if provider.url == server.url:  # and not what the server itself asks an anvil
+            asked.append(method)
+        return make_request(provider, method, params)
+
+    monkeypatch.setattr(RetryingProvider, "make_request", count)
+    remote = FederationLedger.attach(connect(server.url), opened.ledger.address)
+    asked.clear()
+    assert remote.views._connection.call("lastFinalized") == 0
+    assert asked == ["eth_call"]
+
+
 def test_nobody_can_hold_the_chain_with_a_costly_call(opened: Party, server: RpcServer) -> None:
     loop = "0x5b5f56"  # JUMPDEST, PUSH0, JUMP: for ever, until the gas is used
     started = time.perf_counter()
@@ -106,7 +126,7 @@ def test_a_custom_error_is_told_by_name(opened: Party, server: RpcServer) -> Non
         remote.abort(1, "")
     assert raised.value.name == "NotCoordinator"
     with pytest.raises(ContractCustomError):
-        remote.views._connection.contract.functions.abortRound(1, "").call({"from": hospital.address})
+        remote.views._connection.contract.function("abortRound")(1, "").call({"from": hospital.address})
 
 
 def test_a_hospital_submits_for_itself(opened: Party, server: RpcServer) -> None:

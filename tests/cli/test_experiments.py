@@ -7,14 +7,17 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from federation import run_federation
+from forked_python import ForkedPython
 from typer.testing import CliRunner
 from typer.testing import Result as Called
 
@@ -25,6 +28,7 @@ from fedcxr.errors import ConfigError, FederationError
 from fedcxr.evaluation.competition.assessment import score_tasks
 from fedcxr.evaluation.competition.pairing import pair
 from fedcxr.evaluation.competition.sheets import read_scores, read_truth
+from fedcxr.experiments import tasks
 from fedcxr.experiments.explanation_table import explanation_table
 from fedcxr.experiments.results import Result, predictions_of
 from fedcxr.experiments.table import Experiment, experiment_table
@@ -51,12 +55,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory, small_config: Config) -> Pa
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkedPython]:
+    python = ForkedPython(tmp_path_factory.mktemp("python"))
+    yield python
+    python.close()
+
+
+@pytest.fixture
+def forked(python: ForkedPython, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs start in processes that have imported everything already."""
+    monkeypatch.setattr(tasks, "sys", SimpleNamespace(executable=str(python.executable)))
+
+
 def call(folder: Path, *arguments: object) -> Called:
     places = [x for name, place in PLACES.items() for x in (f"--{name}", folder / place)]
     places += ["--bootstrap", 60]
     return CliRunner().invoke(app.app, ["experiments", *map(str, [*arguments, *places])])
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_table_is_made_from_the_runs_files_and_nothing_is_run_twice(
     folder: Path, small_config: Config
 ) -> None:
@@ -122,6 +140,7 @@ class Killed(BaseException):
     """Stands for the process's end: nothing catches it."""
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_run_that_was_cut_off_goes_on_after_its_last_finished_round(
     tmp_path: Path, small_config: Config
 ) -> None:
@@ -172,6 +191,7 @@ def test_what_fails_is_named_in_the_table_and_the_rest_goes_on(folder: Path) -> 
     assert "none.csv" in table
 
 
+@pytest.mark.usefixtures("forked")
 def test_runs_go_side_by_side_are_explained_and_leave_only_their_results(
     folder: Path, small_config: Config
 ) -> None:

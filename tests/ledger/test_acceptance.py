@@ -152,7 +152,7 @@ def test_what_is_wrong_under_a_root_is_what_the_court_finds(chain: LocalChain, o
         """Whether a dispute of the seat would be upheld; the court is asked, and slashes nothing."""
         path = submission_tree.path(leaves, seat)
         asked = (astuple(result), seat, as_tuple(signed.message), signed.signature, path)
-        dispute = court._contract.functions.disputeSubmission(*asked)
+        dispute = court._contract.function("disputeSubmission")(*asked)
         try:
             translated(lambda: dispute.call({"from": party.coordinator.address}))
         except ContractRejectedError as error:

@@ -137,11 +137,11 @@ def test_only_the_coordinator_suspends_where_it_admits(party: Party) -> None:
 
 def test_roles_are_those_of_membership(party: Party) -> None:
     contract = party.ledger.views._connection.contract
-    role = {name: bytes(contract.functions[f"{name}_ROLE"]().call()) for name in ("HOSPITAL", "VALIDATOR")}
+    role = {name: bytes(contract.function(f"{name}_ROLE")().call()) for name in ("HOSPITAL", "VALIDATOR")}
     auditor = account(300)
     request = registration(auditor, 0, AUDITOR | VALIDATOR)
     party.ledger.register(request, ENVELOPE_KEY, sign(auditor, request, party.ledger.domain))
-    has = contract.functions.hasRole
+    has = contract.function("hasRole")
     assert has(role["VALIDATOR"], auditor.address).call()
     assert not has(role["HOSPITAL"], auditor.address).call()
     assert has(role["HOSPITAL"], party.addresses[0]).call()

@@ -13,6 +13,7 @@ from fedcxr.audit.chain.proof import ChainProof, ProvenLog
 from fedcxr.errors import ChainError
 from fedcxr.ledger.abi import read_any_text
 from fedcxr.ledger.artifact import Interface, signature_hash
+from fedcxr.ledger.deployed_contract import DeployedContract
 
 
 def decode_events(proof: ChainProof, artifact: Interface) -> list[dict[str, Any]]:
@@ -23,7 +24,7 @@ def decode_events(proof: ChainProof, artifact: Interface) -> list[dict[str, Any]
     """
     w3 = Web3()
     read_any_text(w3)
-    contract = w3.eth.contract(address=Web3.to_checksum_address(proof.contract), abi=artifact.abi)
+    contract = DeployedContract(w3, proof.contract, artifact.abi)
     names = {signature_hash(entry): entry["name"] for entry in artifact.abi if entry["type"] == "event"}
     decoded = []
     for log in proof.logs():
@@ -31,7 +32,7 @@ def decode_events(proof: ChainProof, artifact: Interface) -> list[dict[str, Any]
         if name is None:
             raise ChainError(f"block {log.block} log {log.index}: an event that the contract does not have.")
         try:
-            values = contract.events[name]().process_log(_receipt(log))["args"]
+            values = contract.event(name).process_log(_receipt(log))["args"]
         except Exception as error:  # web3 and eth-abi raise several types of their own
             raise ChainError(f"block {log.block} log {log.index}: {name}: {error!s:.200}") from None
         decoded.append(
