@@ -14,6 +14,7 @@ PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 export PYTHONPATH := $(CURDIR)
 export FLWR_TELEMETRY_ENABLED := 0
 export RAY_USAGE_STATS_ENABLED := 0
+unexport PYTHONDONTWRITEBYTECODE  # tests start some hundred processes; each would compile fedcxr again
 
 .PHONY: demo test test-fast mutants coverage lint format bench contracts contracts-check setup clean
 
