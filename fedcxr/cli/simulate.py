@@ -38,6 +38,15 @@ def simulate(
         ),
     ] = None,
     grid: Grid = GridName.LOCAL,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=256,
+            help="Hospitals that train at once on the local grid, each in a process of its own with "
+            "training.threads threads; the model is the same.",
+        ),
+    ] = 1,
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Train the pooled model and each hospital alone, too.")
     ] = False,
@@ -48,23 +57,30 @@ def simulate(
     """Run a federation of simulated hospitals on this machine, or continue one: --resume RUN."""
     from fedcxr import config as configuration
 
+    if workers > 1 and grid is not GridName.LOCAL:
+        raise typer.BadParameter(
+            "it is for the local grid; Ray has as many workers as there is room for (federation.ray_cpus).",
+            param_hint="--workers",
+        )
     if resume is not None:
         if experiment is not None or out is not None or overrides:
             raise typer.BadParameter(
                 "the run's own config.toml says what to run: give neither an experiment nor --out nor --set.",
                 param_hint="--resume",
             )
-        resume_simulation(resume, grid, baselines=baselines, report=report)
+        resume_simulation(resume, grid, baselines=baselines, report=report, workers=workers)
         return
     if experiment is not None and out is None:
         raise click.MissingParameter(ctx=click.get_current_context(), param_hint="--out", param_type="option")
     if experiment is None or out is None:
         raise typer.BadParameter("name an experiment and --out RUN, or continue one: --resume RUN.")
     config = configuration.load(experiment, overrides or [])
-    run_simulation(config, out, grid, baselines=baselines, report=report)
+    run_simulation(config, out, grid, baselines=baselines, report=report, workers=workers)
 
 
-def resume_simulation(root: Path, grid: GridName, *, baselines: bool, report: bool = True) -> None:
+def resume_simulation(
+    root: Path, grid: GridName, *, baselines: bool, report: bool = True, workers: int = 1
+) -> None:
     """Say how far a run has come by its ledger, and carry it to its end; a complete one is left alone."""
     from fedcxr.run.resumption import run_progress
     from fedcxr.store.run_directory import RunDirectory
@@ -73,11 +89,17 @@ def resume_simulation(root: Path, grid: GridName, *, baselines: bool, report: bo
     progress = run_progress(run)
     say(f"{root}: {progress}")
     if not progress.complete or baselines:
-        run_simulation(run.config, root, grid, baselines=baselines, report=report)
+        run_simulation(run.config, root, grid, baselines=baselines, report=report, workers=workers)
 
 
 def run_simulation(
-    config: "Config", out: Path, grid: GridName, *, baselines: bool, report: bool = True
+    config: "Config",
+    out: Path,
+    grid: GridName,
+    *,
+    baselines: bool,
+    report: bool = True,
+    workers: int = 1,
 ) -> None:
     """Prepare a run, carry it to its end on a grid, and write its summary and its report."""
     from fedcxr.data.partition import Partition
@@ -102,11 +124,11 @@ def run_simulation(
         if measured:
             speed = measured[0].images_per_second
             duration = in_words(training_seconds(run.config, Partition.read(run.partition_path), speed))
-            alone = "" if grid is GridName.LOCAL else ", with one hospital after the other"
+            alone = "" if grid is GridName.LOCAL and workers == 1 else ", with one hospital after the other"
             rounds = count(config.federation.rounds, "round")
             said = f"measured {speed:,.0f} images/s: {duration} of training for {rounds}{alone}"
             say(said)
-        simulation.CARRIERS[grid.value](run, hospitals)
+        simulation.CARRIERS[grid.value](workers)(run, hospitals)
 
     try:
         require_means(config)

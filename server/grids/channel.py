@@ -133,7 +133,9 @@ class _Placed:
     def __init__(self, most: int) -> None:
         self._most = most
         self._next = 0
-        self._there: OrderedDict[int, tuple[bytes, int, int]] = OrderedDict()  # by id: bytes, number, descriptor
+        self._there: OrderedDict[int, tuple[bytes, int, int]] = (
+            OrderedDict()
+        )  # by id: bytes, number, descriptor
 
     def descriptor(self, data: bytes) -> tuple[int, int]:
         """Number and descriptor of these very bytes; they are held, so that no others get their id."""

@@ -1,6 +1,7 @@
-"""A Flower grid in this process: no Ray, no network; one hospital at a time.
+"""A Flower grid on this machine: no Ray, no network; one hospital at a time, or as many as there are workers.
 
-A message is handled when its reply is pulled, so that at most one hospital's model and update are in memory.
+A message is handled in this process when its reply is pulled, so that at most one hospital's model and update
+are in memory. Workers are given messages ahead, and their replies are pulled in the same order.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from flwr.supercore.run import Run
 
 from fedcxr.errors import UnwritableError
 from fedcxr.messages import FailureReply, kind_of
+from server.grids.workers import Workers
 
 logger = logging.getLogger(__name__)
 _RUN = 1
@@ -28,7 +30,10 @@ class LocalGrid(Grid):
     """Hospitals 0 … n−1 as nodes 1 … n of one ClientApp."""
 
     def __init__(
-        self, client_app: ClientApp, node_configs: Sequence[UserConfig], run_config: UserConfig
+        self,
+        client_app: ClientApp | Workers,
+        node_configs: Sequence[UserConfig],
+        run_config: UserConfig,
     ) -> None:
         self._client_app = client_app
         self._contexts = {
@@ -86,25 +91,35 @@ class LocalGrid(Grid):
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
         """Handle the queued messages of these ids, in their order."""
-        return [self._handle(self._queue.pop(i)) for i in message_ids if i in self._queue]
+        return [self._handle(i) for i in message_ids if i in self._queue]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
         """Push and pull; the timeout has no meaning here."""
         del timeout
         return self.pull_messages(self.push_messages(messages))
 
-    def _handle(self, message: Message) -> Message:
-        context = self._contexts[message.metadata.dst_node_id]
-        try:
-            reply = self._client_app(message, context)
-        except Exception:  # a hospital that crashes is an error reply, as on every other grid
+    def _handle(self, identifier: str) -> Message:
+        message = self._queue[identifier]
+        node = message.metadata.dst_node_id
+        reply = self._answer(identifier)
+        del self._queue[identifier]
+        if reply is None:  # a hospital that crashes is an error reply, as on every other grid
             # Its words are the hospital's, and the log here is the coordinator's.
-            logger.error("node %d crashed", message.metadata.dst_node_id)
+            logger.error("node %d crashed", node)
             return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION), reply_to=message)
         if not reply.has_error() and kind_of(reply.content) == FailureReply.kind:
             failure = FailureReply.from_records(reply.content)
             if failure.code == UnwritableError.exit_code:
-                # All hospitals share this process's disk: a federation without this one would be another.
-                node = message.metadata.dst_node_id
+                # All hospitals share this machine's disk: a federation without this one would be another.
                 raise UnwritableError(f"node {node}: its disk is full, read-only or out of reach.")
         return reply
+
+    def _answer(self, identifier: str) -> Message | None:
+        """What the hospital of a queued message answers; None where it crashed."""
+        if isinstance(self._client_app, Workers):
+            return self._client_app.answer(identifier, self._queue, self._contexts)
+        message = self._queue[identifier]
+        try:
+            return self._client_app(message, self._contexts[message.metadata.dst_node_id])
+        except Exception:
+            return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from flwr.app import UserConfig
@@ -17,6 +19,9 @@ from server.console import Console
 from server.events import Observer
 from server.grids.local import LocalGrid
 from server.grids.ray import simulate_on_ray
+from server.grids.workers import Workers
+
+_CLIENT_APP = "clients.app:app"
 
 Carry = Callable[[RunDirectory, int], None]  # runs the rounds over a grid: run, number of hospitals
 
@@ -50,22 +55,35 @@ def _prepare(config: Config, out: Path, progress: Progress) -> tuple[RunDirector
         return run, len(prepare_simulation(run, progress).names)
 
 
-def on_local_grid(run: RunDirectory, hospitals: int, observer: Observer | None = None) -> None:
-    """Carry a run to its end in this process, one hospital at a time.
+def on_local_grid(
+    run: RunDirectory, hospitals: int, observer: Observer | None = None, *, workers: int = 1
+) -> None:
+    """Carry a run to its end on this machine; the bits are the same whatever the number of workers.
 
     Args:
         run: the run.
         hospitals: how many it has.
         observer: told of each event; None shows them on the console.
+        workers: hospitals at work at once, each in a process of its own; one works in this process.
+
+    Raises:
+        GridError: a worker cannot be started.
     """
     run_config: UserConfig = {"run": str(run.root), "hospitals": hospitals}
     nodes: list[UserConfig] = [{"partition-id": i, "num-partitions": hospitals} for i in range(hospitals)]
-    grid = LocalGrid(client_app, nodes, run_config)
-    if observer is not None:
-        carry_out(grid, run, hospitals, observer, lambda what, done, total: None)
-        return
-    with Console() as console:
+    with contextlib.ExitStack() as stack:
+        count = min(workers, hospitals)
+        app = client_app if count == 1 else stack.enter_context(Workers(count, _CLIENT_APP))
+        grid = LocalGrid(app, nodes, run_config)
+        if observer is not None:
+            carry_out(grid, run, hospitals, observer, lambda what, done, total: None)
+            return
+        console = stack.enter_context(Console())
         carry_out(grid, run, hospitals, console, console.progress)
 
 
-CARRIERS: dict[str, Carry] = {"local": on_local_grid, "ray": simulate_on_ray}
+CARRIERS: dict[str, Callable[[int], Carry]] = {
+    "local": lambda workers: partial(on_local_grid, workers=workers),
+    "ray": lambda workers: simulate_on_ray,  # which has as many as there is room for
+}
+"""By the grid's name, what carries a run with this number of workers."""

@@ -13,12 +13,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, Self
 
-from flwr.app import Context, Error, Message
-from flwr.common.constant import ErrorCode
+from flwr.app import Context, Message
 
 from fedcxr.errors import GridError
 from server.grids.channel import Channel
@@ -81,7 +80,9 @@ class Workers:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
 
-    def answer(self, identifier: str, queue: Mapping[str, Message], context: Callable[[int], Context]) -> Message:
+    def answer(
+        self, identifier: str, queue: Mapping[str, Message], contexts: Mapping[int, Context]
+    ) -> Message | None:
         """The reply to a queued message; the others of the queue are worked on meanwhile, in its order.
 
         At most as many replies as there are workers wait here to be taken.
@@ -89,21 +90,21 @@ class Workers:
         Args:
             identifier: of the message.
             queue: messages that were not taken yet, by identifier.
-            context: of a node.
+            contexts: by node.
+
+        Returns:
+            None where the app raised, or its worker died.
 
         Raises:
             GridError: workers cannot be started.
         """
         while identifier not in self._done:
-            self._hand_out(identifier, queue, context)
+            self._hand_out(identifier, queue, contexts)
             self._wait()
-        reply = self._done.pop(identifier)
-        self._hand_out(identifier, queue, context)
-        if reply is None:
-            return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION), reply_to=queue[identifier])
-        return reply
+        self._hand_out(identifier, queue, contexts)
+        return self._done.pop(identifier)
 
-    def _hand_out(self, first: str, queue: Mapping[str, Message], context: Callable[[int], Context]) -> None:
+    def _hand_out(self, first: str, queue: Mapping[str, Message], contexts: Mapping[int, Context]) -> None:
         """Give each idle worker the next message that nobody has."""
         taken = {worker.busy for worker in self._workers} | self._done.keys()
         waiting = iter([first, *(other for other in queue if other != first)])
@@ -116,7 +117,7 @@ class Workers:
             message = queue[identifier]
             worker.busy = identifier
             with contextlib.suppress(OSError):  # it is dead, which shows when its answer is waited for
-                worker.channel.send((message, context(message.metadata.dst_node_id)))
+                worker.channel.send((message, contexts[message.metadata.dst_node_id]))
 
     def _wait(self) -> None:
         """Take what the next workers say that say anything."""
@@ -150,7 +151,14 @@ class Workers:
         said = tempfile.TemporaryFile()
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-m", "server.grids.worker", str(theirs.fileno()), str(self._life), self._app],
+                [
+                    sys.executable,
+                    "-m",
+                    "server.grids.worker",
+                    str(theirs.fileno()),
+                    str(self._life),
+                    self._app,
+                ],
                 pass_fds=[theirs.fileno(), self._life],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
