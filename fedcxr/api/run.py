@@ -259,10 +259,11 @@ def simulate(
     config: Config | str | Path,
     out: str | Path,
     *,
+    workers: int = 1,
     observer: Observer | None = None,
     progress: Progress | None = None,
 ) -> Run:
-    """Run a federation of simulated hospitals in this process, one hospital at a time.
+    """Run a federation of simulated hospitals on this machine.
 
     An unfinished run of the same configuration at ``out`` is continued; a complete one is left as it is.
     Nothing is printed; the run's log is ``run.log``.
@@ -270,6 +271,8 @@ def simulate(
     Args:
         config: what to run, or the TOML file that says it.
         out: the run directory.
+        workers: hospitals that train at once, each in a process of its own; with one, they train in this
+            process, one after the other. The model is the same.
         observer: called with each event of :mod:`server.events`: a hospital's answer, a finalized round.
         progress: told of what comes before the first round: what, done, total.
 
@@ -280,7 +283,7 @@ def simulate(
 
     if not isinstance(config, Config):
         config = load(config)
-    carry = partial(simulation.on_local_grid, observer=observer or _ignore)
+    carry = partial(simulation.on_local_grid, observer=observer or _ignore, workers=workers)
     return Run(simulation.simulate(config, Path(out), carry, progress or _pass_over).root, trusted=True)
 
 

@@ -23,7 +23,7 @@ from fedcxr.errors import GridError
 from server.grids.channel import Channel
 
 _MODELS = 1  # that stay in shared memory: the round's base, which every hospital gets
-_TAIL = 2_000  # characters of what a worker said before it ended
+_LONGEST = 1_000  # characters of what a worker said last
 
 
 @dataclass
@@ -34,16 +34,18 @@ class _Worker:
     ready: bool = False
     busy: str = ""  # identifier of the message that it works on
 
-    def words(self) -> str:
-        """The end of what it wrote on its standard error."""
+    def last_words(self) -> str:
+        """The last line that it wrote on its standard error."""
         self.said.seek(0)
-        return self.said.read().decode(errors="replace").strip()[-_TAIL:]
+        lines = self.said.read().decode(errors="replace").strip().splitlines()
+        return lines[-1][:_LONGEST] if lines else "it said nothing"
 
 
 class Workers:
     """A fixed number of processes, each of which answers one message at a time.
 
-    A worker that dies costs the message that it worked on, and another one takes its place.
+    Another one takes the place of a worker that dies, and does once more what that one was doing: it may have
+    been killed for want of memory. A message that a second worker dies of is not answered.
     """
 
     def __init__(self, count: int, app: str) -> None:
@@ -57,6 +59,7 @@ class Workers:
         self._life, self._held = os.pipe()
         self._workers: list[_Worker] = []
         self._done: dict[str, Message | None] = {}
+        self._tried: set[str] = set()  # messages that a worker died of
         try:
             for _ in range(count):
                 self._workers.append(self._start())
@@ -93,7 +96,7 @@ class Workers:
             contexts: by node.
 
         Returns:
-            None where the app raised, or its worker died.
+            None where the app raised, or two workers died of it.
 
         Raises:
             GridError: workers cannot be started.
@@ -139,27 +142,23 @@ class Workers:
 
     def _replace(self, worker: _Worker) -> None:
         """Start another one in place of one that died."""
-        status, words = worker.process.wait(), worker.words()
+        status, words = worker.process.wait(), worker.last_words()
         self._end(worker)
         if not worker.ready:
             raise GridError(f"a worker of the simulation ended with {status} before it began: {words}")
-        self._done[worker.busy] = None
+        if worker.busy in self._tried:
+            self._done[worker.busy] = None
+        self._tried.add(worker.busy)
         self._workers[self._workers.index(worker)] = self._start()
 
     def _start(self) -> _Worker:
         ours, theirs = socket.socketpair()
-        said = tempfile.TemporaryFile()
+        said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (it is closed with the worker)
         with theirs:
+            descriptors = [theirs.fileno(), self._life]
             process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "server.grids.worker",
-                    str(theirs.fileno()),
-                    str(self._life),
-                    self._app,
-                ],
-                pass_fds=[theirs.fileno(), self._life],
+                [sys.executable, "-m", "server.grids.worker", *map(str, descriptors), self._app],
+                pass_fds=descriptors,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=said,
