@@ -28,6 +28,8 @@ from fedcxr.update.layout import MOST_VALUES, Layout, Vector
 ROUNDING = 1e-5
 """What a value may be off by, on another processor or build of torch."""
 
+_AT_ONCE = 1 << 18  # values that are compared while a processor's cache has them
+
 LONGEST_WEIGHTS = 4 * MOST_VALUES + (1 << 24)
 """Bytes of pretrained weights with their header."""
 
@@ -96,8 +98,16 @@ def farthest(one: Vector, other: Vector) -> float:
     """The largest distance of two values at the same place; infinite where there is none, or NaN."""
     if one.shape != other.shape:
         return float("inf")
-    far = float(np.abs(one - other).max()) if one.size else 0.0
-    return far if np.isfinite(far) else float("inf")
+    far, apart = 0.0, np.empty(min(one.size, _AT_ONCE), np.float32)
+    for start in range(0, one.size, _AT_ONCE):
+        here = slice(start, min(start + _AT_ONCE, one.size))
+        piece = apart[: here.stop - start]
+        np.subtract(one[here], other[here], out=piece)
+        largest = float(np.abs(piece, out=piece).max())
+        if not np.isfinite(largest):
+            return float("inf")
+        far = max(far, largest)
+    return far
 
 
 def within_rounding(far: float) -> bool:

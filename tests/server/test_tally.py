@@ -125,4 +125,4 @@ def test_an_update_that_was_shown_is_in_the_sum_though_its_bytes_are_gone(judged
 def test_a_weight_that_no_round_has_is_refused_before_anything_is_stored(judged: Judged) -> None:
     view = replace(judged.view, weights=dict.fromkeys(HOSPITALS, 5000))
     with pytest.raises(LayoutError, match="weights sum to 5000"):
-        judged.tally.check(judged.file(HOSPITALS[0]).read_bytes(), view, HOSPITALS[0])
+        judged.tally.take(judged.file(HOSPITALS[0]).read_bytes(), bytes(32), view, HOSPITALS[0])

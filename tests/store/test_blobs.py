@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -89,9 +90,9 @@ def test_writing_twice_writes_once(store: BlobStore, monkeypatch: pytest.MonkeyP
     written: list[str] = []
     write = BlobStore._write
 
-    def watched(self: BlobStore, path: str, content: memoryview) -> None:
+    def watched(self: BlobStore, path: str, *rest: Any) -> None:
         written.append(path)
-        write(self, path, content)
+        write(self, path, *rest)
 
     monkeypatch.setattr(BlobStore, "_write", watched)
     root = store.put(b"once")
