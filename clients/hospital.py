@@ -47,6 +47,7 @@ from fedcxr.messages import (
     UpdateReply,
     ValidateRequest,
 )
+from fedcxr.models.network import Network
 from fedcxr.privacy.keys import EnvelopePublicKey
 from fedcxr.store.identity import Identity
 from fedcxr.terminal import one_line
@@ -56,6 +57,7 @@ from fedcxr.training.shared_tensors import load_local, local_state
 from fedcxr.training.trainer import TrainingReport, train
 from fedcxr.update import fixed_point, merkle
 from fedcxr.update.hashed import Hashed
+from fedcxr.update.kept_memory import MEMORY
 from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import RoundConfig
@@ -159,7 +161,7 @@ class Hospital:
         started = time.perf_counter()
         np.subtract(vector, base, out=vector)
         update, saturated = fixed_point.encode(vector, member.layout, round_config.exponents, asked.weight)
-        protected = Hashed.of(member.protect(update, request.round).tobytes())  # Flower's arrays take bytes
+        protected = Hashed.of(member.protect(update, request.round))
         del vector, update
         if asked.view is None:
             protected.hash()
@@ -245,7 +247,7 @@ class Hospital:
                 report = gather_statistics(
                     model, examples, config=config, round_index=round_number, hospital=self.name
                 )
-                return report, len(examples), layout.flatten(model.state_dict())
+                return report, len(examples), _vector(model, layout)
             states = self.disk.state(member.address)
             state = states.before(round_number)
             load_local(model, state)
@@ -253,7 +255,7 @@ class Hospital:
                 model, examples, config=config, round_index=round_number, hospital=self.name, state=state
             )
             states.write(round_number, {**state, **local_state(model, config)})
-            return report, len(examples), layout.flatten(model.state_dict())
+            return report, len(examples), _vector(model, layout)
 
     def _images(self, member: Member) -> int:
         return len(load_shard(self.disk, member.config).training)
@@ -305,3 +307,7 @@ class Hospital:
             raise FederationError(f"{self.name}: asked to train before it was registered.")
         identity = Identity.load(self.disk.root / "identity.json")
         return Member(self.disk, identity, self.disk.membership(identity.account.address))
+
+
+def _vector(model: Network, layout: Layout) -> Vector:
+    return layout.flatten(model.state_dict(), out=MEMORY.vector(layout.size).view(np.float32))

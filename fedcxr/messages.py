@@ -64,8 +64,8 @@ class Record:
         bulk: bytes | None = getattr(self, _BULK, None)
         if bulk is not None:
             array = Array("uint8", (len(bulk),), "fedcxr.bytes", bulk)
-            vars(array)[_HASHED] = vars(self)[_HASHED]  # held as long as the message is
             records[_BULK] = ArrayRecord({_BULK: array})
+            vars(records[_BULK])[_HASHED] = vars(self)[_HASHED]  # held as long as the message is
         return records
 
     @classmethod

@@ -12,8 +12,6 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from fedcxr.aggregation.aggregator import Aggregator
 from fedcxr.aggregation.kinds import aggregator_of
 from fedcxr.errors import BlobCorruptError, BlobMissingError, EnvelopeError, LayoutError, StoreError
@@ -21,6 +19,7 @@ from fedcxr.ledger.protocol import RoundView
 from fedcxr.privacy.protection import Blob, ShownUpdate, UpdateContext, UpdateReader
 from fedcxr.store.blobs import BlobStore
 from fedcxr.update.fixed_point import Ring
+from fedcxr.update.kept_memory import MEMORY
 from fedcxr.update.layout import Layout
 
 logger = logging.getLogger(__name__)
@@ -51,10 +50,9 @@ class Tally:
     excluded: dict[str, str] = field(default_factory=dict)
     total: Aggregator = field(init=False)
     _ahead: dict[str, bytes] = field(default_factory=dict)  # roots of what was added before it counted
-    _buffer: Ring | None = None
 
     def __post_init__(self) -> None:
-        self.total = aggregator_of(self.layout)
+        self.total = self._nothing()
 
     def take(self, blob: Blob | bytes, root: bytes, view: RoundView, address: str) -> None:
         """Read an update that came in and add it, before it is known whether it counts.
@@ -144,7 +142,7 @@ class Tally:
         except (*_UNUSABLE, StoreError) as error:
             # What was added cannot be had again. Nothing of it is wanted: begin an empty sum.
             logger.info("round %d: the sum is begun again, without %s: %s", view.number, address, error)
-            self.total = aggregator_of(self.layout)
+            self.total = self._nothing()
             self._ahead.clear()
             again, self.included = self.included, []
             for one in again:
@@ -178,11 +176,14 @@ class Tally:
         self.excluded[address] = f"{type(error).__name__}: {public}"[:200]
         return f"excluded: {error}"
 
+    def _nothing(self) -> Aggregator:
+        memory = MEMORY.vector(self.layout.size)
+        memory.fill(0)
+        return aggregator_of(self.layout, memory)
+
     @property
     def _scratch(self) -> Ring:
-        if self._buffer is None:
-            self._buffer = np.empty(self.layout.size, np.uint32)
-        return self._buffer
+        return MEMORY.vector(self.layout.size)
 
     def _context(self, view: RoundView, address: str) -> UpdateContext:
         return UpdateContext(

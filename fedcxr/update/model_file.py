@@ -27,7 +27,7 @@ def to_bytes(vector: Vector, layout: Layout, *, federation: bytes, round_number:
     """The file's bytes: every tensor of the layout, and where the model comes from."""
     layout.check(vector)
     start = header(layout, vector_digest(vector), federation=federation, round_number=round_number)
-    return start + vector.astype("<f4", copy=False).tobytes()
+    return b"".join((start, merkle.as_bytes(vector.astype("<f4", copy=False))))
 
 
 def header(layout: Layout, digest: bytes, *, federation: bytes, round_number: int) -> bytes:

@@ -55,7 +55,7 @@ class Judged:
 
     def sealed(self, address: str, values: Ring) -> bytes:
         context = UpdateContext(federation="ab", round=1, hospital=address, layout=LAYOUT.digest.hex())
-        return bytes(self.kind.protect(values, context, [self.key.public]))
+        return self.kind.protect(values, context, [self.key.public])
 
     def file(self, address: str) -> Path:
         return Path(self.store.path(self.view.accepted[address].root))
