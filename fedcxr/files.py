@@ -24,7 +24,7 @@ TEMPORARY = ".tmp"
 
 def write(
     path: Path,
-    content: bytes | str | memoryview,
+    content: bytes | str | memoryview | tuple[bytes | memoryview, ...],
     *,
     mode: int = 0o644,
     shared: bool = False,
@@ -34,7 +34,7 @@ def write(
 
     Args:
         path: of the file; folders above it are made.
-        content: text is written as UTF-8.
+        content: text is written as UTF-8, the parts of a tuple one after the other.
         mode: of a file that is not there yet.
         shared: whether several processes may write this file at once, each the same bytes: then each has a
             temporary name of its own. Otherwise the name is fixed, so that the next write clears it.
@@ -46,14 +46,15 @@ def write(
     """
     temporary = path.with_name(f"{path.name}.{uuid4().hex}{TEMPORARY}" if shared else path.name + TEMPORARY)
     data = content.encode() if isinstance(content, str) else content
+    parts = data if isinstance(data, tuple) else (data,)
     try:
         make_folder(path.parent)
         try:
             if meanwhile is None:
-                _fill(temporary, data, mode)
+                _fill(temporary, parts, mode)
             else:
                 with ThreadPoolExecutor(1) as disk:
-                    filled = disk.submit(_fill, temporary, data, mode)
+                    filled = disk.submit(_fill, temporary, parts, mode)
                     meanwhile()
                 filled.result()
             temporary.replace(path)
@@ -119,9 +120,10 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _fill(path: Path, data: bytes | memoryview, mode: int) -> None:
+def _fill(path: Path, parts: tuple[bytes | memoryview, ...], mode: int) -> None:
     with open(path, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-        file.write(data)
+        for part in parts:
+            file.write(part)
         file.flush()
         os.fsync(file.fileno())
 
