@@ -246,8 +246,6 @@ class Round:
         self.heads.receive(address, reply.head)
         submission = reply.submission(bytes.fromhex(self.federation))
         metrics = HospitalMetrics.from_bytes(reply.metrics)
-        if len(reply.bulk) != reply.size:
-            raise FederationError(f"it signed {reply.size} bytes and sent {len(reply.bulk)}")
         if not 0 <= reply.waited <= metrics.seconds:
             raise FederationError(f"it waited for {reply.waited} s of {metrics.seconds} s of training")
         started = time.perf_counter()
@@ -264,6 +262,8 @@ class Round:
         """See that an update is what its hospital signed, and add it from the memory in which it was seen."""
         if reply.hashed.root != reply.root or merkle.root(reply.metrics) != reply.metrics_root:
             raise FederationError("its bytes do not have the roots that it signed")
+        if len(reply.bulk) != reply.size:
+            raise FederationError(f"it signed {reply.size} bytes and sent {len(reply.bulk)}")
         try:
             self.tally.take(reply.bulk, reply.root, self.view, address)
         except (EnvelopeError, LayoutError):
