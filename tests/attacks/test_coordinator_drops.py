@@ -89,6 +89,7 @@ def lose_after_bringing(
 
     def lose(self: Tally, view: RoundView, address: str) -> str:
         if address in victims:
+            self._drop_other(view, address, root=b"")  # it had been added when it came in
             name = view.accepted[address].root.hex()
             (out / "blobs" / name[:2] / name).unlink()
         return include(self, view, address)

@@ -177,7 +177,7 @@ def test_an_update_of_another_length_is_rejected_by_its_judges(
     judged: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that relays what it has not opened; its validators see what it is."""
-    monkeypatch.setattr(Tally, "check", lambda self, blob, view, address: None)
+    monkeypatch.setattr(Tally, "take", lambda self, blob, root, view, address: None)
     run = run_federation(judged, tmp_path / "run", client=hospital_app(sealing(shortened)))
     ledger, chain = on_ledger(run)
     verdicts = [event["args"] for event in ledger.views.events("UpdateAttested", 1)]
