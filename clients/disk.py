@@ -20,7 +20,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -136,13 +136,18 @@ class HospitalDisk:
         """Raises UnwritableError when it cannot be written."""
         files.write(self.root / address / "watched.json", watched.to_json())
 
-    def keep_update(self, address: str, blob: bytes) -> None:
+    def keep_update(self, address: str, blob: bytes, meanwhile: Callable[[], object] | None = None) -> None:
         """Keep the bytes of the newest update, in place of those of the one before.
+
+        Args:
+            address: of the hospital.
+            blob: the update, as it leaves.
+            meanwhile: what else there is to do while the disk writes.
 
         Raises:
             UnwritableError: they cannot be written.
         """
-        files.write(self.root / address / "update.blob", blob, mode=0o600)
+        files.write(self.root / address / "update.blob", blob, mode=0o600, meanwhile=meanwhile)
 
     def kept_update(self, address: str, root: bytes, size: int) -> bytes | None:
         """The bytes of an update, if it is the newest that was sent under the present key or a former one.

@@ -9,12 +9,13 @@ from functools import cached_property
 import numpy as np
 
 from clients.disk import HospitalDisk, Membership
+from clients.first_model import check_first_model
 from clients.judgement import SCALE, Judgement, judge
 from clients.ledger import attach_ledger, check_keys
 from clients.limits import check_judging, check_training
 from clients.lookout import Lookout
 from clients.member import Member
-from clients.rules import check_first_model, check_rules
+from clients.rules import check_rules
 from clients.shard import load_shard
 from fedcxr import config as configuration
 from fedcxr import json_text
@@ -46,13 +47,17 @@ from fedcxr.messages import (
     UpdateReply,
     ValidateRequest,
 )
+from fedcxr.models.network import Network
 from fedcxr.privacy.keys import EnvelopePublicKey
 from fedcxr.store.identity import Identity
 from fedcxr.terminal import one_line
 from fedcxr.training.batch_statistics import gather_statistics
+from fedcxr.training.kept_network import NETWORK
 from fedcxr.training.shared_tensors import load_local, local_state
 from fedcxr.training.trainer import TrainingReport, train
 from fedcxr.update import fixed_point, merkle
+from fedcxr.update.hashed import Hashed
+from fedcxr.update.kept_memory import MEMORY
 from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import RoundConfig
@@ -134,7 +139,7 @@ class Hospital:
         member = self.member
         lookout, place = Lookout.of(member), (request.round, request.attempt)
         lookout.look("round {}, attempt {}".format(*place), heads=request.heads, asked=place)
-        digest = merkle.root(request.bulk)
+        digest = request.hashed.root
         round_config = RoundConfig.from_bytes(request.round_config)
         try:
             asked = member.check_round(request, round_config, digest)
@@ -147,7 +152,7 @@ class Hospital:
             check_rules(member.rules, asked, round_config, member.layout, base)
             check_training(self.disk.settings.limits, member.config, asked, lambda: self._images(member))
             if request.round == 1:
-                check_first_model(member.created_model(), base)
+                check_first_model(member, base, digest)
         except (BaseMismatchError, LimitError, RuleError) as error:
             logger.error("%s: %s", self.name, error)
             return member.refuse(request.round, digest)
@@ -156,8 +161,12 @@ class Hospital:
         started = time.perf_counter()
         np.subtract(vector, base, out=vector)
         update, saturated = fixed_point.encode(vector, member.layout, round_config.exponents, asked.weight)
-        blob = member.protect(update, request.round)
-        root = merkle.root(blob)
+        protected = Hashed.of(member.protect(update, request.round))
+        del vector, update
+        if asked.view is None:
+            protected.hash()
+        else:
+            self.disk.keep_update(member.address, protected.data, meanwhile=protected.hash)
         metrics = HospitalMetrics(
             salt=HospitalMetrics.fresh_salt(),
             images=report.images,
@@ -169,22 +178,21 @@ class Hospital:
             terms=report.terms,
             saturated=saturated,
         ).to_bytes()
-        data = blob.tobytes()  # Flower's arrays take bytes: the one copy between the envelope and the wire
         submission = Submission(
             federation=bytes.fromhex(member.membership.federation),
             round=request.round,
             attempt=request.attempt,
             hospital=member.address,
             base=digest,
-            root=root,
+            root=protected.root,
             samples=samples,
-            size=blob.nbytes,
+            size=len(protected.data),
             metrics=merkle.root(metrics),
         )
         signed = Signed(submission, member.sign(submission))
         if asked.view is not None:
-            lookout.remember(signed, asked.view.seats[member.address], data)
-        return UpdateReply.of(signed, metrics, data, waited=report.waited, head=lookout.head)
+            lookout.remember(signed, asked.view.seats[member.address])
+        return UpdateReply.of(signed, metrics, protected.data, waited=report.waited, head=lookout.head)
 
     def validate(self, request: ValidateRequest) -> AttestationReply:
         """Judge another hospital's update on this hospital's held-back images, and sign the verdict.
@@ -231,24 +239,23 @@ class Hospital:
     def _train_from(
         self, base: Vector, member: Member, round_number: int
     ) -> tuple[TrainingReport, int, Vector]:
-        config = member.config
-        created = member.created_model()
-        model, layout = created.model, created.layout
-        layout.load(base, model)
+        config, layout = member.config, member.layout
         examples = load_shard(self.disk, config).training
-        if member.rules.purpose(round_number) == "calibration":
-            report = gather_statistics(
-                model, examples, config=config, round_index=round_number, hospital=self.name
+        with NETWORK.lent(config, layout, member.created_model) as model:
+            layout.load(base, model)
+            if member.rules.purpose(round_number) == "calibration":
+                report = gather_statistics(
+                    model, examples, config=config, round_index=round_number, hospital=self.name
+                )
+                return report, len(examples), _vector(model, layout)
+            states = self.disk.state(member.address)
+            state = states.before(round_number)
+            load_local(model, state)
+            report = train(
+                model, examples, config=config, round_index=round_number, hospital=self.name, state=state
             )
-            return report, len(examples), layout.flatten(model.state_dict())
-        states = self.disk.state(member.address)
-        state = states.before(round_number)
-        load_local(model, state)
-        report = train(
-            model, examples, config=config, round_index=round_number, hospital=self.name, state=state
-        )
-        states.write(round_number, {**state, **local_state(model, config)})
-        return report, len(examples), layout.flatten(model.state_dict())
+            states.write(round_number, {**state, **local_state(model, config)})
+            return report, len(examples), _vector(model, layout)
 
     def _images(self, member: Member) -> int:
         return len(load_shard(self.disk, member.config).training)
@@ -300,3 +307,7 @@ class Hospital:
             raise FederationError(f"{self.name}: asked to train before it was registered.")
         identity = Identity.load(self.disk.root / "identity.json")
         return Member(self.disk, identity, self.disk.membership(identity.account.address))
+
+
+def _vector(model: Network, layout: Layout) -> Vector:
+    return layout.flatten(model.state_dict(), out=MEMORY.vector(layout.size).view(np.float32))

@@ -12,9 +12,10 @@ from fedcxr.data.examples import Examples
 from fedcxr.data.transforms import normalise
 from fedcxr.errors import NonFiniteError
 from fedcxr.models.network import Network
-from fedcxr.models.registry import create_model
 from fedcxr.models.runtime import Runtime
 from fedcxr.training.batches import Batch, read_batch
+from fedcxr.training.first_model import FirstModel
+from fedcxr.training.kept_network import NETWORK
 from fedcxr.training.objectives.hierarchy import label_loss
 from fedcxr.update.layout import Layout, Vector
 
@@ -53,11 +54,11 @@ def judge(base: Vector, candidate: Vector, layout: Layout, examples: Examples, c
     """
     if len(examples) == 0:
         return Judgement(accepted=True, score=0)
-    model = create_model(config.model, seed=config.seed)
     losses = []
-    for vector in (base, candidate):
-        layout.load(vector, model)
-        losses.append(_loss(model, examples, config))
+    with NETWORK.lent(config, layout, lambda: FirstModel.of(config)) as model:
+        for vector in (base, candidate):
+            layout.load(vector, model)
+            losses.append(_loss(model, examples, config))
     before, after = losses
     if not torch.isfinite(torch.tensor(after)):
         raise NonFiniteError(f"the loss of the model with the update is {after}.")

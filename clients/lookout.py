@@ -98,9 +98,8 @@ class Lookout:
                 self.member.disk.write_watched(self.member.address, noted)
         return seen
 
-    def remember(self, signed: SignedSubmission, seat: int, blob: bytes) -> None:
-        """Look after an update of the hospital in a seat from now on, and keep its bytes."""
-        self.member.disk.keep_update(self.member.address, blob)
+    def remember(self, signed: SignedSubmission, seat: int) -> None:
+        """Look after an update of the hospital in a seat, whose bytes are kept, from now on."""
         with self.member.disk.watching():
             watched = self._watched.with_update(SentUpdate(signed, seat, int(time.time())))
             self.member.disk.write_watched(self.member.address, watched)

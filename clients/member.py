@@ -22,7 +22,7 @@ from fedcxr.ledger.views import FederationViews
 from fedcxr.messages import RefusalReply, TrainRequest, ValidateRequest
 from fedcxr.privacy.keys import EnvelopePublicKey
 from fedcxr.privacy.kinds import protection_named
-from fedcxr.privacy.protection import Blob, Protection, UpdateContext
+from fedcxr.privacy.protection import Protection, UpdateContext
 from fedcxr.store.identity import Identity
 from fedcxr.training.first_model import FirstModel
 from fedcxr.update import merkle
@@ -90,7 +90,7 @@ class Member:
         """What protects this hospital's updates, by the configuration that it joined with."""
         return protection_named(self.config.privacy.envelope)
 
-    def protect(self, update: Ring, round_number: int) -> Blob:
+    def protect(self, update: Ring, round_number: int) -> bytes:
         """An update as it leaves the hospital."""
         context = UpdateContext(
             federation=self.membership.federation,

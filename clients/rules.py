@@ -43,7 +43,7 @@ def check_rules(
         )
 
 
-def check_first_model(own: FirstModel, base: Vector) -> None:
+def compare_first_model(own: FirstModel, base: Vector) -> None:
     """See that the first round starts from the model that configuration and seed give.
 
     Raises:

@@ -11,6 +11,7 @@ import contextlib
 import io
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
@@ -21,29 +22,43 @@ TEMPORARY = ".tmp"
 """Suffix of a file that is being written; one that nobody writes any more was left by a crash."""
 
 
-def write(path: Path, content: bytes | str | memoryview, *, mode: int = 0o644, shared: bool = False) -> None:
+def write(
+    path: Path,
+    content: bytes | str | memoryview | tuple[bytes | memoryview, ...],
+    *,
+    mode: int = 0o644,
+    shared: bool = False,
+    meanwhile: Callable[[], object] | None = None,
+) -> None:
     """Replace a file's content, wholly or not at all; it is on the disk when this returns.
 
     Args:
         path: of the file; folders above it are made.
-        content: text is written as UTF-8.
+        content: text is written as UTF-8, the parts of a tuple one after the other.
         mode: of a file that is not there yet.
         shared: whether several processes may write this file at once, each the same bytes: then each has a
             temporary name of its own. Otherwise the name is fixed, so that the next write clears it.
+        meanwhile: what else there is to do while the disk takes the content, which must not change. The old
+            file stands until it is done, and for good where it raises.
 
     Raises:
         UnwritableError: it cannot be written (disk full, read-only); the old file stands.
     """
     temporary = path.with_name(f"{path.name}.{uuid4().hex}{TEMPORARY}" if shared else path.name + TEMPORARY)
+    data = content.encode() if isinstance(content, str) else content
+    parts = data if isinstance(data, tuple) else (data,)
     try:
         make_folder(path.parent)
         try:
-            with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-                file.write(content.encode() if isinstance(content, str) else content)
-                file.flush()
-                os.fsync(file.fileno())
+            if meanwhile is None:
+                _fill(temporary, parts, mode)
+            else:
+                with ThreadPoolExecutor(1) as disk:
+                    filled = disk.submit(_fill, temporary, parts, mode)
+                    meanwhile()
+                filled.result()
             temporary.replace(path)
-        except OSError:
+        except BaseException:
             with contextlib.suppress(OSError):  # on a full disk it is in the way of what comes next
                 temporary.unlink(missing_ok=True)
             raise
@@ -103,6 +118,14 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _fill(path: Path, parts: tuple[bytes | memoryview, ...], mode: int) -> None:
+    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+        for part in parts:
+            file.write(part)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def unwritable(path: Path | str, error: OSError) -> UnwritableError:

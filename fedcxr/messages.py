@@ -17,9 +17,11 @@ from fedcxr.errors import FederationError
 from fedcxr.ledger.signing import SignedSubmission, Submission
 from fedcxr.ledger.statements import LONGEST_HEADS
 from fedcxr.update import metrics, round_config
+from fedcxr.update.hashed import Hashed
 
 _HEAD = "fedcxr"
 _BULK = "bulk"
+_HASHED = "hashed"
 _LONGEST = 256  # bytes, or characters, of a field: of addresses, roots, signatures
 _LONGER = {
     "config": json_text.LONGEST,
@@ -41,9 +43,19 @@ _LONGER = {
 
 @dataclass(frozen=True)
 class Record:
-    """A message's content: scalar fields in a ConfigRecord, the field named ``bulk`` as one uint8 array."""
+    """A message's content: scalar fields in a ConfigRecord, the field named ``bulk`` as one uint8 array.
+
+    Attributes:
+        kind: of the message.
+        hashed: ``bulk`` with its Merkle root, where there is one.
+    """
 
     kind: ClassVar[str]
+    hashed: ClassVar[Hashed]  # of each record its own, and no field
+
+    def __post_init__(self) -> None:
+        if hasattr(self, _BULK):  # held from here on, so that the same bytes are hashed once
+            vars(self)[_HASHED] = Hashed.of(getattr(self, _BULK))
 
     def to_records(self) -> RecordDict:
         """As Flower carries it."""
@@ -53,6 +65,7 @@ class Record:
         if bulk is not None:
             array = Array("uint8", (len(bulk),), "fedcxr.bytes", bulk)
             records[_BULK] = ArrayRecord({_BULK: array})
+            vars(records[_BULK])[_HASHED] = vars(self)[_HASHED]  # held as long as the message is
         return records
 
     @classmethod

@@ -72,6 +72,7 @@ class Coordinator:
         self.releases = RunModels(run, ledger, layout)
         self.heads = HeadExchange(run.heads_path, ledger, federation_id(run.config))
         self._gas_recorded: Counter[str] = Counter()
+        self._released: tuple[Vector, bytes] | None = None  # the newest model, which is the next base
 
     def run(self) -> None:
         """Register the hospitals and run the rounds that are left.
@@ -145,13 +146,15 @@ class Coordinator:
             self.ledger.abort(number, reason)
             raise QuorumError(f"round {number}: {reason}; the round is aborted.")
         model = current.tally.total.model(base, current.config.exponents)
+        model.setflags(write=False)
         digest = model_file.vector_digest(model)
+        self._released = model, digest
         root = current.tally.total.root
         if self._protection.challengeable:
             # In the store before it is final: anyone may hold a chunk of it to the sum of the updates'.
             self.store.put(current.tally.total.total.astype("<u4", copy=False).view(np.uint8), root)
         # On the disk before it is final: what the contract calls the next base can always be sent.
-        self.releases.write(number, model)
+        self.releases.write(number, model, digest)
         started = time.perf_counter()
         self.ledger.finalize(
             number,
@@ -183,7 +186,7 @@ class Coordinator:
             self.store.put(round_config.to_bytes(), round_config.digest)
             view = self.ledger.open_round(
                 number,
-                base=model_file.vector_digest(base),
+                base=self._digest_of(base),
                 config_digest=round_config.digest,
                 participants=sorted(members),
                 deadline_seconds=self.rules.deadline,
@@ -209,6 +212,11 @@ class Coordinator:
         )
         current.cost.ledger += time.perf_counter() - started
         return current
+
+    def _digest_of(self, base: Vector) -> bytes:
+        if self._released is not None and self._released[0] is base:
+            return self._released[1]
+        return model_file.vector_digest(base)
 
     def _still_open(self, number: int) -> RoundView | None:
         """A round in progress when a coordinator died; one that can get too few updates is aborted."""

@@ -1,9 +1,9 @@
 """One round: ask the hospitals, relay what they sign, close the round, and add what the contract lets count.
 
-Replies stream. Each is checked, stored under its root, and dropped; then its submission goes to the contract.
-Whether it counts, and with what weight, is read back from the contract and from nowhere else. Only then is
-the update opened and added: at once where an accepted update counts, after the verdicts where a committee
-judges. So the server's memory holds one update, whatever the number of hospitals.
+Replies stream. Each is checked, opened, added and dropped while the disk stores it under its root; then its
+submission goes to the contract. Whether it counts, and with what weight, is read back from the contract and
+from nowhere else; what does not count is taken out of the sum again. So the server's memory holds one update,
+whatever the number of hospitals.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 from flwr.app import Message
 from flwr.serverapp import Grid
 
@@ -67,8 +66,9 @@ class Round:
         base: the model that hospitals start from.
         tally: what of the round is in its sum.
         judged: whether a committee decides what counts.
-        deferred: whether updates are added only when the round is closed: where a committee judges, and where
-            one root records all, for until then a hospital may bring the contract another one itself.
+        deferred: whether it is known only when the round is closed which updates count: where a committee
+            judges, and where one root records all, for until then a hospital may bring the contract another
+            one itself.
         heads: of the chain, as hospitals sign them.
         waited: seconds for which a hospital's network waited for its loader, by its update's root.
     """
@@ -160,10 +160,10 @@ class Round:
         if self.deferred:
             for address in self.view.counted:
                 self._take_metrics(address, self.view.accepted[address])
-            started = time.perf_counter()
-            for address, reason in self.tally.include_all(self.view):
-                self._answered(address, reason)
-            self.cost.verify += time.perf_counter() - started
+        started = time.perf_counter()
+        for address, reason in self.tally.include_all(self.view):
+            self._answered(address, reason)
+        self.cost.verify += time.perf_counter() - started
 
     def shortfall(self, rules: Federation) -> str:
         """Why what is in the sum makes no result by the federation's rules; empty where it does."""
@@ -247,24 +247,29 @@ class Round:
         self.heads.receive(address, reply.head)
         submission = reply.submission(bytes.fromhex(self.federation))
         metrics = HospitalMetrics.from_bytes(reply.metrics)
-        started = time.perf_counter()
-        blob = np.frombuffer(reply.bulk, np.uint8)
-        if merkle.root(blob) != reply.root or merkle.root(reply.metrics) != reply.metrics_root:
-            raise FederationError("its bytes do not have the roots that it signed")
-        if blob.nbytes != reply.size:
-            raise FederationError(f"it signed {reply.size} bytes and sent {blob.nbytes}")
         if not 0 <= reply.waited <= metrics.seconds:
             raise FederationError(f"it waited for {reply.waited} s of {metrics.seconds} s of training")
-        if self.judged:  # one that cannot be shown to validators would stay undecided
-            self.tally.check(blob, self.view, address)
+        started = time.perf_counter()
         # Stored before it is submitted: what the contract accepts is on the disk, whatever happens next.
-        self.store.put(blob, reply.root)
+        self.store.put(reply.bulk, reply.root, meanwhile=lambda: self._verify(reply, address))
         self.store.put(reply.metrics, reply.metrics_root)
         self.cost.verify += time.perf_counter() - started
-        self.cost.bytes_up += blob.nbytes
+        self.cost.bytes_up += len(reply.bulk)
         self.metrics[address] = metrics
         self.waited[reply.root] = reply.waited
         return SignedSubmission(submission, reply.signature)
+
+    def _verify(self, reply: UpdateReply, address: str) -> None:
+        """See that an update is what its hospital signed, and add it from the memory in which it was seen."""
+        if reply.hashed.root != reply.root or merkle.root(reply.metrics) != reply.metrics_root:
+            raise FederationError("its bytes do not have the roots that it signed")
+        if len(reply.bulk) != reply.size:
+            raise FederationError(f"it signed {reply.size} bytes and sent {len(reply.bulk)}")
+        try:
+            self.tally.take(reply.bulk, reply.root, self.view, address)
+        except (EnvelopeError, LayoutError):
+            if self.judged:  # one that cannot be shown to validators would stay undecided
+                raise  # elsewhere the ledger says why it is excluded, if it counts
 
     def _put_refusal(self, reply: RefusalReply, address: str) -> None:
         """Put a hospital's refusal on the ledger; always ends in FederationError, for there is no update."""

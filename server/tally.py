@@ -1,7 +1,9 @@
 """The updates of one round that are in its sum, and those that are left out, with their reasons.
 
-An update is read from the store when it is needed and dropped again, so that one is in memory at a time. What
-counts, and with what weight, is the contract's word: it comes in as a :class:`RoundView`.
+An update is added when it comes in, from the memory that was hashed, and dropped: one is in memory at a time.
+What counts, and with what weight, is the contract's word: it comes in as a :class:`RoundView`. What was added
+and does not count, or counts with other bytes, is taken out again, exactly; what did not come in here, as
+before a restart, is read from the store when it counts.
 """
 
 from __future__ import annotations
@@ -10,8 +12,6 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from fedcxr.aggregation.aggregator import Aggregator
 from fedcxr.aggregation.kinds import aggregator_of
 from fedcxr.errors import BlobCorruptError, BlobMissingError, EnvelopeError, LayoutError, StoreError
@@ -19,6 +19,7 @@ from fedcxr.ledger.protocol import RoundView
 from fedcxr.privacy.protection import Blob, ShownUpdate, UpdateContext, UpdateReader
 from fedcxr.store.blobs import BlobStore
 from fedcxr.update.fixed_point import Ring
+from fedcxr.update.kept_memory import MEMORY
 from fedcxr.update.layout import Layout
 
 logger = logging.getLogger(__name__)
@@ -48,20 +49,26 @@ class Tally:
     included: list[str] = field(default_factory=list)
     excluded: dict[str, str] = field(default_factory=dict)
     total: Aggregator = field(init=False)
-    _shown: set[str] = field(default_factory=set)  # added when they were shown, before they counted
-    _buffer: Ring | None = None
+    _ahead: dict[str, bytes] = field(default_factory=dict)  # roots of what was added before it counted
 
     def __post_init__(self) -> None:
-        self.total = aggregator_of(self.layout)
+        self.total = self._nothing()
 
-    def check(self, blob: Blob, view: RoundView, address: str) -> None:
-        """See that an update can be read and may enter the sum, without adding it.
+    def take(self, blob: Blob | bytes, root: bytes, view: RoundView, address: str) -> None:
+        """Read an update that came in and add it, before it is known whether it counts.
+
+        Args:
+            blob: as it came.
+            root: of it, under which the store has it.
+            view: of the round.
+            address: of its hospital.
 
         Raises:
-            EnvelopeError, LayoutError: why it may not.
+            EnvelopeError, LayoutError: why it may not enter the sum, which is as it was.
         """
-        update = self.reader.read(blob, self._context(view, address), out=self._scratch)
-        self.total.screen(update, view.weights[address])
+        self._drop_other(view, address, root)
+        update = self.reader.read(blob, self._context(view, address), self._scratch)
+        self._add_ahead(update, root, view, address)
 
     def show(self, view: RoundView, address: str) -> ShownUpdate:
         """An accepted update for validators; it is added on the way, and taken out if they reject it.
@@ -69,30 +76,27 @@ class Tally:
         Raises:
             EnvelopeError, StoreError: it cannot be read.
         """
-        shown = self.reader.show(self._blob(view, address), self._context(view, address))
-        if not self.total.compares and address not in self._shown:
-            try:
-                self.total.add(shown.update, view.weights[address])
-            except LayoutError as error:
-                logger.info("round %d: %s cannot be added: %s", view.number, address, error)
-            else:
-                self._shown.add(address)
+        root = view.accepted[address].root
+        self._drop_other(view, address, root)
+        shown = self.reader.show(self._blob(root), self._context(view, address))
+        try:
+            self._add_ahead(shown.update, root, view, address)
+        except LayoutError as error:
+            logger.info("round %d: %s cannot be added: %s", view.number, address, error)
         return shown
 
     def include(self, view: RoundView, address: str) -> str:
-        """Read an update that counts and add it; what cannot be added is excluded.
+        """Put an update that counts into the sum; what cannot be added is excluded.
 
         Returns:
             Why it is excluded; empty when it is in the sum.
         """
-        if address in self._shown:
-            self._shown.remove(address)
-            self.included.append(address)
-            return ""
-        try:
-            self.total.add(self._read(view, address), view.weights[address])
-        except _UNUSABLE as error:
-            return self._exclude(address, error)
+        self._drop_other(view, address, view.accepted[address].root)
+        if self._ahead.pop(address, None) is None:
+            try:
+                self.total.add(self._read(view, address), view.weights[address])
+            except _UNUSABLE as error:
+                return self._exclude(address, error)
         self.included.append(address)
         return ""
 
@@ -100,29 +104,51 @@ class Tally:
         """Bring the sum to what counts in a round that is closed and judged.
 
         Yields:
-            Each hospital whose update counts, and why it is excluded; empty when it is in the sum.
+            Each hospital whose update counts and had no such answer yet, and why it is excluded; empty when
+            it is in the sum.
         """
-        self._remove_rejected(view)
+        for address in sorted(self._ahead.keys() - set(view.counted)):
+            self._drop(view, address)
         left_out = self._compare(view) if self.total.compares else {}
+        answered = {*self.included, *self.excluded}
         for address in view.counted:
+            if address in answered:
+                continue
             if address in left_out:
                 self.excluded[address] = left_out[address]
                 yield address, f"excluded: {left_out[address]}"
             else:
                 yield address, self.include(view, address)
 
-    def _remove_rejected(self, view: RoundView) -> None:
-        """Take out of the sum what was added when it was shown, and does not count."""
+    def _add_ahead(self, update: Ring, root: bytes, view: RoundView, address: str) -> None:
+        if address in self._ahead:
+            return
+        if self.total.compares:
+            self.total.screen(update, view.weights[address])
+        else:
+            self.total.add(update, view.weights[address])
+            self._ahead[address] = root
+
+    def _drop_other(self, view: RoundView, address: str, root: bytes) -> None:
+        """Take out of the sum what a hospital sent, unless it is the update with this root."""
+        if self._ahead.get(address, root) != root:
+            self._drop(view, address)
+
+    def _drop(self, view: RoundView, address: str) -> None:
+        """Take out of the sum what was added before it counted."""
+        root = self._ahead.pop(address)
         try:
-            for address in sorted(self._shown - set(view.counted)):
-                self.total.remove(self._read(view, address), view.weights[address])
-                self._shown.remove(address)
+            update = self.reader.read(self._blob(root), self._context(view, address), self._scratch)
         except (*_UNUSABLE, StoreError) as error:
-            # What was added cannot be had again. Nothing of a rejected update is wanted: begin an empty sum.
+            # What was added cannot be had again. Nothing of it is wanted: begin an empty sum.
             logger.info("round %d: the sum is begun again, without %s: %s", view.number, address, error)
-            self.total = aggregator_of(self.layout)
-            self._shown.clear()
-            self.included.clear()
+            self.total = self._nothing()
+            self._ahead.clear()
+            again, self.included = self.included, []
+            for one in again:
+                self.include(view, one)
+        else:
+            self.total.remove(update, view.weights[address])
 
     def _compare(self, view: RoundView) -> dict[str, str]:
         """Which updates the aggregation leaves out, once it has measured all that can be read."""
@@ -137,11 +163,12 @@ class Tally:
         return {address: reason[:200] for address, reason in self.total.left_out(measured).items()}
 
     def _read(self, view: RoundView, address: str) -> Ring:
-        return self.reader.read(self._blob(view, address), self._context(view, address), out=self._scratch)
+        blob = self._blob(view.accepted[address].root)
+        return self.reader.read(blob, self._context(view, address), self._scratch)
 
-    def _blob(self, view: RoundView, address: str) -> Blob:
+    def _blob(self, root: bytes) -> Blob:
         # Verified whenever it is read: anybody can seal other bytes to the coordinator, a store too.
-        return self.store.get(view.accepted[address].root, self.longest)
+        return self.store.get(root, self.longest)
 
     def _exclude(self, address: str, error: Exception) -> str:
         # The reason is public, and a store's error names paths of this machine.
@@ -149,11 +176,14 @@ class Tally:
         self.excluded[address] = f"{type(error).__name__}: {public}"[:200]
         return f"excluded: {error}"
 
+    def _nothing(self) -> Aggregator:
+        memory = MEMORY.vector(self.layout.size)
+        memory.fill(0)
+        return aggregator_of(self.layout, memory)
+
     @property
     def _scratch(self) -> Ring:
-        if self._buffer is None:
-            self._buffer = np.empty(self.layout.size, np.uint32)
-        return self._buffer
+        return MEMORY.vector(self.layout.size)
 
     def _context(self, view: RoundView, address: str) -> UpdateContext:
         return UpdateContext(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fedcxr import files
-from fedcxr.errors import StoreError
+from fedcxr.errors import LayoutError, StoreError
 
 
 def full(*arguments: object) -> None:
@@ -46,6 +46,35 @@ def test_content_is_on_the_disk_before_its_name_and_its_name_before_the_call_ret
     files.write(tmp_path / "folder" / "file", b"content")
     expected = [("sync", tmp_path.name), ("sync", "file.tmp"), ("rename", "file"), ("sync", "folder")]
     assert events == expected
+
+
+def test_the_old_file_stands_until_what_is_done_meanwhile_is_done(tmp_path: Path) -> None:
+    path, seen = tmp_path / "file", []
+    files.write(path, "before")
+    files.write(path, (b"af", b"ter"), meanwhile=lambda: seen.append(path.read_text()))
+    assert (seen, path.read_text()) == (["before"], "after")
+
+
+def test_what_goes_wrong_meanwhile_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    files.write(path, "before")
+
+    def wrong() -> None:
+        raise LayoutError("it is another one")
+
+    with pytest.raises(LayoutError, match="another one"):
+        files.write(path, b"x" * 1_000_000, meanwhile=wrong)
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_told_though_all_went_well_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(StoreError, match="No space left on device"):
+        files.write(tmp_path / "file", "content", meanwhile=lambda: None)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_secret_is_never_readable_by_others(tmp_path: Path) -> None:

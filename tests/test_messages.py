@@ -1,5 +1,7 @@
 """Messages: what is sent comes back, and what does not fit is refused by field."""
 
+import os
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -7,6 +9,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from fedcxr.errors import FederationError
 from fedcxr.messages import FailureReply, RefusalReply, TrainRequest, UpdateReply, kind_of
+from fedcxr.update import merkle
 
 UPDATE = UpdateReply(
     round=3,
@@ -94,3 +97,28 @@ def test_a_missing_buffer_is_named() -> None:
     records["bulk"] = ArrayRecord({"other": Array("uint8", (1,), "x", b"1")})
     with pytest.raises(FederationError, match="without a good 'bulk'"):
         UpdateReply.from_records(records)
+
+
+def test_who_shares_a_process_hashes_the_bytes_of_a_message_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[int] = []
+    root = merkle.root
+
+    def watched(data: bytes) -> bytes:
+        hashed.append(len(data))
+        return root(data)
+
+    monkeypatch.setattr(merkle, "root", watched)
+    bulk = os.urandom(20_000)
+    carried = [TrainRequest(1, 1, b"", 1, bulk).to_records() for _ in range(3)]
+    for records in carried:
+        assert TrainRequest.from_records(records).hashed.root == root(bulk)
+    assert hashed == [20_000]
+    for records in carried:
+        elsewhere = RecordDict({**records, "bulk": pickle.loads(pickle.dumps(records["bulk"]))})
+        assert TrainRequest.from_records(elsewhere).hashed.root == root(bulk)
+    assert hashed == [20_000] * 4
+
+
+def test_a_message_is_believed_no_root() -> None:
+    reply = replace(UPDATE, root=bytes(32), bulk=b"other bytes")
+    assert UpdateReply.from_records(reply.to_records()).hashed.root == merkle.root(b"other bytes")

@@ -27,6 +27,7 @@ from fedcxr.run.preparation import open_or_create, prepare_simulation
 from fedcxr.seeds import derive_seed
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.trainer import TrainingReport
+from fedcxr.update.kept_memory import MEMORY
 from fedcxr.update.layout import Vector
 from server.app import coordinate
 from server.events import Event, HospitalAnswered, Observer
@@ -105,7 +106,7 @@ class _NoiseHospital(Hospital):
         self, base: Vector, member: Member, round_number: int
     ) -> tuple[TrainingReport, int, Vector]:
         rng = np.random.default_rng(derive_seed(member.config.seed, round_number, self.name, "noise"))
-        vector = rng.standard_normal(len(base), np.float32)
+        vector = rng.standard_normal(dtype=np.float32, out=MEMORY.vector(len(base)).view(np.float32))
         vector *= np.float32(1e-3)
         vector += base
         samples = member.config.data.phantom.patients if member.config.data.phantom else 2

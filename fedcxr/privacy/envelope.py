@@ -14,6 +14,7 @@ leaf k of the ciphertext covers the same 4,096 bytes as leaf k of the payload.
 
 from __future__ import annotations
 
+import io
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ _MAX_HEADER = 16 * merkle.LEAF_SIZE  # about forty recipients
 
 def seal(
     payload: NDArray[np.uint32], context: UpdateContext, recipients: Sequence[EnvelopePublicKey]
-) -> NDArray[np.uint8]:
+) -> bytes:
     """Seal an update to every recipient.
 
     Args:
@@ -48,7 +49,7 @@ def seal(
         recipients: at least one.
 
     Returns:
-        The blob, uint8: header and ciphertext in one buffer.
+        The blob: header and ciphertext.
     """
     if not recipients:
         raise EnvelopeError("an envelope needs a recipient.")
@@ -66,10 +67,12 @@ def seal(
             }
         )
     )
-    blob = np.empty(len(header) + plain.nbytes + _TAG, np.uint8)
-    blob[: len(header)] = np.frombuffer(header, np.uint8)
-    AESGCM(key).encrypt_into(_NONCE, plain.data, header, blob[len(header) :].data)
-    return blob
+    # Encrypted to where the blob is: a buffer of bytes that nobody else has hands them out as they are.
+    blob = io.BytesIO(bytes(len(header) + plain.nbytes + _TAG))
+    blob.write(header)
+    with blob.getbuffer() as view, view[len(header) :] as place:
+        AESGCM(key).encrypt_into(_NONCE, plain.data, header, place)
+    return blob.getvalue()
 
 
 def open_envelope(

@@ -20,8 +20,8 @@ class Open(Protection):
     name: ClassVar[str] = "open"
     challengeable: ClassVar[bool] = True
 
-    def protect(self, update: Ring, context: UpdateContext, recipients: Sequence[EnvelopePublicKey]) -> Blob:
-        return update.astype("<u4", copy=False).view(np.uint8)
+    def protect(self, update: Ring, context: UpdateContext, recipients: Sequence[EnvelopePublicKey]) -> bytes:
+        return update.astype("<u4", copy=False).tobytes()
 
     def longest(self, values: int) -> int:
         return 4 * values

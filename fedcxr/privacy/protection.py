@@ -20,7 +20,7 @@ from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey
 from fedcxr.update.fixed_point import Ring
 
 Blob = NDArray[np.uint8]
-"""An update as it travels, is signed and is stored: uint8 (bytes,)."""
+"""An update as it travels, is signed and is stored, where it was read: uint8 (bytes,)."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Protection(ABC):
     challengeable: ClassVar[bool]
 
     @abstractmethod
-    def protect(self, update: Ring, context: UpdateContext, recipients: Sequence[EnvelopePublicKey]) -> Blob:
+    def protect(self, update: Ring, context: UpdateContext, recipients: Sequence[EnvelopePublicKey]) -> bytes:
         """An update as it leaves its hospital.
 
         Args:

@@ -19,7 +19,7 @@ class Sealed(Protection):
     name: ClassVar[str] = "sealed"
     challengeable: ClassVar[bool] = False
 
-    def protect(self, update: Ring, context: UpdateContext, recipients: Sequence[EnvelopePublicKey]) -> Blob:
+    def protect(self, update: Ring, context: UpdateContext, recipients: Sequence[EnvelopePublicKey]) -> bytes:
         return seal(update, context, recipients)
 
     def longest(self, values: int) -> int:

@@ -62,15 +62,17 @@ class RunModels:
         )
         return vector
 
-    def write(self, round_number: int, vector: Vector) -> None:
-        """Write a round's model.
+    def write(self, round_number: int, vector: Vector, digest: bytes) -> None:
+        """Write a round's model, which has this digest.
 
         Raises:
             StoreError: the file cannot be written.
         """
         federation = federation_id(self.run.config)
         path = self.run.model(round_number)
-        model_file.write(path, vector, self.layout, federation=federation, round_number=round_number)
+        model_file.write(
+            path, vector, self.layout, federation=federation, round_number=round_number, digest=digest
+        )
 
     def prune(self, last: int) -> None:
         """Remove all models but the last ``store.keep_models`` and the first, where every audit starts."""

@@ -58,8 +58,20 @@ class BlobStore:
         name = root.hex()
         return f"{self._base}/{name[:2]}/{name}"
 
-    def put(self, data: bytes | NDArray[np.uint8], root: bytes | None = None) -> bytes:
+    def put(
+        self,
+        data: bytes | NDArray[np.uint8],
+        root: bytes | None = None,
+        *,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> bytes:
         """Store bytes and return their root; a ``root`` that is known already spares the hashing.
+
+        Args:
+            data: the bytes.
+            root: of them.
+            meanwhile: what else there is to do while a local disk writes, as to see that ``root`` is theirs.
+                There is no such blob before it is done, and none through this call where it raises.
 
         Raises:
             UnwritableError: it cannot be written (disk full, read-only, out of reach).
@@ -67,14 +79,19 @@ class BlobStore:
         root = merkle.root(data) if root is None else root
         content = memoryview(merkle.as_bytes(data))
         path = self.path(root)
+        if meanwhile is not None and not self._local:
+            meanwhile()
+            meanwhile = None
         try:
-            if self._size(path) == content.nbytes:
+            if self._size(path) != content.nbytes:
+                self._write(path, content, meanwhile)
                 return root
-            self._write(path, content)
-        except StoreError:
-            raise
         except Exception as error:  # a remote driver's errors are its own
+            if self._local and not isinstance(error, OSError):
+                raise
             raise UnwritableError(f"{path}: the blob cannot be written: {_said(error)}") from None
+        if meanwhile is not None:
+            meanwhile()
         return root
 
     def get(
@@ -183,9 +200,9 @@ class BlobStore:
         except FileNotFoundError:
             return None
 
-    def _write(self, path: str, content: memoryview) -> None:
+    def _write(self, path: str, content: memoryview, meanwhile: Callable[[], object] | None = None) -> None:
         if self._local:
-            files.write(Path(path), content, shared=True)
+            files.write(Path(path), content, shared=True, meanwhile=meanwhile)
         elif filesystem.writes_whole(self._fs):
             self._fs.pipe_file(path, bytes(content))
         else:

@@ -213,8 +213,16 @@ class Layout:
             for spec, place in zip(self.tensors, self.slices, strict=True):
                 if spec.name not in state or tuple(state[spec.name].shape) != spec.shape:
                     raise LayoutError(f"{spec.name}: the model has no such tensor of shape {spec.shape}.")
-                # A copy, for torch does not take the read-only memory of a message.
-                state[spec.name].copy_(torch.from_numpy(vector[place].reshape(spec.shape).copy()))
+                self._fill(state[spec.name], vector[place].reshape(spec.shape))
+
+    @staticmethod
+    def _fill(tensor: torch.Tensor, values: Vector) -> None:
+        if tensor.device.type == "cpu":
+            np.copyto(tensor.detach().numpy(), values)
+        else:  # a copy more, for torch does not take the read-only memory of a message
+            import torch
+
+            tensor.copy_(torch.from_numpy(values.copy()))
 
     def check(self, vector: NDArray[np.generic]) -> None:
         """Raises LayoutError unless ``vector`` is one-dimensional and of :attr:`size` values."""

@@ -27,7 +27,7 @@ def to_bytes(vector: Vector, layout: Layout, *, federation: bytes, round_number:
     """The file's bytes: every tensor of the layout, and where the model comes from."""
     layout.check(vector)
     start = header(layout, vector_digest(vector), federation=federation, round_number=round_number)
-    return start + vector.astype("<f4", copy=False).tobytes()
+    return b"".join((start, merkle.as_bytes(vector.astype("<f4", copy=False))))
 
 
 def header(layout: Layout, digest: bytes, *, federation: bytes, round_number: int) -> bytes:
@@ -42,13 +42,24 @@ def header(layout: Layout, digest: bytes, *, federation: bytes, round_number: in
     return tensor_file.header(((spec.name, spec.shape) for spec in layout.tensors), {_KEY: text})
 
 
-def write(path: Path, vector: Vector, layout: Layout, *, federation: bytes, round_number: int) -> None:
-    """Write :func:`to_bytes`, wholly or not at all.
+def write(
+    path: Path,
+    vector: Vector,
+    layout: Layout,
+    *,
+    federation: bytes,
+    round_number: int,
+    digest: bytes | None = None,
+) -> None:
+    """Write :func:`to_bytes`, wholly or not at all; a ``digest`` that is known already spares the hashing.
 
     Raises:
         StoreError: it cannot be written.
     """
-    files.write(path, to_bytes(vector, layout, federation=federation, round_number=round_number))
+    layout.check(vector)
+    digest = vector_digest(vector) if digest is None else digest
+    start = header(layout, digest, federation=federation, round_number=round_number)
+    files.write(path, (start, merkle.as_bytes(vector.astype("<f4", copy=False))))
 
 
 def read(path: Path, layout: Layout) -> Vector:

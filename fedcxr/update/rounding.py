@@ -15,15 +15,23 @@ from fedcxr.update.layout import Vector
 ROUNDING = 1e-5
 """What a value may be off by, on another processor or build of torch."""
 
+_AT_ONCE = 1 << 18  # values that are compared while a processor's cache has them
+
 
 def farthest(one: Vector, other: Vector) -> float:
     """The largest distance of two values at the same place; infinite where there is none, or NaN."""
     if one.shape != other.shape:
         return float("inf")
-    if np.array_equal(one, other):  # as nearly always, and in a quarter of the time
-        return 0.0
-    far = float(np.abs(one - other).max())
-    return far if np.isfinite(far) else float("inf")
+    far, apart = 0.0, np.empty(min(one.size, _AT_ONCE), np.float32)
+    for start in range(0, one.size, _AT_ONCE):
+        here = slice(start, min(start + _AT_ONCE, one.size))
+        piece = apart[: here.stop - start]
+        np.subtract(one[here], other[here], out=piece)
+        largest = float(np.abs(piece, out=piece).max())
+        if not np.isfinite(largest):
+            return float("inf")
+        far = max(far, largest)
+    return far
 
 
 def within_rounding(far: float) -> bool:

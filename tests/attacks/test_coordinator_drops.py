@@ -10,6 +10,7 @@ import contextlib
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -88,6 +89,7 @@ def lose_after_bringing(
 
     def lose(self: Tally, view: RoundView, address: str) -> str:
         if address in victims:
+            self._drop_other(view, address, root=b"")  # it had been added when it came in
             name = view.accepted[address].root.hex()
             (out / "blobs" / name[:2] / name).unlink()
         return include(self, view, address)
@@ -239,7 +241,7 @@ def test_a_spoilt_copy_that_the_contract_rejects_hides_nothing(one_round: Config
         if not victims:
             victims.append(reply.hospital)
         changed = reply.signature[:10] + bytes([reply.signature[10] ^ 1]) + reply.signature[11:]
-        return UpdateReply(**{**vars(reply), "signature": changed}) if reply.hospital in victims else reply
+        return replace(reply, signature=changed) if reply.hospital in victims else reply
 
     run = run_federation(one_round, tmp_path / "run", tamper=spoil)
     report = audited(run)

@@ -236,7 +236,7 @@ class FakeLedger:
 
 
 def test_envelopes() -> None:
-    good = seal(np.arange(10, dtype=np.uint32), CONTEXT, [KEY.public]).tobytes()
+    good = seal(np.arange(10, dtype=np.uint32), CONTEXT, [KEY.public])
     header, rest = good[:4096], good[4096:]
     tree = json.loads(header.partition(b"\n")[2])
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import fedcxr.audit.first_model
 import fedcxr.audit.model_process
-from clients.rules import check_first_model
+from clients.rules import compare_first_model
 from fedcxr.audit.audit import Request, conduct_audit
 from fedcxr.audit.findings import FIRST_MODEL, AuditReport
 from fedcxr.audit.ledger_source import RunLedger
@@ -157,15 +157,15 @@ def test_a_hospital_with_other_weights_accuses_nobody(
     theirs = FirstModel.of(run.config)
     own = FirstModel.of(run.config.with_changes({"model.pretrained": str(other)}))
     with pytest.raises(ModelError, match="the configuration names"):
-        check_first_model(own, theirs.vector)
-    check_first_model(theirs, theirs.vector)
+        compare_first_model(own, theirs.vector)
+    compare_first_model(theirs, theirs.vector)
     far = theirs.vector.copy()
     far[0] += 3 * ROUNDING
     with pytest.raises(RuleError, match="first model"):
-        check_first_model(theirs, far)
+        compare_first_model(theirs, far)
     far[0] = np.nan
     with pytest.raises(RuleError, match="first model"):
-        check_first_model(theirs, far)
+        compare_first_model(theirs, far)
 
 
 def test_with_a_torch_that_draws_other_numbers_nothing_is_proven_and_nobody_accused(

@@ -71,7 +71,7 @@ def shown(founded: Founded, participant: Hospital, monkeypatch: pytest.MonkeyPat
         base=view.base,
         root=merkle.root(blob),
         samples=5,
-        size=blob.nbytes,
+        size=len(blob),
         metrics=b"M" * 32,
     )
     request = ValidateRequest(

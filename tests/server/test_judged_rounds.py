@@ -76,11 +76,11 @@ def app_of(kind: type[Hospital], tamper: Callable[[ValidateRequest], ValidateReq
     return hospital_app(Shown)
 
 
-def sealing(protect: Callable[[Member, NDArray[np.uint32], int], NDArray[np.uint8]]) -> type[Hospital]:
+def sealing(protect: Callable[[Member, NDArray[np.uint32], int], bytes]) -> type[Hospital]:
     """A hospital that seals as ``protect`` does, if it is the one to be watched."""
 
     class Sealing(Member):
-        def protect(self, payload: NDArray[np.uint32], round_number: int) -> NDArray[np.uint8]:
+        def protect(self, payload: NDArray[np.uint32], round_number: int) -> bytes:
             return protect(super(), payload, round_number)  # type: ignore[arg-type]
 
     class Dishonest(Hospital):
@@ -94,13 +94,12 @@ def sealing(protect: Callable[[Member, NDArray[np.uint32], int], NDArray[np.uint
     return Dishonest
 
 
-def garbled(member: Member, payload: NDArray[np.uint32], round_number: int) -> NDArray[np.uint8]:
+def garbled(member: Member, payload: NDArray[np.uint32], round_number: int) -> bytes:
     blob = member.protect(payload, round_number)
-    blob[-1] ^= 1
-    return blob
+    return blob[:-1] + bytes([blob[-1] ^ 1])
 
 
-def shortened(member: Member, payload: NDArray[np.uint32], round_number: int) -> NDArray[np.uint8]:
+def shortened(member: Member, payload: NDArray[np.uint32], round_number: int) -> bytes:
     return member.protect(payload[:-1].copy(), round_number)
 
 
@@ -160,7 +159,7 @@ def test_a_poisoned_update_does_not_count(judged: Config, tmp_path: Path) -> Non
 def test_an_update_that_could_not_be_added_holds_nobody_up(
     judged: Config,
     tmp_path: Path,
-    protect: Callable[[Member, NDArray[np.uint32], int], NDArray[np.uint8]],
+    protect: Callable[[Member, NDArray[np.uint32], int], bytes],
     reason: str,
 ) -> None:
     """It could not be shown to validators, and would stay undecided: it never comes to the contract."""
@@ -178,7 +177,7 @@ def test_an_update_of_another_length_is_rejected_by_its_judges(
     judged: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that relays what it has not opened; its validators see what it is."""
-    monkeypatch.setattr(Tally, "check", lambda self, blob, view, address: None)
+    monkeypatch.setattr(Tally, "take", lambda self, blob, root, view, address: None)
     run = run_federation(judged, tmp_path / "run", client=hospital_app(sealing(shortened)))
     ledger, chain = on_ledger(run)
     verdicts = [event["args"] for event in ledger.views.events("UpdateAttested", 1)]

@@ -1,4 +1,4 @@
-"""The sum of a judged round holds what counts, whatever the store does to what was rejected."""
+"""The sum of a round holds what counts, whatever was added before, and whatever the store does to it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Judged:
 
     def sealed(self, address: str, values: Ring) -> bytes:
         context = UpdateContext(federation="ab", round=1, hospital=address, layout=LAYOUT.digest.hex())
-        return bytes(self.kind.protect(values, context, [self.key.public]))
+        return self.kind.protect(values, context, [self.key.public])
 
     def file(self, address: str) -> Path:
         return Path(self.store.path(self.view.accepted[address].root))
@@ -122,7 +122,61 @@ def test_an_update_that_was_shown_is_in_the_sum_though_its_bytes_are_gone(judged
     judged.assert_sum(HOSPITALS[0])
 
 
+def take(judged: Judged, address: str, values: Ring | None = None) -> bytes:
+    """A reply comes in; its root."""
+    root = judged.view.accepted[address].root
+    if values is None:
+        judged.tally.take(judged.file(address).read_bytes(), root, judged.view, address)
+        return root
+    blob = judged.sealed(address, values)
+    root = judged.store.put(blob)
+    judged.tally.take(blob, root, judged.view, address)
+    return root
+
+
+def test_what_came_in_and_counts_is_read_from_the_store_no_more(judged: Judged) -> None:
+    for address in HOSPITALS:
+        take(judged, address)
+        remove(judged, address)
+        assert judged.tally.include(judged.view, address) == ""
+    assert judged.count(*HOSPITALS) == {}
+    judged.assert_sum(*HOSPITALS)
+
+
+@pytest.mark.parametrize("damage", [lambda judged, address: None, flip, remove, substitute])
+def test_what_came_in_and_does_not_count_leaves_the_sum(
+    judged: Judged, damage: Callable[[Judged, str], None]
+) -> None:
+    for address in HOSPITALS:
+        take(judged, address)
+    assert judged.tally.include(judged.view, HOSPITALS[0]) == ""
+    damage(judged, HOSPITALS[1])
+    assert judged.count(HOSPITALS[0], HOSPITALS[2]) == {HOSPITALS[2]: ""}
+    judged.assert_sum(HOSPITALS[0], HOSPITALS[2])
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_another_update_than_the_one_that_came_in_is_the_one_that_counts(judged: Judged, lost: bool) -> None:
+    """Its hospital brought it to the contract itself."""
+    take(judged, HOSPITALS[0])
+    assert judged.tally.include(judged.view, HOSPITALS[0]) == ""
+    other = take(judged, HOSPITALS[1], update(9))
+    if lost:
+        Path(judged.store.path(other)).unlink()
+    assert judged.tally.include(judged.view, HOSPITALS[1]) == ""
+    assert judged.count(*HOSPITALS[:2]) == {}
+    judged.assert_sum(*HOSPITALS[:2])
+
+
+def test_an_update_that_cannot_enter_the_sum_leaves_it_as_it_was(judged: Judged) -> None:
+    take(judged, HOSPITALS[0])
+    with pytest.raises(LayoutError):
+        take(judged, HOSPITALS[1], update(1) + np.uint32(2**30))
+    assert judged.count(HOSPITALS[0]) == {HOSPITALS[0]: ""}
+    judged.assert_sum(HOSPITALS[0])
+
+
 def test_a_weight_that_no_round_has_is_refused_before_anything_is_stored(judged: Judged) -> None:
     view = replace(judged.view, weights=dict.fromkeys(HOSPITALS, 5000))
     with pytest.raises(LayoutError, match="weights sum to 5000"):
-        judged.tally.check(judged.file(HOSPITALS[0]).read_bytes(), view, HOSPITALS[0])
+        judged.tally.take(judged.file(HOSPITALS[0]).read_bytes(), bytes(32), view, HOSPITALS[0])

@@ -5,13 +5,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
 import pytest
 from kubo import Kubo
 
-from fedcxr.errors import BlobCorruptError, BlobMissingError, StoreError
+from fedcxr.errors import BlobCorruptError, BlobMissingError, FederationError, StoreError
 from fedcxr.store.blobs import BlobStore
 from fedcxr.update import merkle
 
@@ -89,9 +90,9 @@ def test_writing_twice_writes_once(store: BlobStore, monkeypatch: pytest.MonkeyP
     written: list[str] = []
     write = BlobStore._write
 
-    def watched(self: BlobStore, path: str, content: memoryview) -> None:
+    def watched(self: BlobStore, path: str, *rest: Any) -> None:
         written.append(path)
-        write(self, path, content)
+        write(self, path, *rest)
 
     monkeypatch.setattr(BlobStore, "_write", watched)
     root = store.put(b"once")
@@ -105,6 +106,26 @@ def test_a_blob_that_was_cut_short_is_written_again(tmp_path: Path) -> None:
     Path(store.path(root)).write_bytes(b"x" * 10)
     store.put(b"x" * 9000)
     assert store.get(root, 1 << 20).size == 9000
+
+
+def test_a_blob_that_is_found_to_be_another_one_meanwhile_is_not_stored(store: BlobStore) -> None:
+    def wrong() -> None:
+        raise FederationError("it has another root")
+
+    root = merkle.root(b"said")
+    for _ in range(2):
+        with pytest.raises(FederationError, match="another root"):
+            store.put(b"sent" * 5000, root, meanwhile=wrong)
+        assert root not in store
+        assert store.sizes() == {}
+
+
+def test_what_is_done_meanwhile_is_done_once_whether_the_blob_is_there_or_not(store: BlobStore) -> None:
+    done: list[int] = []
+    for number in (1, 2):
+        root = store.put(b"x" * 9000, meanwhile=lambda: done.append(0))
+        assert len(done) == number
+        assert store.get(root, 1 << 20).size == 9000
 
 
 def test_a_missing_blob_is_named(store: BlobStore) -> None:
