@@ -91,7 +91,10 @@ class Tally:
         Returns:
             Why it is excluded; empty when it is in the sum.
         """
-        self._drop_other(view, address, view.accepted[address].root)
+        update = view.accepted[address]
+        self._drop_other(view, address, update.root)
+        if address in self._ahead and self.store.size(update.root) != update.size:
+            self._drop(view, address)  # nobody could prove what it was
         if self._ahead.pop(address, None) is None:
             try:
                 self.total.add(self._read(view, address), view.weights[address])

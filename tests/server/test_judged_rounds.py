@@ -114,9 +114,9 @@ def test_good_updates_are_approved_credited_and_audited(judged: Config, approved
     for number in (1, 2):
         view = ledger.round(number)
         assert len(view.included) == 4
-        attested = ledger.views.events("UpdateAttested", number)
+        attested = ledger.views.round_events(number).of("UpdateAttested")
         assert len(attested) == 12  # four judge three each
-        assert all(event["args"]["accepted"] for event in attested)
+        assert all(values["accepted"] for values in attested)
     assert sum(ledger.views.credits().values()) == 2 * judged.ledger.rewards
     chain.close()
     report = audit(run, [Identity.load(run.keys / "auditor.json").envelope_key])
@@ -180,7 +180,7 @@ def test_an_update_of_another_length_is_rejected_by_its_judges(
     monkeypatch.setattr(Tally, "take", lambda self, blob, root, view, address: None)
     run = run_federation(judged, tmp_path / "run", client=hospital_app(sealing(shortened)))
     ledger, chain = on_ledger(run)
-    verdicts = [event["args"] for event in ledger.views.events("UpdateAttested", 1)]
+    verdicts = ledger.views.round_events(1).of("UpdateAttested")
     chain.close()
     assert [v["accepted"] for v in verdicts].count(False) == 3
     (line,) = read_rounds(run)
@@ -208,7 +208,7 @@ def test_a_validator_judges_nothing_but_what_the_contract_accepted(judged: Confi
     run = RunDirectory(tmp_path / "run")
     ledger, chain = on_ledger(run)
     assert ledger.round(1).status == "closed"
-    assert not ledger.views.events("UpdateAttested", 1)
+    assert not ledger.views.round_events(1).of("UpdateAttested")
     chain.close()
     # The same command goes on where it stands, with validators that are shown the truth.
     whole = run_federation(judged, tmp_path / "run")

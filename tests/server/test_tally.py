@@ -39,7 +39,7 @@ class Judged:
         self.kind, self.key = PROTECTIONS[protection], EnvelopePrivateKey.generate("X25519")
         (reader,) = self.kind.readers([self.key])
         self.tally = Tally(LAYOUT, reader, self.store, federation="ab", longest=1 << 20)
-        roots = {a: self.store.put(self.sealed(a, update(n))) for n, a in enumerate(HOSPITALS)}
+        blobs = {a: self.sealed(a, update(n)) for n, a in enumerate(HOSPITALS)}
         self.view = RoundView(
             number=1,
             attempt=1,
@@ -49,7 +49,9 @@ class Judged:
             participants=HOSPITALS,
             weights=dict.fromkeys(HOSPITALS, WEIGHT),
             seats={address: seat for seat, address in enumerate(HOSPITALS)},
-            accepted={a: AcceptedUpdate(root, 1, 4 * LAYOUT.size, bytes(32)) for a, root in roots.items()},
+            accepted={
+                a: AcceptedUpdate(self.store.put(blob), 1, len(blob), bytes(32)) for a, blob in blobs.items()
+            },
             status=RoundPhase.CLOSED,
         )
 
@@ -115,11 +117,18 @@ def test_an_update_that_counts_is_added_as_it_was_accepted_or_excluded(
     judged.assert_sum(HOSPITALS[0], HOSPITALS[2])
 
 
-def test_an_update_that_was_shown_is_in_the_sum_though_its_bytes_are_gone(judged: Judged) -> None:
+@pytest.mark.parametrize("damage", [remove, lambda judged, address: judged.file(address).write_bytes(b"cut")])
+def test_an_update_whose_bytes_are_gone_since_it_was_added_is_excluded(
+    judged: Judged, damage: Callable[[Judged, str], None]
+) -> None:
+    """Nobody could prove that it was added."""
     judged.tally.show(judged.view, HOSPITALS[0])
-    remove(judged, HOSPITALS[0])
-    assert judged.count(HOSPITALS[0]) == {HOSPITALS[0]: ""}
-    judged.assert_sum(HOSPITALS[0])
+    take(judged, HOSPITALS[1])
+    for address in HOSPITALS[:2]:
+        damage(judged, address)
+    reasons = judged.count(*HOSPITALS)
+    assert [reason.startswith("excluded:") for reason in reasons.values()] == [True, True, False]
+    judged.assert_sum(HOSPITALS[2])
 
 
 def take(judged: Judged, address: str, values: Ring | None = None) -> bytes:
@@ -137,7 +146,7 @@ def take(judged: Judged, address: str, values: Ring | None = None) -> bytes:
 def test_what_came_in_and_counts_is_read_from_the_store_no_more(judged: Judged) -> None:
     for address in HOSPITALS:
         take(judged, address)
-        remove(judged, address)
+        flip(judged, address)
         assert judged.tally.include(judged.view, address) == ""
     assert judged.count(*HOSPITALS) == {}
     judged.assert_sum(*HOSPITALS)

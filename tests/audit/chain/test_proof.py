@@ -81,7 +81,7 @@ def test_an_honest_endpoints_events_are_proven_and_read_as_before(
         assert [(a, e.name) for a, e in views.rejections(number)] == [(account(12).address, "WrongBase")]
     assert views.members() == ledger.members()
     assert views.code_difference() is None
-    event = views.events("UpdateAccepted", 1)[0]
+    event = views.events("UpdateAccepted")[0]
     assert views.sender(event) == ledger.views.coordinator
     created = honest.creation()
     assert created is not None
