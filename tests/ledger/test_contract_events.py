@@ -113,7 +113,8 @@ def test_an_update_of_somebody_who_was_not_asked_is_no_view(opened: Party) -> No
         RoundEvents(1, [*events, accepted, planted]).view(())
 
 
-def test_a_chain_that_took_blocks_back_is_read_anew(anvil_binary: Path) -> None:
+@pytest.mark.parametrize("longer", [0, 1, 5])
+def test_a_chain_that_took_blocks_back_is_read_anew(anvil_binary: Path, longer: int) -> None:
     with closing(AnvilChain(None, chain_id=1337, binary=anvil_binary)) as chain:
         party = Party.found(chain)
         party.open()
@@ -124,6 +125,8 @@ def test_a_chain_that_took_blocks_back_is_read_anew(anvil_binary: Path) -> None:
         block, before = followed.head()
         with closing(Endpoint(chain._anvil.url)) as node:
             node.ask("anvil_reorg", 1, [])
+            if longer:
+                node.ask("anvil_mine", longer)
         assert not followed.goes_on()
         assert followed.round(1).accepted == {} == fresh(party).round(1).accepted
         assert followed.block_hash(block) not in (None, before)

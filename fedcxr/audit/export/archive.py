@@ -104,7 +104,9 @@ def changes(members: Mapping[str, bytes]) -> Iterator[str]:
 
 
 def _members(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """The members as they stand one after the other, up to the directory.
+    """The members as they stand one after the other up to the directory, if none is compressed.
+
+    That none is, and that nothing is between them, shows when they are packed again.
 
     Raises:
         ValueError, struct.error: the bytes at a place are no member of an export.
@@ -112,10 +114,10 @@ def _members(data: bytes) -> Iterator[tuple[str, bytes]]:
     at, before = 0, ""
     while data[at : at + 4] != b"PK\1\2":
         start = at + _LOCAL.size
-        _, _, flags, method, _, _, _, packed, size, name_length, extra = _LOCAL.unpack(data[at:start])
+        *_, size, name_length, _ = _LOCAL.unpack(data[at:start])
         end = start + name_length + size
-        if data[at : at + 4] != b"PK\3\4" or flags or method or extra or packed != size or end > len(data):
-            raise ValueError(f"byte {at:,} begins no uncompressed member")
+        if data[at : at + 4] != b"PK\3\4" or end > len(data):
+            raise ValueError(f"byte {at:,} begins no member")
         name = data[start : start + min(name_length, 80)].decode("ascii", "replace")
         if not _NAME.fullmatch(name):
             raise ValueError(f"changed: {ascii(name)[1:-1]}, which was added")
