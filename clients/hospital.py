@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import nullcontext
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +16,7 @@ from clients.ledger import attach_ledger, check_keys
 from clients.limits import check_judging, check_training
 from clients.lookout import Lookout
 from clients.member import Member
+from clients.open_round import OpenRound
 from clients.rules import check_rules
 from clients.shard import load_shard
 from fedcxr import config as configuration
@@ -138,19 +140,11 @@ class Hospital:
         """
         member = self.member
         lookout, place = Lookout.of(member), (request.round, request.attempt)
-        lookout.look("round {}, attempt {}".format(*place), heads=request.heads, asked=place)
         digest = request.hashed.root
-        round_config = RoundConfig.from_bytes(request.round_config)
         try:
-            asked = member.check_round(request, round_config, digest)
-            if len(request.bulk) != 4 * member.layout.size:
-                raise FederationError(
-                    f"round {request.round}: a model of {len(request.bulk)} bytes, "
-                    f"but the layout has {4 * member.layout.size}."
-                )
-            base = np.frombuffer(request.bulk, "<f4").astype(np.float32, copy=False)
-            check_rules(member.rules, asked, round_config, member.layout, base)
-            check_training(self.disk.settings.limits, member.config, asked, lambda: self._images(member))
+            with nullcontext() if lookout.ledger is None else lookout.ledger.one_look():
+                lookout.look("round {}, attempt {}".format(*place), heads=request.heads, asked=place)
+                asked, round_config, base = self._check(request, member, digest)
             if request.round == 1:
                 check_first_model(member, base, digest)
         except (BaseMismatchError, LimitError, RuleError) as error:
@@ -193,6 +187,26 @@ class Hospital:
         if asked.view is not None:
             lookout.remember(signed, asked.view.seats[member.address])
         return UpdateReply.of(signed, metrics, protected.data, waited=report.waited, head=lookout.head)
+
+    def _check(
+        self, request: TrainRequest, member: Member, digest: bytes
+    ) -> tuple[OpenRound, RoundConfig, Vector]:
+        """The round as the ledger has it, its configuration and its base model; raises as :meth:`train`.
+
+        Raises:
+            BaseMismatchError, LimitError, RuleError: what the hospital refuses under signature.
+        """
+        round_config = RoundConfig.from_bytes(request.round_config)
+        asked = member.check_round(request, round_config, digest)
+        if len(request.bulk) != 4 * member.layout.size:
+            raise FederationError(
+                f"round {request.round}: a model of {len(request.bulk)} bytes, "
+                f"but the layout has {4 * member.layout.size}."
+            )
+        base = np.frombuffer(request.bulk, "<f4").astype(np.float32, copy=False)
+        check_rules(member.rules, asked, round_config, member.layout, base)
+        check_training(self.disk.settings.limits, member.config, asked, lambda: self._images(member))
+        return asked, round_config, base
 
     def validate(self, request: ValidateRequest) -> AttestationReply:
         """Judge another hospital's update on this hospital's held-back images, and sign the verdict.

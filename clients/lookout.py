@@ -84,7 +84,7 @@ class Lookout:
         """
         if self.ledger is None or not self.member.membership.contract:
             return []
-        with self.member.disk.watching():
+        with self.member.disk.watching(), self.ledger.one_look():
             watched = self._watched
             head = settled_head(self.ledger, self.member.config.ledger.head_depth)
             self._check_heads(self.ledger, head, watched, heads)

@@ -110,9 +110,9 @@ def _in_the_sum(
     ledger: FederationViews, number: int, attempt: int, seat: int, accepted: str
 ) -> tuple[Fate, str, RoundPhase]:
     """What became of an update that the contract has accepted; asked with every message, so in few words."""
-    if number > ledger.last_finalized:
-        return "accepted", accepted, RoundPhase.CLOSED
     events = ledger.round_events(number)
+    if not events.of("RoundFinalized"):
+        return "accepted", accepted, RoundPhase.CLOSED
     for values in events.of("UpdateExcluded"):
         final = events.attempts[-1].of("RoundOpened")[0]["attempt"]
         if ledger.seat_of(values["hospital"]) == seat and final == attempt:

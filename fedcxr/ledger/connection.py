@@ -65,14 +65,15 @@ class ContractConnection:
         to: BlockIdentifier = "latest" if block is None else block
         return translated(lambda: list(event.get_logs(from_block=0, to_block=to)))
 
-    def events_of_round(self, number: int, block: int) -> list[Any]:
-        """The contract's events of a round up to a block, decoded, in the order of the chain."""
+    def events_of_round(self, number: int, block: int | None = None) -> list[Any]:
+        """The contract's events of a round up to a block, by default the latest, decoded, in their order."""
         logs = self.logs(0, block, [None, "0x" + number.to_bytes(32, "big").hex()])
         return [event for log in logs if (event := self.decoded(log)) is not None]
 
-    def logs(self, first: int, last: int, topics: Sequence[str | None] = ()) -> Sequence[Any]:
+    def logs(self, first: int, last: int | None, topics: Sequence[str | None] = ()) -> Sequence[Any]:
         """The contract's events in these blocks, as the chain has them."""
-        asked: FilterParams = {"address": self.contract.address, "fromBlock": first, "toBlock": last}
+        to: BlockIdentifier = "latest" if last is None else last
+        asked: FilterParams = {"address": self.contract.address, "fromBlock": first, "toBlock": to}
         if topics:
             asked["topics"] = list(topics)
         return translated(lambda: self.w3.eth.get_logs(asked))

@@ -9,9 +9,13 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Self
 
-from fedcxr.chain.block_hash import block_hash
+from web3 import Web3
+from web3.exceptions import BlockNotFound
+
+from fedcxr.errors import ChainError
 from fedcxr.ledger.connection import ContractConnection
 from fedcxr.ledger.round_events import RoundEvents
 from fedcxr.ledger.transaction import translated
@@ -22,6 +26,18 @@ _BLOCKS = 1 << 12  # whose hashes are kept
 # Blocks that are read again with what has come since: of two nodes behind one URL, one may have named a block
 # of which the other did not have the events yet.
 _OVERLAP = 8
+
+
+class Block(NamedTuple):
+    """What is kept of a block of the chain; the time is in seconds."""
+
+    number: int
+    digest: bytes
+    timestamp: int
+
+    @classmethod
+    def of(cls, block: Any) -> Self:
+        return cls(int(block["number"]), bytes(block["hash"]), int(block["timestamp"]))
 
 
 class ContractEvents:
@@ -37,7 +53,8 @@ class ContractEvents:
         self._head: tuple[int, bytes] | None = None
         self._rounds: OrderedDict[int, RoundEvents] = OrderedDict()
         self._named: dict[str, Sequence[Any]] = {}
-        self._hashes: OrderedDict[int, bytes] = OrderedDict()
+        self._blocks: OrderedDict[int, Block] = OrderedDict()
+        self._held = 0  # how many go by the last look
         self._begun = 0  # how often everything had to be read anew
 
     def goes_on(self) -> bool:
@@ -50,6 +67,22 @@ class ContractEvents:
             begun = self._begun
             self._look()
             return self._begun == begun
+
+    @contextmanager
+    def one_look(self) -> Iterator[None]:
+        """Look once, and go by what was seen until the block ends: one state of the contract, in one request.
+
+        Raises:
+            ChainError: the chain does not answer.
+        """
+        with self._guard:
+            self._look()
+            self._held += 1
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._held -= 1
 
     def head(self) -> tuple[int, bytes]:
         """Number and hash of the chain's newest block.
@@ -66,13 +99,19 @@ class ContractEvents:
         Raises:
             ChainError: the chain does not answer.
         """
-        with self._guard:
-            if number in self._hashes:
-                return self._hashes[number]
-            found = block_hash(self._connection.w3, number)
-            if found is not None and self._head is not None and number <= self._head[0]:
-                self._note(number, found)
-            return found
+        block = self._block(number)
+        return None if block is None else block.digest
+
+    def timestamp(self, number: int) -> int:
+        """Seconds of chain time of a block, as for :meth:`block_hash`.
+
+        Raises:
+            ChainError: the chain does not answer, or has no such block.
+        """
+        block = self._block(number)
+        if block is None:
+            raise ChainError(f"the chain has no block {number}.")
+        return block.timestamp
 
     def of_round(self, number: int) -> RoundEvents:
         """Events of a round, all attempts, in their order; the same object as long as none has come.
@@ -81,9 +120,9 @@ class ContractEvents:
             ChainError: the chain does not answer.
         """
         with self._guard:
-            head, _ = self._look()
+            last = self._last()
             if number not in self._rounds:
-                read = self._connection.events_of_round(number, head)
+                read = self._connection.events_of_round(number, last)
                 self._rounds[number] = RoundEvents(number, tuple(read))
                 while len(self._rounds) > _ROUNDS:
                     self._rounds.popitem(last=False)
@@ -97,27 +136,43 @@ class ContractEvents:
             ChainError: the chain does not answer.
         """
         with self._guard:
-            head, _ = self._look()
+            last = self._last()
             if name not in self._named:
-                self._named[name] = tuple(self._connection.events(name, block=head))
+                self._named[name] = tuple(self._connection.events(name, last))
             return self._named[name]
 
+    def _last(self) -> int | None:
+        """Number of the block up to which events are read."""
+        return self._look()[0]
+
+    def _block(self, number: int) -> Block | None:
+        with self._guard:
+            if number in self._blocks:
+                return self._blocks[number]
+            found = translated(lambda: _asked(self._connection.w3, number))
+            if found is not None and self._head is not None and number <= self._head[0]:
+                self._note(found)
+            return found
+
     def _look(self) -> tuple[int, bytes]:
-        """Read what has come since the last look."""
+        """Read what has come since the last look, unless somebody goes by that one."""
+        if self._head is not None and self._held:
+            return self._head
         latest = translated(lambda: self._connection.w3.eth.get_block("latest"))
-        head = int(latest["number"]), bytes(latest["hash"])
+        block = Block.of(latest)
+        head = block.number, block.digest
         if self._head is None or head == self._head:
             self._head = head
             return head
         if not self._continued_by(*head, bytes(latest["parentHash"])):
             self._rounds.clear()
             self._named.clear()
-            self._hashes.clear()
+            self._blocks.clear()
             self._begun += 1
         elif self._rounds or self._named:
             self._read(max(self._head[0] + 1 - _OVERLAP, 0), head[0])
         self._head = head
-        self._note(*head)
+        self._note(block)
         return head
 
     def _continued_by(self, number: int, digest: bytes, parent: bytes) -> bool:
@@ -126,8 +181,10 @@ class ContractEvents:
         before, seen = self._head
         if number <= before:
             return False
-        found = parent if number == before + 1 else block_hash(self._connection.w3, before)
-        return found == seen
+        if number == before + 1:
+            return parent == seen
+        there = translated(lambda: _asked(self._connection.w3, before))
+        return there is not None and there.digest == seen
 
     def _read(self, first: int, last: int) -> None:
         """Take over the events of some blocks, in place of those that are kept of them."""
@@ -150,10 +207,24 @@ class ContractEvents:
         for named in self._named.values():
             yield from named
 
-    def _note(self, number: int, digest: bytes) -> None:
-        self._hashes[number] = digest
-        while len(self._hashes) > _BLOCKS:
-            self._hashes.popitem(last=False)
+    def _note(self, block: Block) -> None:
+        self._blocks[block.number] = block
+        while len(self._blocks) > _BLOCKS:
+            self._blocks.popitem(last=False)
+
+
+class StandingEvents(ContractEvents):
+    """Of a history that stands still, as a proof of it does, which names no newest block."""
+
+    def _last(self) -> None:
+        return None
+
+
+def _asked(w3: Web3, number: int) -> Block | None:
+    try:
+        return Block.of(w3.eth.get_block(number))
+    except BlockNotFound:
+        return None
 
 
 def _joined(events: Sequence[Any], first: int, new: list[Any]) -> Sequence[Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from fedcxr.errors import ContractRejectedError, LedgerError
 from fedcxr.ledger.connection import ContractConnection
+from fedcxr.ledger.contract_events import StandingEvents
 from fedcxr.ledger.court import DisputeCourt
 from fedcxr.ledger.error_help import help_for
 from fedcxr.ledger.history import members_after, membership
@@ -27,6 +28,10 @@ class EventViews(FederationViews):
 
     It is of a history that stands still: what was read once is not read again.
     """
+
+    def __init__(self, connection: ContractConnection) -> None:
+        super().__init__(connection)
+        self._events = StandingEvents(connection)
 
     @classmethod
     def of(cls, ledger: FederationViews) -> EventViews:

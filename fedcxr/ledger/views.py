@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
@@ -285,6 +286,10 @@ class FederationViews:
         """The contract's events of a round, all attempts, in the chain's order."""
         return self._events.of_round(number)
 
+    def one_look(self) -> AbstractContextManager[None]:
+        """Look at the chain once, and go by its events as they were then until the block ends."""
+        return self._events.one_look()
+
     def goes_on(self) -> bool:
         """Whether the chain is the one of the last look, with nothing of it taken back."""
         return self._events.goes_on()
@@ -319,7 +324,7 @@ class FederationViews:
 
     def timestamp(self, block: int) -> int:
         """Seconds of chain time of a block."""
-        return int(translated(lambda: self._connection.w3.eth.get_block(block))["timestamp"])
+        return self._events.timestamp(block)
 
 
 def checked_address(address: str) -> str:

@@ -105,6 +105,7 @@ def test_an_update_excluded_without_cause_is_found(
         if victims:
             return honest(self, view, address)
         victims.append(address)
+        self._drop_other(view, address, root=b"")  # it had been added when it came in
         self.excluded[address] = "EnvelopeError: it did not open"
         return "excluded: it did not open"
 
@@ -141,6 +142,7 @@ def test_an_update_excluded_under_a_former_account_is_found(
     def lie(self: Tally, view: RoundView, address: str) -> str:
         if address != present:
             return include(self, view, address)
+        self._drop_other(view, address, root=b"")
         self.excluded[address] = "LayoutError: values out of range"
         return "excluded: values out of range"
 

@@ -53,8 +53,8 @@ def forge(
     """Have the first event of a kind of round 2 say something else."""
     honest = FederationViews.round_events
 
-    def forged(self: FederationViews, number: int, block: int | None = None) -> RoundEvents:
-        events = list(honest(self, number, block).events)
+    def forged(self: FederationViews, number: int) -> RoundEvents:
+        events = list(honest(self, number).events)
         if number == 2:
             at = next(at for at, event in enumerate(events) if event["event"] == name)
             events[at] = {**events[at], "args": {**events[at]["args"], **change(dict(events[at]["args"]))}}

@@ -11,7 +11,7 @@ import pytest
 from contract_party import LocalChain, Party, account
 
 from fedcxr.chain.anvil.chain import AnvilChain
-from fedcxr.errors import LedgerError
+from fedcxr.errors import ChainError, LedgerError
 from fedcxr.indexer.endpoint import Endpoint
 from fedcxr.ledger.connection import ContractConnection
 from fedcxr.ledger.contract_events import ContractEvents
@@ -111,6 +111,28 @@ def test_an_update_of_somebody_who_was_not_asked_is_no_view(opened: Party) -> No
     planted = {**accepted, "args": {**accepted["args"], "hospital": opened.outsider.address}}
     with pytest.raises(LedgerError, match=f"{opened.outsider.address}.*not asked"):
         RoundEvents(1, [*events, accepted, planted]).view(())
+
+
+def test_within_one_look_the_contract_is_as_it_was_then(opened: Party) -> None:
+    followed = fresh(opened)
+    first, second, _ = opened.hospitals
+    with followed.one_look():
+        opened.ledger.submit([opened.signed(first)])
+        with followed.one_look():
+            assert followed.round(1).accepted == {}
+        opened.ledger.submit([opened.signed(second)])
+        assert followed.round(1).accepted == {}
+    assert followed.round(1).accepted.keys() == {first.address, second.address}
+
+
+def test_a_block_is_asked_for_once(opened: Party) -> None:
+    followed = fresh(opened)
+    number, digest = followed.head()
+    block = opened.chain.w3.eth.get_block(number)
+    assert (followed.block_hash(number), followed.timestamp(number)) == (digest, block["timestamp"])
+    assert followed.block_hash(number + 1) is None
+    with pytest.raises(ChainError, match=f"no block {number + 1}"):
+        followed.timestamp(number + 1)
 
 
 @pytest.mark.parametrize("longer", [0, 1, 5])
