@@ -206,6 +206,7 @@ class FederationLedger:
                 suspended, or submitted its update itself, since :meth:`listing`.
         """
         self._recording.close(number, list_root)
+        self.views.forget()  # what counts is read once more from its beginning
 
     def attest(self, batch: Sequence[SignedAttestation]) -> list[Verdict]:
         """Relay validators' attestations; each is accepted or rejected on its own."""

@@ -68,6 +68,13 @@ class ContractEvents:
             self._look()
             return self._begun == begun
 
+    def forget(self) -> None:
+        """Read everything anew from the next look on."""
+        with self._guard:
+            self._rounds.clear()
+            self._named.clear()
+            self._blocks.clear()
+
     @contextmanager
     def one_look(self) -> Iterator[None]:
         """Look once, and go by what was seen until the block ends: one state of the contract, in one request.
@@ -165,9 +172,7 @@ class ContractEvents:
             self._head = head
             return head
         if not self._continued_by(*head, bytes(latest["parentHash"])):
-            self._rounds.clear()
-            self._named.clear()
-            self._blocks.clear()
+            self.forget()
             self._begun += 1
         elif self._rounds or self._named:
             self._read(max(self._head[0] + 1 - _OVERLAP, 0), head[0])

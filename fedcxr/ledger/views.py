@@ -290,6 +290,10 @@ class FederationViews:
         """Look at the chain once, and go by its events as they were then until the block ends."""
         return self._events.one_look()
 
+    def forget(self) -> None:
+        """Read the contract's events anew from the next question on."""
+        self._events.forget()
+
     def goes_on(self) -> bool:
         """Whether the chain is the one of the last look, with nothing of it taken back."""
         return self._events.goes_on()
