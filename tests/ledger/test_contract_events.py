@@ -179,11 +179,11 @@ def test_events_that_a_node_gave_late_are_not_lost(chain: LocalChain) -> None:
 def test_a_closed_round_has_what_a_node_far_behind_did_not_give(party: Party) -> None:
     party.open()
     party.ledger.submit([party.signed(hospital) for hospital in party.hospitals])
+    for number in range(10):
+        party.register(account(300 + number), 5, HOSPITAL)
     kept = party.ledger.views._events
     opened, *accepted, _ = kept.of_round(1).events
     kept._rounds[1] = RoundEvents(1, (opened, *accepted))
-    for number in range(10):
-        party.register(account(300 + number), 5, HOSPITAL)
     assert len(party.ledger.round(1).accepted) == 2
     party.close()
     assert len(party.ledger.round(1).accepted) == 3
