@@ -1,4 +1,4 @@
-"""What a person sees while a federation runs: rounds, hospitals, images/s, accepted and rejected, AUROC."""
+"""What a person sees while a federation runs: rounds, hospitals and their speed, what was accepted, AUROC."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ class Console:
             self._console.say(("  ✗ ", "red"), f"{name}: {event.reason}")
         elif event.metrics:
             metrics = event.metrics
-            speed = metrics.images / metrics.seconds if metrics.seconds else 0.0
-            said = f"{metrics.images:,} images, {speed:.0f} images/s, loss {metrics.loss:.3f}"
+            speed = metrics.passes / metrics.seconds if metrics.seconds else 0.0
+            said = f"{metrics.images:,} images, {speed:.0f} passes/s, loss {metrics.loss:.3f}"
             warnings = [_waited(event.waited or 0.0, metrics.seconds)]
             warnings += [f"{count(metrics.saturated, 'value')} saturated"] if metrics.saturated else []
             warned = (part for warning in warnings if warning for part in (", ", (warning, "yellow")))

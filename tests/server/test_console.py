@@ -27,7 +27,7 @@ def shown(event: HospitalAnswered) -> str:
     return console._console.file.getvalue().strip()
 
 
-LINE = "✓ 0x11: accepted; 6,810 images, 12 images/s, loss 0.342"
+LINE = "✓ 0x11: accepted; 6,810 images, 24 passes/s, loss 0.342"
 
 
 @pytest.mark.parametrize(("values", "said"), [(1, "1 value saturated"), (2300, "2,300 values saturated")])
