@@ -112,6 +112,22 @@ def small_config(phantom_root: Path) -> Config:
     )
 
 
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How long what was hashed is, one after the other."""
+    from fedcxr.update import merkle
+
+    lengths: list[int] = []
+    root = merkle.root
+
+    def watched(data: bytes) -> bytes:
+        lengths.append(len(data))
+        return root(data)
+
+    monkeypatch.setattr(merkle, "root", watched)
+    return lengths
+
+
 @pytest.fixture(scope="session")
 def anvil_binary() -> Path:
     """The anvil that npm installed."""

@@ -5,22 +5,7 @@ import pickle
 
 import pytest
 
-from fedcxr.update import merkle
 from fedcxr.update.hashed import Hashed
-
-
-@pytest.fixture
-def hashed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How long what was hashed is, one after the other."""
-    lengths: list[int] = []
-    root = merkle.root
-
-    def watched(data: bytes) -> bytes:
-        lengths.append(len(data))
-        return root(data)
-
-    monkeypatch.setattr(merkle, "root", watched)
-    return lengths
 
 
 def test_one_object_is_hashed_once_while_somebody_holds_it(hashed: list[int]) -> None:

@@ -86,6 +86,8 @@ class RootRecorded(Recording):
     provisional: ClassVar[bool] = True
 
     def submit(self, batch: Sequence[SignedSubmission]) -> list[Verdict]:
+        if not batch:
+            return []
         samples = {m.address: m.samples for m in self._views.members() if m.is_active_hospital}
         view = self._views.round(self._views.round_in_progress or batch[0].message.round)
         return [self._book.take(s, view, samples.get(s.message.hospital, 0)) for s in batch]
