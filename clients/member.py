@@ -98,7 +98,8 @@ class Member:
             hospital=self.address,
             layout=self.layout.digest.hex(),
         )
-        return self.protection.protect(update, context, self.recipients)
+        shown = self.config.validation.policy == "committee"
+        return self.protection.protect(update, context, self.recipients, shown=shown)
 
     def created_model(self) -> FirstModel:
         """The federation's model as it is created here.

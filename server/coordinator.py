@@ -200,11 +200,11 @@ class Coordinator:
                     deadline_seconds=self.rules.deadline,
                 )
                 self.ledger.draw_committee(number)
-        (reader,) = self._protection.readers([self._identity.envelope_key])
+        judged = self.config.validation.policy == "committee"
+        (reader,) = self._protection.readers([self._identity.envelope_key], shown=judged)
         federation = federation_id(self.config).hex()
         longest = self._protection.longest(self.layout.size)
         tally = Tally(self.layout, reader, self.store, federation, longest)
-        judged = self.config.validation.policy == "committee"
         return Round(
             view=view,
             config=round_config,

@@ -232,7 +232,7 @@ SignedAttestation = Signed[Attestation]
 
 def as_tuple(struct: Struct) -> tuple[object, ...]:
     """The values in the order of the ABI."""
-    return tuple(getattr(struct, name) for name in _names(type(struct)))
+    return tuple(getattr(struct, field.name) for field in fields(struct))
 
 
 def check_length(signature: bytes) -> None:
@@ -256,7 +256,7 @@ def commitment(message: Struct) -> bytes:
     It depends on no domain: the message repeats the federation.
     """
     words = map(word, as_tuple(message), message.types.values())
-    return bytes(keccak(_type_hash(type(message)) + b"".join(words)))
+    return bytes(keccak(_type_hash(message.type_name(), tuple(message.types.items())) + b"".join(words)))
 
 
 def recover(struct: Struct, signature: bytes, domain: Domain) -> str:
@@ -281,14 +281,9 @@ def _digest(struct: Struct, domain: Domain) -> bytes:
 
 
 @cache
-def _names(kind: type[Struct]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
-
-
-@cache
-def _type_hash(kind: type[Struct]) -> bytes:
-    members = ",".join(f"{solidity} {name}" for name, solidity in kind.types.items())
-    return bytes(keccak(f"{kind.type_name()}({members})".encode()))
+def _type_hash(name: str, types: tuple[tuple[str, str], ...]) -> bytes:
+    members = ",".join(f"{solidity} {member}" for member, solidity in types)
+    return bytes(keccak(f"{name}({members})".encode()))
 
 
 @lru_cache(maxsize=64)

@@ -2,18 +2,23 @@
 
 A blob is a header and a ciphertext::
 
-    "fedcxr/envelope/1\\n" | canonical JSON | spaces to a multiple of 4,096 bytes | AES-256-GCM(payload) | tag
+    "fedcxr/envelope/2\\n" | canonical JSON | spaces to a multiple of 4,096 bytes | AES-256-GCM(payload) | tag
 
 The payload is encrypted once under a fresh content key; the content key is sealed to each recipient by HPKE
 (RFC 9180), with federation, round, hospital and layout in its ``info``. So a second recipient costs a
-kilobyte and not a second ciphertext. The header is the associated data. It holds the Merkle root of the
-*plaintext*: AES-GCM alone does not commit to a key, and a hospital could otherwise craft a ciphertext that
-says one thing to the coordinator and another to the auditor. The header fills whole Merkle leaves, so that
-leaf k of the ciphertext covers the same 4,096 bytes as leaf k of the payload.
+kilobyte and not a second ciphertext. The header is the associated data. It holds the digest of the content
+key: AES-GCM alone does not commit to a key, and a hospital could otherwise craft a ciphertext that says one
+thing to the coordinator and another to the auditor. Under one key a ciphertext has one plaintext, so no hash
+of the plaintext is needed for that. Where validators are shown the plaintext, the header has its Merkle root
+besides. It fills whole Merkle leaves, so that leaf k of the ciphertext covers the same 4,096 bytes as leaf k
+of the payload.
+
+The first envelopes, ``fedcxr/envelope/1``, have no digest of the key and always the root. They are read.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from base64 import b64decode, b64encode
@@ -32,14 +37,21 @@ from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey
 from fedcxr.privacy.protection import UpdateContext
 from fedcxr.update import merkle
 
-_MAGIC = b"fedcxr/envelope/1\n"
+_MAGIC = b"fedcxr/envelope/2\n"
+_FORMER = b"fedcxr/envelope/1\n"
+_KEY_DIGEST = b"content key of fedcxr/envelope/2\n"  # what is hashed before a key
+_FIELDS = {_MAGIC: "key_digest", _FORMER: "payload_root"}  # by what a header commits to its plaintext
 _TAG = 16
 _NONCE = bytes(12)  # the content key is fresh for each envelope, so that one nonce is used once
 _MAX_HEADER = 16 * merkle.LEAF_SIZE  # about forty recipients
 
 
 def seal(
-    payload: NDArray[np.uint32], context: UpdateContext, recipients: Sequence[EnvelopePublicKey]
+    payload: NDArray[np.uint32],
+    context: UpdateContext,
+    recipients: Sequence[EnvelopePublicKey],
+    *,
+    shown: bool = False,
 ) -> bytes:
     """Seal an update to every recipient.
 
@@ -47,6 +59,7 @@ def seal(
         payload: uint32, (n,), contiguous; encrypted from where it is.
         context: federation, round, hospital and layout.
         recipients: at least one.
+        shown: whether validators will be shown it, for which its own root has to be in the header.
 
     Returns:
         The blob: header and ciphertext.
@@ -55,18 +68,16 @@ def seal(
         raise EnvelopeError("an envelope needs a recipient.")
     plain = payload.view(np.uint8)
     key = AESGCM.generate_key(256)
-    header = _pad(
-        _canonical(
-            {
-                **asdict(context),
-                "payload_root": merkle.root(plain).hex(),
-                "payload_size": plain.nbytes,
-                "recipients": {
-                    r.digest.hex(): b64encode(r.seal(key, _info(context))).decode() for r in recipients
-                },
-            }
-        )
-    )
+    info = _info(context, _MAGIC)
+    tree = {
+        **asdict(context),
+        "key_digest": _key_digest(key),
+        "payload_size": plain.nbytes,
+        "recipients": {r.digest.hex(): b64encode(r.seal(key, info)).decode() for r in recipients},
+    }
+    if shown:
+        tree["payload_root"] = merkle.root(plain).hex()
+    header = _pad(_canonical(tree), _MAGIC)
     # Encrypted to where the blob is: a buffer of bytes that nobody else has hands them out as they are.
     blob = io.BytesIO(bytes(len(header) + plain.nbytes + _TAG))
     blob.write(header)
@@ -80,6 +91,8 @@ def open_envelope(
     context: UpdateContext,
     key: EnvelopePrivateKey,
     out: NDArray[np.uint32] | None = None,
+    *,
+    shown: bool = False,
 ) -> NDArray[np.uint32]:
     """Open a blob that was sealed to ``key`` for ``context``.
 
@@ -88,13 +101,16 @@ def open_envelope(
         context: what it must have been sealed for.
         key: a recipient's.
         out: uint32 buffer of the payload's length to decrypt into; it is returned.
+        shown: whether validators will be shown it: then one that lacks its own root is refused.
 
     Raises:
-        EnvelopeError: malformed, for another context or recipient, changed, or its plaintext is not the one
-            that the header commits to.
+        EnvelopeError: malformed, for another context or recipient, changed, or its key or plaintext is not
+            the one that the header commits to.
     """
     view = merkle.as_bytes(blob)
-    header, tree = _read_header(view)
+    header, tree, magic = _read_header(view)
+    if shown and "payload_root" not in tree:
+        raise EnvelopeError("its header lacks the root of its plaintext, which validators are shown.")
     for field, expected in asdict(context).items():
         if tree.get(field) != expected:
             raise EnvelopeError(f"sealed for {field} {tree.get(field)!r}, expected {expected!r}.")
@@ -108,11 +124,13 @@ def open_envelope(
         raise EnvelopeError(f"a payload of {size} bytes where {out.nbytes} are expected.")
     payload = np.empty(size // 4, np.uint32) if out is None else out
     try:
-        content_key = key.open(b64decode(sealed, validate=True), _info(context))
+        content_key = key.open(b64decode(sealed, validate=True), _info(context, magic))
+        if magic == _MAGIC and _key_digest(content_key) != tree["key_digest"]:
+            raise EnvelopeError("its key is not the one that its header commits to.")
         AESGCM(content_key).decrypt_into(_NONCE, view[len(header) :], header, payload.view(np.uint8).data)
     except (InvalidTag, ValueError):
         raise EnvelopeError("it does not open: other key, other context, or changed bytes.") from None
-    if merkle.root(payload).hex() != tree["payload_root"]:
+    if "payload_root" in tree and merkle.root(payload).hex() != tree["payload_root"]:
         raise EnvelopeError("its plaintext is not the one that its header commits to.")
     return payload
 
@@ -135,19 +153,21 @@ def payload_root_of(header: bytes) -> bytes:
     """The Merkle root of the plaintext that a header commits to.
 
     Raises:
-        EnvelopeError: malformed.
+        EnvelopeError: malformed, or without one.
     """
-    found, tree = _read_header(memoryview(header))
+    found, tree, _ = _read_header(memoryview(header))
     try:
         if found == header:
             return bytes.fromhex(tree["payload_root"])
-    except ValueError:
+    except (ValueError, KeyError):
         pass
-    raise EnvelopeError("not the header of an envelope.")
+    raise EnvelopeError("not the header of an envelope that can be shown.")
 
 
-def _read_header(view: memoryview) -> tuple[bytes, dict[str, Any]]:
-    if bytes(view[: len(_MAGIC)]) != _MAGIC:
+def _read_header(view: memoryview) -> tuple[bytes, dict[str, Any], bytes]:
+    """The header's bytes, its fields, and the line that it begins with."""
+    magic = bytes(view[: len(_MAGIC)])
+    if magic not in _FIELDS:
         raise EnvelopeError("not an envelope.")
     end = next(
         (
@@ -162,28 +182,33 @@ def _read_header(view: memoryview) -> tuple[bytes, dict[str, Any]]:
     header = bytes(view[:end])
     try:
         tree = json_text.parse(header[len(_MAGIC) :], _MAX_HEADER)
-        canonical = isinstance(tree, dict) and _pad(_canonical(tree)) == header
+        canonical = isinstance(tree, dict) and _pad(_canonical(tree), magic) == header
     except ValueError:  # half a surrogate pair, too, has no bytes
         raise EnvelopeError("its header is not JSON.") from None
     if not canonical:
         raise EnvelopeError("its header is not canonical.")
-    for field, kind in (("recipients", dict), ("payload_size", int), ("payload_root", str)):
+    for field, kind in (("recipients", dict), ("payload_size", int), (_FIELDS[magic], str)):
         if type(tree.get(field)) is not kind:  # a bool is no size
             raise EnvelopeError(f"its header has no good {field}.")
-    return header, tree
+    return header, tree, magic
 
 
-def _info(context: UpdateContext) -> bytes:
+def _key_digest(key: bytes) -> str:
+    """What a header has of the content key, which is 32 random bytes: it tells nobody the key."""
+    return hashlib.sha256(_KEY_DIGEST + key).hexdigest()
+
+
+def _info(context: UpdateContext, magic: bytes) -> bytes:
     """HPKE's ``info``."""
-    return _MAGIC + _canonical(asdict(context))
+    return magic + _canonical(asdict(context))
 
 
 def _canonical(tree: dict[str, Any]) -> bytes:
     return json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _pad(text: bytes) -> bytes:
+def _pad(text: bytes, magic: bytes) -> bytes:
     """Magic, text, and spaces up to a line end that closes a whole number of Merkle leaves."""
-    start = _MAGIC + text
+    start = magic + text
     length = -(-(len(start) + 1) // merkle.LEAF_SIZE) * merkle.LEAF_SIZE
     return start.ljust(length - 1) + b"\n"

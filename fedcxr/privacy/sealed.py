@@ -19,8 +19,15 @@ class Sealed(Protection):
     name: ClassVar[str] = "sealed"
     challengeable: ClassVar[bool] = False
 
-    def protect(self, update: Ring, context: UpdateContext, recipients: Sequence[EnvelopePublicKey]) -> bytes:
-        return seal(update, context, recipients)
+    def protect(
+        self,
+        update: Ring,
+        context: UpdateContext,
+        recipients: Sequence[EnvelopePublicKey],
+        *,
+        shown: bool = False,
+    ) -> bytes:
+        return seal(update, context, recipients, shown=shown)
 
     def longest(self, values: int) -> int:
         return longest_envelope(4 * values)
@@ -30,22 +37,23 @@ class Sealed(Protection):
             raise EnvelopeError("the header is not that of what its hospital signed.")
         return payload_root_of(header)
 
-    def readers(self, keys: Sequence[EnvelopePrivateKey]) -> list[UpdateReader]:
-        return [SealedReader(key) for key in keys]
+    def readers(self, keys: Sequence[EnvelopePrivateKey], *, shown: bool = False) -> list[UpdateReader]:
+        return [SealedReader(key, shown=shown) for key in keys]
 
 
 class SealedReader(UpdateReader):
     """Opens the envelopes that are sealed to one key."""
 
-    def __init__(self, key: EnvelopePrivateKey) -> None:
+    def __init__(self, key: EnvelopePrivateKey, *, shown: bool) -> None:
         self._key = key
+        self._shown = shown
 
     @property
     def key_digest(self) -> bytes:
         return self._key.public.digest
 
     def read(self, blob: Blob | bytes, context: UpdateContext, out: Ring | None = None) -> Ring:
-        return open_envelope(blob, context, self._key, out=out)
+        return open_envelope(blob, context, self._key, out=out, shown=self._shown)
 
     def show(self, blob: Blob | bytes, context: UpdateContext) -> ShownUpdate:
         header = header_of(blob)

@@ -26,7 +26,7 @@ from fedcxr.messages import UpdateReply
 from fedcxr.privacy.envelope import seal
 from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey
 from fedcxr.privacy.protection import UpdateContext
-from fedcxr.round_lines import read_rounds
+from fedcxr.round_lines import RoundLine, read_rounds
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import fixed_point
@@ -152,9 +152,9 @@ def test_an_update_excluded_under_a_former_account_is_found(
     def finalize_so(self: FederationLedger, number: int, *, excluded: dict[str, str], **rest: Any) -> None:
         finalize(self, number, excluded=under_the_former(excluded), **rest)
 
-    def record_so(self: Coordinator, current: Round, *rest: Any) -> None:
+    def record_so(self: Coordinator, current: Round, *rest: Any) -> RoundLine:
         current.tally.excluded = under_the_former(current.tally.excluded)
-        record(self, current, *rest)
+        return record(self, current, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(Tally, "include", lie)
@@ -199,10 +199,12 @@ def test_a_hospital_that_seals_what_cannot_be_added_is_left_out_and_the_audit_ag
 ) -> None:
     dishonest: list[str] = []
 
-    def seal_something(payload: Ring, context: UpdateContext, keys: list[EnvelopePublicKey]) -> object:
+    def seal_something(
+        payload: Ring, context: UpdateContext, keys: list[EnvelopePublicKey], *, shown: bool
+    ) -> object:
         if not dishonest:
             dishonest.append(context.hospital)
-        return seal(attack(payload) if context.hospital in dishonest else payload, context, keys)
+        return seal(attack(payload) if context.hospital in dishonest else payload, context, keys, shown=shown)
 
     recorder = Recorder()
     with monkeypatch.context() as patch:
@@ -319,11 +321,13 @@ def test_a_key_sealed_badly_to_one_reader_accuses_nobody_where_the_coordinators_
 ) -> None:
     dishonest: list[str] = []
 
-    def seal_badly(payload: Ring, context: UpdateContext, readers: list[EnvelopePublicKey]) -> object:
+    def seal_badly(
+        payload: Ring, context: UpdateContext, readers: list[EnvelopePublicKey], *, shown: bool
+    ) -> object:
         if not dishonest:
             dishonest.append(context.hospital)
         if context.hospital not in dishonest:
-            return seal(payload, context, readers)
+            return seal(payload, context, readers, shown=shown)
         other = EnvelopePrivateKey.generate("MLKEM768_X25519").public
 
         class Badly(EnvelopePublicKey):
@@ -331,7 +335,9 @@ def test_a_key_sealed_badly_to_one_reader_accuses_nobody_where_the_coordinators_
                 return other.seal(key, info)
 
         at = ("coordinator", "auditor").index(victim)
-        return seal(payload, context, [Badly(r.data) if i == at else r for i, r in enumerate(readers)])
+        return seal(
+            payload, context, [Badly(r.data) if i == at else r for i, r in enumerate(readers)], shown=shown
+        )
 
     with monkeypatch.context() as patch:
         patch.setattr(fedcxr.privacy.sealed, "seal", seal_badly)
