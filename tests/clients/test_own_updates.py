@@ -49,7 +49,7 @@ def test_what_is_kept_is_seen_in_the_events_alone(ledger: FederationViews, kept:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"root": b"\1" * 32}, {"size": 9}, {"samples": 9}, {"metrics": b"\1" * 32}, {"base": bytes(32)}],
+    [{"root": b"\1" * 32}, {"size": 8**9}, {"samples": 8**9}, {"metrics": b"\1" * 32}, {"base": bytes(32)}],
 )
 def test_another_update_under_the_same_name_is_not_taken_for_it(
     ledger: FederationViews, kept: SentUpdate, changes: dict[str, object]
