@@ -60,7 +60,7 @@ def hospital_table(evaluation: Evaluation) -> Table:
         notes=(
             "In brackets behind a mean: over how many labels it goes. Hospitals differ in which labels have "
             "both classes, so their means are not means of the same thing. The last row compares studies of "
-            "different hospitals, too: where a model's scores lie higher at one of them than at another, it can "
+            "different hospitals, too: where a model scores one of them higher than another, it can "
             "be below each hospital's own.",
             *_few_note([scores for _, scores in parts]),
         ),
