@@ -26,6 +26,7 @@ from eth_utils.crypto import keccak
 from fedcxr.chain.embedded import seal
 from fedcxr.chain.embedded.evm import GENESIS_KEY
 from fedcxr.chain.embedded.sqlite_db import SCHEMA, TABLE
+from fedcxr.indexer.events import definitions
 from fedcxr.ledger.artifact import load_artifact
 
 CONTRACT = to_checksum_address("0x" + "c0" * 20)
@@ -42,10 +43,11 @@ def sha(*parts: object) -> bytes:
 
 @lru_cache(maxsize=1)
 def _events() -> dict[str, tuple[bytes, list[dict[str, Any]]]]:
+    kept = definitions()  # of the events whose sets of seats are a word or several, those with the word
     return {
         entry["name"]: (event_abi_to_log_topic(entry), entry["inputs"])  # type: ignore[arg-type]
         for entry in load_artifact().abi
-        if entry["type"] == "event"
+        if entry["type"] == "event" and entry["inputs"] == kept.get(entry["name"], entry["inputs"])
     }
 
 

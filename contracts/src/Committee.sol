@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Attestation, Phase} from "./FederationTypes.sol";
 import {Rounds} from "./Rounds.sol";
-import {Seats} from "./Seats.sol";
+import {SEAT_WORDS, Seats} from "./Seats.sol";
 
 /// @title Which accepted updates count: a committee, drawn for each round, judges them.
 /// @notice Of n = 3f+1 validators, 2f+1 must approve of an update; with up to f of them false or silent the
@@ -12,7 +12,8 @@ import {Seats} from "./Seats.sol";
 ///         moment of opening, by the hash of the block that opened the round, which nobody knew then; the draw
 ///         is on record before the first update.
 abstract contract Committee is Rounds {
-    using Seats for uint256;
+    using Seats for uint256[];
+    using Seats for uint256[SEAT_WORDS];
 
     /// Tally of one update.
     /// @param approvals Validators that approve.
@@ -56,6 +57,8 @@ abstract contract Committee is Rounds {
 
     uint256 private constant MAX_COMMITTEE = 13; // a vote of 18 bits each fits a slot
     uint256 private constant VOTE_BITS = 18; // two of the verdict, sixteen of the score
+    uint256 private constant SEAT_BITS = 12;
+    uint256 private constant DRAWN_BITS = 156; // the validators' seats
     uint256 private constant REJECTS = 1;
     uint256 private constant APPROVES = 2;
 
@@ -64,8 +67,8 @@ abstract contract Committee is Rounds {
     /// @notice Seconds from closing in which validators may attest.
     uint32 public immutable validationWindow;
 
-    uint256 private _pool; // seats of the validators when the latest round was opened
-    uint256 private _drawn; // round << 136 | attempt << 104 | the validators' seats, 8 bits each
+    uint256[SEAT_WORDS] private _pool; // seats of the validators when the latest round was opened
+    uint256 private _drawn; // round and attempt, as _drawing has them, and the validators' seats
     mapping(uint256 place => uint256) private _votes; // see _place; VOTE_BITS for each validator, in order
 
     constructor(uint8 committeeSize_, uint32 validationWindow_) {
@@ -87,17 +90,17 @@ abstract contract Committee is Rounds {
         if (block.number <= openedAt) revert DrawTooEarly(openedAt);
         bytes32 hash = blockhash(openedAt);
         if (hash == bytes32(0)) revert DrawTooLate(openedAt);
-        bytes32 seed = keccak256(abi.encode(hash, federation, number, head.attempt));
-        uint256[] memory pool = _pool.list();
+        bytes32 seed = keccak256(abi.encode(hash, _federation(), number, head.attempt));
+        uint256[] memory pool = _pool.load(_words()).list();
         address[] memory chosen = new address[](committeeSize);
-        uint256 drawn = (uint256(number) << 136) | (uint256(head.attempt) << 104);
+        uint256 drawn = _drawing(number, head.attempt) << DRAWN_BITS;
         for (uint256 i = 0; i < chosen.length; ++i) {
             // The first steps of Fisher and Yates; the bias of the remainder is below 2^-248. What the seed is
             // worth is said above.
             // slither-disable-next-line weak-prng
             uint256 j = i + uint256(keccak256(abi.encode(seed, i))) % (pool.length - i);
             (pool[i], pool[j]) = (pool[j], pool[i]);
-            drawn |= pool[i] << (8 * i);
+            drawn |= pool[i] << (SEAT_BITS * i);
             chosen[i] = _members[pool[i]].account;
         }
         _drawn = drawn;
@@ -129,21 +132,20 @@ abstract contract Committee is Rounds {
         Head memory head = _require(number, Phase.Closed);
         bool over = block.timestamp > _course.validationDeadline;
         uint256 quorum = (2 * uint256(committeeSize) + 1) / 3;
-        uint256 accepted = _standing();
-        uint256 counted = accepted;
-        uint256[] memory seats = accepted.list();
+        uint256[] memory counted = _standing(head.words);
+        uint256[] memory seats = counted.list();
         for (uint256 i = 0; i < seats.length; ++i) {
             address hospital = _members[seats[i]].account;
             Tally memory tally = _tally(number, head.attempt, seats[i]);
             bool counts = tally.approvals >= quorum;
             bool open = !counts && tally.eligible - tally.rejections >= quorum;
             if (open && !over) revert Undecided(number, hospital);
-            if (!counts) counted = counted.without(seats[i]);
+            if (!counts) counted.remove(seats[i]);
             emit UpdateValidated(number, hospital, counts, tally);
         }
-        if (counted != accepted) _setStanding(counted);
+        _setStanding(counted);
         _head.phase = Phase.Validated;
-        emit RoundValidated(number, head.attempt, counted);
+        _tellValidated(number, head.attempt, counted);
     }
 
     // ------------------------------------------------------------------------------------------- VIEWS
@@ -169,9 +171,10 @@ abstract contract Committee is Rounds {
     /// Who is drawn from is fixed before the hash that draws is known: nobody comes or goes to turn the draw.
     function _beforeOpening(Head memory) internal virtual override {
         if (committeeSize == 0) return;
-        uint256 pool = _validators;
-        if (pool.count() < committeeSize) revert TooFewValidators(pool.count(), committeeSize);
-        if (pool != _pool) _pool = pool;
+        uint256[] memory pool = _validators.load(_words());
+        uint256 size = pool.count();
+        if (size < committeeSize) revert TooFewValidators(size, committeeSize);
+        _pool.store(pool);
     }
 
     function _notReady(Gate memory gate) internal view override returns (bytes memory) {
@@ -207,18 +210,22 @@ abstract contract Committee is Rounds {
     // ----------------------------------------------------------------------------------------- PRIVATE
 
     function _isDrawn(uint64 round, uint64 attempt) private view returns (bool) {
-        return _drawn >> 104 == (uint256(round) << 32) | attempt;
+        return _drawn >> DRAWN_BITS == _drawing(round, attempt);
+    }
+
+    function _drawing(uint64 round, uint64 attempt) private pure returns (uint256) {
+        return (uint256(round) << 32) | attempt;
     }
 
     /// Seat of the validator at a position.
     function _judgeAt(uint256 position) private view returns (uint256) {
-        return (_drawn >> (8 * position)) & 0xff;
+        return (_drawn >> (SEAT_BITS * position)) & 0xfff;
     }
 
     /// Take a verdict, or say why not: an ABI-encoded error, empty when it is taken.
     function _judge(Attestation calldata a, bytes calldata signature) private returns (bytes memory) {
-        if (a.federation != federation) {
-            return abi.encodeWithSelector(WrongFederation.selector, federation, a.federation);
+        if (a.federation != _federation()) {
+            return abi.encodeWithSelector(WrongFederation.selector, _federation(), a.federation);
         }
         Head memory head = _latest();
         if (a.round != head.lastFinalized + 1 || head.phase != Phase.Closed) {
@@ -234,7 +241,7 @@ abstract contract Committee is Rounds {
         if (!active) return abi.encodeWithSelector(NotActive.selector, a.validator);
         (uint256 seat,,) = _lookUp(a.hospital);
         // A key that was rotated since it submitted has its seat still; the commitment says whose update it is.
-        if (_places[a.hospital].number == 0 || !_standing().has(seat)) {
+        if (_places[a.hospital].number == 0 || !_standing(head.words).has(seat)) {
             return abi.encodeWithSelector(NotAccepted.selector, a.round, a.hospital);
         }
         if (seat == judge) return abi.encodeWithSelector(JudgesItself.selector, a.validator);

@@ -28,7 +28,7 @@ interface IDisputedLedger {
 ///         One bond covers every round that is within its dispute window: it is lost once. No round opens after
 ///         that until another is posted, and further wrong rounds of the same window cost no more.
 contract DisputeCourt {
-    using Seats for uint256;
+    using Seats for uint256[];
     using MerkleSum for bytes;
 
     // ------------------------------------------------------------------------------------------- TYPES
@@ -67,6 +67,8 @@ contract DisputeCourt {
     error DisputeWindowOver(uint64 round, uint256 until);
     error AlreadyDisputed(uint64 round);
     error UpdatesAreSealed();
+    error SeatsBeyond256(uint64 round);
+    error NotTheSet(uint64 round);
     error NoSuchLeaf(uint256 index, uint256 count);
     error LengthMismatch(uint256 left, uint256 right);
     error NotCommitted(uint256 seat);
@@ -151,7 +153,8 @@ contract DisputeCourt {
         bytes32[] calldata aggregatePath
     ) external {
         if (!openUpdates) revert UpdatesAreSealed();
-        _requireDisputable(result);
+        // The chunks of so many would be more than a transaction may carry.
+        if (_requireDisputable(result)) revert SeatsBeyond256(result.round);
         uint256 width = MerkleSum.leaves(updateSize);
         if (leafIndex >= width) revert NoSuchLeaf(leafIndex, width);
         bytes memory leaf = aggregateLeaf;
@@ -190,11 +193,22 @@ contract DisputeCourt {
     /// @param seat Of which hospital.
     /// @param path From its empty leaf up to the root.
     function disputeOmission(Result calldata result, uint256 seat, bytes32[] calldata path) external {
-        _requireDisputable(result);
-        bool empty = SubmissionTree.proves(result.submissionsRoot, seat, bytes32(0), path);
-        if (!empty || !result.included.has(seat)) revert NotOmitted(seat);
-        emit SubmissionDisputed(result.round, seat, msg.sender);
-        _slash(result.round);
+        if (_requireDisputable(result)) revert SeatsBeyond256(result.round);
+        _disputeOmission(result, Seats.only(result.included), seat, path);
+    }
+
+    /// @notice As `disputeOmission`, of a round with seats beyond the first 256.
+    /// @param included The words whose hash the result has.
+    function disputeWideOmission(
+        Result calldata result,
+        uint256[] calldata included,
+        uint256 seat,
+        bytes32[] calldata path
+    ) external {
+        bool wide = _requireDisputable(result);
+        bool same = uint256(keccak256(abi.encodePacked(included))) == result.included;
+        if (!wide || !same) revert NotTheSet(result.round);
+        _disputeOmission(result, included, seat, path);
     }
 
     // ------------------------------------------------------------------------------------------- VIEWS
@@ -208,8 +222,8 @@ contract DisputeCourt {
 
     /// @notice Whether a round was finalized so lately that it may be challenged, and has not been yet.
     function disputable(Result calldata result) external view returns (bool) {
-        return keccak256(abi.encode(result)) == ledger.resultOf(result.round) && !_disputed[result.round]
-            && block.timestamp <= uint256(result.finalizedAt) + disputeWindow;
+        (bool held,) = _isResult(result);
+        return held && !_disputed[result.round] && block.timestamp <= uint256(result.finalizedAt) + disputeWindow;
     }
 
     /// @notice Whether a challenge of the round has succeeded.
@@ -236,8 +250,31 @@ contract DisputeCourt {
 
     // ----------------------------------------------------------------------------------------- PRIVATE
 
-    function _requireDisputable(Result calldata result) private view {
-        if (keccak256(abi.encode(result)) != ledger.resultOf(result.round)) revert NotAResult(result.round);
+    function _disputeOmission(
+        Result calldata result,
+        uint256[] memory included,
+        uint256 seat,
+        bytes32[] calldata path
+    ) private {
+        bool empty = SubmissionTree.proves(result.submissionsRoot, seat, bytes32(0), path);
+        if (!empty || !included.has(seat)) revert NotOmitted(seat);
+        emit SubmissionDisputed(result.round, seat, msg.sender);
+        _slash(result.round);
+    }
+
+    /// Whether the ledger keeps this result, and whether of a round with seats beyond 256: there it has hashed
+    /// once more, and `included` is the hash of the set's words.
+    function _isResult(Result calldata result) private view returns (bool held, bool wide) {
+        bytes32 hash = keccak256(abi.encode(result));
+        bytes32 kept = ledger.resultOf(result.round);
+        wide = keccak256(abi.encode(hash)) == kept;
+        held = wide || hash == kept;
+    }
+
+    function _requireDisputable(Result calldata result) private view returns (bool wide) {
+        bool held;
+        (held, wide) = _isResult(result);
+        if (!held) revert NotAResult(result.round);
         uint256 until = uint256(result.finalizedAt) + disputeWindow;
         if (block.timestamp > until) revert DisputeWindowOver(result.round, until);
         if (_disputed[result.round]) revert AlreadyDisputed(result.round);
@@ -251,7 +288,7 @@ contract DisputeCourt {
         returns (bytes memory sum, bool whole)
     {
         whole = true;
-        uint256[] memory seats = result.included.list();
+        uint256[] memory seats = Seats.only(result.included).list();
         if (openings.length != seats.length) revert LengthMismatch(openings.length, seats.length);
         sum = new bytes(MerkleSum.leafLength(updateSize, leafIndex));
         for (uint256 i = 0; i < seats.length; ++i) {

@@ -4,13 +4,6 @@ pragma solidity 0.8.37;
 import {DisputeCourt} from "./DisputeCourt.sol";
 import {Bounds} from "./FederationTypes.sol";
 import {Rounds} from "./Rounds.sol";
-import {Seats} from "./Seats.sol";
-
-/// @notice What the rules ask of the ledger that made them.
-interface IRuledLedger {
-    function registeredSamples(uint256 seat) external view returns (uint64);
-    function weightOf(uint64 samples) external view returns (uint32);
-}
 
 /// @title What a federation's configuration allows of a round: which numbers, until when, with which shares of
 ///        the weight, and under which bond.
@@ -18,11 +11,8 @@ interface IRuledLedger {
 ///         where shares are bound, before it finalizes one. It keeps nothing. It stands apart because the
 ///         ledger's code is as large as code may be (EIP-170).
 contract RoundRules {
-    using Seats for uint256;
-
     uint256 private constant WHOLE = 10_000; // of which shares are parts
 
-    IRuledLedger private immutable _ledger;
     DisputeCourt private immutable _court;
     bool private immutable _bonded;
     uint48 private immutable _rounds;
@@ -31,7 +21,6 @@ contract RoundRules {
 
     constructor(Bounds memory bounds, DisputeCourt court, bool bonded) {
         if (bounds.largestShare > WHOLE) revert Rounds.BadShare(bounds.largestShare);
-        _ledger = IRuledLedger(msg.sender);
         _court = court;
         _bonded = bonded;
         _rounds = bounds.rounds;
@@ -41,11 +30,11 @@ contract RoundRules {
 
     /// @notice Reverts where a round may not open.
     /// @param number Of the round.
-    /// @param participants Seats, at least one.
+    /// @param samples Of each participant; asked for only where shares are bound.
     /// @param deadline Chain time in seconds after which nothing is accepted.
     /// @return threshold The samples of a participant that count: so many, and no more, so that none has more
     ///         than the largest share of their sum.
-    function requireOpening(uint64 number, uint256 participants, uint48 deadline)
+    function requireOpening(uint64 number, uint256[] calldata samples, uint48 deadline)
         external
         view
         returns (uint64 threshold)
@@ -55,22 +44,21 @@ contract RoundRules {
         uint256 earliest = block.timestamp + _shortestDeadline;
         if (deadline < earliest) revert Rounds.DeadlineTooNear(earliest, deadline);
         if (_bonded) _court.requireBond();
-        return _largestShare == 0 ? type(uint64).max : _threshold(participants.list());
+        return _largestShare == 0 ? type(uint64).max : _threshold(samples);
     }
 
     /// @notice Reverts where an included hospital's weight is a unit or more above the largest share of the
     ///         included ones' sum. A unit is what rounding can add: the weights are whole numbers, of which each
     ///         is at least one.
-    /// @param included Seats.
-    function requireShares(uint256 included) external view {
-        uint256[] memory seats = included.list();
+    /// @param seats The included ones.
+    /// @param weights Of each.
+    function requireShares(uint256[] calldata seats, uint256[] calldata weights) external view {
         uint256 sum;
         uint256 largest;
         uint256 holder;
         for (uint256 i = 0; i < seats.length; ++i) {
-            uint256 weight = _ledger.weightOf(_ledger.registeredSamples(seats[i]));
-            sum += weight;
-            if (weight > largest) (largest, holder) = (weight, seats[i]);
+            sum += weights[i];
+            if (weights[i] > largest) (largest, holder) = (weights[i], seats[i]);
         }
         if (largest * WHOLE >= sum * _largestShare + WHOLE) {
             revert Rounds.ShareTooLarge(holder, largest, sum);
@@ -81,13 +69,9 @@ contract RoundRules {
     /// have more than t, and the others R together, t = share * R / (1 - k * share). From k = 0 on, t falls and k
     /// grows until no further one has more. k * share stays below one, for the others have something: t does not
     /// fall below the fewest samples, with which all shares would be equal.
-    function _threshold(uint256[] memory seats) private view returns (uint64) {
+    function _threshold(uint256[] calldata samples) private view returns (uint64) {
         uint256 needed = (WHOLE + _largestShare - 1) / _largestShare;
-        if (seats.length < needed) revert Rounds.TooFewForShare(seats.length, needed);
-        uint256[] memory samples = new uint256[](seats.length);
-        for (uint256 i = 0; i < seats.length; ++i) {
-            samples[i] = _ledger.registeredSamples(seats[i]);
-        }
+        if (samples.length < needed) revert Rounds.TooFewForShare(samples.length, needed);
         uint256 threshold = type(uint64).max;
         (uint256 above, uint256 rest) = _split(samples, threshold);
         uint256 before;
@@ -100,7 +84,7 @@ contract RoundRules {
     }
 
     /// How many have more than a threshold, and what the others have together.
-    function _split(uint256[] memory samples, uint256 threshold)
+    function _split(uint256[] calldata samples, uint256 threshold)
         private
         pure
         returns (uint256 above, uint256 rest)

@@ -3,13 +3,14 @@ pragma solidity 0.8.37;
 
 import {Member, Phase, Recording, Refusal, Result, Submission, Weighting} from "./FederationTypes.sol";
 import {Membership} from "./Membership.sol";
-import {Seats} from "./Seats.sol";
+import {SEAT_WORDS, Seats} from "./Seats.sol";
 
 /// @title One round after another: opened, submitted to, closed, validated, finalized, or aborted.
 /// @notice Only the latest round has slots of its own, which the next one overwrites. Of an update the contract
 ///         keeps its commitment, of a finalized round the hash of its result; the events have the fields.
 abstract contract Rounds is Membership {
-    using Seats for uint256;
+    using Seats for uint256[];
+    using Seats for uint256[SEAT_WORDS];
 
     // ------------------------------------------------------------------------------------------- TYPES
 
@@ -18,7 +19,7 @@ abstract contract Rounds is Membership {
         uint48 deadline; // chain time in seconds after which nothing is accepted
         uint48 validationDeadline; // after which nobody attests; zero before it is closed
         uint64 openedAt; // block
-        uint80 totalSamples; // of the participants: 256 times 2^64 fit
+        uint80 totalSamples; // of the participants: 4,096 times 2^64 fit
         uint16 participants; // how many
     }
 
@@ -26,10 +27,17 @@ abstract contract Rounds is Membership {
     struct Gate {
         uint64 round; // zero: none is open
         uint64 attempt;
-        uint256 participants;
-        uint256 standing;
+        uint256[] participants;
+        uint256[] standing;
         bytes32 base;
         uint48 deadline;
+    }
+
+    /// Who is asked, as a round is opened: a set of seats, and of each of them the account and the samples.
+    struct Asked {
+        uint256[] participants;
+        address[] accounts;
+        uint256[] samples;
     }
 
     // ------------------------------------------------------------------------------------------ EVENTS
@@ -71,6 +79,31 @@ abstract contract Rounds is Membership {
     );
     event RoundAborted(uint64 indexed round, uint64 attempt, address by, string reason);
 
+    // Of a round with seats beyond 256, whose sets have several words: the same events, with all the words.
+    event RoundOpened(
+        uint64 indexed round,
+        uint64 attempt,
+        bytes32 baseDigest,
+        bytes32 configDigest,
+        uint64 deadline,
+        uint256[] seats,
+        address[] participants,
+        uint32[] weights
+    );
+    event SubmissionsCommitted(
+        uint64 indexed round, uint64 attempt, bytes32 submissionsRoot, bytes32 listRoot, uint256[] accepted
+    );
+    event RoundClosed(uint64 indexed round, uint64 attempt, uint256[] accepted, uint64 validationDeadline);
+    event RoundValidated(uint64 indexed round, uint64 attempt, uint256[] counted);
+    event RoundFinalized(
+        uint64 indexed round,
+        uint64 attempt,
+        bytes32 aggregateRoot,
+        bytes32 modelDigest,
+        bytes32 submissionsRoot,
+        uint256[] included
+    );
+
     // ------------------------------------------------------------------------------------------ ERRORS
 
     error WrongRound(uint64 expected, uint64 given);
@@ -78,7 +111,9 @@ abstract contract Rounds is Membership {
     error WrongAttempt(uint64 expected, uint64 given);
     error WrongPhase(uint64 round, Phase phase);
     error NoParticipants();
+    /// @param seats Of the first word of 256 that has such.
     error UnknownSeats(uint256 seats);
+    error WrongWords(uint256 given);
     error NotParticipant(address hospital);
     error DeadlinePassed(uint64 deadline);
     error DeadlineInPast(uint64 deadline);
@@ -95,6 +130,7 @@ abstract contract Rounds is Membership {
     error QuorumMissing(uint256 updates, uint256 needed);
     error StillOpen(uint64 round, uint64 deadline);
     error NotAccepted(uint64 round, address hospital);
+    /// @param seats Of the first word of 256 that has such.
     error SubmissionsMissing(uint256 seats);
     error WrongRecording(Recording recording);
     error NoModel(uint64 round);
@@ -124,15 +160,14 @@ abstract contract Rounds is Membership {
     /// @notice Merkle root of the latest round's configuration.
     bytes32 public roundConfigDigest;
     Course internal _course;
-    uint256 internal _participants; // seats of the latest round
+    uint256[SEAT_WORDS] internal _participants; // seats of the latest round
     /// All seats but those whose updates stand in the latest round: the accepted ones; once it is validated,
     /// those that count; once it is finalized, the included ones. Kept inverted, for a slot that is emptied for
     /// each round costs 20,000 gas to fill again, and one that is changed 2,900.
-    uint256 private _notStanding = ALL;
+    uint256[SEAT_WORDS] private _notStanding;
     uint64 private _threshold; // samples of a participant that count in the latest round, where shares are bound
     bytes32 private _submissionsRoot; // of the latest round, where one root records all
     mapping(uint256 place => bytes32) private _commitments; // see _place
-    mapping(uint64 round => bytes32) private _results;
 
     constructor(
         bytes32 genesisDigest,
@@ -143,6 +178,8 @@ abstract contract Rounds is Membership {
         uint64 updateSize_,
         bool capped
     ) {
+        _head.coordinator = msg.sender;
+        _notStanding[0] = ALL;
         modelDigest = genesisDigest;
         weighting = weighting_;
         recording = recording_;
@@ -158,7 +195,7 @@ abstract contract Rounds is Membership {
     /// @param number One more than the last finalized round.
     /// @param base Must be the current model's digest.
     /// @param configDigest_ Merkle root of the round's configuration.
-    /// @param participants Seats of active hospitals.
+    /// @param participants Seats of active hospitals, of the first 256.
     /// @param deadline Chain time in seconds after which nothing is accepted.
     function openRound(
         uint64 number,
@@ -166,26 +203,22 @@ abstract contract Rounds is Membership {
         bytes32 configDigest_,
         uint256 participants,
         uint48 deadline
-    ) external onlyCoordinator {
-        Head memory head = _latest();
-        if (_inProgress(head.phase)) revert WrongPhase(head.lastFinalized + 1, head.phase);
-        if (number != head.lastFinalized + 1) revert WrongRound(head.lastFinalized + 1, number);
-        if (base != modelDigest) revert WrongBase(modelDigest, base);
-        if (participants == 0) revert NoParticipants();
-        if (participants & ~_hospitals != 0) revert UnknownSeats(participants & ~_hospitals);
-        uint256 count = participants.count();
-        if (count < minUpdates) revert QuorumMissing(count, minUpdates);
-        uint64 threshold = _requireOpening(number, participants, deadline);
-        _beforeOpening(head);
+    ) external {
+        _open(number, base, configDigest_, Seats.only(participants), deadline);
+    }
 
-        head.attempt = head.phase == Phase.Aborted ? head.attempt + 1 : 1;
-        head.phase = Phase.Open;
-        head.settled = false;
-        _head = head;
-        roundConfigDigest = configDigest_;
-        _participants = participants;
-        _setStanding(0);
-        _announce(head, base, participants, deadline, threshold);
+    /// @notice As `openRound`, with seats beyond the first 256.
+    /// @param participants Seats of active hospitals: two words or more, the last of which has some.
+    function openWideRound(
+        uint64 number,
+        bytes32 base,
+        bytes32 configDigest_,
+        uint256[] calldata participants,
+        uint48 deadline
+    ) external {
+        uint256 words = participants.length;
+        if (words < 2 || words > SEAT_WORDS || participants[words - 1] == 0) revert WrongWords(words);
+        _open(number, base, configDigest_, participants, deadline);
     }
 
     /// @notice Submit updates for many hospitals; each is accepted or rejected, and none blocks another.
@@ -228,7 +261,7 @@ abstract contract Rounds is Membership {
     function refuseBase(Refusal calldata refusal, bytes calldata signature) external {
         _requireFederation(refusal.federation);
         (uint256 seat, bool active,) = _lookUp(refusal.hospital);
-        if (!active || !_hospitals.has(seat)) revert NotActive(refusal.hospital);
+        if (!active || !_hospitals.holds(seat)) revert NotActive(refusal.hospital);
         _requireSigned(refusal.hospital, _hash(refusal), signature);
         emit BaseRefused(refusal.round, refusal.hospital, refusal.seen, signature);
     }
@@ -238,7 +271,7 @@ abstract contract Rounds is Membership {
     /// @param number The open round.
     function closeRound(uint64 number) external {
         if (recording != Recording.Each) revert WrongRecording(recording);
-        _close(number, _standing());
+        _close(number, _standing(_head.words));
     }
 
     /// @notice Close the open round with one root for all its submissions.
@@ -251,17 +284,20 @@ abstract contract Rounds is Membership {
     ///        before; the latter must be among them.
     function closeWithRoot(uint64 number, bytes32 submissionsRoot_, bytes32 listRoot, uint256 accepted)
         external
-        onlyCoordinator
     {
-        if (recording != Recording.Root) revert WrongRecording(recording);
-        uint256 direct = _standing();
-        uint256 unknown = accepted & ~(_participants & (_hospitals | direct));
-        if (unknown != 0) revert UnknownSeats(unknown);
-        if (direct & ~accepted != 0) revert SubmissionsMissing(direct & ~accepted);
-        _submissionsRoot = submissionsRoot_;
-        _setStanding(accepted);
-        emit SubmissionsCommitted(number, _head.attempt, submissionsRoot_, listRoot, accepted);
-        _close(number, accepted);
+        _closeWithRoot(number, submissionsRoot_, listRoot, Seats.only(accepted));
+    }
+
+    /// @notice As `closeWithRoot`, where the round has seats beyond the first 256; the tree has a leaf for each of
+    ///         4,096 then.
+    /// @param accepted As many words as the round was opened with.
+    function closeWideWithRoot(
+        uint64 number,
+        bytes32 submissionsRoot_,
+        bytes32 listRoot,
+        uint256[] calldata accepted
+    ) external {
+        _closeWithRoot(number, submissionsRoot_, listRoot, accepted);
     }
 
     /// @notice Finalize the validated round with its result.
@@ -279,31 +315,16 @@ abstract contract Rounds is Membership {
     ) external {
         Head memory head = _head;
         if (msg.sender != head.coordinator) revert NotCoordinator(msg.sender);
-        bool due = number == head.lastFinalized + 1 && head.phase == Phase.Validated && !_hasResult(number);
+        bool due = number == head.lastFinalized + 1 && head.phase == Phase.Validated && _results[number] == 0;
         if (!due) revert WrongPhase(number, _latest().phase);
         if (newModelDigest == bytes32(0)) revert NoModel(number);
-        uint256 included = _standing();
-        if (excluded.length != 0) included = _exclude(number, included, excluded, reasons);
+        uint256[] memory included = _standing(head.words);
+        if (excluded.length != 0) _exclude(number, included, excluded, reasons);
         else if (reasons.length != 0) revert LengthMismatch(0, reasons.length);
-        if (included.count() < minUpdates) revert QuorumMissing(included.count(), minUpdates);
-        if (_capped) _requireShares(included);
-
-        bytes32 root = recording == Recording.Root ? _submissionsRoot : bytes32(0);
-        // abi.encode of a Result, field by field.
-        _results[number] = keccak256(
-            abi.encode(
-                number,
-                head.attempt,
-                block.timestamp,
-                modelDigest,
-                aggregateRoot,
-                newModelDigest,
-                root,
-                included
-            )
-        );
-        modelDigest = newModelDigest;
-        emit RoundFinalized(number, head.attempt, aggregateRoot, newModelDigest, root, included);
+        // Otherwise they are those that were counted as the round was closed.
+        if (excluded.length != 0 || _validationSeconds() != 0) _requireEnough(included.count());
+        if (_capped) _boundShares(included);
+        _conclude(head, aggregateRoot, newModelDigest, included);
     }
 
     /// @notice Give a round in progress up. Its number can be opened again; what it had accepted counts no more.
@@ -319,7 +340,7 @@ abstract contract Rounds is Membership {
             // Under one root the contract does not know before the closing what is in.
             bool late = recording == Recording.Each && block.timestamp > _course.deadline;
             bool over = head.phase == Phase.Validated || (head.phase == Phase.Open && late);
-            if (!over || _standing().count() >= minUpdates) revert NotCoordinator(msg.sender);
+            if (!over || _standing(head.words).count() >= minUpdates) revert NotCoordinator(msg.sender);
         }
         _head.phase = Phase.Aborted;
         emit RoundAborted(number, head.attempt, msg.sender, reason);
@@ -327,7 +348,8 @@ abstract contract Rounds is Membership {
 
     // ------------------------------------------------------------------------------------------- VIEWS
 
-    /// @notice The latest round: its number (zero before the first), its state and its sets of seats.
+    /// @notice The latest round: its number (zero before the first), its state, and of its sets of seats what
+    ///         they have of the first 256; see `latestSets`.
     function latestRound()
         external
         view
@@ -344,7 +366,15 @@ abstract contract Rounds is Membership {
         Head memory head = _latest();
         number = head.lastFinalized;
         if (head.phase != Phase.None && head.phase != Phase.Finalized) ++number;
-        return (number, head.attempt, head.phase, head.settled, _course, _participants, _standing());
+        uint256 standing_ = ~_notStanding[0];
+        return (number, head.attempt, head.phase, head.settled, _course, _participants[0], standing_);
+    }
+
+    /// @notice The sets of seats of the latest round, with all their words: who was asked, and whose updates are
+    ///         accepted, count or are included by now.
+    function latestSets() external view returns (uint256[] memory participants, uint256[] memory standing) {
+        uint256 words = _head.words;
+        return (_participants.load(words), _standing(words));
     }
 
     /// @notice Number of the last finalized round; zero before the first.
@@ -386,14 +416,15 @@ abstract contract Rounds is Membership {
     // ---------------------------------------------------------------------------------------- INTERNAL
 
     /// What the federation's rules ask of an opening; the samples of a participant that count at most.
-    function _requireOpening(uint64 number, uint256 participants, uint48 deadline)
+    /// @param samples Of each participant, where a hospital's share is bound; empty otherwise.
+    function _requireOpening(uint64 number, uint256[] memory samples, uint48 deadline)
         internal
         view
         virtual
         returns (uint64 threshold);
 
     /// What the federation's rules ask of those who are included, where a hospital's share is bound.
-    function _requireShares(uint256 included) internal view virtual;
+    function _requireShares(uint256[] memory seats, uint256[] memory weights) internal view virtual;
 
     /// What must be done before a round opens.
     function _beforeOpening(Head memory head) internal virtual;
@@ -404,22 +435,23 @@ abstract contract Rounds is Membership {
     /// Seconds from closing in which updates are judged; zero when nobody judges.
     function _validationSeconds() internal view virtual returns (uint48);
 
-    function _hasResult(uint64 round) internal view override returns (bool) {
-        return _results[round] != 0;
+    /// Seats whose updates stand in the latest round, which has so many words; see `_notStanding`.
+    function _standing(uint256 words) internal view returns (uint256[] memory) {
+        return _notStanding.load(words, ALL);
     }
 
-    /// Seats whose updates stand in the latest round; see `_notStanding`.
-    function _standing() internal view returns (uint256) {
-        return ~_notStanding;
-    }
-
-    function _setStanding(uint256 seats) internal {
-        _notStanding = ~seats;
+    function _setStanding(uint256[] memory set) internal {
+        _notStanding.store(set, ALL);
     }
 
     /// Where the maps keep what belongs to one update.
     function _place(uint64 round, uint64 attempt, uint256 seat) internal pure returns (uint256) {
-        return (uint256(round) << 72) | (uint256(attempt) << 8) | seat;
+        return (uint256(round) << 76) | (uint256(attempt) << 12) | seat;
+    }
+
+    function _tellValidated(uint64 number, uint64 attempt, uint256[] memory counted) internal {
+        if (counted.length == 1) emit RoundValidated(number, attempt, counted[0]);
+        else emit RoundValidated(number, attempt, counted);
     }
 
     function _require(uint64 number, Phase phase) internal view returns (Head memory head) {
@@ -438,45 +470,83 @@ abstract contract Rounds is Membership {
 
     // ----------------------------------------------------------------------------------------- PRIVATE
 
+    function _open(
+        uint64 number,
+        bytes32 base,
+        bytes32 configDigest_,
+        uint256[] memory participants,
+        uint48 deadline
+    ) private onlyCoordinator {
+        Head memory head = _latest();
+        if (_inProgress(head.phase)) revert WrongPhase(head.lastFinalized + 1, head.phase);
+        if (number != head.lastFinalized + 1) revert WrongRound(head.lastFinalized + 1, number);
+        if (base != modelDigest) revert WrongBase(modelDigest, base);
+        uint256 count = participants.count();
+        if (count == 0) revert NoParticipants();
+        for (uint256 w = 0; w < participants.length; ++w) {
+            uint256 unknown = participants[w] & ~_hospitals[w];
+            if (unknown != 0) revert UnknownSeats(unknown);
+        }
+        _requireEnough(count);
+        Asked memory asked = _asked(participants);
+        uint64 threshold =
+            _requireOpening(number, _capped ? asked.samples : new uint256[](0), deadline);
+        _beforeOpening(head);
+
+        head.attempt = head.phase == Phase.Aborted ? head.attempt + 1 : 1;
+        head.words = uint8(participants.length); // at most SEAT_WORDS
+        head.phase = Phase.Open;
+        head.settled = false;
+        _head = head;
+        roundConfigDigest = configDigest_;
+        _participants.store(participants);
+        _setStanding(new uint256[](participants.length));
+        _announce(head, base, asked, deadline, threshold);
+    }
+
+    function _asked(uint256[] memory participants) private view returns (Asked memory asked) {
+        uint256[] memory seats = participants.list();
+        asked = Asked(participants, new address[](seats.length), new uint256[](seats.length));
+        for (uint256 i = 0; i < seats.length; ++i) {
+            Member storage member = _members[seats[i]];
+            asked.accounts[i] = member.account;
+            asked.samples[i] = member.samples;
+        }
+    }
+
     function _announce(
         Head memory head,
         bytes32 base,
-        uint256 participants,
+        Asked memory asked,
         uint48 deadline,
         uint64 threshold
     ) private {
-        uint256[] memory seats = participants.list();
-        address[] memory accounts = new address[](seats.length);
-        uint256[] memory samples = new uint256[](seats.length);
+        uint256[] memory samples = asked.samples;
         uint256 total;
-        for (uint256 i = 0; i < seats.length; ++i) {
-            Member storage member = _members[seats[i]];
-            accounts[i] = member.account;
-            samples[i] = member.samples < threshold ? member.samples : threshold;
+        for (uint256 i = 0; i < samples.length; ++i) {
+            if (samples[i] > threshold) samples[i] = threshold;
             total += samples[i];
         }
-        uint32[] memory weights = new uint32[](seats.length);
-        for (uint256 i = 0; i < seats.length; ++i) {
-            weights[i] = _weight(samples[i], seats.length, total);
+        uint32[] memory weights = new uint32[](samples.length);
+        for (uint256 i = 0; i < samples.length; ++i) {
+            weights[i] = _weight(samples[i], samples.length, total);
         }
         if (_capped) _threshold = threshold;
         _course = Course({
             deadline: deadline,
             validationDeadline: 0,
             openedAt: uint64(block.number),
-            totalSamples: uint80(total), // at most 256 times 2^64
-            participants: uint16(seats.length)
+            totalSamples: uint80(total), // at most 4,096 times 2^64
+            participants: uint16(samples.length)
         });
-        emit RoundOpened(
-            head.lastFinalized + 1,
-            head.attempt,
-            base,
-            roundConfigDigest,
-            deadline,
-            participants,
-            accounts,
-            weights
-        );
+        uint64 number = head.lastFinalized + 1;
+        bytes32 config = roundConfigDigest;
+        uint256[] memory set = asked.participants;
+        if (set.length == 1) {
+            emit RoundOpened(number, head.attempt, base, config, deadline, set[0], asked.accounts, weights);
+        } else {
+            emit RoundOpened(number, head.attempt, base, config, deadline, set, asked.accounts, weights);
+        }
     }
 
     function _gate() private view returns (Gate memory) {
@@ -484,8 +554,8 @@ abstract contract Rounds is Membership {
         return Gate(
             head.phase == Phase.Open ? head.lastFinalized + 1 : 0,
             head.attempt,
-            _participants,
-            _standing(),
+            _participants.load(head.words),
+            _standing(head.words),
             modelDigest,
             _course.deadline
         );
@@ -505,7 +575,7 @@ abstract contract Rounds is Membership {
             return abi.encodeWithSelector(BadSignature.selector, s.hospital, recovered);
         }
         _commitments[_place(s.round, s.attempt, seat)] = structHash;
-        gate.standing = gate.standing.with(seat);
+        gate.standing.add(seat);
         emit UpdateAccepted(s.round, s.hospital, s.root, s.samples, s.size, s.metrics, signature);
     }
 
@@ -515,8 +585,8 @@ abstract contract Rounds is Membership {
         view
         returns (bytes memory)
     {
-        if (s.federation != federation) {
-            return abi.encodeWithSelector(WrongFederation.selector, federation, s.federation);
+        if (s.federation != _federation()) {
+            return abi.encodeWithSelector(WrongFederation.selector, _federation(), s.federation);
         }
         if (s.round == 0 || s.round != gate.round) {
             return abi.encodeWithSelector(WrongPhase.selector, s.round, _latest().phase);
@@ -546,34 +616,95 @@ abstract contract Rounds is Membership {
         return _notReady(gate);
     }
 
-    function _close(uint64 number, uint256 accepted) private {
+    function _closeWithRoot(
+        uint64 number,
+        bytes32 submissionsRoot_,
+        bytes32 listRoot,
+        uint256[] memory accepted
+    ) private onlyCoordinator {
+        if (recording != Recording.Root) revert WrongRecording(recording);
+        if (accepted.length != _head.words) revert WrongWords(accepted.length);
+        uint256[] memory direct = _standing(accepted.length);
+        for (uint256 w = 0; w < accepted.length; ++w) {
+            uint256 unknown = accepted[w] & ~(_participants[w] & (_hospitals[w] | direct[w]));
+            if (unknown != 0) revert UnknownSeats(unknown);
+            if (direct[w] & ~accepted[w] != 0) revert SubmissionsMissing(direct[w] & ~accepted[w]);
+        }
+        _submissionsRoot = submissionsRoot_;
+        _setStanding(accepted);
+        uint64 attempt = _head.attempt;
+        if (accepted.length == 1) {
+            emit SubmissionsCommitted(number, attempt, submissionsRoot_, listRoot, accepted[0]);
+        } else {
+            emit SubmissionsCommitted(number, attempt, submissionsRoot_, listRoot, accepted);
+        }
+        _close(number, accepted);
+    }
+
+    function _close(uint64 number, uint256[] memory accepted) private {
         Head memory head = _require(number, Phase.Open);
         uint256 updates = accepted.count();
-        if (updates < minUpdates) revert QuorumMissing(updates, minUpdates);
+        _requireEnough(updates);
         bool over = updates == _course.participants || block.timestamp > _course.deadline;
         if (!over && msg.sender != head.coordinator) revert StillOpen(number, _course.deadline);
         uint48 window = _validationSeconds();
         uint48 until = window == 0 ? 0 : uint48(block.timestamp) + window;
         _head.phase = window == 0 ? Phase.Validated : Phase.Closed;
         if (window != 0) _course.validationDeadline = until;
-        emit RoundClosed(number, head.attempt, accepted, until);
-        if (window == 0) emit RoundValidated(number, head.attempt, accepted);
+        if (accepted.length == 1) emit RoundClosed(number, head.attempt, accepted[0], until);
+        else emit RoundClosed(number, head.attempt, accepted, until);
+        if (window == 0) _tellValidated(number, head.attempt, accepted);
+    }
+
+    function _requireEnough(uint256 updates) private view {
+        if (updates < minUpdates) revert QuorumMissing(updates, minUpdates);
     }
 
     function _exclude(
         uint64 number,
-        uint256 counted,
+        uint256[] memory included,
         address[] calldata excluded,
         string[] calldata reasons
-    ) private returns (uint256 included) {
+    ) private {
         if (excluded.length != reasons.length) revert LengthMismatch(excluded.length, reasons.length);
-        included = counted;
         for (uint256 i = 0; i < excluded.length; ++i) {
             uint256 seat = _seatOf(excluded[i]);
             if (!included.has(seat)) revert NotAccepted(number, excluded[i]);
-            included = included.without(seat);
+            included.remove(seat);
             emit UpdateExcluded(number, excluded[i], reasons[i]);
         }
         _setStanding(included);
+    }
+
+    function _boundShares(uint256[] memory included) private view {
+        uint256[] memory seats = included.list();
+        uint256[] memory weights = new uint256[](seats.length);
+        for (uint256 i = 0; i < seats.length; ++i) {
+            weights[i] = weightOf(_members[seats[i]].samples);
+        }
+        _requireShares(seats, weights);
+    }
+
+    /// Keep the hash of the round's result: abi.encode of a Result, field by field, and of all words
+    /// of the set where there are several.
+    function _conclude(
+        Head memory head,
+        bytes32 aggregateRoot,
+        bytes32 newModelDigest,
+        uint256[] memory included
+    ) private {
+        uint64 number = head.lastFinalized + 1;
+        uint64 attempt = head.attempt;
+        bytes32 root = recording == Recording.Root ? _submissionsRoot : bytes32(0);
+        bytes32 base = modelDigest;
+        modelDigest = newModelDigest;
+        bool wide = included.length > 1;
+        uint256 set = wide ? uint256(keccak256(abi.encodePacked(included))) : included[0];
+        bytes32 hash = keccak256(
+            abi.encode(number, attempt, block.timestamp, base, aggregateRoot, newModelDigest, root, set)
+        );
+        _results[number] = wide ? keccak256(abi.encode(hash)) : hash;
+        if (wide) emit RoundFinalized(number, attempt, aggregateRoot, newModelDigest, root, included);
+        else emit RoundFinalized(number, attempt, aggregateRoot, newModelDigest, root, set);
     }
 }

@@ -2,13 +2,12 @@
 pragma solidity 0.8.37;
 
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {Approval, Attestation, Departure, Refusal, Registration, Rotation, Submission} from "./FederationTypes.sol";
 
 /// @title Typed data (EIP-712) of one federation, and who signed it.
 /// @notice Members need neither ether nor a route to the chain; whoever relays cannot forge. What was said is
 ///         replay-proof by its message, never by its signature.
-abstract contract SignedMessages is EIP712 {
+abstract contract SignedMessages {
     error WrongFederation(bytes32 expected, bytes32 given);
     error BadSignature(address member, address recovered);
 
@@ -29,34 +28,14 @@ abstract contract SignedMessages is EIP712 {
         "Attestation(bytes32 federation,uint64 round,uint64 attempt,address validator,address hospital,bytes32 commitment,bool accepted,int16 score)"
     );
 
-    string private constant NAME = "FederationLedger";
-    string private constant VERSION = "1";
+    string internal constant NAME = "FederationLedger";
+    string internal constant VERSION = "1";
 
-    /// @notice The federation's id, which every signed message repeats.
-    bytes32 public immutable federation;
+    /// The federation's id, which every signed message repeats.
+    function _federation() internal view virtual returns (bytes32);
 
-    constructor(bytes32 federation_) EIP712(NAME, VERSION) {
-        federation = federation_;
-    }
-
-    /// @inheritdoc EIP712
-    /// @dev As OpenZeppelin's says it, without its way to names of more than 31 bytes, which costs 300 bytes of code.
-    function eip712Domain()
-        public
-        view
-        override
-        returns (
-            bytes1 fields,
-            string memory name,
-            string memory version,
-            uint256 chainId,
-            address verifyingContract,
-            bytes32 salt,
-            uint256[] memory extensions
-        )
-    {
-        return (hex"0f", NAME, VERSION, block.chainid, address(this), bytes32(0), new uint256[](0));
-    }
+    /// What is signed of a message: the hash of its struct, under the ledger's domain.
+    function _digest(bytes32 structHash) internal view virtual returns (bytes32);
 
     function _hash(Registration calldata message) internal pure returns (bytes32) {
         uint256 at;
@@ -115,7 +94,7 @@ abstract contract SignedMessages is EIP712 {
     }
 
     function _requireFederation(bytes32 given) internal view {
-        if (given != federation) revert WrongFederation(federation, given);
+        if (given != _federation()) revert WrongFederation(_federation(), given);
     }
 
     function _requireSigned(address member, bytes32 structHash, bytes calldata signature) internal view {
@@ -127,7 +106,7 @@ abstract contract SignedMessages is EIP712 {
     function _recover(bytes32 structHash, bytes calldata signature) internal view returns (address) {
         // slither-disable-next-line unused-return (the third tells which signature was bad, and of how many bytes)
         (address recovered, ECDSA.RecoverError error,) =
-            ECDSA.tryRecover(_hashTypedDataV4(structHash), signature);
+            ECDSA.tryRecover(_digest(structHash), signature);
         return error == ECDSA.RecoverError.NoError ? recovered : address(0);
     }
 

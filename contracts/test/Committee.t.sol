@@ -128,7 +128,7 @@ contract CommitteeTest is Party {
         }
         open(1, HOSPITALS);
         register(12, VALIDATOR, 0);
-        ledger.suspend(account(7));
+        registry.suspend(account(7));
         vm.roll(block.number + 1);
         vm.setBlockhash(block.number - 1, hash);
         ledger.drawCommittee(1);
@@ -208,7 +208,7 @@ contract CommitteeTest is Party {
         reverts(abi.encodeWithSelector(Rounds.WrongPhase.selector, 1, Phase.Closed));
         ledger.openRound(1, GENESIS, "round", HOSPITALS, uint48(block.timestamp) + HOUR);
         reverts(abi.encodeWithSelector(Membership.RoundInProgress.selector, 1));
-        ledger.handOver(STRANGER);
+        registry.handOver(STRANGER);
     }
 
     function test_a_verdict_is_taken_once() public {
@@ -249,7 +249,7 @@ contract CommitteeTest is Party {
         says(m, 1, abi.encodeWithSelector(SignedMessages.BadSignature.selector, account(0), account(1)));
         m = attestation(1, 5, 4, true, 0);
         says(m, 5, abi.encodeWithSelector(Committee.NotOnCommittee.selector, account(5)));
-        ledger.suspend(account(0));
+        registry.suspend(account(0));
         m = attestation(1, 0, 4, true, 0);
         says(m, 0, abi.encodeWithSelector(Membership.NotActive.selector, account(0)));
         rotate(4, 9);

@@ -347,7 +347,7 @@ contract CourtTest is Party {
         vm.prank(STRANGER);
         court.releaseBond();
         Purse purse = new Purse(court);
-        ledger.handOver(address(purse));
+        registry.handOver(address(purse));
         reverts(abi.encodeWithSelector(DisputeCourt.TransferFailed.selector, address(purse)));
         purse.release();
         purse.announce();

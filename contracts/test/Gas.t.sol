@@ -18,7 +18,7 @@ contract GasTest is Party {
         foundWith(9);
         Registration memory m = registration(9, HOSPITAL, 109);
         bytes memory signature = signed(9, hashOf(m));
-        ledger.register(m, KEY, signature);
+        registry.register(m, KEY, signature);
         costs("register");
         for (uint64 number = 1; number < 3; ++number) {
             bytes32 base = ledger.modelDigest();
@@ -104,6 +104,50 @@ contract GasTest is Party {
             ledger.closeWithRoot(number, keccak256(abi.encode(number)), keccak256("list"), seats);
             costs(name);
             finalize(number);
+        }
+    }
+
+    function test_gas_of_a_round_of_256() public {
+        many(256, "256");
+    }
+
+    function test_gas_of_a_round_of_300() public {
+        many(300, "300");
+    }
+
+    function test_gas_of_a_round_of_1000() public {
+        many(1000, "1,000");
+    }
+
+    function test_gas_of_a_round_of_4096() public {
+        many(4096, "4,096");
+    }
+
+    /// The first round of so many hospitals, and the second, under one root.
+    function many(uint256 hospitals, string memory name) private {
+        Founding memory f = founding();
+        f.recording = Recording.Root;
+        foundWith(f, hospitals);
+        uint256[] memory seats = firstSeats(hospitals);
+        for (uint64 number = 1; number < 3; ++number) {
+            bytes32 base = ledger.modelDigest();
+            uint48 deadline = uint48(block.timestamp) + HOUR;
+            if (seats.length == 1) {
+                ledger.openRound(number, base, keccak256("round"), seats[0], deadline);
+            } else {
+                ledger.openWideRound(number, base, keccak256("round"), seats, deadline);
+            }
+            costs(string.concat("open for ", name));
+            ledger.closeWideWithRoot(number, keccak256(abi.encode(number)), keccak256("list"), seats);
+            costs(string.concat("close for ", name));
+            finalize(number);
+            costs(string.concat("finalize for ", name));
+            string memory when = number == 1 ? ", first, of " : ", later, of ";
+            for (uint256 w = 0; w < seats.length; ++w) {
+                ledger.settle();
+                if (w == 0) costs(string.concat("settle the first word", when, name));
+                if (w == 1) costs(string.concat("settle a word", when, name));
+            }
         }
     }
 

@@ -87,7 +87,7 @@ contract Handler is Party {
         Vm.Log[] memory logs = vm.getRecordedLogs();
         for (uint256 i = 0; i < logs.length; ++i) {
             if (logs[i].topics[0] != Rounds.UpdateAccepted.selector) continue;
-            (uint256 seat,) = ledger.seatOf(address(uint160(uint256(logs[i].topics[2]))));
+            (uint256 seat,) = registry.seatOf(address(uint160(uint256(logs[i].topics[2]))));
             if (++accepted[number][attempt()][seat] > 1 || before & (1 << seat) != 0) {
                 broken = "two updates of one hospital were accepted";
             }
@@ -193,15 +193,15 @@ contract Handler is Party {
     function suspend(uint8 who, bool back, bool stranger) external {
         address member = account(_key[_first + who % HOSPITALS]);
         if (stranger) vm.prank(STRANGER);
-        if (back) ledger.reinstate(member);
-        else ledger.suspend(member);
+        if (back) registry.reinstate(member);
+        else registry.suspend(member);
         if (stranger) broken = "a stranger changed a member's standing";
     }
 
     function handOver(bool stranger) external {
         if (!stranger) return;
         vm.prank(STRANGER);
-        ledger.handOver(STRANGER);
+        registry.handOver(STRANGER);
         broken = "a stranger took the coordinator's role";
     }
 
@@ -225,7 +225,7 @@ contract Handler is Party {
 
     function weigh(uint256 seats) private {
         uint256 sum;
-        (Member[] memory list,) = ledger.members();
+        (Member[] memory list,) = registry.members();
         for (uint256 seat = 0; seat < list.length; ++seat) {
             if (seats & (1 << seat) != 0) sum += ledger.weightOf(list[seat].samples);
         }
@@ -253,13 +253,13 @@ contract Handler is Party {
     }
 
     function checkSeats() external view {
-        (Member[] memory list,) = ledger.members();
+        (Member[] memory list,) = registry.members();
         equal(list.length, _judged ? 4 + HOSPITALS : HOSPITALS);
         for (uint256 seat = 0; seat < list.length; ++seat) {
             equal(list[seat].account, account(_key[seat]));
             bool active = list[seat].standing == Standing.Active;
             bytes32 role = list[seat].roles == HOSPITAL ? keccak256("HOSPITAL") : keccak256("VALIDATOR");
-            holds(ledger.hasRole(role, list[seat].account) == active);
+            holds(registry.hasRole(role, list[seat].account) == active);
         }
     }
 }

@@ -2,32 +2,60 @@
 pragma solidity 0.8.37;
 
 import {MerkleSum} from "../src/MerkleSum.sol";
-import {Seats} from "../src/Seats.sol";
+import {SEAT_WORDS, Seats} from "../src/Seats.sol";
 import {vm} from "./Vm.sol";
 
 contract SeatsTest {
-    using Seats for uint256;
+    using Seats for uint256[];
 
     /// forge-config: ci.fuzz.runs = 1000
-    function test_a_set_is_counted_and_listed(uint256 set) public pure {
+    function test_a_set_is_counted_and_listed(uint256[2] memory words) public pure {
+        uint256[] memory set = new uint256[](2);
+        (set[0], set[1]) = (words[0], words[1]);
         uint256 size;
         uint256[] memory seats = set.list();
-        for (uint256 seat = 0; seat < 256; ++seat) {
-            vm.assertTrue(set.has(seat) == (set & (1 << seat) != 0));
-            if (!set.has(seat)) continue;
+        for (uint256 seat = 0; seat < 600; ++seat) {
+            bool there = seat < 512 && words[seat / 256] & (1 << (seat % 256)) != 0;
+            vm.assertTrue(set.has(seat) == there);
+            if (!there) continue;
             vm.assertEq(seats[size++], seat);
-            vm.assertEq(set.without(seat).with(seat), set);
-            vm.assertTrue(!set.without(seat).has(seat));
+            set.remove(seat);
+            vm.assertTrue(!set.has(seat));
+            set.add(seat);
+            vm.assertTrue(set.has(seat));
+            vm.assertEq(set[seat / 256], words[seat / 256]);
         }
+        vm.assertEq(Seats.count(words[0]) + Seats.count(words[1]), size);
         vm.assertEq(set.count(), size);
         vm.assertEq(seats.length, size);
     }
 
     function test_a_set_is_counted_and_listed() public pure {
-        test_a_set_is_counted_and_listed(0);
-        test_a_set_is_counted_and_listed(1);
-        test_a_set_is_counted_and_listed(1 << 255);
-        test_a_set_is_counted_and_listed(type(uint256).max);
+        uint256 all = type(uint256).max;
+        test_a_set_is_counted_and_listed([uint256(0), 0]);
+        test_a_set_is_counted_and_listed([uint256(1), 1 << 255]);
+        test_a_set_is_counted_and_listed([1 << 255, 1]);
+        test_a_set_is_counted_and_listed([all, 0]);
+        test_a_set_is_counted_and_listed([all, all]);
+    }
+
+    uint256[SEAT_WORDS] private stored;
+
+    function test_a_set_in_storage_is_that_in_memory(uint16 seat, uint256 other) public {
+        seat %= 4096;
+        other %= 4096;
+        Seats.put(stored, seat);
+        vm.assertTrue(Seats.holds(stored, seat));
+        vm.assertTrue(Seats.holds(stored, other) == (other == seat));
+        uint256[] memory set = Seats.load(stored, SEAT_WORDS);
+        vm.assertEq(set.count(), 1);
+        vm.assertTrue(set.has(seat));
+        set.add(other);
+        Seats.store(stored, set);
+        vm.assertTrue(Seats.holds(stored, other));
+        Seats.drop(stored, other);
+        vm.assertTrue(!Seats.holds(stored, other));
+        vm.assertTrue(Seats.holds(stored, seat) == (other != seat));
     }
 }
 

@@ -20,6 +20,7 @@ import {
     Weighting
 } from "../src/FederationTypes.sol";
 import {Membership} from "../src/Membership.sol";
+import {Registry} from "../src/Registry.sol";
 import {Rounds} from "../src/Rounds.sol";
 import {vm} from "./Vm.sol";
 
@@ -37,6 +38,7 @@ abstract contract Party {
     address internal constant STRANGER = address(0xbad);
 
     FederationLedger internal ledger;
+    Registry internal registry; // the ledger, as what it is about members
     DisputeCourt internal court;
 
     // ------------------------------------------------------------------------------------- FOUNDING
@@ -72,11 +74,22 @@ abstract contract Party {
 
     /// Deploy the shipped artifact; or, to see which lines of the sources run, what forge has made of them.
     function deploy(Founding memory f, Bounds memory b) internal {
-        bytes memory code = vm.isContext(COVERAGE)
-            ? vm.getCode("FederationLedger.sol:FederationLedger")
-            : vm.parseJsonBytes(vm.readFile("../fedcxr/ledger/artifacts/FederationLedger.json"), ".bytecode");
-        code = bytes.concat(code, abi.encode(f, b));
-        address made;
+        address code = create(shipped("Registry.sol:Registry", ".registry_bytecode"));
+        deploy(code.codehash, Registry(code), f, b);
+    }
+
+    function deploy(bytes32 registryCode, Registry code, Founding memory f, Bounds memory b) internal {
+        bytes memory creation = shipped("FederationLedger.sol:FederationLedger", ".bytecode");
+        ledger = FederationLedger(create(bytes.concat(creation, abi.encode(registryCode, code, f, b))));
+        registry = Registry(address(ledger));
+    }
+
+    function shipped(string memory made, string memory key) private view returns (bytes memory) {
+        if (vm.isContext(COVERAGE)) return vm.getCode(made);
+        return vm.parseJsonBytes(vm.readFile("../fedcxr/ledger/artifacts/FederationLedger.json"), key);
+    }
+
+    function create(bytes memory code) private returns (address made) {
         assembly ("memory-safe") {
             made := create(0, add(code, 32), mload(code))
             if iszero(made) {
@@ -85,7 +98,6 @@ abstract contract Party {
                 revert(buffer, returndatasize())
             }
         }
-        ledger = FederationLedger(made);
     }
 
     function found() internal {
@@ -249,22 +261,22 @@ abstract contract Party {
 
     function register(uint256 member, uint8 roles, uint64 samples) internal {
         Registration memory m = registration(member, roles, samples);
-        ledger.register(m, KEY, signed(member, hashOf(m)));
+        registry.register(m, KEY, signed(member, hashOf(m)));
     }
 
     function rotate(uint256 member, uint256 successor) internal {
         Rotation memory m = Rotation(FEDERATION, account(member), account(successor), sha256(KEY));
-        ledger.rotateKey(m, KEY, signed(member, hashOf(m)), signed(successor, hashOf(m)));
+        registry.rotateKey(m, KEY, signed(member, hashOf(m)), signed(successor, hashOf(m)));
     }
 
     function leave(uint256 member) internal {
         Departure memory m = Departure(FEDERATION, account(member));
-        ledger.leave(m, signed(member, hashOf(m)));
+        registry.leave(m, signed(member, hashOf(m)));
     }
 
     function approve(uint256 member, bytes32 action) internal {
         Approval memory m = Approval(FEDERATION, action, account(member));
-        ledger.approve(m, signed(member, hashOf(m)));
+        registry.approve(m, signed(member, hashOf(m)));
     }
 
     // --------------------------------------------------------------------------------------- ROUNDS
@@ -331,7 +343,7 @@ abstract contract Party {
         view
         returns (Attestation memory)
     {
-        (uint256 seat,) = ledger.seatOf(account(member));
+        (uint256 seat,) = registry.seatOf(account(member));
         return Attestation({
             federation: FEDERATION,
             round: round,
@@ -389,6 +401,34 @@ abstract contract Party {
     function whole(uint64 round, uint256 count) internal {
         closed(round, count);
         finalize(round);
+    }
+
+    /// Settle the latest round, word by word.
+    function settleAll() internal {
+        for (bool settled = false; !settled;) {
+            ledger.settle();
+            (,,, settled,,,) = ledger.latestRound();
+        }
+    }
+
+    // ----------------------------------------------------------------------- ROUNDS WITH SEATS BEYOND 256
+
+    function words(uint256 first, uint256 second) internal pure returns (uint256[] memory set) {
+        set = new uint256[](2);
+        (set[0], set[1]) = (first, second);
+    }
+
+    /// The set of the first seats, of so many words as it takes.
+    function firstSeats(uint256 count) internal pure returns (uint256[] memory set) {
+        set = new uint256[]((count + 255) / 256);
+        for (uint256 w = 0; w < set.length; ++w) {
+            uint256 there = count - 256 * w;
+            set[w] = there >= 256 ? type(uint256).max : (1 << there) - 1;
+        }
+    }
+
+    function openWide(uint64 number, uint256[] memory seats) internal {
+        ledger.openWideRound(number, ledger.modelDigest(), "round", seats, uint48(block.timestamp) + HOUR);
     }
 
     // -------------------------------------------------------------------------------------- VERDICTS

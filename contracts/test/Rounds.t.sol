@@ -420,8 +420,8 @@ contract RoundsTest is Party {
         ledger.closeWithRoot(1, "root", "list", 2);
         reverts(abi.encodeWithSelector(Rounds.UnknownSeats.selector, uint256(4)));
         ledger.closeWithRoot(1, "root", "list", 7);
-        ledger.suspend(account(0));
-        ledger.suspend(account(1));
+        registry.suspend(account(0));
+        registry.suspend(account(1));
         reverts(abi.encodeWithSelector(Rounds.UnknownSeats.selector, uint256(2)));
         ledger.closeWithRoot(1, "root", "list", 3);
         ledger.closeWithRoot(1, "root", "list", 1); // submitted before

@@ -17,7 +17,7 @@ Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 RoundPurpose = Literal["pretraining", "training", "calibration"]
-MAX_HOSPITALS = 256  # of one round: the contract's bound
+MAX_HOSPITALS = 4096  # of a federation: the contract's bound, for every hospital weighs one at least
 _REORGANISED = 3  # blocks that a chain of others may take back at any time
 _MINED_WITHIN = 120  # seconds that an opening may wait for its block
 UncertaintyName = Literal["ignore", "zeros", "ones", "smoothed", "smoothed_zeros"]

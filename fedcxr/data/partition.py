@@ -63,7 +63,8 @@ def make_partition(
             return Partition(settings.scheme, seed, shards, Sources(train.digest, valid.digest), alpha)
     raise PartitionError(
         f"{names[int(sizes.argmin())]} has {sizes.min()} patients in {train.csv}, partition.min_patients is "
-        f"{settings.min_patients}, and {_DRAWS} draws did no better: fewer hospitals or a larger alpha would."
+        f"{settings.min_patients}, and {_DRAWS} draws did no better: fewer hospitals or a larger alpha would;"
+        f" too small are {some(names[i] for i in np.flatnonzero(sizes < settings.min_patients))}."
     )
 
 
@@ -109,11 +110,14 @@ def _natural(
         raise PartitionError(
             f"partition.leave_out names every site of {columns.csv}: nobody is left to train."
         )
-    least = min(hospitals, key=lambda shard: shard.train.patients)
-    if (size := least.train.patients) < settings.min_patients:
+    small = [shard for shard in hospitals if shard.train.patients < settings.min_patients]
+    if small:
+        least = min(small, key=lambda shard: shard.train.patients)
+        size, others = least.train.patients, [repr(shard.name) for shard in small if shard is not least]
         raise PartitionError(
             f"the site {least.name!r} of {columns.csv} has {size} patient{'s'[: size != 1]} in {train.csv}; "
             f"partition.min_patients is {settings.min_patients}."
+            + (f" Too small, too: {some(others)}." if others else "")
         )
     return Partition(
         "natural",

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 from fedcxr import json_text
 from fedcxr.errors import ChainError
 from fedcxr.ledger.artifact import known_interface
-from fedcxr.ledger.seats import from_bitmap
+from fedcxr.ledger.seats import NAMES, from_bitmap, with_numbers
 
 if TYPE_CHECKING:
     from fedcxr.indexer.source import Log
     from fedcxr.ledger.abi import Fields
 
-_SETS = ("seats", "accepted", "counted", "included")  # of seats, where they are words of 256 bits
 _LEFT_OUT = ("RoleRevoked", "RoleAdminChanged", "EIP712DomainChanged")  # OpenZeppelin's; they say nothing new
 
 
@@ -43,9 +42,13 @@ class Event:
 
 @lru_cache(maxsize=1)
 def definitions() -> dict[str, list[dict[str, Any]]]:
-    """The fields of every event that is kept, by its name: of the ledger and of its court."""
-    events = known_interface().entries("event")
-    return {event["name"]: event["inputs"] for event in events if event["name"] not in _LEFT_OUT}
+    """The fields of every event that is kept, by its name: of the ledger and of its court.
+
+    Of those that have a set of seats in a word or in a list of words, the ones with the word.
+    """
+    events = [e for e in known_interface().entries("event") if e["name"] not in _LEFT_OUT]
+    wide = [e for e in events if any(f["name"] in NAMES and f["type"] == "uint256[]" for f in e["inputs"])]
+    return {event["name"]: event["inputs"] for event in events if event not in wide}
 
 
 def decode(log: Log) -> Event | None:
@@ -67,7 +70,7 @@ def decode(log: Log) -> Event | None:
         raise ChainError(f"block {log.block}, log {log.position}: not a {name}: {error}.") from None
     if isinstance(values.get("reason"), bytes):
         values["reason"] = decode_reason(values["reason"])
-    return Event(name, log.block, log.position, log.transaction, values)
+    return Event(name, log.block, log.position, log.transaction, with_numbers(values))
 
 
 def decode_reason(data: bytes) -> dict[str, Any]:
@@ -115,7 +118,7 @@ def fields_of(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
             value = json_text.parse(value)
         elif kind == "uint256":
             value = int(value)
-            if key in _SETS:
+            if key in NAMES:
                 value = from_bitmap(value)
         fields[key] = value
     return fields

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from fedcxr import json_text
 from fedcxr.indexer.index_file import IndexFile
 from fedcxr.indexer.members import Members
-from fedcxr.indexer.rounds import seats_of
+from fedcxr.indexer.rounds import credits_of, seats_of
 from fedcxr.indexer.source import Block, Source
+from fedcxr.ledger.seats import credits_call, to_bitmap, to_words, words_of
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class Rewards:
 
     Attributes:
         budget: of each round.
-        by_round: round to seat to credits; a round that is finalized and not settled is not there.
-        unsettled: finalized rounds whose credits are not given yet.
+        by_round: round to seat to credits; a round that is finalized and not wholly settled is not there.
+        unsettled: finalized rounds whose credits are not given yet, or not all.
         totals: by seat.
         contract: the contract's sums by seat.
     """
@@ -58,15 +59,17 @@ def read_rewards(index: IndexFile, members: Members, source: Source, contract: s
         ChainError: the contract cannot be asked.
     """
     founding = json_text.parse(index.select("FederationCreated")[0]["founding"])
-    by_round = {
-        row["round"]: dict(zip(seats_of(row["included"]), json_text.parse(row["credits"]), strict=True))
-        for row in index.select("RewardsSettled")
-    }
+    by_round: dict[int, dict[int, int]] = {}
     totals = {member.seat: 0 for member in members}
-    for given in by_round.values():
-        for seat, amount in given.items():
+    for row in index.select("RewardsSettled"):  # one a word of 256 seats, where a round has several
+        for seat, amount in (given := credits_of(row)).items():
             totals[seat] += amount
-    finalized = [row["round"] for row in index.select("RoundFinalized")] if founding["rewardBudget"] else []
+        by_round.setdefault(row["round"], {}).update(given)
+    rows = index.select("RoundFinalized") if founding["rewardBudget"] else []
+    for row in rows:
+        if not set(seats_of(row["included"])) <= by_round.get(row["round"], {}).keys():
+            by_round.pop(row["round"], None)
+    finalized = [row["round"] for row in rows]
     return Rewards(
         budget=founding["rewardBudget"],
         by_round=by_round,
@@ -94,7 +97,11 @@ def _ask(source: Source, contract: str, seats: list[int], block: Block) -> list[
     from fedcxr.ledger.abi import Fields
     from fedcxr.ledger.artifact import known_interface, selector
 
-    function = known_interface().function("creditsOfSeats")
-    wanted = sum(1 << seat for seat in seats)
-    answer = source.call(contract, selector(function) + wanted.to_bytes(32, "big"), block)
-    return list(Fields(function["outputs"]).read(answer)["credits"])
+    wanted = to_bitmap(seats)
+    owned: list[int] = []
+    for word, asked in enumerate(to_words(wanted, words_of(wanted))):
+        name, *arguments = credits_call(word, asked)
+        function = known_interface().function(name)
+        call = selector(function) + b"".join(number.to_bytes(32, "big") for number in arguments)
+        owned += Fields(function["outputs"]).read(source.call(contract, call, block))["credits"]
+    return owned

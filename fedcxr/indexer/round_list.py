@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from fedcxr import json_text
 from fedcxr.errors import LedgerError
@@ -29,7 +29,7 @@ def read_list(record: RoundRecord, members: Members, data: bytes) -> list[Signed
     if any(signed.message.hospital not in members.seat_of for signed in submissions):
         raise LedgerError(f"{where} holds strangers.")
     leaves = submission_list.leaves(submissions, members.seat_of)
-    if submission_tree.root(leaves) != record.submissions_root:
+    if submission_tree.root(leaves, submission_tree.depth_of(record.accounts)) != record.submissions_root:
         raise LedgerError(f"{where} is not the one under the contract's root.")
     return submissions
 
@@ -69,9 +69,19 @@ def prove(
         hospital=own.message.hospital if own else record.accounts.get(member.seat, member.account),
         seat=member.seat,
         root=record.submissions_root,
-        path=tuple(submission_tree.path(leaves, member.seat)),
+        path=_path(leaves, member.seat, record),
         submission=own,
     )
+
+
+def _path(leaves: Mapping[int, bytes], seat: int, record: RoundRecord) -> tuple[bytes, ...]:
+    """The path of a seat; one that the round's tree has no place for was not asked, and so has none."""
+    depth = submission_tree.depth_of(record.accounts)
+    if seat >= 1 << depth:
+        raise LedgerError(
+            f"round {record.number}: seat {seat} was not asked, nor any beyond the first {1 << depth}."
+        )
+    return tuple(submission_tree.path(leaves, seat, depth))
 
 
 def check(ledger: IndexedLedger, members: Members, proof: Proof) -> RoundRecord:

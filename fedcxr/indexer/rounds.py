@@ -120,7 +120,7 @@ def read_rounds(
         record.phase, record.aborted = RoundPhase.ABORTED, moment(row)
         record.aborted_by, record.abort_reason = row["by"], row["reason"]
     for record, row in each("RewardsSettled"):
-        record.credits = dict(zip(seats_of(row["included"]), json_text.parse(row["credits"]), strict=True))
+        record.credits = (record.credits or {}) | credits_of(row)
     finalized = {record.number: record for record in records.values() if record.phase == RoundPhase.FINALIZED}
     for name in ("AggregateDisputed", "SubmissionDisputed", "BondSlashed"):
         for row in rows(name):
@@ -133,6 +133,11 @@ def read_rounds(
 def seats_of(bitmap: int | str) -> tuple[int, ...]:
     """The seats of a set, ascending; the index keeps large ones as text."""
     return tuple(from_bitmap(int(bitmap)))
+
+
+def credits_of(row: sqlite3.Row) -> dict[int, int]:
+    """The credits of one event ``RewardsSettled`` by seat: of a round, or of a word of its seats."""
+    return dict(zip(seats_of(row["included"]), json_text.parse(row["credits"]), strict=True))
 
 
 def moment(row: sqlite3.Row) -> Moment:

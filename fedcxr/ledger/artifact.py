@@ -23,7 +23,8 @@ from fedcxr.errors import ArtifactError
 
 NAME = "FederationLedger"
 COURT = "DisputeCourt"
-EARLIER = ("FederationLedger-1",)
+REGISTRY = "Registry"
+EARLIER = ("FederationLedger-2", "FederationLedger-1")
 """Artifacts of before, the latest first: their federations are resumed and audited as they were founded."""
 
 _SHIPPED = resources.files("fedcxr.ledger") / "artifacts"
@@ -35,7 +36,7 @@ class Interface:
     """The ABI of the ledger and of its court.
 
     Attributes:
-        abi: of the contract.
+        abi: of the contract, with what its registry answers and says in its name.
         court_abi: of the contract that it makes for disputes.
     """
 
@@ -43,8 +44,13 @@ class Interface:
     court_abi: list[dict[str, Any]]
 
     def topic(self, name: str) -> bytes:
-        """The first topic of an event of the contract."""
-        return signature_hash(next(e for e in self.abi if e["type"] == "event" and e["name"] == name))
+        """The first topic of an event of the contract that is the only one of its name."""
+        (topic,) = self.topics(name)
+        return topic
+
+    def topics(self, name: str) -> list[bytes]:
+        """The first topics of the events of a name: of rounds with seats beyond 256, they are others."""
+        return [signature_hash(e) for e in self.abi if e["type"] == "event" and e["name"] == name]
 
     @cached_property
     def events(self) -> dict[bytes, dict[str, Any]]:
@@ -72,6 +78,8 @@ class Artifact(Interface):
     Attributes:
         bytecode, deployed_bytecode: hex with 0x; in the latter, immutables are zero. The former has the code
             of the contracts that the constructor makes, too.
+        registry_bytecode, registry_deployed: likewise, of the contract whose code the ledger runs for its
+            members; empty where the ledger has all code itself. It has no immutables.
         immutables: byte ranges [start, length] of the deployed bytecode that the constructor fills.
         compiler: version.
         settings: of the standard JSON input.
@@ -84,6 +92,13 @@ class Artifact(Interface):
     compiler: str
     settings: dict[str, Any]
     sources: dict[str, str]
+    registry_bytecode: str = ""
+    registry_deployed: str = ""
+
+    @property
+    def registry_hash(self) -> bytes:
+        """Keccak-256 of the registry's code, which the ledger's constructor holds the registry to."""
+        return keccak(bytes.fromhex(self.registry_deployed[2:]))
 
     def code_difference(self, code: bytes) -> str | None:
         """How a contract's code is not this artifact's, whatever its constructor put into the immutables."""
@@ -104,12 +119,18 @@ class Artifact(Interface):
         """Whether a transaction that creates a contract runs this artifact's code.
 
         Other initialisation code may write any storage and any immutable, and leave the same code behind.
-        What follows the artifact's bytecode are the constructor's arguments.
+        What follows the artifact's bytecode are the constructor's arguments. The first of them, where there
+        is a registry, is the hash of its code.
         """
-        return creation.startswith(bytes.fromhex(self.bytecode[2:]))
+        begins = bytes.fromhex(self.bytecode[2:]) + (self.registry_hash if self.registry_deployed else b"")
+        return creation.startswith(begins)
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+        """The artifact's file, without a registry where it has none: so those of before were written."""
+        fields = {
+            key: value for key, value in asdict(self).items() if value or not key.startswith("registry")
+        }
+        return json.dumps(fields, indent=1, sort_keys=True) + "\n"
 
 
 def signature_hash(entry: Mapping[str, Any]) -> bytes:
@@ -161,8 +182,8 @@ def known_interface() -> Interface:
     """
     known = known_artifacts().values()
     return Interface(
-        _distinct(entry for artifact in known for entry in artifact.abi),
-        _distinct(entry for artifact in known for entry in artifact.court_abi),
+        distinct(entry for artifact in known for entry in artifact.abi),
+        distinct(entry for artifact in known for entry in artifact.court_abi),
     )
 
 
@@ -171,7 +192,7 @@ def artifact_that(fits: Callable[[Artifact], bool]) -> str | None:
     return next((name for name, artifact in known_artifacts().items() if fits(artifact)), None)
 
 
-def _distinct(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def distinct(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Entries of an ABI, those with one name and one list of parameters once; of constructors the first."""
     found: dict[tuple[str, bytes], dict[str, Any]] = {}
     for entry in entries:

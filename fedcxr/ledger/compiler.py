@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from fedcxr.errors import ArtifactError
-from fedcxr.ledger.artifact import COURT, NAME, Artifact
+from fedcxr.ledger.artifact import COURT, NAME, REGISTRY, Artifact, distinct
 
 SETTINGS: dict[str, Any] = {
     "viaIR": True,
-    "optimizer": {"enabled": True, "runs": 100},  # not 200: the code must stay below the bound of EIP-170
+    "optimizer": {"enabled": True, "runs": 800},  # not 1,000: the code must stay below the bound of EIP-170
     "evmVersion": "cancun",  # OpenZeppelin's EIP712 wants it
     "metadata": {"bytecodeHash": "none", "appendCBOR": False},
 }
@@ -42,7 +42,10 @@ def compile_contract(contracts: Path) -> Artifact:
     request = {
         "language": "Solidity",
         "sources": {name: {"content": text} for name, text in sources.items()},
-        "settings": {**SETTINGS, "outputSelection": {"*": {NAME: _OUTPUT, COURT: ["abi"]}}},
+        "settings": {
+            **SETTINGS,
+            "outputSelection": {"*": {NAME: _OUTPUT, REGISTRY: _OUTPUT, COURT: ["abi"]}},
+        },
     }
     try:
         output = solcx.compile_standard(request, solc_binary=shim)
@@ -50,13 +53,16 @@ def compile_contract(contracts: Path) -> Artifact:
     except (solcx.exceptions.SolcError, OSError) as error:
         raise ArtifactError(f"{contracts}: the compiler failed: {error}") from None
     compiled = output["contracts"][f"src/{NAME}.sol"][NAME]
+    registry = output["contracts"][f"src/{REGISTRY}.sol"][REGISTRY]
     deployed = compiled["evm"]["deployedBytecode"]
     places = (place for group in deployed.get("immutableReferences", {}).values() for place in group)
     return Artifact(
-        abi=compiled["abi"],
+        abi=distinct((*compiled["abi"], *registry["abi"])),
         court_abi=output["contracts"][f"src/{COURT}.sol"][COURT]["abi"],
         bytecode="0x" + compiled["evm"]["bytecode"]["object"],
         deployed_bytecode="0x" + deployed["object"],
+        registry_bytecode="0x" + registry["evm"]["bytecode"]["object"],
+        registry_deployed="0x" + registry["evm"]["deployedBytecode"]["object"],
         immutables=sorted([place["start"], place["length"]] for place in places),
         compiler=str(version),
         settings=SETTINGS,

@@ -7,12 +7,20 @@ from functools import cached_property
 from typing import Any
 
 from web3 import Web3
+from web3.datastructures import AttributeDict
 from web3.types import BlockIdentifier, FilterParams
 
 from fedcxr.errors import LedgerError
 from fedcxr.ledger.abi import read_any_text
-from fedcxr.ledger.artifact import artifact_that, known_artifacts, known_interface, load_artifact
+from fedcxr.ledger.artifact import (
+    artifact_that,
+    known_artifacts,
+    known_interface,
+    load_artifact,
+    signature_hash,
+)
 from fedcxr.ledger.deployed_contract import DeployedContract
+from fedcxr.ledger.seats import with_numbers
 from fedcxr.ledger.transaction import translated
 
 
@@ -61,16 +69,18 @@ class ContractConnection:
 
     def events(self, name: str, block: int | None = None) -> list[Any]:
         """The contract's events of a name up to a block, by default the latest, decoded."""
-        event = self.contract.event(name)
-        to: BlockIdentifier = "latest" if block is None else block
-        return translated(lambda: list(event.get_logs(from_block=0, to_block=to)))
+        topics = ["0x" + topic.hex() for topic in known_interface().topics(name)]
+        logs = self.logs(0, block, [topics if len(topics) > 1 else topics[0]])
+        return [event for log in logs if (event := self.decoded(log)) is not None]
 
     def events_of_round(self, number: int, block: int | None = None) -> list[Any]:
         """The contract's events of a round up to a block, by default the latest, decoded, in their order."""
         logs = self.logs(0, block, [None, "0x" + number.to_bytes(32, "big").hex()])
         return [event for log in logs if (event := self.decoded(log)) is not None]
 
-    def logs(self, first: int, last: int | None, topics: Sequence[str | None] = ()) -> Sequence[Any]:
+    def logs(
+        self, first: int, last: int | None, topics: Sequence[str | list[str] | None] = ()
+    ) -> Sequence[Any]:
         """The contract's events in these blocks, as the chain has them."""
         to: BlockIdentifier = "latest" if last is None else last
         asked: FilterParams = {"address": self.contract.address, "fromBlock": first, "toBlock": to}
@@ -79,9 +89,12 @@ class ContractConnection:
         return translated(lambda: self.w3.eth.get_logs(asked))
 
     def decoded(self, log: Any) -> Any:
-        """An event as the ABI has it; None where the ABI does not know it."""
+        """An event as the ABI has it, a set of seats as a number; None where the ABI does not know it."""
         decode = self._decoders.get(log["topics"][0])
-        return None if decode is None else decode(log)
+        if decode is None:
+            return None
+        event = decode(log)
+        return AttributeDict({**event, "args": AttributeDict(with_numbers(event["args"]))})
 
     @cached_property
     def artifact(self) -> str | None:
@@ -121,6 +134,4 @@ class ContractConnection:
     @cached_property
     def _decoders(self) -> dict[Any, Any]:
         """Decoder of each of the contract's events by its topic."""
-        names = [entry["name"] for entry in known_interface().abi if entry["type"] == "event"]
-        events = [self.contract.event(name) for name in names]
-        return {Web3.to_bytes(hexstr=event.topic): event.process_log for event in events}
+        return {signature_hash(entry): event.process_log for entry, event in self.contract.events()}

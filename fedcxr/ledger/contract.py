@@ -20,7 +20,7 @@ from fedcxr.ledger.deployment_parameters import DeploymentParameters
 from fedcxr.ledger.membership import MembershipCalls
 from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.protocol import MemberView, RoundView, Verdict
-from fedcxr.ledger.seats import to_bitmap
+from fedcxr.ledger.seats import to_bitmap, to_words, words_of
 from fedcxr.ledger.signing import (
     Domain,
     Refusal,
@@ -35,7 +35,8 @@ from fedcxr.ledger.transaction import send, translated
 from fedcxr.ledger.transactor import Transactor
 from fedcxr.ledger.views import FederationViews
 
-_DEPLOY_GAS = 12_000_000  # for 24 kB of code, the court's 9 and the rules' 3
+_REGISTRY_GAS = 3_000_000  # for 9 kB of code
+_DEPLOY_GAS = 12_000_000  # for 24 kB of code, the court's 10 and the rules' 2
 
 
 class FederationLedger:
@@ -76,15 +77,16 @@ class FederationLedger:
             ChainError: the chain does not take the transaction.
         """
         artifact = load_artifact()
+        registry = w3.eth.contract(abi=[], bytecode=artifact.registry_bytecode)
+        made = send(w3, account, registry.constructor(), gas=_REGISTRY_GAS)
         constructor: Any = [entry for entry in artifact.abi if entry["type"] == "constructor"]
         contract = w3.eth.contract(abi=constructor, bytecode=artifact.bytecode)
-        receipt = send(
-            w3, account, contract.constructor(parameters.as_tuple(), bounds.as_tuple()), gas=_DEPLOY_GAS
-        )
+        founded = (made["contractAddress"], parameters.as_tuple(), bounds.as_tuple())
+        receipt = send(w3, account, contract.constructor(artifact.registry_hash, *founded), gas=_DEPLOY_GAS)
         address = receipt["contractAddress"]
         assert address is not None
         ledger = cls(w3, address, account)
-        ledger.gas_used["deploy"] += receipt["gasUsed"]
+        ledger.gas_used["deploy"] += made["gasUsed"] + receipt["gasUsed"]
         return ledger
 
     @property
@@ -156,9 +158,11 @@ class FederationLedger:
         latest = translated(lambda: self._w3.eth.get_block("latest"))["timestamp"]
         deadline = max(latest, int(time.time())) + deadline_seconds
         seats = to_bitmap(self.views.seat_of(address) for address in participants)
-        arguments = (number, base, config_digest, seats, deadline)
-        gas = call_gas.opening(len(participants), self.views.bounds)
-        self._transactor.transact("open", "openRound", arguments, gas=gas)
+        wide = (words := words_of(seats)) > 1
+        asked = to_words(seats, words) if wide else seats
+        gas = call_gas.opening(len(participants), self.views.bounds) + call_gas.words(words)
+        call = "openWideRound" if wide else "openRound"
+        self._transactor.transact("open", call, (number, base, config_digest, asked, deadline), gas=gas)
         return self.round(number)
 
     def draw_committee(self, number: int) -> list[str]:
@@ -281,10 +285,15 @@ class FederationLedger:
         self._transactor.transact("finalize", "finalizeRound", arguments, gas=gas)
 
     def settle(self) -> None:
-        """Give the credits of the latest round, once it is finalized and unless they are given."""
-        _, _, phase, settled, *_ = self.views.latest_round
-        if self.views.reward_budget and phase == RoundPhase.FINALIZED.number and not settled:
-            self._transactor.transact("settle", "settle", (), gas=200_000 + 60_000 * self._participants)
+        """Give the credits of the latest round, once it is finalized and unless they are given.
+
+        Those of the first 256 seats are given in one transaction, and those of each further 256 in another.
+        """
+        while self.views.reward_budget:
+            _, _, phase, settled, course, *_ = self.views.latest_round
+            if phase != RoundPhase.FINALIZED.number or settled:
+                break
+            self._transactor.transact("settle", "settle", (), gas=call_gas.settling(int(course[4])))
 
     def abort(self, number: int, reason: str) -> None:
         """Abort the round in progress; its number can be opened again, as the next attempt.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from typing import Any
 
 from eth_abi.abi import encode
 from eth_account.signers.local import LocalAccount
@@ -13,7 +14,7 @@ from web3 import Web3
 from fedcxr.errors import LedgerError
 from fedcxr.ledger.artifact import canonical_type, known_interface
 from fedcxr.ledger.deployed_contract import DeployedContract
-from fedcxr.ledger.seats import to_bitmap
+from fedcxr.ledger.seats import to_bitmap, to_words, words_of
 from fedcxr.ledger.signing import SignedSubmission, Submission, as_tuple
 from fedcxr.ledger.transaction import send, translated
 from fedcxr.ledger.views import FederationViews
@@ -23,7 +24,12 @@ _LEAF_GAS = 250_000  # of 4,096 bytes as call data (EIP-7623), their hashes and 
 
 @dataclass(frozen=True)
 class Result:
-    """A finalized round's result: the contract's struct of this name, with its fields in its order."""
+    """A finalized round's result: the contract's struct of this name, with its fields in its order.
+
+    Attributes:
+        included: a set of seats. Where a round has others than the first 256, the struct has a hash.
+        words: of the sets of the round.
+    """
 
     round: int
     attempt: int
@@ -33,12 +39,27 @@ class Result:
     model_digest: bytes
     submissions_root: bytes
     included: int
+    words: int = 1
+
+    @property
+    def set(self) -> list[int]:
+        """The words of the set."""
+        return to_words(self.included, self.words)
+
+    @property
+    def struct(self) -> tuple[Any, ...]:
+        """The fields of the contract's struct."""
+        (first, *others) = self.set
+        packed = b"".join(word.to_bytes(32, "big") for word in (first, *others))
+        included = int.from_bytes(keccak(packed), "big") if others else first
+        return (*astuple(self)[:-2], included)
 
     @property
     def hash(self) -> bytes:
-        """The hash by which the contract keeps the result."""
+        """The hash by which the contract keeps the result; that of a wide round is hashed twice."""
         (result,) = known_interface().function("resultHash")["inputs"]
-        return keccak(encode([canonical_type(result)], [astuple(self)]))
+        once = keccak(encode([canonical_type(result)], [self.struct]))
+        return keccak(once) if self.words > 1 else once
 
 
 @dataclass(frozen=True)
@@ -80,6 +101,7 @@ def result_of(ledger: FederationViews, number: int) -> Result:
         model_digest=view.model_digest,
         submissions_root=bytes(values["submissionsRoot"]),
         included=to_bitmap(view.seats[address] for address in view.included),
+        words=words_of(to_bitmap(view.seats.values())),
     )
     if (held := ledger.result_hash(number)) != result.hash:
         raise LedgerError(
@@ -119,7 +141,7 @@ class DisputeCourt:
 
     def disputable(self, result: Result) -> bool:
         """Whether a round may be challenged still."""
-        return bool(translated(lambda: self._contract.function("disputable")(astuple(result)).call()))
+        return bool(translated(lambda: self._contract.function("disputable")(result.struct).call()))
 
     def disputed_by_events(self) -> set[int]:
         """Rounds of which the court has announced that a challenge succeeded."""
@@ -182,7 +204,7 @@ class DisputeCourt:
         opened = [
             (as_tuple(o.submission), o.leaf, list(o.path), o.signature, list(o.place)) for o in openings
         ]
-        arguments = (astuple(result), leaf_index, opened, aggregate_leaf, list(aggregate_path))
+        arguments = (result.struct, leaf_index, opened, aggregate_leaf, list(aggregate_path))
         self._transact("challenge", arguments, gas=400_000 + _LEAF_GAS * (1 + len(openings)))
 
     def dispute_submission(
@@ -194,7 +216,7 @@ class DisputeCourt:
             ContractRejectedError: ``SubmissionGood`` where it would have; or the submission is not under the
                 root.
         """
-        arguments = (astuple(result), seat, as_tuple(signed.message), signed.signature, list(path))
+        arguments = (result.struct, seat, as_tuple(signed.message), signed.signature, list(path))
         self._transact("disputeSubmission", arguments, gas=500_000)
 
     def dispute_omission(self, result: Result, seat: int, path: Sequence[bytes]) -> None:
@@ -203,7 +225,11 @@ class DisputeCourt:
         Raises:
             ContractRejectedError: ``NotOmitted`` where the hospital has one, or is not included.
         """
-        self._transact("disputeOmission", (astuple(result), seat, list(path)), gas=300_000)
+        if result.words == 1:
+            self._transact("disputeOmission", (result.struct, seat, list(path)), gas=300_000)
+        else:
+            arguments = (result.struct, result.set, seat, list(path))
+            self._transact("disputeWideOmission", arguments, gas=400_000)
 
     def proves_inclusion(
         self, root: bytes, seat: int, signed: SignedSubmission, path: Sequence[bytes]

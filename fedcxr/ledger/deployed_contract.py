@@ -6,6 +6,7 @@ that took longer than the answer did.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from web3 import Web3
@@ -32,8 +33,16 @@ class DeployedContract:
         return self._part(name).functions[name]
 
     def event(self, name: str) -> Any:
-        """web3's event of a name."""
+        """web3's event of a name that one event has."""
         return self._part(name).events[name]()
+
+    def events(self) -> Iterator[tuple[dict[str, Any], Any]]:
+        """Every event of the ABI: its entry, and web3's event, of which several may have one name."""
+        for entry in self._abi:
+            if entry["type"] == "event":
+                alone: Any = [entry]
+                contract = self.w3.eth.contract(address=self.address, abi=alone)
+                yield entry, contract.events[entry["name"]]()
 
     def _part(self, name: str) -> Any:
         """web3's contract of the ABI's entries of one name."""

@@ -45,7 +45,7 @@ ERROR_HELP = {
     "NoModel": "A finalized round needs the digests of its aggregate and its model.",
     "NoParticipants": "A round needs a participant: register hospitals first.",
     "NoSamples": "A hospital registers and submits with at least one image; is its shard empty?",
-    "NoSeatLeft": "A federation has 256 seats, and those of members who left are not given again.",
+    "NoSeatLeft": "A federation has 4,096 seats, and those of members who left are not given again.",
     "NoSuchLeaf": "The aggregate has fewer leaves; an index counts from 0.",
     "NoSuchRound": "The federation was founded with so many rounds, and all of them are finalized.",
     "NotAResult": "The result shown is not the one that the contract committed to for this round.",
@@ -60,7 +60,9 @@ ERROR_HELP = {
     "NotOmitted": "Its submission is under the root, or it was not included: there is nothing to dispute.",
     "NotParticipant": "The round was opened without this hospital; it may take part in the next.",
     "NotRegistered": "Register the hospital first: its address is unknown to the contract.",
+    "NotSettled": "The credits of the round before are not all given: call `settle` until they are.",
     "NotSuspended": "Only a suspended member can be reinstated.",
+    "NotTheSet": "The words shown are not those of the set of seats that the result has the hash of.",
     "NothingFinalized": "There is no finalized round yet.",
     "NothingToWithdraw": "Nothing is owed to this account by this court, which is one of an earlier fedcxr.",
     "PathDoesNotLead": "The Merkle proof does not lead from the leaf to the committed root: was the blob "
@@ -69,6 +71,8 @@ ERROR_HELP = {
     "RolesFollowMembership": "Roles are granted by joining and taken by leaving, not by grantRole or "
     "revokeRole.",
     "RoundInProgress": "This waits until the open round is finalized or aborted.",
+    "SeatsBeyond256": "The chunks of a round with seats beyond the first 256 are too many for one "
+    "transaction: the audit adds them.",
     "ShareTooLarge": "Without the updates that are missing one hospital has too large a share of the weight: "
     "abort the round; it can be opened again.",
     "StillOpen": "The round takes updates until its deadline, or until all are in.",
@@ -98,7 +102,10 @@ ERROR_HELP = {
     "order.",
     "WrongRecording": "This federation records its updates the other way (an update each, or one root a "
     "round).",
+    "WrongRegistry": "The contract at the registry's address has other code than the ledger is told: deploy "
+    "the artifact's.",
     "WrongRound": "Rounds are opened in order, one at a time: has another coordinator gone on?",
+    "WrongWords": "A set of seats has as many words of 256 bits as its round's highest seat takes.",
     "WrongSize": "An open update has the size that the layout says.",
 }
 

@@ -31,7 +31,8 @@ def assign_weights(samples: Sequence[int], weighting: str, largest_share: int = 
         samples = [min(s, most) for s in samples]
     if weighting == "uniform":
         return [WEIGHT_SUM // count] * count
-    return [1 + s * (WEIGHT_SUM - count) // sum(samples) for s in samples]
+    total = sum(samples)
+    return [1 + s * (WEIGHT_SUM - count) // total for s in samples]
 
 
 def _threshold(samples: Sequence[int], largest_share: int) -> int:

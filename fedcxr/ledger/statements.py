@@ -15,12 +15,12 @@ from typing import ClassVar
 
 from fedcxr import json_text
 from fedcxr.errors import FederationError, LedgerError
+from fedcxr.ledger.seats import MOST
 from fedcxr.ledger.signed_json import signed_from_tree, signed_to_tree
 from fedcxr.ledger.signing import Domain, Signed, Struct, recover
 
-_SEATS = 256
 _LONGEST_HEAD = 1 << 10  # bytes; ours have some 420
-LONGEST_HEADS = _SEATS * _LONGEST_HEAD
+LONGEST_HEADS = MOST * _LONGEST_HEAD
 """Bytes of a list of signed heads, one for each seat."""
 
 
@@ -133,8 +133,8 @@ def heads_from_bytes(data: bytes, federation: bytes, domain: Domain) -> list[Sig
         tree = json_text.parse(data, LONGEST_HEADS)
     except ValueError as error:
         raise FederationError(f"not a list of heads: {error}") from None
-    if not isinstance(tree, list) or len(tree) > _SEATS:
-        raise FederationError(f"not a list of at most {_SEATS} heads: {tree!r:.80}")
+    if not isinstance(tree, list) or len(tree) > MOST:
+        raise FederationError(f"not a list of at most {MOST} heads: {tree!r:.80}")
     return [_head(json.dumps(entry), federation, domain) for entry in tree]
 
 

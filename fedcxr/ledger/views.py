@@ -15,16 +15,15 @@ from fedcxr.ledger.bounds import Bounds
 from fedcxr.ledger.connection import ContractConnection
 from fedcxr.ledger.contract_events import ContractEvents
 from fedcxr.ledger.deployment_parameters import ADMISSIONS, RECORDINGS, WEIGHTINGS, DeploymentParameters
-from fedcxr.ledger.membership_events import Standing
+from fedcxr.ledger.member_list import MemberList
 from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.protocol import MemberView, RoundView
 from fedcxr.ledger.recorded import Recorded
 from fedcxr.ledger.round_events import RoundEvents
 from fedcxr.ledger.rules import CHANGES
+from fedcxr.ledger.seats import WORD, credits_call, to_words
 from fedcxr.ledger.signing import Domain
 from fedcxr.ledger.transaction import decode_error, translated
-
-_STANDINGS: tuple[Standing, ...] = ("active", "active", "suspended", "left")  # the enum's None never shows
 
 
 class FederationViews:
@@ -35,6 +34,8 @@ class FederationViews:
         self._events = ContractEvents(connection)
         self._round_seen: tuple[RoundEvents, Sequence[Any], RoundView] | None = None
         self._accounts: tuple[Sequence[Any], Sequence[Any], Mapping[str, int]] | None = None
+        self._samples: tuple[Sequence[Any], Mapping[int, int]] | None = None
+        self._member_list = MemberList(connection, self._events)
         self._seats: dict[str, int] = {}  # of every account met; an account's seat never changes
 
     @classmethod
@@ -208,13 +209,7 @@ class FederationViews:
 
     def members(self) -> list[MemberView]:
         """Everyone who has ever joined, in the order of their seats."""
-        listed, digests = self._connection.call("members")
-        return [
-            MemberView(seat, str(account), samples, roles, _STANDINGS[standing], bytes(digest))
-            for seat, ((account, samples, roles, standing), digest) in enumerate(
-                zip(listed, digests, strict=True)
-            )
-        ]
+        return self._member_list.read()
 
     def seat_of(self, address: str) -> int:
         """The seat that an account has or had.
@@ -238,7 +233,10 @@ class FederationViews:
     def registered_samples(self) -> Mapping[int, int]:
         """Registered images by seat, of everyone who has ever joined; they never change."""
         joined = self._events.named("MemberJoined")
-        return {int(event["args"]["seat"]): int(event["args"]["samples"]) for event in joined}
+        if (known := self._samples) is None or known[0] is not joined:
+            samples = {int(event["args"]["seat"]): int(event["args"]["samples"]) for event in joined}
+            self._samples = known = joined, samples
+        return known[1]
 
     def rotations(self) -> Sequence[Any]:
         """The contract's events of keys that were rotated."""
@@ -251,9 +249,9 @@ class FederationViews:
     def credits(self) -> dict[str, int]:
         """Credits of every member, by the address of its present key."""
         members = self.members()
-        if not members:
-            return {}
-        owned = self._connection.call("creditsOfSeats", (1 << len(members)) - 1)
+        owned: list[int] = []
+        for word, seats in enumerate(to_words((1 << len(members)) - 1, -(-len(members) // WORD))):
+            owned += self._connection.call(*credits_call(word, seats))
         return {member.address: int(credit) for member, credit in zip(members, owned, strict=True)}
 
     def committee(self) -> list[str]:

@@ -206,7 +206,7 @@ def test_a_hospital_below_min_patients_is_an_error_that_says_what_would_help() -
     train, valid = cohort(100, 10)
     with pytest.raises(PartitionError, match="hospitals with 30 patients each are more than the 100"):
         make_partition(train, valid, Settings(scheme="iid", hospitals=4, min_patients=30), 0, ROOT)
-    with pytest.raises(PartitionError, match=r"min_patients is 25, and 100 draws .* larger alpha"):
+    with pytest.raises(PartitionError, match=r"is 25, and 100 draws .* too small are hospital-"):
         make_partition(
             train, valid, Settings(scheme="quantity", hospitals=4, alpha=0.1, min_patients=25), 0, ROOT
         )
@@ -226,7 +226,11 @@ def test_patients_without_a_site_are_named(tmp_path: Path) -> None:
 def test_a_site_with_too_few_patients_is_named(tmp_path: Path) -> None:
     train, valid = cohort(10, 2)
     sites_csv(tmp_path, "patient00000,small", *(f"patient{number:05d},large" for number in range(1, 12)))
-    with pytest.raises(PartitionError, match=r"site 'small' .* has 1 patient in .*min_patients is 2"):
+    with pytest.raises(PartitionError, match=r"site 'small' .* has 1 patient in .*min_patients is 2\.$"):
+        make_partition(train, valid, Settings(), 0, tmp_path)
+    sites_csv(tmp_path, *(f"patient{number:05d},site-{number:02d}" for number in range(12)))
+    found = r"site 'site-10' .* has 0 patients .* Too small, too: 'site-00', .*'site-04' and 6 more\."
+    with pytest.raises(PartitionError, match=found):
         make_partition(train, valid, Settings(), 0, tmp_path)
 
 

@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from eth_hash.auto import keccak
 from typer.testing import CliRunner
 
 from fedcxr.cli import contracts
 from fedcxr.errors import ArtifactError, StoreError
-from fedcxr.ledger.artifact import load_artifact, read_artifact, write_artifact
+from fedcxr.ledger.artifact import EARLIER, known_artifacts, load_artifact, read_artifact, write_artifact
 from fedcxr.ledger.compiler import artifact_path, check_sources, compile_contract
 
 COMMANDS = contracts.contracts_app
@@ -60,7 +61,7 @@ def test_check_says_so_and_fails_when_the_artifact_is_stale(tmp_path: Path) -> N
     arguments = ["check", "--contracts", str(directory)]
     good = CliRunner().invoke(COMMANDS, arguments)
     assert good.exit_code == 0, good.output
-    assert "belongs to its 12 sources" in good.output
+    assert "belongs to its 13 sources" in good.output
     write_artifact(replace(load_artifact(), sources={}), artifact_path(directory))
     assert isinstance(CliRunner().invoke(COMMANDS, arguments).exception, ArtifactError)
 
@@ -91,3 +92,20 @@ def test_an_artifact_is_read_as_it_was_written_and_a_damaged_one_is_an_error(tmp
         read_artifact(tmp_path / "none.json")
     with pytest.raises(StoreError, match="cannot be written"):
         write_artifact(load_artifact(), path / "artifact.json")
+
+
+def test_what_creates_a_ledger_begins_with_its_code_and_the_hash_of_its_registry() -> None:
+    artifact = load_artifact()
+    code, registry = (
+        bytes.fromhex(artifact.bytecode[2:]),
+        keccak(bytes.fromhex(artifact.registry_deployed[2:])),
+    )
+    assert artifact.registry_bytecode.endswith(artifact.registry_deployed[2:])
+    assert artifact.founds(code + registry + b"arguments")
+    assert not artifact.founds(code + bytes(32) + b"arguments")
+    assert not artifact.founds(code)
+    assert not artifact.founds(b"\0" + code[1:] + registry)
+    for earlier in EARLIER:
+        before = known_artifacts()[earlier]
+        assert before.founds(bytes.fromhex(before.bytecode[2:]) + b"arguments")
+        assert "registry" not in before.to_json()  # as it was written, and signed in exports

@@ -360,7 +360,7 @@ def test_the_artifacts_code_over_storage_of_anothers_making_is_named(
 ) -> None:
     w3 = party.chain.w3
     code = bytes(w3.eth.get_code(party.ledger.address))
-    slot = next(i for i in range(32) if bytes(w3.eth.get_storage_at(party.ledger.address, i)) == GENESIS)
+    slot = next(i for i in range(256) if bytes(w3.eth.get_storage_at(party.ledger.address, i)) == GENESIS)
     # It writes a model digest of its own choice, and returns the very code of a founded contract.
     init = b"\x7f" + b"X" * 32 + bytes([0x60, slot, 0x55])
     data = b""

@@ -25,14 +25,14 @@ def decode_events(proof: ChainProof, artifact: Interface) -> list[dict[str, Any]
     w3 = Web3()
     read_any_text(w3)
     contract = DeployedContract(w3, proof.contract, artifact.abi)
-    names = {signature_hash(entry): entry["name"] for entry in artifact.abi if entry["type"] == "event"}
+    known = {signature_hash(entry): (entry["name"], event) for entry, event in contract.events()}
     decoded = []
     for log in proof.logs():
-        name = names.get(log.log.topics[0]) if log.log.topics else None
-        if name is None:
+        name, event = known.get(log.log.topics[0] if log.log.topics else b"", ("", None))
+        if event is None:
             raise ChainError(f"block {log.block} log {log.index}: an event that the contract does not have.")
         try:
-            values = contract.event(name).process_log(_receipt(log))["args"]
+            values = event.process_log(_receipt(log))["args"]
         except Exception as error:  # web3 and eth-abi raise several types of their own
             raise ChainError(f"block {log.block} log {log.index}: {name}: {error!s:.200}") from None
         decoded.append(

@@ -64,7 +64,8 @@ def prepare_challenge(ledger: FederationViews, store: BlobStore, number: int, le
         if address in listed:
             signed = listed[address]
             message, signature = signed.message, signed.signature
-            place = submission_tree.path(leaves, view.seats[address])
+            depth = submission_tree.depth_of(view.seats.values())
+            place = submission_tree.path(leaves, view.seats[address], depth)
         else:
             message, signature, place = events.submission(ledger.federation, address), b"", []
         openings.append(

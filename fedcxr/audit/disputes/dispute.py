@@ -95,7 +95,8 @@ class _Round:
         seats = {**{member.address: member.seat for member in self._members}, **self._view.seats}
         unknown = [s.message.hospital for s in listed if s.message.hospital not in seats]
         self._leaves: Mapping[int, bytes] = {} if unknown else submission_list.leaves(listed, seats)
-        if submission_tree.root(self._leaves) != self._view.submissions_root:
+        self._depth = submission_tree.depth_of(self._view.seats.values())
+        if submission_tree.root(self._leaves, self._depth) != self._view.submissions_root:
             raise LedgerError(
                 f"round {number}: the list of submissions in the store is not that of the contract's root, "
                 "so that nothing under it can be shown; `fedcxr audit` finds it."
@@ -111,5 +112,5 @@ class _Round:
         return self._ledger.acceptance.flaw(signed, self._view, self._members[seat].samples) is None
 
     def dispute(self, seat: int) -> Dispute:
-        path = submission_tree.path(self._leaves, seat)
+        path = submission_tree.path(self._leaves, seat, self._depth)
         return Dispute(self._result, seat, path, self.submissions.get(seat))

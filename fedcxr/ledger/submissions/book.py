@@ -68,9 +68,9 @@ class SubmissionBook:
         """The list of the submissions, for the store."""
         return submission_list.to_bytes(list(self._held.values()))
 
-    def root(self) -> bytes:
-        """The Merkle root over the submissions, for the contract."""
-        return submission_tree.root({seat: submission_tree.leaf(s) for seat, s in self._held.items()})
+    def root(self, depth: int) -> bytes:
+        """The Merkle root over the submissions, for the contract: of a tree with so many levels."""
+        return submission_tree.root({seat: submission_tree.leaf(s) for seat, s in self._held.items()}, depth)
 
     def _turn(self, view: RoundView) -> None:
         """Forget another round's submissions."""

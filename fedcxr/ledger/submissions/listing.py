@@ -13,12 +13,12 @@ from dataclasses import replace
 from fedcxr import json_text
 from fedcxr.errors import FederationError, LedgerError
 from fedcxr.ledger.protocol import AcceptedUpdate, RoundView
+from fedcxr.ledger.seats import MOST
 from fedcxr.ledger.signed_json import signed_from_tree, signed_to_tree
 from fedcxr.ledger.signing import Domain, SignedSubmission, Submission, recover
 from fedcxr.ledger.submissions import tree as submission_tree
 
-_SEATS = 1 << submission_tree.DEPTH
-LONGEST = _SEATS << 10
+LONGEST = MOST << 10
 """Bytes of a list; a submission in it, with the longest signature that is taken, has some 900."""
 
 
@@ -39,8 +39,8 @@ def from_bytes(data: bytes) -> list[SignedSubmission]:
         tree = json_text.parse(data, LONGEST)
     except ValueError as error:
         raise FederationError(f"not a list of submissions: {error}") from None
-    if not isinstance(tree, list) or len(tree) > _SEATS:
-        raise FederationError(f"not a list of at most {_SEATS} submissions: {tree!r:.80}")
+    if not isinstance(tree, list) or len(tree) > MOST:
+        raise FederationError(f"not a list of at most {MOST} submissions: {tree!r:.80}")
     return [signed_from_tree(Submission, entry) for entry in tree]
 
 
@@ -71,7 +71,8 @@ def fill(view: RoundView, data: bytes, domain: Domain) -> RoundView:
                 f"round {view.number}: what the list holds of {signed.message.hospital} was signed for round "
                 f"{said[0]}, attempt {said[1]}, base {said[2].hex()}."
             )
-    if submission_tree.root(leaves(listed, view.seats)) != view.submissions_root:
+    depth = submission_tree.depth_of(view.seats.values())
+    if submission_tree.root(leaves(listed, view.seats), depth) != view.submissions_root:
         raise LedgerError(f"round {view.number}: the list of submissions is not that of the contract's root.")
     for signed in listed:
         if (signer := recover(signed.message, signed.signature, domain)) != signed.message.hospital:

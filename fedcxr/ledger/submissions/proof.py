@@ -96,8 +96,8 @@ class Proof:
         _require("hospital", found["hospital"], str)
         _require("seat", found["seat"], int)
         _require("path", found["path"], list)
-        if len(found["path"]) > submission_tree.DEPTH:
-            raise FederationError(f"proof.path: has more than {submission_tree.DEPTH} siblings.")
+        if len(found["path"]) > submission_tree.WIDE_DEPTH:
+            raise FederationError(f"proof.path: has more than {submission_tree.WIDE_DEPTH} siblings.")
         if (word := found.pop("proof")) not in _WORDS:  # a word for the reader; the submission is what proves
             raise FederationError(f"proof.proof: {word!r:.80} is none of {', '.join(_WORDS)}.")
         return cls(

@@ -7,16 +7,18 @@ of :class:`Recording` and a row of :data:`KINDS`; nobody else asks which kind a 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
 from fedcxr.errors import ChainError
+from fedcxr.ledger import call_gas
 from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.protocol import RoundView, Verdict
 from fedcxr.ledger.recorded import Recorded
-from fedcxr.ledger.seats import to_bitmap
+from fedcxr.ledger.seats import to_bitmap, to_words, words_of
 from fedcxr.ledger.signing import Signed, SignedSubmission, Struct, as_tuple
+from fedcxr.ledger.submissions import tree as submission_tree
 from fedcxr.ledger.submissions.book import SubmissionBook
 from fedcxr.ledger.transaction import decode_error
 from fedcxr.ledger.transactor import Transactor
@@ -54,6 +56,11 @@ class Recording(ABC):
             ContractRejectedError: the contract's reason.
         """
 
+    def _asked(self, number: int) -> Collection[int]:
+        """Seats of a round's participants; none where it was never opened, which the contract will say."""
+        opened = self._views.round_events(number).opened
+        return self._views.round(number).seats.values() if opened else ()
+
     @abstractmethod
     def filled(self, view: RoundView) -> RoundView:
         """A round, with the submissions that are gathered here and not on the chain yet."""
@@ -73,7 +80,8 @@ class EachRecorded(Recording):
         return b""
 
     def close(self, number: int, list_root: bytes) -> None:
-        self._transactor.transact("close", "closeRound", (number,), gas=200_000)
+        words = words_of(to_bitmap(self._asked(number)))
+        self._transactor.transact("close", "closeRound", (number,), gas=200_000 + call_gas.words(words))
 
     def filled(self, view: RoundView) -> RoundView:
         return view
@@ -105,8 +113,16 @@ class RootRecorded(Recording):
         return self._book.listing()
 
     def close(self, number: int, list_root: bytes) -> None:
-        arguments = (number, self._book.root(), list_root, to_bitmap(self._book.seats))
-        self._transactor.transact("close", "closeWithRoot", arguments, gas=300_000)
+        asked = self._asked(number)
+        root, accepted = self._book.root(submission_tree.depth_of(asked)), to_bitmap(self._book.seats)
+        words = words_of(to_bitmap(asked))
+        if words == 1:
+            arguments: tuple[object, ...] = (number, root, list_root, accepted)
+            self._transactor.transact("close", "closeWithRoot", arguments, gas=300_000)
+        else:
+            arguments = (number, root, list_root, to_words(accepted, words))
+            gas = 300_000 + call_gas.words(words)
+            self._transactor.transact("close", "closeWideWithRoot", arguments, gas=gas)
 
     def filled(self, view: RoundView) -> RoundView:
         return self._book.fill(view) if view.status == RoundPhase.OPEN else view

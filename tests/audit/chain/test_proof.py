@@ -157,10 +157,10 @@ def receipts_without_an_event(method: str, params: list[Any], result: Any) -> An
 
 def no_bloom(method: str, params: list[Any], result: Any) -> Any:
     """A block's events denied altogether: in its bloom filter, and in the list."""
-    if method == "eth_getBlockByNumber" and params[0] == hex(8):
+    if method == "eth_getBlockByNumber" and params[0] == hex(9):
         result = {**result, "logsBloom": "0x" + "00" * 256}
     if method == "eth_getLogs" and "topics" not in params[0]:
-        result = [log for log in result if log["blockNumber"] != hex(8)]
+        result = [log for log in result if log["blockNumber"] != hex(9)]
     return result
 
 
