@@ -33,13 +33,14 @@ def require_prunable(run: RunDirectory, ledger: FederationViews) -> None:
     last, planned = ledger.last_finalized, run.config.federation.total_rounds
     if last < planned or ledger.round_in_progress:
         raise StoreError(
-            f"{run.root}: {last} of {count(planned, 'round')} are finalized: an unfinished run keeps its updates.",
+            f"{run.root}: {last} of {count(planned, 'round')} are finalized: an unfinished run keeps its "
+            "updates.",
             advice=f"{_NOTHING} Finish the run first: fedcxr simulate --resume RUN.",
         )
     if open_ones := [n for n in range(1, last + 1) if garbage.disputable(ledger, n)]:
         raise StoreError(
-            f"{run.root}: {count(len(open_ones), 'round')}, the first of them round {open_ones[0]}, can still "
-            "be challenged, which takes the updates.",
+            f"{run.root}: {count(len(open_ones), 'round')}, from round {open_ones[0]} on, can still be "
+            "challenged, which takes the updates.",
             advice=f"{_NOTHING} Repeat the command once ledger.dispute_window is over.",
         )
 

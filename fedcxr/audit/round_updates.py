@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from fedcxr.aggregation.aggregator import Aggregator, Measurement
+from fedcxr.aggregation.aggregator import Aggregator
 from fedcxr.aggregation.kinds import aggregator_of
 from fedcxr.audit.blob_check import BlobResult, BlobTask, Opening
 from fedcxr.audit.blob_pool import SharedSum

@@ -123,7 +123,9 @@ def audit(
     from fedcxr.audit.scope import Scope
     from fedcxr.cli.audit_printing import Bar, print_report
 
-    ledger, sources, directory = _places(run, trust_run, rpc, contract, store, head, genesis, model, config, pruned)
+    ledger, sources, directory = _places(
+        run, trust_run, rpc, contract, store, head, genesis, model, config, pruned
+    )
     keys, unreadable = audit_keys(directory, key)
     memory = memory_of(directory, state=state, since=since)
     request = Request(keys, journal or (), Scope.parse(rounds, hospital), memory, pretrained)

@@ -24,7 +24,9 @@ from fedcxr.store.run_directory import RunDirectory
 from fedcxr.store.submissions import listed_submissions, with_submissions
 from fedcxr.update.layout import LONGEST, Layout
 
-Why = Literal["half written", "unnamed by the ledger", "of an aborted attempt", "of an update in a released sum"]
+Why = Literal[
+    "half written", "unnamed by the ledger", "of an aborted attempt", "of an update in a released sum"
+]
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,12 @@ class Attempts:
 def disputable(ledger: FederationViews, round_number: int) -> bool:
     """Whether the court may still have to be shown a finalized round's updates; then they must stay.
 
-    It hears no challenge of a sum of sealed updates; a dispute of one root takes the list of submissions, which
-    always stays.
+    It hears no challenge of a sum of sealed updates; a dispute of one root takes the list of submissions,
+    which always stays.
     """
-    return ledger.open_updates and DisputeCourt(ledger.w3, ledger.court).disputable(result_of(ledger, round_number))
+    return ledger.open_updates and DisputeCourt(ledger.w3, ledger.court).disputable(
+        result_of(ledger, round_number)
+    )
 
 
 def find_waste(

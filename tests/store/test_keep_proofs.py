@@ -1,4 +1,4 @@
-"""A finished run gives up its updates: only after an audit, on record, and with everything else in its place."""
+"""A finished run gives up its updates: only after an audit, on record, and all else stays."""
 
 import contextlib
 import shutil
@@ -48,7 +48,9 @@ def test_what_is_left_says_what_it_proves_and_what_was_removed(run: RunDirectory
     assert "6 of an update in a released sum" in said.output
     assert len(run.blob_store().sizes()) == small
     with reading_ledger(run) as ledger:
-        assert not [u for n in (1, 2) for u in ledger.round(n).accepted.values() if u.root in run.blob_store()]
+        assert not [
+            u for n in (1, 2) for u in ledger.round(n).accepted.values() if u.root in run.blob_store()
+        ]
     after = contents(run)
     changed = {name for name in after if before.get(name) != after[name]}
     assert changed == {"pruned.json", "pruned.zip"}
@@ -140,9 +142,7 @@ def test_without_an_audit_that_is_what_the_next_audit_says(run: RunDirectory) ->
     assert isinstance(refused, AuditIncompleteError)
 
 
-def test_an_unfinished_run_keeps_its_updates(
-    small_config: Config, tmp_path: Path
-) -> None:
+def test_an_unfinished_run_keeps_its_updates(small_config: Config, tmp_path: Path) -> None:
     class Killed(BaseException):
         pass
 
