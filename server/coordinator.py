@@ -290,7 +290,7 @@ class Coordinator:
 
     @property
     def _protection(self) -> Protection:
-        return protection_named(self.config.privacy.envelope)
+        return protection_named(self.config.privacy.envelope, self.config.federation.update_form)
 
     @cached_property
     def _identity(self) -> Identity:

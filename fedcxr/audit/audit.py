@@ -168,7 +168,8 @@ class _Audit:
             for view in views
         )
         workers = workers_for(size) if self.request.workers is None else self.request.workers
-        protection = protection_recorded(ledger.open_updates)
+        form = None if config is None else config.federation.update_form
+        protection = protection_recorded(ledger.open_updates, form)
         removal = sources.removal(ledger, report)
         with BlobPool(url, protection, keys, workers) as pool:
             evidence = Evidence(

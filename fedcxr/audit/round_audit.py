@@ -12,7 +12,6 @@ from fedcxr.audit.round_configuration import disagreements
 from fedcxr.audit.round_updates import Advance, RoundUpdates
 from fedcxr.errors import FedcxrError, LayoutError, StoreError
 from fedcxr.ledger.protocol import RoundView
-from fedcxr.ledger.round_rules import RoundRules
 from fedcxr.ledger.submissions import listing as submission_list
 from fedcxr.round_lines import FaultyLine, RoundLine
 from fedcxr.update import model_file
@@ -144,9 +143,10 @@ class RoundAudit:
             why = "the models before it are not at hand"
             self.evidence.report.unchecked.append(f"round {number}: its exponents ({why})")
             return
-        expected = RoundRules.exponents(layout, base, before)
-        if round_config.exponents != expected:
-            self._find("round configuration's exponents", str(expected), str(round_config.exponents))
+        moved = None if before is None else base - before
+        by_form = [form.exponents(layout, base, moved) for form in self.evidence.protection.forms]
+        if round_config.exponents not in by_form:
+            self._find("round configuration's exponents", str(by_form[0]), str(round_config.exponents))
 
     def _blob(self, what: str, root: bytes, longest: int) -> bytes | None:
         return self.evidence.read_small(what, root, longest, self.view.number)

@@ -148,6 +148,8 @@ class RoundUpdates:
             round=self.view.number,
             hospital=address,
             layout=layout.digest.hex(),
+            values=layout.size,
+            weight=self.view.weights[address],
         )
         included = address in self.view.included
         readers = tuple(range(len(evidence.readers))) if included else (0,)

@@ -11,6 +11,7 @@ from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey
 from fedcxr.privacy.protection import Blob, Protection, ShownUpdate, UpdateContext, UpdateReader
 from fedcxr.update import merkle
 from fedcxr.update.fixed_point import Ring
+from fedcxr.update.forms.form import Form
 
 
 class Sealed(Protection):
@@ -20,10 +21,10 @@ class Sealed(Protection):
     challengeable: ClassVar[bool] = False
 
     def protect(self, update: Ring, context: UpdateContext, recipients: Sequence[EnvelopePublicKey]) -> bytes:
-        return seal(update, context, recipients)
+        return seal(update, context, recipients, self.forms[0])
 
-    def longest(self, values: int) -> int:
-        return longest_envelope(4 * values)
+    def longest_around(self, size: int) -> int:
+        return longest_envelope(size)
 
     def committed_root(self, root: bytes, size: int, header: bytes, paths: bytes) -> bytes:
         if not merkle.is_prefix(header, paths, size, root):
@@ -31,21 +32,22 @@ class Sealed(Protection):
         return payload_root_of(header)
 
     def readers(self, keys: Sequence[EnvelopePrivateKey]) -> list[UpdateReader]:
-        return [SealedReader(key) for key in keys]
+        return [SealedReader(key, self.forms) for key in keys]
 
 
 class SealedReader(UpdateReader):
     """Opens the envelopes that are sealed to one key."""
 
-    def __init__(self, key: EnvelopePrivateKey) -> None:
+    def __init__(self, key: EnvelopePrivateKey, forms: Sequence[Form]) -> None:
         self._key = key
+        self._forms = forms
 
     @property
     def key_digest(self) -> bytes:
         return self._key.public.digest
 
     def read(self, blob: Blob | bytes, context: UpdateContext, out: Ring | None = None) -> Ring:
-        return open_envelope(blob, context, self._key, out=out)
+        return open_envelope(blob, context, self._key, out=out, forms=self._forms)
 
     def show(self, blob: Blob | bytes, context: UpdateContext) -> ShownUpdate:
         header = header_of(blob)
