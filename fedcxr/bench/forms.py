@@ -1,4 +1,4 @@
-"""What each form of an update takes, on the updates of a run: bytes, and seconds to carry and to restore.
+"""What each form of an update takes, on the updates of a run: bytes, and seconds to protect and to read.
 
 The updates are those that hospitals sent in that run, opened with the run's own key: how many bits integers
 need depends on what was trained, and noise would tell nothing of it. A form with other exponents than the
@@ -16,17 +16,21 @@ import numpy as np
 
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.ledger.views import FederationViews
+from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.privacy.kinds import protection_recorded
 from fedcxr.privacy.protection import UpdateContext
+from fedcxr.privacy.sealed import Sealed
 from fedcxr.run.ledger_access import reading_ledger
 from fedcxr.seeds import derive_seed
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.store.submissions import with_submissions
+from fedcxr.update import merkle
 from fedcxr.update.fixed_point import Ring
 from fedcxr.update.forms.form import Form
 from fedcxr.update.forms.kinds import FORMS, form_named
+from fedcxr.update.kept_memory import MEMORY
 from fedcxr.update.layout import Layout
 
 
@@ -39,11 +43,11 @@ class FormCost:
         form: its name.
         updates: how many.
         values: of each.
-        megabytes: of an update, without its envelope.
+        megabytes: of an update's blob.
         ratio: of its bytes to the plain form's.
-        encode_seconds: from a delta to the integers.
-        carry_seconds: from the integers to bytes.
-        restore_seconds: from bytes to what is added.
+        encode_seconds: of a processor, from a delta to the integers.
+        protect_seconds: from the integers to a sealed blob and its root.
+        read_seconds: from a blob to its root and to what is added.
     """
 
     round: int
@@ -53,8 +57,8 @@ class FormCost:
     megabytes: float
     ratio: float
     encode_seconds: float
-    carry_seconds: float
-    restore_seconds: float
+    protect_seconds: float
+    read_seconds: float
 
 
 def bench_forms(run: RunDirectory, rounds: Sequence[int] = ()) -> list[FormCost]:
@@ -103,23 +107,24 @@ def _cost(form: Form, number: int, layout: Layout, updates: Sequence[tuple[Ring,
     plain = form_named("plain")
     # A step of the form in steps of the run's: its exponents are so much lower.
     steps = [form.limit.bit_length() - plain.limit.bit_length()] * len(layout.tensors)
-    sizes, times = [], []
+    sizes, times, kind, key = [], [], Sealed().of(form), EnvelopePrivateKey.generate("X25519")
+    (reader,) = kind.readers([key])
     for update, weight in updates:
+        context = UpdateContext("00" * 32, number, "", layout.digest.hex(), layout.size, weight)
         delta = (update.view(np.int32) // np.int32(weight)).astype(np.float32)
         seed = derive_seed(0, "bench", number, weight)
         started = [time.process_time()]
         integers, _ = form.encode(delta, layout, steps, weight, seed)
         started.append(time.process_time())
-        data = form.carry(integers, weight).copy()
+        blob = kind.protect(integers, context, [key.public])
+        merkle.root(blob)
         started.append(time.process_time())
-        out = np.empty(layout.size, np.uint32)
-        room = form.room(data.nbytes, out)
-        room[:] = data
-        form.restore(room, layout.size, weight, out)
+        merkle.root(blob)
+        reader.read(blob, context, MEMORY.vector(layout.size))
         started.append(time.process_time())
-        sizes.append(data.nbytes)
+        sizes.append(len(blob))
         times.append(np.diff(started))
-    encode, carry, restore = np.mean(times, axis=0).tolist()
+    encode, protect, read = np.mean(times, axis=0).tolist()
     return FormCost(
         round=number,
         form=form.name,
@@ -128,6 +133,6 @@ def _cost(form: Form, number: int, layout: Layout, updates: Sequence[tuple[Ring,
         megabytes=float(np.mean(sizes)) / 1e6,
         ratio=float(np.mean(sizes)) / plain.longest(layout.size),
         encode_seconds=encode,
-        carry_seconds=carry,
-        restore_seconds=restore,
+        protect_seconds=protect,
+        read_seconds=read,
     )

@@ -177,9 +177,9 @@ def bench_forms(
     if as_json:
         say_json(benchmark.as_json(costs))
         return
-    table = Table("round", "form", "MB", "of plain", "encode s", "carry s", "restore s")
+    table = Table("round", "form", "MB", "of plain", "encode s", "protect s", "read s")
     for cost in costs:
-        seconds = (cost.encode_seconds, cost.carry_seconds, cost.restore_seconds)
+        seconds = (cost.encode_seconds, cost.protect_seconds, cost.read_seconds)
         figures = (f"{cost.megabytes:,.3f}", f"{cost.ratio:.3f}", *(f"{second:.3f}" for second in seconds))
         table.add_row(str(cost.round), cost.form, *figures)
     Console().print(table)

@@ -21,9 +21,8 @@ def test_every_form_is_measured_on_what_hospitals_sent(
     said = CliRunner().invoke(app, ["bench", "forms", str(run.root), "--json"])
     costs = {cost["form"]: cost for cost in json.loads(said.output)}
     assert list(costs) == ["plain", "packed", "short"]
-    assert costs["plain"]["ratio"] == 1
+    assert 1 < costs["plain"]["ratio"] < 1.1  # an envelope's header is 4,096 bytes
     assert costs["short"]["ratio"] < costs["packed"]["ratio"] < 0.6
     (line,) = read_rounds(run)
-    envelopes = (line.bytes_up or 0) / 1e6 - 3 * costs[form]["megabytes"]
-    assert 0 < envelopes < 3 * 3 * 4096 / 1e6
+    assert (line.bytes_up or 0) / 3e6 == pytest.approx(costs[form]["megabytes"], abs=0.01)
     assert "packed" in CliRunner().invoke(app, ["bench", "forms", str(run.root), "--rounds", "1"]).output

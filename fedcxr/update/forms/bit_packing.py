@@ -131,7 +131,8 @@ def _head(blocks: int) -> int:
 def _widths(naturals: Words) -> NDArray[np.uint8]:
     """Bits of the largest number of each block."""
     largest = naturals.reshape(-1, BLOCK).max(axis=1)
-    return np.frexp(largest.astype(np.float64))[1].astype(np.uint8)
+    bits: NDArray[np.int32] = np.frexp(largest.astype(np.float64))[1]
+    return bits.astype(np.uint8)
 
 
 def _present(widths: NDArray[np.uint8]) -> list[int]:
