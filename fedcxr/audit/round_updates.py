@@ -29,13 +29,14 @@ class RoundUpdates:
         evidence: what the audit goes by.
         view: of the round, with its submissions.
         metrics: of its hospitals, as they signed them; once :meth:`total` has read them.
+        removed: hospitals whose updates the run's keeper removed; once :meth:`start` has looked.
     """
 
     evidence: Evidence
     view: RoundView
     metrics: dict[str, HospitalMetrics] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
     _results: dict[str, Future[BlobResult]] = field(default_factory=dict)
-    _removed: list[str] = field(default_factory=list)  # whose updates the run's keeper removed
     _sum: SharedSum | None = None
     _aggregator: Aggregator | None = None  # over the shared sum
 
@@ -56,7 +57,7 @@ class RoundUpdates:
                 evidence.never_came.add((view.number, address))
                 continue
             if self._is_removed(address):
-                self._removed.append(address)
+                self.removed.append(address)
                 continue
             evidence.named.add(view.accepted[address].root)
             compares = self._aggregator is not None and self._aggregator.compares
@@ -78,7 +79,7 @@ class RoundUpdates:
             if address in self._results:
                 judged[address] = self._results[address].result()
                 advance(view.accepted[address].size)
-        for address in self._removed:
+        for address in self.removed:
             self._read_metrics(address)
             evidence.report.unchecked.append(removed_update(view.number, address))
             complete = False

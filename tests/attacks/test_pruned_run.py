@@ -8,13 +8,16 @@ with 0 because of them.
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from federation import run_federation
 
 from fedcxr import open_run
+from fedcxr.aggregation.weighted_sum import WeightedSum
 from fedcxr.api.audit import Audit
 from fedcxr.api.pruning import audited
 from fedcxr.config import Config
@@ -23,6 +26,7 @@ from fedcxr.run.ledger_access import reading_ledger
 from fedcxr.store.identity import Identity
 from fedcxr.store.pruned import Pruned
 from fedcxr.store.run_directory import RunDirectory
+from fedcxr.update.layout import Vector
 from server.tally import Tally
 
 
@@ -108,6 +112,23 @@ def test_a_pruned_run_without_its_model_is_no_pruned_run(run: RunDirectory) -> N
     prune(run, 1, 2)
     run.model(2).unlink()
     assert "round-0002.safetensors" in places(audit_of(run))
+
+
+def test_a_released_model_that_does_not_follow_from_a_kept_aggregate_is_a_finding(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of open updates the sums stay: without the updates they say less, and still what a model must be."""
+    config = small_config.with_changes({"privacy.envelope": "open", "federation.rounds": 1})
+    honest = WeightedSum.model
+
+    def favoured(self: WeightedSum, base: Vector, exponents: Sequence[int]) -> Vector:
+        return honest(self, base, exponents) + np.float32(1e-3)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WeightedSum, "model", favoured)
+        run = RunDirectory(run_federation(config, tmp_path / "run").root, trusted=True)
+    prune(run, 1)
+    assert places(audit_of(run)) == ["model digest"]
 
 
 @pytest.mark.parametrize("small", ["config_digest", "metrics"])
