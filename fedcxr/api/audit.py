@@ -102,7 +102,8 @@ class Audit:
         if not self.proven and updates_were_removed(self.unchecked):
             raise AuditIncompleteError(
                 f"{self.place}: nothing found, but the released model could not be recomputed: whoever keeps "
-                "the run has removed updates, and nobody can add them again."
+                "the run has removed updates, and nobody can add them again.",
+                advice="What an audit of before states, pruned.zip has: fedcxr audit verify RUN/pruned.zip.",
             )
         if not self.proven:
             raise AuditIncompleteError(

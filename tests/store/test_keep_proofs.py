@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from federation import run_federation
+from federation import digests, run_federation
 from typer.testing import CliRunner, Result
 
 from fedcxr import open_run
@@ -142,7 +142,9 @@ def test_without_an_audit_that_is_what_the_next_audit_says(run: RunDirectory) ->
     assert isinstance(refused, AuditIncompleteError)
 
 
-def test_an_unfinished_run_keeps_its_updates(small_config: Config, tmp_path: Path) -> None:
+def cut_short(config: Config, out: Path) -> RunDirectory:
+    """A run whose coordinator died when its first round was finalized."""
+
     class Killed(BaseException):
         pass
 
@@ -151,8 +153,12 @@ def test_an_unfinished_run_keeps_its_updates(small_config: Config, tmp_path: Pat
             raise Killed
 
     with contextlib.suppress(Killed):
-        run_federation(small_config, tmp_path / "run", observer=die)
-    run = RunDirectory(tmp_path / "run")
+        run_federation(config, out, observer=die)
+    return RunDirectory(out)
+
+
+def test_an_unfinished_run_keeps_its_updates(small_config: Config, tmp_path: Path) -> None:
+    run = cut_short(small_config, tmp_path / "run")
     names = set(run.blob_store())
     for option in ((), ("--without-audit",), ("--dry-run",)):
         refused = collect(run, *option).exception
@@ -212,3 +218,27 @@ def test_open_updates_stay_while_the_court_may_ask_for_them_and_their_sums_stay_
     told = CliRunner().invoke(app, ["ledger", "challenge", str(over.root), "1"])
     assert isinstance(told.exception, StoreError)
     assert "its updates were removed" in str(told.exception)
+
+
+def test_a_run_that_gave_up_its_first_round_goes_on_to_the_same_model(
+    finished: RunDirectory, small_config: Config, tmp_path: Path
+) -> None:
+    run = cut_short(small_config, tmp_path / "run")
+    said = CliRunner().invoke(app, ["store", "gc", str(run.root), "--before", "2"])
+    assert "3 of an update in a released sum" in said.output
+    run_federation(small_config, run.root)
+    assert digests(run) == digests(finished)
+    outcome = open_run(run.root).audit()
+    assert (outcome.clean, outcome.proven) == (True, False)
+    assert sum("removed by the run's keeper" in line for line in outcome.unchecked) == 3
+
+
+def test_where_one_root_records_a_round_its_list_stays(small_config: Config, tmp_path: Path) -> None:
+    config = small_config.with_changes({"ledger.recording": "root", "federation.rounds": 1})
+    run = run_federation(config, tmp_path / "run")
+    assert "3 of an update in a released sum" in collect(run).output
+    outcome = open_run(run.root).audit()
+    assert (outcome.clean, outcome.proven) == (True, False)
+    assert sum("removed by the run's keeper" in line for line in outcome.unchecked) == 3
+    found = CliRunner().invoke(app, ["ledger", "dispute", str(run.root), "1"])
+    assert "all under its root is good" in found.output
