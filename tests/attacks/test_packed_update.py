@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from federation import Recorder, run_federation
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 import fedcxr.privacy.sealed
 from fedcxr.audit.audit import Request, audit, conduct_audit
 from fedcxr.audit.ledger_source import RunLedger
 from fedcxr.audit.sources import RunSources
 from fedcxr.config import Config
-from fedcxr.errors import EnvelopeError
+from fedcxr.errors import EnvelopeError, LayoutError
 from fedcxr.privacy import envelope
 from fedcxr.privacy.envelope import open_envelope, seal
 from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey
@@ -219,3 +221,17 @@ def test_json_of_a_header_names_the_form_once() -> None:
     plain = json.loads(envelope.header_of(seal(UPDATE, CONTEXT, [KEY.public]))[len(b"fedcxr/envelope/1\n") :])
     assert tree.keys() - plain.keys() == {"form"}
     assert tree["payload_root"] == plain["payload_root"]
+
+
+@given(data=st.binary(max_size=1200), values=st.integers(0, 5000), form=st.sampled_from(["packed", "short"]))
+@example(data=bytes(8), values=5000, form="packed")
+@example(data=b"\x01\x00\x00\x00" + bytes(128), values=1024, form="short")
+def test_any_bytes_are_refused_or_the_one_string_of_an_update(data: bytes, values: int, form: str) -> None:
+    kind = form_named(form)
+    try:
+        update = kind.restore(np.frombuffer(data, np.uint8), values, 3, None)
+    except LayoutError as error:
+        assert len(str(error)) < 200
+        return
+    assert update.size == values
+    assert kind.carry(update, 3).tobytes() == data
