@@ -139,6 +139,7 @@ class Hospital:
                 (RewrittenChainError) the chain lacks a block that a hospital had seen.
             NonFiniteError: training diverged; nothing is sent.
         """
+        began = time.perf_counter()
         member = self.member
         lookout, place = Lookout.of(member), (request.round, request.attempt)
         digest = request.hashed.root
@@ -193,7 +194,14 @@ class Hospital:
         signed = Signed(submission, member.sign(submission))
         if asked.view is not None:
             lookout.remember(signed, asked.view.seats[member.address])
-        return UpdateReply.of(signed, metrics, protected.data, waited=report.waited, head=lookout.head)
+        return UpdateReply.of(
+            signed,
+            metrics,
+            protected.data,
+            waited=report.waited,
+            head=lookout.head,
+            took=time.perf_counter() - began,
+        )
 
     def _check(
         self, request: TrainRequest, member: Member, digest: bytes

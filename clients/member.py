@@ -100,7 +100,8 @@ class Member:
             values=self.layout.size,
             weight=weight,
         )
-        return self.protection.protect(update, context, self.recipients)
+        shown = self.config.validation.policy == "committee"
+        return self.protection.protect(update, context, self.recipients, shown=shown)
 
     def created_model(self) -> FirstModel:
         """The federation's model as it is created here.

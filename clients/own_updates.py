@@ -10,6 +10,7 @@ from typing import Literal
 from clients.watched import SentUpdate
 from fedcxr.ledger.history import asked_seats
 from fedcxr.ledger.phase import BEGUN_BY, RoundPhase
+from fedcxr.ledger.protocol import AcceptedUpdate
 from fedcxr.ledger.round_events import RoundEvents
 from fedcxr.ledger.signing import SignedSubmission, commitment
 from fedcxr.ledger.statements import Complaint
@@ -87,7 +88,7 @@ def sight(ledger: FederationViews, sent: Sequence[SentUpdate]) -> Sighting:
         LedgerError: the ledger cannot be read.
     """
     (number, attempt), seat = sent[0].place, sent[0].seat
-    found = ledger.commitment(number, attempt, seat)
+    found = _emitted(ledger, sent) or ledger.commitment(number, attempt, seat)
     there = tuple(one for one in sent if commitment(one.signed.message) == found)
     if there:
         fate, why, phase = _in_the_sum(ledger, number, attempt, seat, "the contract has accepted it")
@@ -104,6 +105,25 @@ def sight(ledger: FederationViews, sent: Sequence[SentUpdate]) -> Sighting:
     else:
         fate, why = _fate(ledger, here, seat, sent)
     return Sighting(number, attempt, tuple(sent), fate, why, phase, found)
+
+
+def _emitted(ledger: FederationViews, sent: Sequence[SentUpdate]) -> bytes:
+    """Commitment of an update that the contract said it keeps, by its event, which has been read already.
+
+    Empty where there is no such event of these updates: then the contract itself is asked.
+    """
+    number, attempt = sent[0].place
+    if ledger.recording.listed or not ledger.round_events(number).opened:
+        return b""  # where submissions are listed, the event says that one was brought, not that it stays
+    view = ledger.round(number)
+    if view.attempt != attempt:
+        return b""
+    for message in (one.signed.message for one in sent):
+        kept = view.accepted.get(message.hospital)
+        said = AcceptedUpdate(message.root, message.samples, message.size, message.metrics)
+        if kept == said and view.base == message.base:
+            return commitment(message)
+    return b""
 
 
 def _in_the_sum(

@@ -182,6 +182,7 @@ class UpdateReply(Record):
     waited: float  # seconds of the training in which the network stood still for the loader; not signed
     bulk: bytes  # the sealed update
     head: bytes = b""  # the newest chain head that it has signed, as a list of one
+    took: float = 0.0  # seconds from the request to this reply; not signed
 
     @classmethod
     def of(
@@ -192,8 +193,9 @@ class UpdateReply(Record):
         *,
         waited: float,
         head: bytes,
+        took: float,
     ) -> Self:
-        """A submission with what it commits to; ``waited`` and ``head`` are no part of it."""
+        """A submission with what it commits to; ``waited``, ``head`` and ``took`` are no part of it."""
         submission = signed.message
         return cls(
             round=submission.round,
@@ -209,6 +211,7 @@ class UpdateReply(Record):
             waited=waited,
             bulk=blob,
             head=head,
+            took=took,
         )
 
     def submission(self, federation: bytes) -> Submission:

@@ -63,6 +63,9 @@ class RoundLine(BaseModel):
         model: digest of the released model, hex.
         seconds: wall time of the round; ``ledger_seconds`` and ``verify_seconds`` are parts of it. These and
             the next three are None where a coordinator died before it wrote them down.
+        parts: the coordinator's seconds by what it did, evaluation with them; their sum is its wall time.
+        work: seconds of all hospitals together, by what they did before they replied: ``training``,
+            ``protecting``, and ``checking`` the model that they were handed and the chain. Nobody signs them.
         bytes_up, bytes_down: of all hospitals.
         gas: by kind of call; the first round's also has the deployment and the registrations.
         included: hospitals' addresses whose updates are in the model.
@@ -80,6 +83,8 @@ class RoundLine(BaseModel):
     verify_seconds: Number | None = None
     bytes_up: Count | None = None
     bytes_down: Count | None = None
+    parts: Mapping[str, Number] = Field(default_factory=dict)
+    work: Mapping[str, Number] = Field(default_factory=dict)
     gas: Mapping[str, Count] | None = None
     included: tuple[str, ...] = ()
     excluded: Mapping[str, str] = Field(default_factory=dict)
@@ -91,16 +96,34 @@ class RoundLine(BaseModel):
         """Image passes of all hospitals."""
         return sum(hospital.passes for hospital in self.hospitals.values())
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """What share of the round's time went where, largest first; they sum to 1, and none where unknown.
+
+        While the coordinator waits, hospitals work: the time of waiting is theirs, each part in proportion
+        to its sum over the hospitals; what their work does not fill stays ``waiting``.
+        """
+        whole = sum(self.parts.values())
+        if whole <= 0:
+            return {}
+        waiting, done = self.parts.get("waiting", 0.0), sum(self.work.values())
+        filled = min(1.0, waiting / done) if done > 0 else 0.0
+        seconds = dict(self.parts) | {part: filled * spent for part, spent in self.work.items()}
+        seconds["waiting"] = waiting - filled * done
+        largest = sorted(seconds.items(), key=lambda item: -item[1])
+        return {part: spent / whole for part, spent in largest if spent > 0}
+
     def to_tree(self) -> dict[str, Any]:
         """The line as JSON has it; what nobody measured is null."""
         hospitals = {name: {"address": h.address, **h.signed} for name, h in self.hospitals.items()}
-        return {
+        tree = {
             **dict(self),
             "included": list(self.included),
             "excluded": dict(self.excluded),
             "hospitals": hospitals,
             "evaluation": None if self.evaluation is None else self.evaluation.to_dict(),
         }
+        return {key: value for key, value in tree.items() if value or key not in ("parts", "work")}
 
     @classmethod
     def from_tree(cls, tree: object, where: str) -> RoundLine:

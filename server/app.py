@@ -31,7 +31,13 @@ from fedcxr.errors import ConfigError, FedcxrError, GridError
 from fedcxr.report.summary import write_summary
 from fedcxr.run.founding import open_ledger, prepare_genesis
 from fedcxr.run.logfile import log_to
-from fedcxr.run.preparation import Progress, make_evaluator, open_or_create, prepare_simulation
+from fedcxr.run.preparation import (
+    Progress,
+    draw_partition,
+    make_evaluator,
+    open_or_create,
+    prepare_simulation,
+)
 from fedcxr.run.released import report_last
 from fedcxr.store.run_directory import RunDirectory
 from server.console import Console
@@ -66,7 +72,7 @@ def main(grid: Grid, context: Context) -> None:
 
 
 def carry_out(grid: Grid, run: RunDirectory, hospitals: int, observer: Observer, progress: Progress) -> None:
-    """Carry a run's rounds to their end, with its log open, and write its summary.
+    """Carry a run's rounds to their end, with its log open, write its summary and draw its partition.
 
     Args:
         grid: over which hospitals are reached.
@@ -95,6 +101,7 @@ def carry_out(grid: Grid, run: RunDirectory, hospitals: int, observer: Observer,
             logger.error("%s: %s; the same command continues the run", type(error).__name__, error)
             raise
     write_summary(run)
+    draw_partition(run)
 
 
 def _locate(experiment: Path) -> Path:

@@ -12,6 +12,7 @@ from fedcxr.evaluation.scores import Evaluation
 from fedcxr.report.tables import count
 from fedcxr.terminal import console as terminal
 from fedcxr.terminal import one_line
+from server.event_log import in_shares
 from server.events import (
     Event,
     FederationStarted,
@@ -111,6 +112,8 @@ class Console:
             f"model {event.model_digest.hex()[:16]}…",
             *_auroc(event.evaluation),
         )
+        if event.shares:
+            self._console.say((f"  time: {in_shares(event.shares)}", "dim"))
 
 
 def _waited(waited: float, seconds: float) -> str:

@@ -38,7 +38,7 @@ from fedcxr.update.round_config import LONGEST, RoundConfig
 from server.events import FederationStarted, Observer, RoundFinalized, RoundOpened
 from server.heads import HeadExchange
 from server.registration import HospitalNode, register_hospitals
-from server.round import Round
+from server.round import Round, RoundCost
 from server.tally import Tally
 
 logger = logging.getLogger(__name__)
@@ -125,16 +125,16 @@ class Coordinator:
     def _run_round(
         self, number: int, base: Vector, previous: Vector | None, members: dict[str, HospitalNode]
     ) -> Vector:
-        started = time.perf_counter()
-        current = self._open(number, base, previous, members)
+        cost = RoundCost()
+        current = self._open(number, base, previous, members, cost)
         self.observer(RoundOpened(number, current.view.base, current.view.weights))
         current.collect(self.grid, members, self.config.federation.round_timeout)
         model, digest = self._close(current, base, members)
-        seconds = time.perf_counter() - started
-        evaluation = self.evaluate(model, self.layout) if self.evaluate else None
-        self._record(current, digest, seconds, evaluation, members)
-        included = tuple(sorted(current.tally.included))
-        self.observer(RoundFinalized(number, digest, included, seconds, evaluation))
+        seconds = cost.time.total
+        with cost.time.of("evaluating"):
+            evaluation = self.evaluate(model, self.layout) if self.evaluate else None
+        line = self._record(current, digest, seconds, evaluation, members)
+        self.observer(RoundFinalized(number, digest, line.included, seconds, evaluation, line.shares))
         return model
 
     def _close(self, current: Round, base: Vector, members: dict[str, HospitalNode]) -> tuple[Vector, bytes]:
@@ -145,59 +145,67 @@ class Coordinator:
         if reason := current.shortfall(self.config.federation):
             self.ledger.abort(number, reason)
             raise QuorumError(f"round {number}: {reason}; the round is aborted.")
-        model = current.tally.total.model(base, current.config.exponents)
-        model.setflags(write=False)
-        digest = model_file.vector_digest(model)
-        self._released = model, digest
-        root = current.tally.total.root
-        if self._protection.challengeable:
-            # In the store before it is final: anyone may hold a chunk of it to the sum of the updates'.
-            self.store.put(current.tally.total.total.astype("<u4", copy=False).view(np.uint8), root)
-        # On the disk before it is final: what the contract calls the next base can always be sent.
-        self.releases.write(number, model, digest)
-        started = time.perf_counter()
-        self.ledger.finalize(
-            number,
-            aggregate_root=root,
-            model_digest=digest,
-            excluded={a: why for a, why in current.tally.excluded.items() if a in current.view.counted},
-        )
-        self.ledger.settle()
-        current.cost.ledger += time.perf_counter() - started
+        with current.cost.time.of("releasing"):
+            model = current.tally.total.model(base, current.config.exponents)
+            model.setflags(write=False)
+            digest = model_file.vector_digest(model)
+            self._released = model, digest
+            root = current.tally.total.root
+            if self._protection.challengeable:
+                # In the store before it is final: anyone may hold a chunk of it to the sum of the updates'.
+                self.store.put(current.tally.total.total.astype("<u4", copy=False).view(np.uint8), root)
+            # On the disk before it is final: what the contract calls the next base can always be sent.
+            self.releases.write(number, model, digest)
+        with current.cost.time.of("ledger"):
+            self.ledger.finalize(
+                number,
+                aggregate_root=root,
+                model_digest=digest,
+                excluded={a: why for a, why in current.tally.excluded.items() if a in current.view.counted},
+            )
+            self.ledger.settle()
         return model, digest
 
     def _open(
-        self, number: int, base: Vector, previous: Vector | None, members: dict[str, HospitalNode]
+        self,
+        number: int,
+        base: Vector,
+        previous: Vector | None,
+        members: dict[str, HospitalNode],
+        cost: RoundCost,
     ) -> Round:
         """Open the round on the ledger, or take it up where a coordinator before this one left it."""
-        started = time.perf_counter()
-        view = self._still_open(number)
+        with cost.time.of("ledger"):
+            view = self._still_open(number)
         if view is not None:
             round_config = RoundConfig.from_bytes(self.store.get(view.config_digest, LONGEST).tobytes())
             logger.info("round %d was open: %d updates are in", number, len(view.accepted))
         else:
-            round_config = RoundConfig(
-                round=number,
-                config=self.config.digest().hex(),
-                layout=self.layout.digest.hex(),
-                partition=self.run_directory.partition_digest(),
-                exponents=self.rules.exponents(self.layout, base, previous),
-            )
-            self.store.put(round_config.to_bytes(), round_config.digest)
-            view = self.ledger.open_round(
-                number,
-                base=self._digest_of(base),
-                config_digest=round_config.digest,
-                participants=sorted(members),
-                deadline_seconds=self.rules.deadline,
-            )
-            self.ledger.draw_committee(number)
-        (reader,) = self._protection.readers([self._identity.envelope_key])
+            with cost.time.of("opening"):
+                round_config = RoundConfig(
+                    round=number,
+                    config=self.config.digest().hex(),
+                    layout=self.layout.digest.hex(),
+                    partition=self.run_directory.partition_digest(),
+                    exponents=self.rules.exponents(self.layout, base, previous),
+                )
+                self.store.put(round_config.to_bytes(), round_config.digest)
+                base_digest = self._digest_of(base)
+            with cost.time.of("ledger"):
+                view = self.ledger.open_round(
+                    number,
+                    base=base_digest,
+                    config_digest=round_config.digest,
+                    participants=sorted(members),
+                    deadline_seconds=self.rules.deadline,
+                )
+                self.ledger.draw_committee(number)
+        judged = self.config.validation.policy == "committee"
+        (reader,) = self._protection.readers([self._identity.envelope_key], shown=judged)
         federation = federation_id(self.config).hex()
         longest = self._protection.longest(self.layout.size)
         tally = Tally(self.layout, reader, self.store, federation, longest)
-        judged = self.config.validation.policy == "committee"
-        current = Round(
+        return Round(
             view=view,
             config=round_config,
             base=base,
@@ -209,9 +217,8 @@ class Coordinator:
             federation=federation,
             observer=self.observer,
             heads=self.heads,
+            cost=cost,
         )
-        current.cost.ledger += time.perf_counter() - started
-        return current
 
     def _digest_of(self, base: Vector) -> bytes:
         if self._released is not None and self._released[0] is base:
@@ -249,16 +256,19 @@ class Coordinator:
         seconds: float,
         evaluation: Evaluation | None,
         members: dict[str, HospitalNode],
-    ) -> None:
+    ) -> RoundLine:
         """Put the round on ``metrics.jsonl``."""
         gas = dict(Counter(self.ledger.gas_used) - self._gas_recorded)
         self._gas_recorded = Counter(self.ledger.gas_used)
+        parts = current.cost.time.parts
         line = RoundLine(
             round=current.view.number,
             model=digest.hex(),
             seconds=seconds,
-            ledger_seconds=current.cost.ledger,
-            verify_seconds=current.cost.verify,
+            ledger_seconds=parts.get("ledger", 0.0),
+            verify_seconds=parts.get("verifying", 0.0),
+            parts=parts,
+            work=dict(current.cost.work),
             bytes_up=current.cost.bytes_up,
             bytes_down=current.cost.bytes_down,
             gas=gas,
@@ -268,6 +278,7 @@ class Coordinator:
             evaluation=evaluation,
         )
         write_round(self.run_directory, line)
+        return line
 
     def _complete_records(self, last: int, members: dict[str, HospitalNode]) -> None:
         """Write the lines that a coordinator before this one did not live to write; their cost is unknown."""

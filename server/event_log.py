@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from server.events import (
     Event,
@@ -14,6 +15,7 @@ from server.events import (
 )
 
 logger = logging.getLogger(__name__)
+_SAID = 0.005  # of a round: less is left out of the line
 
 
 def log_event(event: Event) -> None:
@@ -42,3 +44,10 @@ def log_event(event: Event) -> None:
             auroc = "" if mean is None else f"; mean AUROC {mean:.4f}"
             said = f"{len(event.included)} updates, {event.seconds:.1f} s, model {event.model_digest.hex()}"
             logger.info("round %d: finalized with %s%s", event.round, said, auroc)
+            if event.shares:
+                logger.info("round %d: time: %s", event.round, in_shares(event.shares))
+
+
+def in_shares(shares: Mapping[str, float]) -> str:
+    """Where a round's time went, in percent, on one line; less than half of one is left out."""
+    return ", ".join(f"{part} {100 * share:.0f} %" for part, share in shares.items() if share >= _SAID)

@@ -52,11 +52,14 @@ class HospitalAnswered:
 
 @dataclass(frozen=True)
 class RoundFinalized:
+    """A round is finalized; ``shares`` has what part of its time went where, as its line has it."""
+
     round: int
     model_digest: bytes
     included: tuple[str, ...]
     seconds: float
     evaluation: Evaluation | None
+    shares: Mapping[str, float]
 
 
 Event = NotRegistered | FederationStarted | RoundOpened | HospitalAnswered | RoundFinalized

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -34,13 +35,14 @@ from fedcxr.store.blobs import BlobStore
 from fedcxr.store.submissions import with_submissions
 from fedcxr.update import merkle
 from fedcxr.update.layout import Vector
-from fedcxr.update.metrics import HospitalMetrics
+from fedcxr.update.metrics import LARGEST, HospitalMetrics
 from fedcxr.update.round_config import RoundConfig
 from server.batch import Batch
 from server.committee import Candidate, Committee
 from server.events import HospitalAnswered, Observer
 from server.heads import HeadExchange
 from server.registration import HospitalNode, messages_node, replies, why_failed
+from server.round_time import RoundTime
 from server.tally import Tally
 
 logger = logging.getLogger(__name__)
@@ -48,10 +50,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class RoundCost:
-    """Where the server's time went, in seconds, and what was moved."""
+    """Where the round's time went, by parts that the coordinator's thread was in, and what was moved.
 
-    ledger: float = 0.0  # transactions and reads
-    verify: float = 0.0  # roots, storing, opening, adding
+    The parts: ``opening`` (scales and weights), ``asking`` (messages to hospitals), ``waiting`` (for their
+    replies), ``verifying`` (roots, storing, opening, adding), ``ledger`` (transactions and reads),
+    ``judging`` (of a committee), ``releasing`` (division, digest, model file), ``evaluating``.
+    """
+
+    time: RoundTime = field(default_factory=RoundTime)
+    work: Counter[str] = field(default_factory=Counter)  # seconds of all hospitals, by what they did
     bytes_up: int = 0  # from hospitals
     bytes_down: int = 0  # to hospitals
 
@@ -101,6 +108,23 @@ class Round:
             for address in self.view.participants
             if address not in self.view.accepted and address in members
         }
+        with self.cost.time.of("asking"):
+            asked = self._requests(grid, missing)
+        batch = Batch(self.view.deadline)
+        for message in self._timed(replies(grid, asked, timeout)):
+            if message is not None:
+                batch.gather(self._check(message, missing.pop(messages_node(message, asked), "")))
+            if batch.due:
+                batch.bring(self._submit)
+        batch.bring(self._submit)
+        self.heads.keep()
+        self.take_up()
+        for address in missing.values():
+            if address not in self.view.accepted:
+                self._answered(address, "no reply in time")
+
+    def _requests(self, grid: Grid, missing: Mapping[int, str]) -> list[Message]:
+        """One message for each node, with its hospital's weight; all share the base model's bytes."""
         bulk = self.base.astype("<f4", copy=False).tobytes()
         asked, heads = [], self.heads.handed_on(missing.values())
         for node, address in missing.items():
@@ -114,23 +138,11 @@ class Round:
             ).to_records()
             asked.append(grid.create_message(request, "train", node, group_id=str(self.view.number)))
             self.cost.bytes_down += len(bulk)
-        del bulk
-        batch = Batch(self.view.deadline)
-        for message in replies(grid, asked, timeout):
-            if message is not None:
-                batch.gather(self._check(message, missing.pop(messages_node(message, asked), "")))
-            if batch.due:
-                batch.bring(self._submit)
-        batch.bring(self._submit)
-        self.heads.keep()
-        self.take_up()
-        for address in missing.values():
-            if address not in self.view.accepted:
-                self._answered(address, "no reply in time")
+        return asked
 
     def take_up(self) -> None:
         """Add what the contract accepted, but not from here: before a restart, or from a hospital itself."""
-        self._look_up()
+        self._on_ledger(self._look_up)
         for address in sorted(self.view.accepted.keys() - self._answered_for):
             self._accept(address)
 
@@ -152,18 +164,18 @@ class Round:
         if self.view.status == RoundPhase.CLOSED:
             if self.judged:
                 committee = Committee(self.view, self.config, self.base, self.federation, self.ledger)
-                self.cost.bytes_down += committee.judge(self._candidates(), grid, members, timeout)
+                with self.cost.time.of("judging"):
+                    self.cost.bytes_down += committee.judge(self._candidates(), grid, members, timeout)
             self._on_ledger(lambda: self.ledger.validate(number))
-            self._look_up()
+            self._on_ledger(self._look_up)
         for address in sorted(set(self.view.accepted) - set(self.view.counted)):
             self._answered(address, "the committee did not approve of its update")
         if self.deferred:
             for address in self.view.counted:
                 self._take_metrics(address, self.view.accepted[address])
-        started = time.perf_counter()
-        for address, reason in self.tally.include_all(self.view):
-            self._answered(address, reason)
-        self.cost.verify += time.perf_counter() - started
+        with self.cost.time.of("verifying"):
+            for address, reason in self.tally.include_all(self.view):
+                self._answered(address, reason)
 
     def shortfall(self, rules: Federation) -> str:
         """Why what is in the sum makes no result by the federation's rules; empty where it does."""
@@ -198,9 +210,18 @@ class Round:
         self.view = with_submissions(self.ledger.round(self.view.number), self.store, self.ledger.domain)
 
     def _on_ledger(self, call: Callable[[], None]) -> None:
-        started = time.perf_counter()
-        call()
-        self.cost.ledger += time.perf_counter() - started
+        with self.cost.time.of("ledger"):
+            call()
+
+    def _timed(self, arriving: Iterator[Message | None]) -> Iterator[Message | None]:
+        """The replies as they arrive; what passes until the next one belongs to waiting."""
+        while True:
+            with self.cost.time.of("waiting"):
+                try:
+                    message = next(arriving)
+                except StopIteration:
+                    return
+            yield message
 
     def _accept(self, address: str) -> None:
         """Take an update that the contract holds."""
@@ -208,9 +229,8 @@ class Round:
         if address not in self.metrics:
             self._take_metrics(address, self.view.accepted[address])
         if not self.deferred:
-            started = time.perf_counter()
-            self._answered(address, self.tally.include(self.view, address))
-            self.cost.verify += time.perf_counter() - started
+            with self.cost.time.of("verifying"):
+                self._answered(address, self.tally.include(self.view, address))
 
     def _take_metrics(self, address: str, update: AcceptedUpdate) -> None:
         self.metrics.pop(address, None)
@@ -228,7 +248,8 @@ class Round:
         if not address:
             return []  # a second reply to one message
         try:
-            return [self._receive(message, address)]
+            with self.cost.time.of("verifying"):
+                return [self._receive(message, address)]
         except (FederationError, ContractRejectedError, EnvelopeError, LayoutError) as error:
             self._answered(address, str(error))
             return []
@@ -249,12 +270,15 @@ class Round:
         metrics = HospitalMetrics.from_bytes(reply.metrics)
         if not 0 <= reply.waited <= metrics.seconds:
             raise FederationError(f"it waited for {reply.waited} s of {metrics.seconds} s of training")
-        started = time.perf_counter()
+        if not 0 <= reply.took < LARGEST:
+            raise FederationError(f"it took {reply.took} s for its reply")
         # Stored before it is submitted: what the contract accepts is on the disk, whatever happens next.
         self.store.put(reply.bulk, reply.root, meanwhile=lambda: self._verify(reply, address))
         self.store.put(reply.metrics, reply.metrics_root)
-        self.cost.verify += time.perf_counter() - started
         self.cost.bytes_up += len(reply.bulk)
+        worked = {"training": metrics.seconds, "protecting": metrics.protect_seconds}
+        worked["checking"] = max(0.0, reply.took - sum(worked.values()))
+        self.cost.work.update(worked)
         self.metrics[address] = metrics
         self.waited[reply.root] = reply.waited
         return SignedSubmission(submission, reply.signature)
@@ -283,10 +307,9 @@ class Round:
         raise FederationError(f"it refused the base model: it was handed {reply.seen.hex()}")
 
     def _submit(self, batch: Sequence[SignedSubmission]) -> None:
-        started = time.perf_counter()
-        verdicts = self.ledger.submit(batch)
-        self._look_up()
-        self.cost.ledger += time.perf_counter() - started
+        with self.cost.time.of("ledger"):
+            verdicts = self.ledger.submit(batch)
+            self._look_up()
         for signed, verdict in zip(batch, verdicts, strict=True):
             address = signed.message.hospital
             held = self.view.accepted.get(address)

@@ -19,9 +19,6 @@ from server.app import coordinate
 from server.events import Event
 from server.grids.local import LocalGrid
 
-#: Drawing is a fifth of a small federation; in its files a picture only has to come whole or not at all.
-UNDRAWN = patch("matplotlib.figure.Figure.savefig", lambda self, file, **options: file.write(b"a picture"))
-
 Tamper = Callable[[str, UpdateReply], UpdateReply | Message | None]  # hospital's name, its reply
 
 
@@ -96,8 +93,7 @@ def run_federation(
 ) -> RunDirectory:
     """Run a federation to its end in this process; ``come``: only so many of the partition's hospitals do."""
     run = open_or_create(out, config)
-    with UNDRAWN:
-        partition = prepare_simulation(run, lambda what, done, total: None)
+    partition = prepare_simulation(run, lambda what, done, total: None)
     names = list(partition.names)[:come]
     run_config: UserConfig = {"run": str(run.root)}
     nodes: list[UserConfig] = [{"partition-id": i} for i in range(len(names))]

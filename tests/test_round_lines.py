@@ -55,7 +55,10 @@ LINE = RoundLine(
     gas={"deploy": 7, "finalize": 0},
     included=("0x01", "0x02"),
     excluded={"0x03": 'no "key"'},
-    hospitals={"Zürich": HospitalLine.of("0x01", METRICS), "0x02": HospitalLine.of("0x02", METRICS)},
+    hospitals={
+        "Zürich": HospitalLine.of("0x01", METRICS),
+        "0x02": HospitalLine.of("0x02", METRICS),
+    },
     evaluation=Evaluation(7, 7, LABELS, MEAN, MEAN, 20, {"Zürich": Scores(7, 7, LABELS, MEAN, MEAN)}),
 )
 REST = RoundLine(round=2, model="cd", included=("0x01",))
@@ -71,6 +74,32 @@ def test_a_line_has_the_bytes_that_it_always_had(run: RunDirectory) -> None:
     write_round(run, REST)
     assert run.metrics.path.read_text() == f"{MEASURED}\n{COMPLETED}\n"
     assert read_rounds(run) == (LINE, REST)
+
+
+TIMES = {
+    "parts": {"waiting": 8.0, "ledger": 2.0},
+    "work": {"training": 4.0, "protecting": 2.0, "checking": 1.0},
+}
+
+
+def test_a_line_keeps_where_the_time_went(run: RunDirectory) -> None:
+    timed = LINE.model_copy(update=TIMES)
+    write_round(run, timed)
+    assert read_rounds(run) == (timed,)
+
+
+def test_the_time_of_waiting_is_the_hospitals_time() -> None:
+    one_at_a_time = REST.model_copy(update=TIMES)
+    assert one_at_a_time.shares == pytest.approx(
+        {"training": 0.4, "protecting": 0.2, "ledger": 0.2, "checking": 0.1, "waiting": 0.1}
+    )
+    assert list(one_at_a_time.shares.values()) == sorted(one_at_a_time.shares.values(), reverse=True)
+    doubled = {part: 4 * seconds for part, seconds in TIMES["work"].items()}
+    at_once = REST.model_copy(update=TIMES | {"work": doubled})
+    assert at_once.shares == pytest.approx(
+        {"training": 32 / 70, "protecting": 16 / 70, "checking": 8 / 70, "ledger": 0.2}
+    )
+    assert REST.shares == {}
 
 
 def test_a_line_that_is_repeated_replaces_the_one_before_and_leaves_the_others_their_bytes(

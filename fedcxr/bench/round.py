@@ -109,7 +109,7 @@ class _NoiseHospital(Hospital):
         vector = rng.standard_normal(dtype=np.float32, out=MEMORY.vector(len(base)).view(np.float32))
         vector *= np.float32(1e-3)
         vector += base
-        samples = member.config.data.phantom.patients if member.config.data.phantom else 2
+        samples = self._images(member)
         return TrainingReport(samples, samples, 1, 0.0, 0.0, {}), samples, vector
 
 

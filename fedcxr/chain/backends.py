@@ -23,6 +23,7 @@ from fedcxr.chain.anvil.process import find_anvil
 from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.chain.embedded.evm import FAUCET
 from fedcxr.chain.endpoint import Connection, connect, shown
+from fedcxr.chain.here import shown_here
 from fedcxr.chain.retry import RetryPolicy
 from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.chain.web3_errors import translated
@@ -173,8 +174,11 @@ def shown_to_others(chain: Chain, host: str, port: int) -> Iterator[str]:
         ChainError: the address cannot be listened at.
     """
     if isinstance(chain, EmbeddedChain | AnvilChain):
-        with contextlib.closing(RpcServer(chain, host, port)) as front:
-            yield front.url
+        with (
+            contextlib.closing(RpcServer(chain, host, port)) as server,
+            shown_here(server.url, server.front),
+        ):
+            yield server.url
     else:
         assert chain.url is not None
         yield chain.url

@@ -20,6 +20,7 @@ from web3.providers.base import BaseProvider
 from web3.types import RPCEndpoint, RPCResponse
 
 from fedcxr import json_text
+from fedcxr.chain.here import HereProvider, is_shown_here
 from fedcxr.chain.retry import RetryPolicy
 from fedcxr.chain.sender import Sender
 from fedcxr.errors import ChainError
@@ -140,11 +141,12 @@ def connect(url: str, retry_policy: RetryPolicy | None = None) -> Connection:
         ChainError: nothing answers there.
     """
     retry_policy = retry_policy or RetryPolicy()
-    w3 = Connection(RetryingProvider(url, retry_policy), retry_policy)
+    provider = HereProvider(url) if is_shown_here(url) else RetryingProvider(url, retry_policy)
+    w3 = Connection(provider, retry_policy)
     for needless in _NEEDLESS:
         w3.middleware_onion.remove(needless)
     try:
-        answer = w3.provider.make_request(RPCEndpoint("eth_getBlockByNumber"), ["latest", False])
+        answer = provider.make_request(RPCEndpoint("eth_getBlockByNumber"), ["latest", False])
     except (OSError, ValueError) as error:
         raise ChainError(f"{shown(url)}: no chain answers there: {error}") from None
     block = answer.get("result")

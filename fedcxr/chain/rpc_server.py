@@ -57,6 +57,41 @@ class Served(Protocol):
         ...
 
 
+class Front:
+    """Answers for one chain what strangers may ask, whichever way they come."""
+
+    def __init__(self, chain: Served, send_gas: int) -> None:
+        """``send_gas`` is what a transaction from outside may use."""
+        self._chain = chain
+        self._send_gas = send_gas
+
+    def answer(self, method: str, params: list[Any]) -> dict[str, Any]:
+        """``result`` or ``error`` of one request, as JSON has it; never raises."""
+        if method not in METHODS:
+            return _failure(-32601, f"the method {method:.80} is not offered here")
+        try:
+            self._bound_gas(method, params)
+            return self._chain.answer(method, params)
+        except Exception as error:
+            # Parameters that are none fail anywhere in web3's and eth-tester's formatters.
+            logger.debug("%s failed", method, exc_info=True)
+            return _failure(-32602, f"{method}: {type(error).__name__}: {error}")
+
+    def _bound_gas(self, method: str, params: list[Any]) -> None:
+        """Hold a stranger's call to the gas that the contract's own need.
+
+        Raises:
+            ValueError: a transaction wants more.
+        """
+        if method == "eth_call" and params and isinstance(params[0], dict):
+            asked = params[0].get("gas", _CALL_GAS)
+            params[0]["gas"] = hex(min(int(asked, 16) if isinstance(asked, str) else int(asked), _CALL_GAS))
+        elif method == "eth_sendRawTransaction":
+            gas = self._chain.gas_of(HexBytes(params[0]))
+            if gas > self._send_gas:
+                raise ValueError(f"{gas:,} gas, where {self._send_gas:,} are allowed")
+
+
 class RpcServer:
     """Answers JSON-RPC for one chain, in threads, until it is closed."""
 
@@ -74,8 +109,9 @@ class RpcServer:
         Raises:
             ChainError: the address cannot be listened at.
         """
+        self.front = Front(chain, send_gas)
         try:
-            self._server = _Server((host, port), chain, send_gas)
+            self._server = _Server((host, port), self.front)
         except OSError as error:
             raise ChainError(f"the ledger cannot listen at {host}:{port}: {error.strerror}.") from None
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -97,10 +133,9 @@ class RpcServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], chain: Served, send_gas: int) -> None:
+    def __init__(self, address: tuple[str, int], front: Front) -> None:
         super().__init__(address, _Handler)
-        self.chain = chain
-        self.send_gas = send_gas
+        self.front = front
         self._connections: set[socket.socket] = set()
         self._guard = threading.Lock()
 
@@ -154,35 +189,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if not isinstance(identifier, int | str):
             identifier = None
-        self._reply(200, {"jsonrpc": "2.0", "id": identifier, **self._answer(method, params)})
+        self._reply(200, {"jsonrpc": "2.0", "id": identifier, **self.server.front.answer(method, params)})
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
         logger.debug(format, *args)
-
-    def _answer(self, method: str, params: Any) -> dict[str, Any]:
-        if method not in METHODS:
-            return _failure(-32601, f"the method {method:.80} is not offered here")
-        try:
-            self._bound_gas(method, params)
-            return self.server.chain.answer(method, params)
-        except Exception as error:
-            # Parameters that are none fail anywhere in web3's and eth-tester's formatters.
-            logger.debug("%s failed", method, exc_info=True)
-            return _failure(-32602, f"{method}: {type(error).__name__}: {error}")
-
-    def _bound_gas(self, method: str, params: list[Any]) -> None:
-        """Hold a stranger's call to the gas that the contract's own need.
-
-        Raises:
-            ValueError: a transaction wants more.
-        """
-        if method == "eth_call" and params and isinstance(params[0], dict):
-            asked = params[0].get("gas", _CALL_GAS)
-            params[0]["gas"] = hex(min(int(asked, 16) if isinstance(asked, str) else int(asked), _CALL_GAS))
-        elif method == "eth_sendRawTransaction":
-            gas = self.server.chain.gas_of(HexBytes(params[0]))
-            if gas > self.server.send_gas:
-                raise ValueError(f"{gas:,} gas, where {self.server.send_gas:,} are allowed")
 
     def _refuse(self, status: int, message: str) -> None:
         """Answer a request whose body is not read, and hang up."""

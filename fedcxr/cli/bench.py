@@ -240,6 +240,52 @@ _CONSENSUS: dict[str, Callable[[ChainCost], str]] = {
 }
 
 
+@bench_app.command("hospitals")
+def bench_hospitals(
+    hospitals: Annotated[
+        list[int] | None,
+        typer.Option(min=4, help="Measure a federation of this many; the default is 10, 50, 100 and 200."),
+    ] = None,
+    model: Annotated[str, typer.Option(help="The model whose updates travel.")] = "compact",
+    as_json: AsJson = False,
+) -> None:
+    """Measure what rounds, audits and the record cost as hospitals become more, without training."""
+    from rich.table import Table
+
+    from fedcxr.bench import hospitals as benchmark
+    from fedcxr.terminal.console import Console
+
+    progress = Console(stderr=True)
+    counts = sorted(set(hospitals or (10, 50, 100, 200)))
+    result = benchmark.bench_hospitals(lambda what: progress.say((f"{what} …", "dim")), counts, model)
+    if as_json:
+        say_json(benchmark.as_json(result))
+        return
+    title = f"seconds with so many hospitals; {result.model}, {result.parameters:,} values, no training"
+    table = Table("", *(f"{cost.hospitals}" for cost in result.costs), "each one", "R²", title=title)
+    for label, name in _HOSPITALS.items():
+        line = result.lines.get(name)
+        fitted = ("", "") if line is None else (f"{line.seconds_a_hospital:.4f}", f"{line.r_squared:.4f}")
+        table.add_row(label, *(f"{getattr(cost, name):.2f}" for cost in result.costs), *fitted)
+    over = (f"{cost.each / cost.off:.2f}" for cost in result.costs)
+    table.add_row("each, over no ledger", *over, "", "")
+    peaks = (f"{cost.peak_memory / 1e6:,.0f}" for cost in result.costs)
+    table.add_row("peak memory, MB", *peaks, "", "")
+    Console().print(table)
+
+
+_HOSPITALS = {
+    "round, no ledger": "off",
+    "round, each recorded": "each",
+    "round, one root": "root",
+    "round, judged": "committee",
+    "audit of 3 rounds": "audit",
+    "first look": "ledger",
+    "finished run again": "resume",
+}
+"""What a person reads, and the figure's name."""
+
+
 @bench_app.command("audit")
 def bench_audit(
     as_json: AsJson = False,

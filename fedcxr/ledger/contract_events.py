@@ -55,10 +55,13 @@ class ContractEvents:
         self._named: dict[str, Sequence[Any]] = {}
         self._blocks: OrderedDict[int, Block] = OrderedDict()
         self._held = 0  # how many go by the last look
+        self._fresh = False  # whether it was made for the one that goes by it next
         self._begun = 0  # how often everything had to be read anew
 
     def goes_on(self) -> bool:
         """Whether the chain has the block that was its newest at the last look.
+
+        What is seen for that is what the next :meth:`one_look` goes by.
 
         Raises:
             ChainError: the chain does not answer.
@@ -66,6 +69,7 @@ class ContractEvents:
         with self._guard:
             begun = self._begun
             self._look()
+            self._fresh = True
             return self._begun == begun
 
     def forget(self) -> None:
@@ -83,7 +87,9 @@ class ContractEvents:
             ChainError: the chain does not answer.
         """
         with self._guard:
-            self._look()
+            if not self._fresh:
+                self._look()
+            self._fresh = False
             self._held += 1
         try:
             yield

@@ -7,7 +7,8 @@ longer to import than an answer of ``fedcxr ledger`` may.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast
 
 from coincurve import PublicKey
@@ -231,7 +232,7 @@ SignedAttestation = Signed[Attestation]
 
 def as_tuple(struct: Struct) -> tuple[object, ...]:
     """The values in the order of the ABI."""
-    return tuple(asdict(struct).values())
+    return tuple(getattr(struct, field.name) for field in fields(struct))
 
 
 def check_length(signature: bytes) -> None:
@@ -254,10 +255,8 @@ def commitment(message: Struct) -> bytes:
 
     It depends on no domain: the message repeats the federation.
     """
-    fields = ",".join(f"{solidity} {name}" for name, solidity in message.types.items())
-    kind = keccak(f"{message.type_name()}({fields})".encode())
     words = map(word, as_tuple(message), message.types.values())
-    return bytes(keccak(kind + b"".join(words)))
+    return bytes(keccak(_type_hash(message.type_name(), tuple(message.types.items())) + b"".join(words)))
 
 
 def recover(struct: Struct, signature: bytes, domain: Domain) -> str:
@@ -278,12 +277,23 @@ def recover(struct: Struct, signature: bytes, domain: Domain) -> str:
 
 def _digest(struct: Struct, domain: Domain) -> bytes:
     """What is signed: EIP-712's hash of a struct under a domain."""
-    fields = "string name,string version,uint256 chainId,address verifyingContract"
+    return bytes(keccak(b"\x19\x01" + _separator(domain) + commitment(struct)))
+
+
+@cache
+def _type_hash(name: str, types: tuple[tuple[str, str], ...]) -> bytes:
+    members = ",".join(f"{solidity} {member}" for member, solidity in types)
+    return bytes(keccak(f"{name}({members})".encode()))
+
+
+@lru_cache(maxsize=64)
+def _separator(domain: Domain) -> bytes:
+    members = "string name,string version,uint256 chainId,address verifyingContract"
     words = (
-        keccak(f"EIP712Domain({fields})".encode()),
+        keccak(f"EIP712Domain({members})".encode()),
         keccak(NAME.encode()),
         keccak(VERSION.encode()),
         word(domain.chain_id, "uint256"),
         word(domain.contract, "address"),
     )
-    return bytes(keccak(b"\x19\x01" + keccak(b"".join(words)) + commitment(struct)))
+    return bytes(keccak(b"".join(words)))

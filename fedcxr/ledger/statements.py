@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 from fedcxr import json_text
@@ -134,15 +135,20 @@ def heads_from_bytes(data: bytes, federation: bytes, domain: Domain) -> list[Sig
         raise FederationError(f"not a list of heads: {error}") from None
     if not isinstance(tree, list) or len(tree) > _SEATS:
         raise FederationError(f"not a list of at most {_SEATS} heads: {tree!r:.80}")
-    heads = [signed_from_tree(Head, entry) for entry in tree]
-    for signed in heads:
-        message = signed.message
-        if message.federation != federation:
-            raise FederationError(f"a head of {message.hospital} for another federation.")
-        try:
-            signer = recover(message, signed.signature, domain)
-        except LedgerError as error:
-            signer = str(error)
-        if signer != message.hospital:
-            raise FederationError(f"a head of {message.hospital}, but signed by: {signer}")
-    return heads
+    return [_head(json.dumps(entry), federation, domain) for entry in tree]
+
+
+@lru_cache(maxsize=1 << 12)  # they go round among all hospitals, of which many may be in one process
+def _head(text: str, federation: bytes, domain: Domain) -> SignedHead:
+    """One signed head; raises as :func:`heads_from_bytes`."""
+    signed = signed_from_tree(Head, json_text.parse(text))
+    message = signed.message
+    if message.federation != federation:
+        raise FederationError(f"a head of {message.hospital} for another federation.")
+    try:
+        signer = recover(message, signed.signature, domain)
+    except LedgerError as error:
+        signer = str(error)
+    if signer != message.hospital:
+        raise FederationError(f"a head of {message.hospital}, but signed by: {signer}")
+    return signed

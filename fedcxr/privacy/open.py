@@ -20,7 +20,14 @@ class Open(Protection):
     name: ClassVar[str] = "open"
     challengeable: ClassVar[bool] = True
 
-    def protect(self, update: Ring, context: UpdateContext, recipients: Sequence[EnvelopePublicKey]) -> bytes:
+    def protect(
+        self,
+        update: Ring,
+        context: UpdateContext,
+        recipients: Sequence[EnvelopePublicKey],
+        *,
+        shown: bool = False,
+    ) -> bytes:
         return update.astype("<u4", copy=False).tobytes()
 
     def longest_around(self, size: int) -> int:
@@ -29,7 +36,7 @@ class Open(Protection):
     def committed_root(self, root: bytes, size: int, header: bytes, paths: bytes) -> bytes:
         return root
 
-    def readers(self, keys: Sequence[EnvelopePrivateKey]) -> list[UpdateReader]:
+    def readers(self, keys: Sequence[EnvelopePrivateKey], *, shown: bool = False) -> list[UpdateReader]:
         return [OpenReader()]
 
 

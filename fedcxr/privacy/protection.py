@@ -129,13 +129,21 @@ class Protection(ABC):
         return self.longest_around(max(form.longest(values) for form in self.forms))
 
     @abstractmethod
-    def protect(self, update: Ring, context: UpdateContext, recipients: Sequence[EnvelopePublicKey]) -> bytes:
+    def protect(
+        self,
+        update: Ring,
+        context: UpdateContext,
+        recipients: Sequence[EnvelopePublicKey],
+        *,
+        shown: bool = False,
+    ) -> bytes:
         """An update as it leaves its hospital.
 
         Args:
             update: uint32 (n,), contiguous, with its hospital's weight in it.
             context: where it may be read.
             recipients: who may read it.
+            shown: whether validators will be shown it, with the proof that its hospital committed to it.
 
         Raises:
             EnvelopeError: it cannot be protected for these recipients.
@@ -160,9 +168,10 @@ class Protection(ABC):
         """
 
     @abstractmethod
-    def readers(self, keys: Sequence[EnvelopePrivateKey]) -> list[UpdateReader]:
+    def readers(self, keys: Sequence[EnvelopePrivateKey], *, shown: bool = False) -> list[UpdateReader]:
         """One reader for each key, in their order, or the one reader that needs none.
 
         Args:
             keys: those at hand; may be empty, and then nobody here reads what wants a key.
+            shown: whether they read nothing that could not be shown to validators.
         """

@@ -20,8 +20,15 @@ class Sealed(Protection):
     name: ClassVar[str] = "sealed"
     challengeable: ClassVar[bool] = False
 
-    def protect(self, update: Ring, context: UpdateContext, recipients: Sequence[EnvelopePublicKey]) -> bytes:
-        return seal(update, context, recipients, self.forms[0])
+    def protect(
+        self,
+        update: Ring,
+        context: UpdateContext,
+        recipients: Sequence[EnvelopePublicKey],
+        *,
+        shown: bool = False,
+    ) -> bytes:
+        return seal(update, context, recipients, self.forms[0], shown=shown)
 
     def longest_around(self, size: int) -> int:
         return longest_envelope(size)
@@ -31,23 +38,24 @@ class Sealed(Protection):
             raise EnvelopeError("the header is not that of what its hospital signed.")
         return payload_root_of(header)
 
-    def readers(self, keys: Sequence[EnvelopePrivateKey]) -> list[UpdateReader]:
-        return [SealedReader(key, self.forms) for key in keys]
+    def readers(self, keys: Sequence[EnvelopePrivateKey], *, shown: bool = False) -> list[UpdateReader]:
+        return [SealedReader(key, self.forms, shown=shown) for key in keys]
 
 
 class SealedReader(UpdateReader):
     """Opens the envelopes that are sealed to one key."""
 
-    def __init__(self, key: EnvelopePrivateKey, forms: Sequence[Form]) -> None:
+    def __init__(self, key: EnvelopePrivateKey, forms: Sequence[Form], *, shown: bool) -> None:
         self._key = key
         self._forms = forms
+        self._shown = shown
 
     @property
     def key_digest(self) -> bytes:
         return self._key.public.digest
 
     def read(self, blob: Blob | bytes, context: UpdateContext, out: Ring | None = None) -> Ring:
-        return open_envelope(blob, context, self._key, out=out, forms=self._forms)
+        return open_envelope(blob, context, self._key, out=out, forms=self._forms, shown=self._shown)
 
     def show(self, blob: Blob | bytes, context: UpdateContext) -> ShownUpdate:
         header = header_of(blob)

@@ -149,19 +149,32 @@ def prepare_simulation(run: RunDirectory, progress: Progress) -> Partition:
         )
         _check_size(partition, config)
         partition.write(run.partition_path)
-        draw(
-            partition,
-            tables.train,
-            tables.valid,
-            run.root / "partition.png",
-            blank=config.data.blank,
-            synthetic=config.data.phantom is not None,
-        )
     _decode(run, "train", tables.train, progress)
     _decode(run, "valid", tables.valid, progress)
     for index, name in enumerate(partition.names):
         _write_hospital(run, index, name)
     return partition
+
+
+def draw_partition(run: RunDirectory) -> None:
+    """Draw which hospital holds which patients, unless that is drawn, or nobody here dealt them out.
+
+    Raises:
+        DataError: the tables are not those any more that were dealt out.
+        StoreError: it cannot be written.
+    """
+    picture = run.root / "partition.png"
+    if picture.exists() or not run.partition_path.exists():
+        return
+    config, tables = run.config, Tables.read(run.config)
+    draw(
+        Partition.read(run.partition_path),
+        tables.train,
+        tables.valid,
+        picture,
+        blank=config.data.blank,
+        synthetic=config.data.phantom is not None,
+    )
 
 
 def _check_size(partition: Partition, config: Config) -> None:

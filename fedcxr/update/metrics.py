@@ -16,7 +16,8 @@ from fedcxr import json_text
 from fedcxr.errors import FederationError
 
 _SALT = 16  # bytes
-_LARGEST = 1e12  # seconds or loss
+LARGEST = 1e12
+"""Below which seconds and losses are, as a hospital reports them."""
 _SALT_TEXT = re.compile(rf"[0-9a-f]{{{2 * _SALT}}}")
 _TERM = re.compile(r"[a-z_]{1,32}")
 _TERMS = 32  # of one objective
@@ -92,4 +93,4 @@ def _possible(name: str, value: Any) -> bool:
         return value == FORMAT if name == "format" else _SALT_TEXT.fullmatch(value) is not None
     if isinstance(value, int):
         return 0 <= value < 2**63
-    return math.isfinite(value) and abs(value) < _LARGEST
+    return math.isfinite(value) and abs(value) < LARGEST

@@ -89,7 +89,7 @@ EVENTS: tuple[Event, ...] = (
     HospitalAnswered(2, WORDS, WORDS, None, None),
     HospitalAnswered(2, A, "", METRICS, 0.9),
     HospitalAnswered(2, A, "", None, None),
-    RoundFinalized(2, bytes(32), (WORDS,), 1.0, None),
+    RoundFinalized(2, bytes(32), (WORDS,), 1.0, None, {}),
 )
 
 

@@ -26,7 +26,7 @@ from fedcxr.messages import UpdateReply
 from fedcxr.privacy.envelope import seal
 from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey
 from fedcxr.privacy.protection import UpdateContext
-from fedcxr.round_lines import read_rounds
+from fedcxr.round_lines import RoundLine, read_rounds
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import fixed_point
@@ -153,9 +153,9 @@ def test_an_update_excluded_under_a_former_account_is_found(
     def finalize_so(self: FederationLedger, number: int, *, excluded: dict[str, str], **rest: Any) -> None:
         finalize(self, number, excluded=under_the_former(excluded), **rest)
 
-    def record_so(self: Coordinator, current: Round, *rest: Any) -> None:
+    def record_so(self: Coordinator, current: Round, *rest: Any) -> RoundLine:
         current.tally.excluded = under_the_former(current.tally.excluded)
-        record(self, current, *rest)
+        return record(self, current, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(Tally, "include", lie)
@@ -201,11 +201,17 @@ def test_a_hospital_that_seals_what_cannot_be_added_is_left_out_and_the_audit_ag
     dishonest: list[str] = []
 
     def seal_something(
-        payload: Ring, context: UpdateContext, keys: list[EnvelopePublicKey], form: Form
+        payload: Ring,
+        context: UpdateContext,
+        keys: list[EnvelopePublicKey],
+        form: Form,
+        *,
+        shown: bool,
     ) -> object:
         if not dishonest:
             dishonest.append(context.hospital)
-        return seal(attack(payload) if context.hospital in dishonest else payload, context, keys, form)
+        sent = attack(payload) if context.hospital in dishonest else payload
+        return seal(sent, context, keys, form, shown=shown)
 
     recorder = Recorder()
     with monkeypatch.context() as patch:
@@ -323,12 +329,17 @@ def test_a_key_sealed_badly_to_one_reader_accuses_nobody_where_the_coordinators_
     dishonest: list[str] = []
 
     def seal_badly(
-        payload: Ring, context: UpdateContext, readers: list[EnvelopePublicKey], form: Form
+        payload: Ring,
+        context: UpdateContext,
+        readers: list[EnvelopePublicKey],
+        form: Form,
+        *,
+        shown: bool,
     ) -> object:
         if not dishonest:
             dishonest.append(context.hospital)
         if context.hospital not in dishonest:
-            return seal(payload, context, readers, form)
+            return seal(payload, context, readers, form, shown=shown)
         other = EnvelopePrivateKey.generate("MLKEM768_X25519").public
 
         class Badly(EnvelopePublicKey):
@@ -337,7 +348,7 @@ def test_a_key_sealed_badly_to_one_reader_accuses_nobody_where_the_coordinators_
 
         at = ("coordinator", "auditor").index(victim)
         badly = [Badly(r.data) if i == at else r for i, r in enumerate(readers)]
-        return seal(payload, context, badly, form)
+        return seal(payload, context, badly, form, shown=shown)
 
     with monkeypatch.context() as patch:
         patch.setattr(fedcxr.privacy.sealed, "seal", seal_badly)

@@ -134,7 +134,7 @@ def test_an_update_opens_with_the_coordinators_key_and_carries_the_contracts_wei
         1,
     )
     key = Identity.load(founded.run.keys / "coordinator.json").envelope_key
-    update = SealedReader(key, [PLAIN]).read(reply.bulk, context)
+    update = SealedReader(key, [PLAIN], shown=False).read(reply.bulk, context)
     assert not (update.view(np.int32) % weight).any()
     total = WeightedSum(founded.layout)
     total.add(update, weight)

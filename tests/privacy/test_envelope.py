@@ -90,10 +90,17 @@ def test_a_plaintext_other_than_the_committed_one_is_refused(
 ) -> None:
     true_root = merkle.root
     monkeypatch.setattr("fedcxr.privacy.envelope.merkle.root", lambda data: true_root(b"another payload"))
-    blob = seal(PAYLOAD, CONTEXT, [key.public])
+    blob = seal(PAYLOAD, CONTEXT, [key.public], shown=True)
     monkeypatch.undo()
-    with pytest.raises(EnvelopeError, match="not the one that its header commits to"):
+    with pytest.raises(EnvelopeError, match="its plaintext is not the one that its header commits to"):
         open_envelope(blob, CONTEXT, key)
+
+
+def test_what_validators_cannot_be_shown_is_refused_where_they_judge(key: EnvelopePrivateKey) -> None:
+    blob = seal(PAYLOAD, CONTEXT, [key.public], shown=True)
+    assert np.array_equal(open_envelope(blob, CONTEXT, key, shown=True), PAYLOAD)
+    with pytest.raises(EnvelopeError, match="lacks the root of its plaintext"):
+        open_envelope(seal(PAYLOAD, CONTEXT, [key.public]), CONTEXT, key, shown=True)
 
 
 def test_a_header_is_written_in_one_way_only(

@@ -31,8 +31,8 @@ def test_what_is_protected_is_read_back(protection: Protection) -> None:
 
 @every_kind
 def test_an_update_is_shown_with_what_proves_its_root(protection: Protection) -> None:
-    blob = protection.protect(UPDATE.copy(), CONTEXT, [KEY.public])
-    (reader,) = protection.readers([KEY])
+    blob = protection.protect(UPDATE.copy(), CONTEXT, [KEY.public], shown=True)
+    (reader,) = protection.readers([KEY], shown=True)
     shown = reader.show(blob, CONTEXT)
     committed = protection.committed_root(merkle.root(blob), len(blob), shown.header, shown.paths)
     assert committed == merkle.root(shown.update) == merkle.root(UPDATE)
@@ -44,6 +44,15 @@ def test_a_header_of_another_blob_proves_nothing() -> None:
     blob, other = (protection.protect(UPDATE + k, CONTEXT, [KEY.public]) for k in np.uint32([0, 1]))
     shown = reader.show(other, CONTEXT)
     with pytest.raises(EnvelopeError, match="not that of what its hospital signed"):
+        protection.committed_root(merkle.root(blob), len(blob), shown.header, shown.paths)
+
+
+def test_what_was_not_sealed_to_be_shown_has_no_root_to_prove() -> None:
+    protection = protection_named("sealed")
+    blob = protection.protect(UPDATE.copy(), CONTEXT, [KEY.public])
+    (reader,) = protection.readers([KEY])
+    shown = reader.show(blob, CONTEXT)
+    with pytest.raises(EnvelopeError, match="not the header of an envelope that can be shown"):
         protection.committed_root(merkle.root(blob), len(blob), shown.header, shown.paths)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from clients.disk import HospitalDisk
 from fedcxr.config import Config
@@ -48,6 +49,8 @@ def test_a_configuration_can_be_corrected_until_the_federation_is_founded(
     with pytest.raises(ConfigError, match=r"validation.committee = 4 .* the partition has 3"):
         prepare_simulation(open_or_create(out, judged), lambda what, done, total: None)
     assert simulate(small_config.with_changes({"federation.rounds": 1}), out, on_local_grid).founded
+    with Image.open(out / "partition.png") as picture:
+        assert picture.width > picture.height
     with pytest.raises(
         ConfigError, match=r"another run: federation.rounds is 1 there and 7 here; seed is 3 "
     ):

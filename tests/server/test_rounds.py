@@ -61,7 +61,6 @@ def test_a_federation_ends_with_every_file_and_a_clean_audit(small_config: Confi
         "ledger.sqlite",
         "ledger.json",
         "partition.json",
-        "partition.png",
         "layout.json",
     ):
         assert (run.root / name).stat().st_size > 0, name

@@ -1,9 +1,9 @@
 """A form in which an update travels: one object, with both halves.
 
-What is added, committed to, judged and audited is always the same thing, the vector of ``weight * q`` in the
-ring of 2^32, and its Merkle root is what a hospital commits to. A form says two things about it: which
-integers q there may be, and what bytes carry them between the hospital and whoever adds the update. A kind of
-form is a file with a subclass of :class:`Form` and a row in ``fedcxr.update.forms.kinds``; nobody else knows
+What is added, judged and audited is always the same thing, the vector of ``weight * q`` in the ring of 2^32;
+where a committee judges, its Merkle root is in the envelope's header. A form says two things about it: which
+integers q there may be, and what bytes carry them between the hospital and whoever adds the update. Under one
+weight a string of these bytes stands for one vector, and the other way round. A kind of form is a file with a subclass of :class:`Form` and a row in ``fedcxr.update.forms.kinds``; nobody else knows
 which one a federation uses.
 """
 
