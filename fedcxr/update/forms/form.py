@@ -3,8 +3,10 @@
 What is added, judged and audited is always the same thing, the vector of ``weight * q`` in the ring of 2^32;
 where a committee judges, its Merkle root is in the envelope's header. A form says two things about it: which
 integers q there may be, and what bytes carry them between the hospital and whoever adds the update. Under one
-weight a string of these bytes stands for one vector, and the other way round. A kind of form is a file with a subclass of :class:`Form` and a row in ``fedcxr.update.forms.kinds``; nobody else knows
-which one a federation uses.
+weight a string of these bytes stands for one vector, and the other way round.
+
+A kind of form is a file with a subclass of :class:`Form` and a row in ``fedcxr.update.forms.kinds``; nobody
+else knows which one a federation uses.
 """
 
 from __future__ import annotations
