@@ -24,7 +24,7 @@ demo: setup
 test: setup contracts/node_modules
 	$(BIN)/python -m pytest $(PARALLEL)
 
-# Every package, but nothing that takes over a second: an answer within two minutes on two cores.
+# Every package, but nothing that takes over a second: an answer within three minutes on two cores.
 test-fast: setup contracts/node_modules
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 

@@ -14,6 +14,7 @@ from fedcxr.cli.ledger_reading import (
     ask_by_name,
     asked_rounds,
     earlier_rounds,
+    either_order,
     location_of,
     names_of,
     parse_rounds,
@@ -125,6 +126,7 @@ def hospital(
     from fedcxr.indexer.hospital import read_hospital
     from fedcxr.report.ledger.rounds import membership_table, part_table
 
+    who, run = either_order(who, run)
     location, names = location_of(run, rpc, contract, trust_run)
 
     def question(ledger: IndexedLedger, members: Members, names: Names) -> tuple[Any, Any, int]:

@@ -39,6 +39,13 @@ def location_of(
     return location_of_run(RunDirectory.open(run, trusted=trust_run), contract or ""), names_of(run)
 
 
+def either_order(who: str, run: Path | None) -> tuple[str, Path | None]:
+    """Who is asked for, and the run; most commands have the run first, so it may stand first here, too."""
+    if run is not None and not run.is_dir() and (Path(who) / "config.toml").is_file():
+        return str(run), Path(who)
+    return who, run
+
+
 def names_of(run: Path | None) -> Names:
     """What a run calls its members; nothing without one."""
     from fedcxr.report.ledger.words import Names

@@ -1,5 +1,7 @@
 """``fedcxr simulate``: a consortium on one machine."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,7 +46,8 @@ def simulate(
             min=1,
             max=256,
             help="Hospitals that train at once on the local grid, each in a process of its own with "
-            "training.threads threads; the model is the same.",
+            "training.threads threads; the model is the same. It pays where a hospital trains for seconds "
+            "and no more threads than cores are at work.",
         ),
     ] = 1,
     baselines: Annotated[
@@ -82,10 +85,11 @@ def resume_simulation(
     root: Path, grid: GridName, *, baselines: bool, report: bool = True, workers: int = 1
 ) -> None:
     """Say how far a run has come by its ledger, and carry it to its end; a complete one is left alone."""
-    from fedcxr.run.resumption import run_progress
     from fedcxr.store.run_directory import RunDirectory
 
-    run = RunDirectory.open(root, trusted=True)
+    run = RunDirectory.open(root, trusted=True)  # a wrong path is told before what takes seconds to import
+    from fedcxr.run.resumption import run_progress
+
     progress = run_progress(run)
     say(f"{root}: {progress}")
     if not progress.complete or baselines:
@@ -102,22 +106,48 @@ def run_simulation(
     workers: int = 1,
 ) -> None:
     """Prepare a run, carry it to its end on a grid, and write its summary and its report."""
-    from fedcxr.data.partition import Partition
     from fedcxr.errors import UnwritableError
+
+    if out.is_file():
+        raise UnwritableError(f"--out: {out} is a file; name a folder.", advice="Nothing was changed.")
+    with _telling_how_to_continue(config, out):
+        _run(config, out, grid, baselines=baselines, workers=workers)
+    _tell_results(out, report=report)
+
+
+@contextmanager
+def _telling_how_to_continue(config: "Config", out: Path) -> Iterator[None]:
+    """Have an interruption, from the first import on, say how far the run is and what continues it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        from fedcxr.store.run_directory import RunDirectory
+        from fedcxr.terminal.console import Console
+
+        begun = (out / "config.toml").is_file()
+        done = RunDirectory(out).last_round if begun else 0
+        said = f"interrupted: {done} of {config.federation.total_rounds} rounds are finalized"
+        more = f"`fedcxr simulate --resume {out}` continues the run" if begun else "nothing was begun"
+        Console(stderr=True).say((f"{said}; {more}.", "yellow"))
+        if done:
+            from fedcxr.report.summary import write_summary
+
+            write_summary(RunDirectory(out))
+        raise
+
+
+def _run(config: "Config", out: Path, grid: GridName, *, baselines: bool, workers: int) -> None:
+    from fedcxr.data.partition import Partition
     from fedcxr.experiments.baselines import compare_with_baselines
     from fedcxr.report.comparison_table import comparison_table
-    from fedcxr.report.summary import write_summary
     from fedcxr.report.tables import count
     from fedcxr.run.duration import in_words, training_seconds
     from fedcxr.run.preparation import open_or_create, require_means
-    from fedcxr.run.released import report_last
     from fedcxr.store.run_directory import RunDirectory
     from fedcxr.terminal.console import Console
     from server import console
     from server.grids import simulation
 
-    if out.is_file():
-        raise UnwritableError(f"--out: {out} is a file; name a folder.", advice="Nothing was changed.")
     measured: list[Measurement] = []
 
     def carry(run: RunDirectory, hospitals: int) -> None:
@@ -130,23 +160,25 @@ def run_simulation(
             say(said)
         simulation.CARRIERS[grid.value](workers)(run, hospitals)
 
-    try:
-        require_means(config)
+    require_means(config)
+    if crowded := simulation.crowded(config.training.threads, workers):
+        Console(stderr=True).say((crowded, "yellow"))
+    with console.Console() as shown:
+        open_or_create(out, config, shown.progress, measured.append)
+    run = simulation.simulate(config, out, carry)
+    if baselines:
         with console.Console() as shown:
-            open_or_create(out, config, shown.progress, measured.append)
-        run = simulation.simulate(config, out, carry)
-        if baselines:
-            with console.Console() as shown:
-                comparison = compare_with_baselines(run, shown.progress)
-            Console().print(comparison_table(comparison))
-    except KeyboardInterrupt:
-        done = RunDirectory(out).last_round
-        said = f"interrupted: {done} of {config.federation.total_rounds} rounds are finalized"
-        Console(stderr=True).say((f"{said}; `fedcxr simulate --resume {out}` continues the run.", "yellow"))
-        if done:
-            write_summary(RunDirectory(out))
-        raise
-    screen = Console()
+            comparison = compare_with_baselines(run, shown.progress)
+        Console().print(comparison_table(comparison))
+
+
+def _tell_results(out: Path, *, report: bool) -> None:
+    from fedcxr.report.summary import write_summary
+    from fedcxr.run.released import report_last
+    from fedcxr.store.run_directory import RunDirectory
+    from fedcxr.terminal.console import Console
+
+    run, screen = RunDirectory.open(out, trusted=True), Console()
     screen.say(f"summary: {write_summary(run)}")
     if report:
         with screen.status("report"):

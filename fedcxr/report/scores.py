@@ -59,7 +59,9 @@ def hospital_table(evaluation: Evaluation) -> Table:
         rows=tuple(rows),
         notes=(
             "In brackets behind a mean: over how many labels it goes. Hospitals differ in which labels have "
-            "both classes, so their means are not means of the same thing.",
+            "both classes, so their means are not means of the same thing. The last row compares studies of "
+            "different hospitals, too: where a model scores one of them higher than another, it can "
+            "be below each hospital's own.",
             *_few_note([scores for _, scores in parts]),
         ),
     )

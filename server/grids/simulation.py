@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -80,6 +81,21 @@ def on_local_grid(
             return
         console = stack.enter_context(Console())
         carry_out(grid, run, hospitals, console, console.progress)
+
+
+def crowded(threads: int, workers: int) -> str:
+    """What to tell whoever starts more threads than there are cores; empty where there is room.
+
+    Threads of one training wait for each other, so those that share a core are slower than one after the
+    other.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if workers == 1 or workers * threads <= cores:
+        return ""
+    return (
+        f"{workers} workers of {threads} threads each are more than the {cores} cores here: they get in each "
+        f"other's way. {max(1, cores // threads)} would be faster."
+    )
 
 
 CARRIERS: dict[str, Callable[[int], Carry]] = {

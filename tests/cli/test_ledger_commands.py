@@ -108,6 +108,10 @@ def test_a_hospital_is_found_by_name_address_and_its_beginning(told: tuple[Path,
         assert piece in text
 
 
+def test_the_run_may_stand_before_the_hospital_as_in_other_commands(run: Path) -> None:
+    assert printed("hospital", run, "hospital-3") == printed("hospital", "hospital-3", run)
+
+
 def test_a_rejection_has_its_name_and_arguments(run: Path) -> None:
     assert "TooManySamples(registered=50," in printed("hospital", "hospital-2", run)
     part = tree("hospital", "hospital-2", run)["rounds"][1]

@@ -25,7 +25,7 @@ from server.app import carry_out
 from server.grids import session
 from server.grids.channel import Channel
 from server.grids.local import LocalGrid
-from server.grids.simulation import on_local_grid, simulate
+from server.grids.simulation import crowded, on_local_grid, simulate
 from server.grids.workers import Workers
 
 HOSPITALS = 3
@@ -144,3 +144,10 @@ def test_an_end_that_is_gone_is_the_end(ends: tuple[Channel, Channel]) -> None:
     sender.close()
     with pytest.raises(EOFError):
         receiver.receive()
+
+
+def test_more_threads_than_cores_are_told() -> None:
+    cores = len(os.sched_getaffinity(0))
+    assert crowded(1, 1) == crowded(cores + 1, 1) == crowded(1, cores) == ""
+    assert f"are more than the {cores} cores here" in crowded(1, cores + 1)
+    assert crowded(cores, 2).endswith("1 would be faster.")
