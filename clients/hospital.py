@@ -51,6 +51,7 @@ from fedcxr.messages import (
 )
 from fedcxr.models.network import Network
 from fedcxr.privacy.keys import EnvelopePublicKey
+from fedcxr.seeds import derive_seed
 from fedcxr.store.identity import Identity
 from fedcxr.terminal import one_line
 from fedcxr.training.batch_statistics import gather_statistics
@@ -155,8 +156,14 @@ class Hospital:
         report, samples, vector = self._train_from(base, member, request.round)
         started = time.perf_counter()
         np.subtract(vector, base, out=vector)
-        update, saturated = fixed_point.encode(vector, member.layout, round_config.exponents, asked.weight)
-        protected = Hashed.of(member.protect(update, request.round))
+        update, saturated = member.rules.form.encode(
+            vector,
+            member.layout,
+            round_config.exponents,
+            asked.weight,
+            derive_seed(member.config.seed, "rounding", request.round, self.name),
+        )
+        protected = Hashed.of(member.protect(update, request.round, asked.weight))
         del vector, update
         if asked.view is None:
             protected.hash()

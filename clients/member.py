@@ -88,15 +88,17 @@ class Member:
     @property
     def protection(self) -> Protection:
         """What protects this hospital's updates, by the configuration that it joined with."""
-        return protection_named(self.config.privacy.envelope)
+        return protection_named(self.config.privacy.envelope, self.config.federation.update_form)
 
-    def protect(self, update: Ring, round_number: int) -> bytes:
-        """An update as it leaves the hospital."""
+    def protect(self, update: Ring, round_number: int, weight: int) -> bytes:
+        """An update, which carries the hospital's weight in the round, as it leaves."""
         context = UpdateContext(
             federation=self.membership.federation,
             round=round_number,
             hospital=self.address,
             layout=self.layout.digest.hex(),
+            values=self.layout.size,
+            weight=weight,
         )
         shown = self.config.validation.policy == "committee"
         return self.protection.protect(update, context, self.recipients, shown=shown)

@@ -301,7 +301,7 @@ class Coordinator:
 
     @property
     def _protection(self) -> Protection:
-        return protection_named(self.config.privacy.envelope)
+        return protection_named(self.config.privacy.envelope, self.config.federation.update_form)
 
     @cached_property
     def _identity(self) -> Identity:

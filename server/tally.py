@@ -194,4 +194,6 @@ class Tally:
             round=view.number,
             hospital=address,
             layout=self.layout.digest.hex(),
+            values=self.layout.size,
+            weight=view.weights[address],
         )

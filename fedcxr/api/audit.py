@@ -12,7 +12,7 @@ from fedcxr.audit.audit import Progress, Request, conduct_audit
 from fedcxr.audit.export.archive import LARGEST
 from fedcxr.audit.export.verification import Verified
 from fedcxr.audit.export.verification import verify as verify_bytes
-from fedcxr.audit.findings import AuditReport, Finding, first_model_is_unknown
+from fedcxr.audit.findings import AuditReport, Finding, first_model_is_unknown, updates_were_removed
 from fedcxr.audit.journal_ledger import JournalLedger
 from fedcxr.audit.ledger_source import LedgerSource, RunLedger
 from fedcxr.audit.memory import AuditMemory
@@ -98,6 +98,12 @@ class Audit:
             raise AuditIncompleteError(
                 f"{self.place}: nothing found, but whether this is the consortium's chain only the endpoint "
                 "says: give the hash of its head from elsewhere (--head)."
+            )
+        if not self.proven and updates_were_removed(self.unchecked):
+            raise AuditIncompleteError(
+                f"{self.place}: nothing found, but the released model could not be recomputed: whoever keeps "
+                "the run has removed updates, and nobody can add them again.",
+                advice="What an audit of before states, pruned.zip has: fedcxr audit verify RUN/pruned.zip.",
             )
         if not self.proven:
             raise AuditIncompleteError(

@@ -12,6 +12,7 @@ from fedcxr.config import Config, load
 from fedcxr.errors import FedcxrError
 from fedcxr.report.tables import count
 from fedcxr.round_lines import read_rounds
+from fedcxr.store.pruned import pruned_rounds
 from fedcxr.store.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -48,6 +49,15 @@ class Run:
     def complete(self) -> bool:
         """Every round that the configuration asks for is on record."""
         return self.last_round == self.config.federation.total_rounds
+
+    @property
+    def pruned(self) -> tuple[int, ...]:
+        """Rounds whose updates were removed (``fedcxr store gc``): no audit recomputes their models any more.
+
+        Raises:
+            StoreError: the file that says so is damaged.
+        """
+        return pruned_rounds(self.root)
 
     def __repr__(self) -> str:
         """Where the run is, and how far it has come."""

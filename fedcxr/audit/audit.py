@@ -168,7 +168,9 @@ class _Audit:
             for view in views
         )
         workers = workers_for(size) if self.request.workers is None else self.request.workers
-        protection = protection_recorded(ledger.open_updates)
+        form = None if config is None else config.federation.update_form
+        protection = protection_recorded(ledger.open_updates, form)
+        removal = sources.removal(ledger, report)
         with BlobPool(url, protection, keys, workers) as pool:
             evidence = Evidence(
                 ledger=ledger,
@@ -181,6 +183,7 @@ class _Audit:
                 readers=protection.readers(keys),
                 scope=scope,
                 report=report,
+                pruned=removal.rounds,
             )
             computed = self._rounds(evidence, config, views, size, progress)
         if config is not None:
@@ -191,6 +194,7 @@ class _Audit:
         if views:
             report.notes.append(PARTIES)
         sources.conclude(evidence, last)
+        removal.conclude(self.ledger_source.chain, ledger, report)
         report.unchecked += scope.left_out(last)
         if last < report.planned:
             report.notes.append(f"{SO_FAR}{last} of {report.planned} rounds are finalized")

@@ -15,7 +15,6 @@ import numpy as np
 
 from fedcxr.audit.blob_check import BlobChecker, BlobResult, BlobTask
 from fedcxr.privacy.keys import EnvelopePrivateKey
-from fedcxr.privacy.kinds import protection_named
 from fedcxr.privacy.protection import Protection
 from fedcxr.update.fixed_point import Ring
 
@@ -64,7 +63,7 @@ class BlobPool(AbstractContextManager["BlobPool"]):
 
         Args:
             store: URL.
-            protection: of the updates.
+            protection: of the updates; workers get it as it is.
             keys: of the readers, which tasks name by their place.
             workers: 0 to check in this process.
         """
@@ -78,7 +77,7 @@ class BlobPool(AbstractContextManager["BlobPool"]):
                 workers,
                 context,
                 initializer=_begin,
-                initargs=(store, protection.name, [key.data for key in keys], context.Lock()),
+                initargs=(store, protection, [key.data for key in keys], context.Lock()),
             )
         else:
             self._here = BlobChecker(store, protection.readers(keys), contextlib.nullcontext())
@@ -118,9 +117,11 @@ class BlobPool(AbstractContextManager["BlobPool"]):
         self._free.append(one)
 
 
-def _begin(store: str, protection: str, keys: Sequence[bytes], turn: AbstractContextManager[object]) -> None:
+def _begin(
+    store: str, protection: Protection, keys: Sequence[bytes], turn: AbstractContextManager[object]
+) -> None:
     global _checker  # noqa: PLW0603 (an executor's worker has no other place for what it needs)
-    readers = protection_named(protection).readers([EnvelopePrivateKey(key) for key in keys])
+    readers = protection.readers([EnvelopePrivateKey(key) for key in keys])
     _checker = BlobChecker(store, readers, turn)
 
 

@@ -57,6 +57,7 @@ class Evidence:
         partitions: digests of ``partition.json`` that the rounds' configurations name, as they are met.
         never_came: rounds, and hospitals that brought their updates to the contract themselves, which were
             excluded, and whose bytes the store does not have.
+        pruned: rounds of whose updates the run's keeper says that he removed them; no more than his word.
         small: blobs of up to a few kilobytes that were read and are what they say, for an export.
     """
 
@@ -73,6 +74,7 @@ class Evidence:
     named: set[bytes] = field(default_factory=set)
     partitions: set[str] = field(default_factory=set)
     never_came: set[tuple[int, str]] = field(default_factory=set)
+    pruned: frozenset[int] = frozenset()
     small: dict[bytes, bytes] = field(default_factory=dict)
 
     @cached_property

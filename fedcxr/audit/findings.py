@@ -21,7 +21,8 @@ SUMS = "that the updates in the store have their roots, open and add up to the m
 """What no export can prove."""
 
 _HEAD = re.compile(r"that block \d+, 0x[0-9a-f]+, is the head of the consortium's chain: .*")
-_SEALED = re.compile(r"round (\d+), 0x\w+: what is sealed in its update \((.*)\)")
+_SEALED = re.compile(r"round (\d+), 0x\w+: (what is sealed in )?its update \((.*)\)")
+_REMOVED = "removed by the run's keeper"
 
 
 def unknown_head(number: int, digest: bytes) -> str:
@@ -50,20 +51,30 @@ def sealed_update(number: int, hospital: str, why: str) -> str:
     return f"round {number}, {hospital}: what is sealed in its update ({why})"
 
 
+def removed_update(number: int, hospital: str) -> str:
+    """What is unchecked of an update that whoever keeps the run has removed."""
+    return f"round {number}, {hospital}: its update ({_REMOVED})"
+
+
+def updates_were_removed(unchecked: Iterable[str]) -> bool:
+    """Whether :func:`removed_update` is among what is unchecked."""
+    return any(match[3] == _REMOVED for line in unchecked if (match := _SEALED.fullmatch(str(line))))
+
+
 def in_short(unchecked: Iterable[str]) -> list[str]:
-    """What is unchecked, with one line for all updates that could not be opened for the same reason."""
+    """What is unchecked, with one line for all updates that could not be looked at for the same reason."""
     lines: list[str] = []
-    closed: dict[str, list[str]] = {}
+    closed: dict[tuple[str, str], list[str]] = {}
     for line in unchecked:
         if (match := _SEALED.fullmatch(line)) is None:
             lines.append(line)
         else:
-            closed.setdefault(match[2], []).append(match[1])
-    for why, rounds in reversed(closed.items()):
+            closed.setdefault((match[2] or "", match[3]), []).append(match[1])
+    for (what, why), rounds in reversed(closed.items()):
         many = f"{len(rounds)} update{'s' * (len(rounds) > 1)}"
         several = f"{len(set(rounds))} round{'s' * (len(set(rounds)) > 1)}"
         advice = ": --key FILE gives the coordinator's or the auditor's" if why == "no key" else ""
-        lines.insert(0, f"what is sealed in {many} of {several} ({why}{advice})")
+        lines.insert(0, f"{what}{many} of {several} ({why}{advice})")
     return lines
 
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from fedcxr.aggregation.aggregator import Aggregator, Measurement
+from fedcxr.aggregation.aggregator import Aggregator
 from fedcxr.aggregation.kinds import aggregator_of
 from fedcxr.audit.blob_check import BlobResult, BlobTask, Opening
 from fedcxr.audit.blob_pool import SharedSum
 from fedcxr.audit.evidence import Evidence
-from fedcxr.audit.findings import sealed_update
+from fedcxr.audit.findings import removed_update, sealed_update
 from fedcxr.errors import FedcxrError
 from fedcxr.ledger.history import brought_by
 from fedcxr.ledger.protocol import RoundView
@@ -29,13 +29,14 @@ class RoundUpdates:
         evidence: what the audit goes by.
         view: of the round, with its submissions.
         metrics: of its hospitals, as they signed them; once :meth:`total` has read them.
+        removed: hospitals whose updates the run's keeper removed; once :meth:`start` has looked.
     """
 
     evidence: Evidence
     view: RoundView
     metrics: dict[str, HospitalMetrics] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
     _results: dict[str, Future[BlobResult]] = field(default_factory=dict)
-    _measured: dict[str, Measurement] = field(default_factory=dict)
     _sum: SharedSum | None = None
     _aggregator: Aggregator | None = None  # over the shared sum
 
@@ -55,6 +56,9 @@ class RoundUpdates:
             if address in view.excluded and self._stayed_away(address):
                 evidence.never_came.add((view.number, address))
                 continue
+            if self._is_removed(address):
+                self.removed.append(address)
+                continue
             evidence.named.add(view.accepted[address].root)
             compares = self._aggregator is not None and self._aggregator.compares
             self._results[address] = self._submit(address, self._opening(address, add=not compares))
@@ -72,9 +76,13 @@ class RoundUpdates:
         judged: dict[str, BlobResult] = {}
         for address in self.hospitals:
             evidence.report.updates += 1
-            if (view.number, address) not in evidence.never_came:
+            if address in self._results:
                 judged[address] = self._results[address].result()
                 advance(view.accepted[address].size)
+        for address in self.removed:
+            self._read_metrics(address)
+            evidence.report.unchecked.append(removed_update(view.number, address))
+            complete = False
         left_out = self._left_out(judged)
         for address, result in judged.items():
             self._read_metrics(address)
@@ -141,6 +149,8 @@ class RoundUpdates:
             round=self.view.number,
             hospital=address,
             layout=layout.digest.hex(),
+            values=layout.size,
+            weight=self.view.weights[address],
         )
         included = address in self.view.included
         readers = tuple(range(len(evidence.readers))) if included else (0,)
@@ -211,6 +221,17 @@ class RoundUpdates:
             f"excluded since its bytes never came ({self.view.excluded[address]})"
         )
         return True
+
+    def _is_removed(self, address: str) -> bool:
+        """Whether an update is not there because the run's keeper removed it, as he says.
+
+        He may have had updates removed that are in a sum, and none that was left out; whatever is still there
+        is looked at like any other.
+        """
+        view, evidence = self.view, self.evidence
+        if view.number not in evidence.pruned or address not in view.included:
+            return False
+        return view.accepted[address].root not in evidence.store
 
     def _bringer(self, address: str) -> str:
         return brought_by(self.evidence.ledger, self.view.number, address)

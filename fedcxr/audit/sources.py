@@ -11,6 +11,7 @@ from fedcxr import config as configuration
 from fedcxr.audit.evidence import Evidence, ModelFiles
 from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.metrics_line import read_lines
+from fedcxr.audit.pruned import Removal
 from fedcxr.audit.seen_heads import check_kept_heads
 from fedcxr.audit.surplus import check_surplus
 from fedcxr.config import Config
@@ -19,6 +20,7 @@ from fedcxr.ledger.views import FederationViews
 from fedcxr.round_lines import FaultyLine, RoundLine
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.configuration import get_configuration
+from fedcxr.store.pruned import NAME
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import frozen_file, merkle
 from fedcxr.update.layout import LONGEST, MOST_VALUES, Layout
@@ -39,6 +41,10 @@ class Sources(Protocol):
 
     def lines(self, last: int, report: AuditReport) -> dict[int, RoundLine | FaultyLine] | None:
         """Of ``metrics.jsonl`` by round; None where there can be none."""
+        ...
+
+    def removal(self, ledger: FederationViews, report: AuditReport) -> Removal:
+        """What the run's keeper says that he removed."""
         ...
 
     def conclude(self, evidence: Evidence, last: int) -> None:
@@ -95,6 +101,9 @@ class RunSources:
 
     def lines(self, last: int, report: AuditReport) -> dict[int, RoundLine | FaultyLine] | None:
         return read_lines(self.run.metrics.path, last, report)
+
+    def removal(self, ledger: FederationViews, report: AuditReport) -> Removal:
+        return Removal.of(self.run.root, ledger, report)
 
     def conclude(self, evidence: Evidence, last: int) -> None:
         self._check_partition(evidence)
@@ -170,12 +179,14 @@ class StoreSources:
         genesis: file of the first model; None to look for it in the store.
         released: file that is said to be the released model; None when there is none to compare.
         configuration: file of the configuration; None to look for it in the store.
+        pruned: ``pruned.json`` of the run, as its keeper hands it out; None where there is none.
     """
 
     url: str
     genesis: Path | None = None
     released: Path | None = None
     configuration: Path | None = None
+    pruned: Path | None = None
 
     def config(self, ledger: FederationViews, report: AuditReport) -> Config | None:
         """The configuration as the coordinator put it into the store, or of the file that the reader has.
@@ -230,6 +241,14 @@ class StoreSources:
     def lines(self, last: int, report: AuditReport) -> dict[int, RoundLine | FaultyLine] | None:
         del last, report
         return None
+
+    def removal(self, ledger: FederationViews, report: AuditReport) -> Removal:
+        """Raises StoreError where the reader's own file is none."""
+        if self.pruned is None:
+            return Removal(Path())
+        if self.pruned.name != NAME or not self.pruned.is_file():
+            raise StoreError(f"{self.pruned}: there is no such file, or it is not named {NAME} (--pruned).")
+        return Removal.of(self.pruned.parent, ledger, report)
 
     def conclude(self, evidence: Evidence, last: int) -> None:
         del last

@@ -89,6 +89,10 @@ def audit(
     ] = None,
     config: ConfigFile = None,
     pretrained: PretrainedFile = None,
+    pruned: Annotated[
+        Path | None,
+        typer.Option(help="The pruned.json of a run whose updates were removed, without the run."),
+    ] = None,
     export: Annotated[
         Path | None, typer.Option(help="Write a signed export to this zip; fedcxr audit verify checks it.")
     ] = None,
@@ -119,7 +123,9 @@ def audit(
     from fedcxr.audit.scope import Scope
     from fedcxr.cli.audit_printing import Bar, print_report
 
-    ledger, sources, directory = _places(run, trust_run, rpc, contract, store, head, genesis, model, config)
+    ledger, sources, directory = _places(
+        run, trust_run, rpc, contract, store, head, genesis, model, config, pruned
+    )
     keys, unreadable = audit_keys(directory, key)
     memory = memory_of(directory, state=state, since=since)
     request = Request(keys, journal or (), Scope.parse(rounds, hospital), memory, pretrained)
@@ -207,6 +213,7 @@ def _places(
     genesis: Path | None,
     model: Path | None,
     config: Path | None,
+    pruned: Path | None,
 ) -> tuple[LedgerSource, Sources, RunDirectory | None]:
     """Where ledger and files are, from the options.
 
@@ -224,10 +231,11 @@ def _places(
     if run is None:
         if not (rpc and contract and store):
             raise ConfigError("give a run directory, or --rpc, --contract and --store.")
-        return EndpointLedger(rpc, contract, trusted), StoreSources(store, genesis, model, config), None
-    if contract or genesis or model or config:
+        sources = StoreSources(store, genesis, model, config, pruned)
+        return EndpointLedger(rpc, contract, trusted), sources, None
+    if contract or genesis or model or config or pruned:
         raise ConfigError(
-            "--contract, --genesis, --model and --config are for an audit without a run directory."
+            "--contract, --genesis, --model, --config and --pruned are for an audit without a run directory."
         )
     directory = RunDirectory(run, trust_run)
     if not rpc:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedcxr.cli.app import app
-from fedcxr.cli.options import AsJson, Overrides
+from fedcxr.cli.options import AsJson, Overrides, RunPath
 from fedcxr.terminal import say_json
 
 if TYPE_CHECKING:
@@ -152,6 +152,37 @@ def _bench_config(experiment: Path | None, overrides: Iterable[str]) -> Config:
         return configuration.load(experiment, overrides)
     tree = {"name": "bench", "data": {"root": "."}, "training": {"threads": 2}}
     return configuration.overridden(configuration.validate(tree, where="bench"), overrides)
+
+
+@bench_app.command("forms")
+def bench_forms(
+    run: RunPath,
+    *,
+    numbers: Annotated[
+        str, typer.Option("--rounds", help="Measure the updates of these rounds: 3-7, or a single round: 5.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Measure each form of an update on the updates of a run of yours: bytes, and seconds of a processor."""
+    from rich.table import Table
+
+    from fedcxr.audit.scope import Scope
+    from fedcxr.bench import forms as benchmark
+    from fedcxr.store.run_directory import RunDirectory
+    from fedcxr.terminal.console import Console
+
+    directory = RunDirectory.open(run, trusted=True)
+    asked = Scope.parse(numbers, "").rounds(directory.last_round) if numbers else ()
+    costs = benchmark.bench_forms(directory, asked)
+    if as_json:
+        say_json(benchmark.as_json(costs))
+        return
+    table = Table("round", "form", "MB", "of plain", "encode s", "protect s", "read s")
+    for cost in costs:
+        seconds = (cost.encode_seconds, cost.protect_seconds, cost.read_seconds)
+        figures = (f"{cost.megabytes:,.3f}", f"{cost.ratio:.3f}", *(f"{second:.3f}" for second in seconds))
+        table.add_row(str(cost.round), cost.form, *figures)
+    Console().print(table)
 
 
 @bench_app.command("consensus")

@@ -71,9 +71,16 @@ def challenge(
     gas.
     """
     from fedcxr.audit.disputes.challenge import prepare_challenge, wrong_leaf
+    from fedcxr.errors import StoreError
+    from fedcxr.store.pruned import pruned_rounds
 
     run, (word,) = split_run(words, rpc, "ROUND")
     number = round_number(word)
+    if run is not None and store is None and number in pruned_rounds(run):
+        raise StoreError(
+            f"round {number}: pruned.json says that its updates were removed, and a challenge shows them.",
+            advice="A copy of the store with these updates can still be named (--store).",
+        )
     with _Desk(run, rpc, contract, store, key, trust_run).opened() as (case, blobs):
         found = wrong_leaf(case.ledger, blobs, number) if leaf is None else leaf
         if found is None:

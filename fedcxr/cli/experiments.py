@@ -92,10 +92,11 @@ def experiments(
     seeds and intervals, and paired differences from the first.
 
     A manifest is TOML: an array of tables named table, each with name, title, files (beside the manifest),
-    seeds, set and explain.
+    seeds, set, explain, and cost for a second table of bytes and seconds.
     """
     from fedcxr import files as writing
     from fedcxr.errors import ExperimentError
+    from fedcxr.experiments.cost_table import cost_table
     from fedcxr.experiments.explanation_table import explanation_table
     from fedcxr.experiments.table import Experiment, experiment_table
     from fedcxr.terminal.console import Console
@@ -132,6 +133,8 @@ def experiments(
             found.append(
                 explanation_table(made, title=f"{plan.title}: where the models look", resamples=bootstrap)
             )
+        if plan.cost:
+            found.append(cost_table(made, title=f"{plan.title}: what they cost"))
         path = tables / f"{plan.name}.md"
         writing.make_folder(tables)
         command = _command(

@@ -284,6 +284,12 @@ def _blob(choice: StoreChoice, record: UpdateRecord) -> dict[str, Any]:
     except StoreError as error:
         return {"found": None, "text": str(error)}
     if size is None:
-        return {"found": False, "text": "missing"}
+        from fedcxr.store.pruned import pruned_rounds
+
+        try:
+            removed = choice.run is not None and record.round in pruned_rounds(choice.run)
+        except StoreError as error:
+            return {"found": False, "text": f"missing; {error}"}
+        return {"found": False, "text": "removed, as pruned.json says" if removed else "missing"}
     fits = "" if size == record.size else f", where {record.size:,} were signed"
     return {"found": True, "size": size, "text": f"in the store, {size:,} bytes{fits}"}

@@ -1,11 +1,17 @@
 """``fedcxr store``: clean up the blob store of a run."""
 
-from typing import Annotated
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fedcxr.cli.app import app
 from fedcxr.cli.options import RunPath
+
+if TYPE_CHECKING:
+    from fedcxr.store.run_directory import RunDirectory
 
 store_app = typer.Typer(help="Clean up the blob store of a run.", no_args_is_help=True)
 app.add_typer(store_app, name="store")
@@ -28,10 +34,32 @@ def collect(
         typer.Option(
             min=1,
             metavar="ROUND",
-            help="Remove also the updates of finalized rounds before this one, where nobody can dispute them "
-            "any more. Nobody can recompute the models of these rounds then.",
+            help="Remove also the updates of finalized rounds before this one, where nobody can challenge "
+            "them any more. Nobody can recompute the models of these rounds then.",
         ),
     ] = 1,
+    keep_proofs: Annotated[
+        bool,
+        typer.Option(
+            "--keep-proofs",
+            help="Remove the updates of a whole finished run, once an audit has recomputed its models; the "
+            "audit's signed export is kept. Nobody can recompute the models after that.",
+        ),
+    ] = False,
+    without_audit: Annotated[
+        bool, typer.Option("--without-audit", help="With --keep-proofs: remove them without that audit.")
+    ] = False,
+    key: Annotated[
+        Path | None,
+        typer.Option(help="The key file that the audit reads with; the default is those in the run's keys/."),
+    ] = None,
+    sign: Annotated[
+        Path | None,
+        typer.Option(
+            help="The key file that signs the audit; the default is the run's keys/auditor.json, or else "
+            "keys/coordinator.json."
+        ),
+    ] = None,
     alone: Annotated[
         bool,
         typer.Option(
@@ -43,40 +71,41 @@ def collect(
 ) -> None:
     """Remove the blobs that a crash or an aborted round left, and none that the ledger needs.
 
-    Stop the run first.
+    Stop the run first. The updates of finalized rounds go only where --before or --keep-proofs asks for it,
+    and pruned.json then says so to every audit.
     """
-    from collections import Counter
-
-    from fedcxr.report.tables import count
-    from fedcxr.run.ledger_access import reading_ledger
-    from fedcxr.store import garbage
+    from fedcxr.cli.collection import Collection
     from fedcxr.store.run_directory import RunDirectory
-    from fedcxr.terminal.console import Console
 
+    if without_audit and not keep_proofs:
+        raise typer.BadParameter("it goes with --keep-proofs.", param_hint="--without-audit")
+    if keep_proofs and before > 1:
+        raise typer.BadParameter("it asks for all rounds: leave --before out.", param_hint="--keep-proofs")
     directory = RunDirectory.open(run, trusted=True)
-    blobs = directory.blob_store()
-    console = Console()
-    with reading_ledger(directory) as ledger:
-        attempts = garbage.read_attempts(ledger, blobs)
-        waste = garbage.find_waste(
-            directory,
-            blobs,
-            attempts,
-            before=before,
-            alone=alone or not directory.config.store.url,
-            needed=lambda number: garbage.disputable(ledger, number),
-        )
-        pinned = [n for n in attempts.kept if n < before and garbage.disputable(ledger, n)]
-        for thing in waste:
-            console.say(f"{thing.name}  {thing.size:,} bytes, {thing.why}")
-            if not dry_run:
-                garbage.remove(directory, blobs, thing)
-    if pinned:
-        said = f"{count(len(pinned), 'round')} before {before} can still be disputed: kept."
-        console.say((said, "yellow"))
-    if attempts.current:
-        console.say(("a round is open: blobs that the ledger does not name yet are kept.", "yellow"))
-    by_why = Counter(thing.why for thing in waste)
-    told = "; ".join(f"{number} {why}" for why, number in sorted(by_why.items()))
-    verb = "would be removed" if dry_run else "removed"
-    console.say(f"{sum(t.size for t in waste):,} bytes {verb}" + (f": {told}" if told else ""))
+    statement = _statement(directory, key, sign, dry_run, without_audit) if keep_proofs else ""
+    Collection(directory, dry_run, alone).run(before=None if keep_proofs else before, statement=statement)
+
+
+def _statement(
+    run: RunDirectory, key: Path | None, sign: Path | None, dry_run: bool, without_audit: bool
+) -> str:
+    """The audit that a removal refers to: one made now, or the one that a removal was begun with.
+
+    Raises:
+        StoreError: the run keeps its updates, or an audit that was kept is not there any more.
+        AuditFailedError, AuditIncompleteError: the audit that is made now does not prove the model.
+    """
+    from fedcxr.api.pruning import audited, pruned_of, require_prunable
+    from fedcxr.cli.audit_printing import Bar
+    from fedcxr.run.ledger_access import reading_ledger
+
+    with reading_ledger(run) as ledger:
+        require_prunable(run, ledger)
+        begun = pruned_of(run, ledger)
+    if begun.statement:
+        begun.read_statement(run.root)
+        return begun.statement
+    if without_audit or dry_run:
+        return ""
+    with Bar(hidden=False) as bar:
+        return audited(run, key, sign, bar.show)

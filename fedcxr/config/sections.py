@@ -180,6 +180,7 @@ class Federation(Section):
     calibrate: bool = False  # one more round at the end, in which only BatchNorm's statistics move
     weighting: Literal["samples", "uniform"] = "samples"  # the contract turns it into integer weights
     min_hospitals: Count = 1  # accepted updates that a round needs
+    update_form: Literal["plain", "packed", "short"] = "plain"  # what an update's bytes are
     largest_share: Annotated[float, Field(gt=0.0, le=1.0)] | None = None  # of the weight, for one hospital
     join_timeout: Positive = 600.0  # seconds to wait for the hospitals' nodes to appear
     round_timeout: Positive = 86_400.0  # seconds a round waits for its hospitals

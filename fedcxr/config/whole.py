@@ -32,6 +32,7 @@ LATER_KEYS: Mapping[str, object] = {
     "model.pretrained_digest": "",
     "partition.leave_out": [],
     "federation.largest_share": None,
+    "federation.update_form": "plain",
 }
 
 
@@ -64,6 +65,11 @@ class Config(Section):
                 raise ValueError("validation.policy = 'committee' wants ledger.recording = 'each'")
             if self.ledger.backend == "off":
                 raise ValueError("validation.policy = 'committee' wants a ledger")
+        if self.federation.update_form != "plain" and self.privacy.open_updates:
+            raise ValueError(
+                f"federation.update_form = '{self.federation.update_form}' wants privacy.envelope = "
+                "'sealed': the contract's court adds open updates byte by byte, and so knows 'plain' alone"
+            )
         if self.store.keep_models == 1:
             raise ValueError(
                 "store.keep_models = 1: a round's scale needs the last two; allowed: 0 (all), 2, 3, …"

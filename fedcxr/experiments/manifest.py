@@ -11,7 +11,7 @@ from fedcxr import bounded, toml_text
 from fedcxr.errors import ConfigError
 
 _WANTED = ("name", "files")
-_OPTIONAL = ("title", "seeds", "set", "explain")
+_OPTIONAL = ("title", "seeds", "set", "explain", "cost")
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class TablePlan:
     seeds: tuple[int, ...]
     overrides: tuple[str, ...] = ()
     explain: bool = False
+    cost: bool = False
 
 
 def read_manifest(path: Path) -> list[TablePlan]:
@@ -61,6 +62,7 @@ def _plan(path: Path, number: int, table: Mapping[str, Any]) -> TablePlan:
             seeds=tuple(int(seed) for seed in table.get("seeds", (0,))),
             overrides=tuple(map(str, table.get("set", ()))),
             explain=bool(table.get("explain", False)),
+            cost=bool(table.get("cost", False)),
         )
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{where}: {error}; files, seeds and set are lists.") from None

@@ -14,10 +14,12 @@ from fedcxr.errors import ContractRejectedError, RuleError
 from fedcxr.ledger.rules import assign_weights
 from fedcxr.ledger.seats import from_bitmap
 from fedcxr.update import fixed_point
+from fedcxr.update.forms.kinds import form_named
 
 if TYPE_CHECKING:  # pydantic takes long, and a question to the ledger does not need it
     from fedcxr.config import Config, RoundPurpose
     from fedcxr.ledger.views import FederationViews
+    from fedcxr.update.forms.form import Form
     from fedcxr.update.layout import Layout, Vector
 
 
@@ -105,16 +107,20 @@ class RoundRules:
         federation = self.config.federation
         return assign_weights(samples, federation.weighting, federation.share_parts)
 
-    @staticmethod
-    def exponents(layout: Layout, base: Vector, before: Vector | None) -> tuple[int, ...]:
-        """The fixed point's exponents of a round; they follow from two models, whatever the configuration.
+    @property
+    def form(self) -> Form:
+        """The form in which updates travel."""
+        return form_named(self.config.federation.update_form)
+
+    def exponents(self, layout: Layout, base: Vector, before: Vector | None) -> tuple[int, ...]:
+        """The fixed point's exponents of a round; they follow from two models and the form of the updates.
 
         Args:
             layout: of both models.
             base: that the round starts from.
             before: that the round before started from; None in the first round.
         """
-        return fixed_point.choose_exponents(layout, base, None if before is None else base - before)
+        return self.form.exponents(layout, base, None if before is None else base - before)
 
     def breaches(self, opening: Opening) -> Iterator[Breach]:
         """What of an opened round is not by the rules: its number, its deadline, its weights."""
@@ -145,14 +151,12 @@ class RoundRules:
         round moved each tensor, which needs the model before: without it, they are held to the range that any
         movement leaves.
         """
-        anew = self.exponents(layout, base, None)
+        anew, later = self.exponents(layout, base, None), fixed_point.later_exponents(self.form.limit)
         allowed = list(exponents) == list(anew)
         if number > 1 and len(exponents) == len(anew):
-            allowed = all(
-                e == first or e in fixed_point.LATER for e, first in zip(exponents, anew, strict=True)
-            )
+            allowed = all(e == first or e in later for e, first in zip(exponents, anew, strict=True))
         if not allowed:
-            expected = str(anew) if number == 1 else f"{anew}, or one within {fixed_point.LATER} in its place"
+            expected = str(anew) if number == 1 else f"{anew}, or one within {later} in its place"
             yield Breach("the exponents", expected, str(tuple(exponents)))
 
     @property

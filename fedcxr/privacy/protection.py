@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey
 from fedcxr.update.fixed_point import Ring
+from fedcxr.update.forms.form import Form
+from fedcxr.update.forms.kinds import form_named
 
 Blob = NDArray[np.uint8]
 """An update as it travels, is signed and is stored, where it was read: uint8 (bytes,)."""
@@ -32,12 +34,26 @@ class UpdateContext:
         round: 1-based.
         hospital: ledger address, checksummed.
         layout: hex digest of the layout.
+        values: that the layout has.
+        weight: of the hospital in the round, as the contract has it.
     """
 
     federation: str
     round: int
     hospital: str
     layout: str
+    values: int
+    weight: int
+
+    @property
+    def place(self) -> dict[str, str | int]:
+        """What an update is bound to; its length and its weight follow from that."""
+        return {
+            "federation": self.federation,
+            "round": self.round,
+            "hospital": self.hospital,
+            "layout": self.layout,
+        }
 
 
 @dataclass(frozen=True)
@@ -73,7 +89,7 @@ class UpdateReader(ABC):
             out: uint32 (n,), a buffer to read into. The result may share memory with it or with ``blob``.
 
         Returns:
-            uint32 (n,), of whatever length its hospital committed to.
+            uint32 (n,); of the plain form, of whatever length its hospital committed to.
 
         Raises:
             EnvelopeError: it cannot be read: malformed, changed, for another context or another reader.
@@ -88,17 +104,29 @@ class UpdateReader(ABC):
         """
 
 
+@dataclass(frozen=True)
 class Protection(ABC):
-    """One kind of protection.
+    """One kind of protection, of updates in one form.
 
     Attributes:
         name: the word of ``privacy.envelope`` in the configuration.
         challengeable: whether everybody can read every update, so that the contract's court can hold an
             aggregate to the updates' sum. The aggregate's bytes are then published beside the updates.
+        forms: in which an update may travel: the federation's, or several where a reader does not know it.
+            An update is protected in the first.
     """
 
     name: ClassVar[str]
     challengeable: ClassVar[bool]
+    forms: tuple[Form, ...] = (form_named("plain"),)
+
+    def of(self, *forms: Form) -> Self:
+        """The same protection of updates in another form."""
+        return replace(self, forms=forms)
+
+    def longest(self, values: int) -> int:
+        """The most bytes that a blob of an update of so many values has: a reader takes no more."""
+        return self.longest_around(max(form.longest(values) for form in self.forms))
 
     @abstractmethod
     def protect(
@@ -122,8 +150,8 @@ class Protection(ABC):
         """
 
     @abstractmethod
-    def longest(self, values: int) -> int:
-        """The most bytes that a blob of an update of so many values has: a reader takes no more."""
+    def longest_around(self, size: int) -> int:
+        """The most bytes that a blob has around so many bytes of an update."""
 
     @abstractmethod
     def committed_root(self, root: bytes, size: int, header: bytes, paths: bytes) -> bytes:

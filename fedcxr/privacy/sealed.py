@@ -11,6 +11,7 @@ from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey
 from fedcxr.privacy.protection import Blob, Protection, ShownUpdate, UpdateContext, UpdateReader
 from fedcxr.update import merkle
 from fedcxr.update.fixed_point import Ring
+from fedcxr.update.forms.form import Form
 
 
 class Sealed(Protection):
@@ -27,10 +28,10 @@ class Sealed(Protection):
         *,
         shown: bool = False,
     ) -> bytes:
-        return seal(update, context, recipients, shown=shown)
+        return seal(update, context, recipients, self.forms[0], shown=shown)
 
-    def longest(self, values: int) -> int:
-        return longest_envelope(4 * values)
+    def longest_around(self, size: int) -> int:
+        return longest_envelope(size)
 
     def committed_root(self, root: bytes, size: int, header: bytes, paths: bytes) -> bytes:
         if not merkle.is_prefix(header, paths, size, root):
@@ -38,14 +39,15 @@ class Sealed(Protection):
         return payload_root_of(header)
 
     def readers(self, keys: Sequence[EnvelopePrivateKey], *, shown: bool = False) -> list[UpdateReader]:
-        return [SealedReader(key, shown=shown) for key in keys]
+        return [SealedReader(key, self.forms, shown=shown) for key in keys]
 
 
 class SealedReader(UpdateReader):
     """Opens the envelopes that are sealed to one key."""
 
-    def __init__(self, key: EnvelopePrivateKey, *, shown: bool) -> None:
+    def __init__(self, key: EnvelopePrivateKey, forms: Sequence[Form], *, shown: bool) -> None:
         self._key = key
+        self._forms = forms
         self._shown = shown
 
     @property
@@ -53,7 +55,7 @@ class SealedReader(UpdateReader):
         return self._key.public.digest
 
     def read(self, blob: Blob | bytes, context: UpdateContext, out: Ring | None = None) -> Ring:
-        return open_envelope(blob, context, self._key, out=out, shown=self._shown)
+        return open_envelope(blob, context, self._key, out=out, forms=self._forms, shown=self._shown)
 
     def show(self, blob: Blob | bytes, context: UpdateContext) -> ShownUpdate:
         header = header_of(blob)

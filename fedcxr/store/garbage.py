@@ -1,13 +1,15 @@
 """The garbage of a run's store: files that nothing needs, found and removed on request only.
 
 A killed process leaves temporary files, and blobs that never came to the contract; an aborted attempt
-leaves blobs that count for nothing. All else is evidence: without the blobs of a finalized round nobody can
-recompute its model, nor dispute it.
+leaves blobs that count for nothing. All else is evidence: without the updates of a finalized round nobody can
+recompute its model, nor challenge it. They alone may be asked to go, and only those that are in the sum: what
+was accepted and left out stays, since that is what somebody may still have to be shown, and so do the small
+blobs, by which the audit proves everything else. ``fedcxr.store.pruned`` is what the run says of it then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,10 +21,12 @@ from fedcxr.ledger.views import FederationViews
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.configuration import get_configuration
 from fedcxr.store.run_directory import RunDirectory
-from fedcxr.store.submissions import listed_submissions
+from fedcxr.store.submissions import listed_submissions, with_submissions
 from fedcxr.update.layout import LONGEST, Layout
 
-Why = Literal["half written", "unnamed by the ledger", "of an aborted attempt", "of a round past dispute"]
+Why = Literal[
+    "half written", "unnamed by the ledger", "of an aborted attempt", "of an update in a released sum"
+]
 
 
 @dataclass(frozen=True)
@@ -50,19 +54,27 @@ class Attempts:
         founding: what the federation was founded on: configuration, layout and first model, with
             what no round trains and the pretrained weights.
         kept: of finalized rounds, by round.
+        updates: of these, those of updates in the sum, by round.
         current: of the attempt that is in progress.
         aborted: of attempts that were given up.
     """
 
     founding: frozenset[bytes]
     kept: Mapping[int, frozenset[bytes]]
+    updates: Mapping[int, frozenset[bytes]]
     current: frozenset[bytes]
     aborted: frozenset[bytes]
 
 
 def disputable(ledger: FederationViews, round_number: int) -> bool:
-    """Whether a finalized round may still be disputed; as long as it may, its blobs must stay."""
-    return DisputeCourt(ledger.w3, ledger.court).disputable(result_of(ledger, round_number))
+    """Whether the court may still have to be shown a finalized round's updates; then they must stay.
+
+    It hears no challenge of a sum of sealed updates; a dispute of one root takes the list of submissions,
+    which always stays.
+    """
+    return ledger.open_updates and DisputeCourt(ledger.w3, ledger.court).disputable(
+        result_of(ledger, round_number)
+    )
 
 
 def find_waste(
@@ -70,9 +82,8 @@ def find_waste(
     store: BlobStore,
     attempts: Attempts,
     *,
-    before: int = 1,
+    pruned: Collection[int] = (),
     alone: bool = True,
-    needed: Callable[[int], bool],
 ) -> list[Waste]:
     """Find all files of the run and its store that may be removed.
 
@@ -80,18 +91,16 @@ def find_waste(
         run: the run.
         store: its blobs.
         attempts: what the ledger names, by :func:`read_attempts`.
-        before: the blobs of finalized rounds below this one are not wanted any more.
+        pruned: finalized rounds whose updates are not wanted any more.
         alone: whether the store serves this run only; else what this ledger does not name may be another's.
-        needed: whether a finalized round's blobs must stay whatever is asked for, see :func:`disputable`.
 
     Raises:
         StoreError: the store cannot be listed.
     """
-    past = {n for n in attempts.kept if n < before and not needed(n)}
+    old = frozenset[bytes]().union(*(attempts.updates.get(n, frozenset()) for n in pruned))
     keep = (attempts.founding | attempts.current).union(
-        *(roots for n, roots in attempts.kept.items() if n not in past)
+        *(roots - attempts.updates[n] if n in pruned else roots for n, roots in attempts.kept.items())
     )
-    old = frozenset[bytes]().union(*(attempts.kept[n] for n in past))
     waste = []
     for name, size in store.sizes().items():
         why = _why(name, keep, old, attempts, alone=alone)
@@ -134,6 +143,7 @@ def read_attempts(ledger: FederationViews, store: BlobStore) -> Attempts:
             damaged; then nothing may go.
     """
     kept: dict[int, frozenset[bytes]] = {}
+    updates: dict[int, frozenset[bytes]] = {}
     aborted: set[bytes] = set()
     founding = frozenset(w for event in ledger.events("FederationCreated") for w in _words(event["args"]))
     if frozen := Layout.from_json(store.get(ledger.layout_digest, LONGEST).tobytes().decode()).frozen:
@@ -146,10 +156,20 @@ def read_attempts(ledger: FederationViews, store: BlobStore) -> Attempts:
         attempts = [_named(attempt, store) for attempt in ledger.round_events(round_number).attempts]
         aborted.update(*attempts[:-1])
         kept[round_number] = attempts[-1] if attempts else frozenset()
+        if round_number <= last:
+            updates[round_number] = _in_the_sum(ledger, store, round_number)
     latest = kept.pop(last + 1)
     if ledger.round_in_progress:
-        return Attempts(founding, kept, latest, frozenset(aborted))
-    return Attempts(founding, kept, frozenset(), frozenset(aborted | latest))
+        return Attempts(founding, kept, updates, latest, frozenset(aborted))
+    return Attempts(founding, kept, updates, frozenset(), frozenset(aborted | latest))
+
+
+def _in_the_sum(ledger: FederationViews, store: BlobStore, round_number: int) -> frozenset[bytes]:
+    """The roots of a finalized round's updates that are in its sum, and that nothing else of it has."""
+    view = with_submissions(ledger.round(round_number), store, ledger.domain)
+    accepted = view.accepted.items()
+    others = {update.root for address, update in accepted if address not in view.included}
+    return frozenset(view.accepted[a].root for a in view.included) - others - {view.aggregate_root}
 
 
 def _named(attempt: RoundEvents, store: BlobStore) -> frozenset[bytes]:
@@ -185,7 +205,7 @@ def _why(
     if root in keep:
         return None
     if root in old:
-        return "of a round past dispute"
+        return "of an update in a released sum"
     if root in attempts.aborted:
         return "of an aborted attempt"
     return "unnamed by the ledger" if alone and not attempts.current else None

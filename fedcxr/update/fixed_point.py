@@ -8,7 +8,7 @@ hospitals stays within a signed 32-bit integer and can be read back from the rin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import floor, frexp
 
 import numpy as np
@@ -30,11 +30,16 @@ _HEADROOM = 16.0  # later rounds: times the largest entry of the last aggregate
 # A schedule that begins again, as the second phase's does, moves by more than 16 times its end's steps.
 _LATER_FLOOR = 2.0**-5
 _EXPONENTS = (-8, 40)
-LATER = range(_EXPONENTS[0], frexp(LIMIT / _LATER_FLOOR)[1])
-"""Exponents of a tensor that the round before has moved, however far."""
 
 
-def choose_exponents(layout: Layout, base: Vector, last_delta: Vector | None) -> tuple[int, ...]:
+def later_exponents(limit: int = LIMIT) -> range:
+    """Exponents of a tensor that the round before has moved, however far."""
+    return range(_EXPONENTS[0], frexp(limit / _LATER_FLOOR)[1])
+
+
+def choose_exponents(
+    layout: Layout, base: Vector, last_delta: Vector | None, limit: int = LIMIT
+) -> tuple[int, ...]:
     """A power-of-two exponent for each tensor, from public values only.
 
     The first round has only the model to go by; later rounds use the last aggregate's largest entry, which
@@ -45,6 +50,7 @@ def choose_exponents(layout: Layout, base: Vector, last_delta: Vector | None) ->
         layout: of both vectors.
         base: the round's base model.
         last_delta: base minus the model before it; None in the first round.
+        limit: the largest |q| that the form of the updates has.
     """
     exponents = []
     for spec, place in zip(layout.tensors, layout.slices, strict=True):
@@ -53,8 +59,8 @@ def choose_exponents(layout: Layout, base: Vector, last_delta: Vector | None) ->
             reach = max(_first_reach(spec), 4.0 * _largest(base[place]))
         else:
             reach = max(_HEADROOM * moved, _LATER_FLOOR)
-        # LIMIT / reach lies in [2^(e-1), 2^e): the exponent e-1 makes `reach` just fit.
-        exponents.append(min(max(frexp(LIMIT / reach)[1] - 1, _EXPONENTS[0]), _EXPONENTS[1]))
+        # limit / reach lies in [2^(e-1), 2^e): the exponent e-1 makes `reach` just fit.
+        exponents.append(min(max(frexp(limit / reach)[1] - 1, _EXPONENTS[0]), _EXPONENTS[1]))
     return tuple(exponents)
 
 
@@ -68,7 +74,20 @@ def _largest(values: Vector) -> float:
     return max(float(values.max()), -float(values.min())) if values.size else 0.0
 
 
-def encode(delta: Vector, layout: Layout, exponents: Sequence[int], weight: int) -> tuple[Ring, int]:
+def to_nearest(values: Vector) -> None:
+    """Round to the nearest integer, in place; halves to the even one."""
+    np.rint(values, out=values)
+
+
+def encode(
+    delta: Vector,
+    layout: Layout,
+    exponents: Sequence[int],
+    weight: int,
+    *,
+    limit: int = LIMIT,
+    round_in_place: Callable[[Vector], None] = to_nearest,
+) -> tuple[Ring, int]:
     """Turn a delta into its weighted ring form, **in place**: the result shares the delta's memory.
 
     Args:
@@ -76,9 +95,11 @@ def encode(delta: Vector, layout: Layout, exponents: Sequence[int], weight: int)
         layout: the tensors' places.
         exponents: one per tensor.
         weight: this hospital's, from the contract.
+        limit: the largest |q|.
+        round_in_place: makes integers of scaled values, each one of its two neighbours.
 
     Returns:
-        uint32 (layout.size,), and how many values saturated at ``±LIMIT``.
+        uint32 (layout.size,), and how many values saturated at ``±limit``.
 
     Raises:
         NonFiniteError: names the tensor that holds NaN or Inf.
@@ -94,10 +115,10 @@ def encode(delta: Vector, layout: Layout, exponents: Sequence[int], weight: int)
             raise NonFiniteError(f"{spec.name}: the update holds NaN or Inf.")
         scale = 2.0**exponent
         np.multiply(values, np.float32(scale), out=values)
-        np.rint(values, out=values)
-        if largest * scale > LIMIT:  # only then is it worth a second pass
-            saturated += int(np.count_nonzero(np.abs(values) > LIMIT))
-            np.clip(values, -LIMIT, LIMIT, out=values)
+        round_in_place(values)
+        if largest * scale > limit:  # only then is it worth a second pass
+            saturated += int(np.count_nonzero(np.abs(values) > limit))
+            np.clip(values, -limit, limit, out=values)
         integers = values.view(np.int32)
         np.copyto(integers, values, casting="unsafe")
         np.multiply(integers, np.int32(weight), out=integers)

@@ -31,6 +31,7 @@ from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import fixed_point
 from fedcxr.update.fixed_point import Ring
+from fedcxr.update.forms.form import Form
 from fedcxr.update.layout import Layout, Vector
 from server.coordinator import Coordinator
 from server.events import HospitalAnswered, RoundFinalized
@@ -171,8 +172,8 @@ def test_exponents_chosen_to_clip_the_updates_are_found(
 ) -> None:
     honest = fixed_point.choose_exponents
 
-    def narrow(layout: Layout, base: Vector, last_delta: Vector | None) -> tuple[int, ...]:
-        return tuple(exponent + 8 for exponent in honest(layout, base, last_delta))
+    def narrow(layout: Layout, base: Vector, last_delta: Vector | None, limit: int) -> tuple[int, ...]:
+        return tuple(exponent + 8 for exponent in honest(layout, base, last_delta, limit))
 
     with monkeypatch.context() as patch:
         patch.setattr(fixed_point, "choose_exponents", narrow)
@@ -200,11 +201,17 @@ def test_a_hospital_that_seals_what_cannot_be_added_is_left_out_and_the_audit_ag
     dishonest: list[str] = []
 
     def seal_something(
-        payload: Ring, context: UpdateContext, keys: list[EnvelopePublicKey], *, shown: bool
+        payload: Ring,
+        context: UpdateContext,
+        keys: list[EnvelopePublicKey],
+        form: Form,
+        *,
+        shown: bool,
     ) -> object:
         if not dishonest:
             dishonest.append(context.hospital)
-        return seal(attack(payload) if context.hospital in dishonest else payload, context, keys, shown=shown)
+        sent = attack(payload) if context.hospital in dishonest else payload
+        return seal(sent, context, keys, form, shown=shown)
 
     recorder = Recorder()
     with monkeypatch.context() as patch:
@@ -322,12 +329,17 @@ def test_a_key_sealed_badly_to_one_reader_accuses_nobody_where_the_coordinators_
     dishonest: list[str] = []
 
     def seal_badly(
-        payload: Ring, context: UpdateContext, readers: list[EnvelopePublicKey], *, shown: bool
+        payload: Ring,
+        context: UpdateContext,
+        readers: list[EnvelopePublicKey],
+        form: Form,
+        *,
+        shown: bool,
     ) -> object:
         if not dishonest:
             dishonest.append(context.hospital)
         if context.hospital not in dishonest:
-            return seal(payload, context, readers, shown=shown)
+            return seal(payload, context, readers, form, shown=shown)
         other = EnvelopePrivateKey.generate("MLKEM768_X25519").public
 
         class Badly(EnvelopePublicKey):
@@ -335,9 +347,8 @@ def test_a_key_sealed_badly_to_one_reader_accuses_nobody_where_the_coordinators_
                 return other.seal(key, info)
 
         at = ("coordinator", "auditor").index(victim)
-        return seal(
-            payload, context, [Badly(r.data) if i == at else r for i, r in enumerate(readers)], shown=shown
-        )
+        badly = [Badly(r.data) if i == at else r for i, r in enumerate(readers)]
+        return seal(payload, context, badly, form, shown=shown)
 
     with monkeypatch.context() as patch:
         patch.setattr(fedcxr.privacy.sealed, "seal", seal_badly)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -20,9 +21,11 @@ from fedcxr.audit.scope import Scope
 from fedcxr.audit.sources import RunSources, StoreSources
 from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.chain.rpc_server import RpcServer
-from fedcxr.errors import ChainError, ConfigError, LedgerError, StoreError
+from fedcxr.errors import ChainError, ConfigError, EnvelopeError, LedgerError, StoreError
+from fedcxr.privacy.envelope import header_of
 from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.round_lines import read_rounds
+from fedcxr.store.pruned import Pruned
 from fedcxr.store.run_directory import RunDirectory
 
 
@@ -56,7 +59,7 @@ def by_third_party(
     url: str, contract: str, store: Path, *keys: EnvelopePrivateKey, **more: Any
 ) -> AuditReport:
     head = more.pop("head", None)
-    files = (more.pop(name, None) for name in ("genesis", "released", "configuration"))
+    files = (more.pop(name, None) for name in ("genesis", "released", "configuration", "pruned"))
     sources = StoreSources(str(store), *files)
     return conduct_audit(EndpointLedger(url, contract, head), sources, Request(keys, **more))
 
@@ -98,6 +101,35 @@ def test_a_store_without_the_configuration_proves_no_first_model_and_the_readers
     other.write_text(finished.config.with_changes({"seed": 4}).to_toml())
     with pytest.raises(ConfigError, match="and the ledger's is"):
         by_third_party(url, contract, store, configuration=other)
+
+
+def test_updates_that_left_the_store_are_lost_unless_the_keepers_record_is_given(
+    finished: RunDirectory,
+    url: str,
+    contract: str,
+    store: Path,
+    auditor_key: EnvelopePrivateKey,
+    tmp_path: Path,
+) -> None:
+    for path in store.rglob("*"):
+        if path.is_file() and path.stat().st_size > 100_000:
+            with contextlib.suppress(EnvelopeError):
+                header_of(path.read_bytes())
+                path.unlink()
+    lost = by_third_party(url, contract, store, auditor_key, head=head_of(url))
+    assert [finding.where for finding in lost.findings] == ["blob"] * 6
+    record = Pruned(finished.read_facts().federation, contract).with_rounds([1, 2], "")
+    record.write(tmp_path)
+    more = {"head": head_of(url), "released": finished.model(2), "pruned": tmp_path / "pruned.json"}
+    report = by_third_party(url, contract, store, auditor_key, **more)
+    assert report.clean
+    assert not report.proven
+    assert sum("removed by the run's keeper" in said for said in report.unchecked) == 6
+    more["released"] = finished.model(1)
+    assert by_third_party(url, contract, store, auditor_key, **more).findings
+    for name in ("other.json", "no/pruned.json"):
+        with pytest.raises(StoreError, match="--pruned"):
+            by_third_party(url, contract, store, **{**more, "pruned": tmp_path / name})
 
 
 def test_without_a_secret_what_is_sealed_is_unchecked_and_nothing_is_proven(

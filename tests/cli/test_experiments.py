@@ -29,6 +29,7 @@ from fedcxr.evaluation.competition.assessment import score_tasks
 from fedcxr.evaluation.competition.pairing import pair
 from fedcxr.evaluation.competition.sheets import read_scores, read_truth
 from fedcxr.experiments import tasks
+from fedcxr.experiments.cost_table import cost_table
 from fedcxr.experiments.explanation_table import explanation_table
 from fedcxr.experiments.results import Result, predictions_of
 from fedcxr.experiments.table import Experiment, experiment_table
@@ -298,7 +299,7 @@ def test_two_configurations_of_one_name_are_refused_before_anything_is_run(folde
 
 CONFIGURATIONS = sorted(
     path
-    for folder in ("", "chexpert", "semssxl")
+    for folder in ("", "chexpert", "forms", "semssxl")
     for path in (ROOT / "experiments" / folder).glob("*.toml")
     if path.name != "tables.toml"
 )
@@ -321,9 +322,23 @@ def test_every_table_of_the_list_has_its_files() -> None:
     tables = tomllib.loads((ROOT / "experiments" / "tables.toml").read_text())["table"]
     named = {ROOT / "experiments" / file for table in tables for file in table["files"]}
     assert all(path.is_file() for path in named)
-    assert {p.stem for p in (ROOT / "experiments" / "semssxl").glob("*.toml")} - {p.stem for p in named} == {
-        "base"
-    }
+    for folder in ("forms", "semssxl"):
+        files = {path.stem for path in (ROOT / "experiments" / folder).glob("*.toml")}
+        assert files - {path.stem for path in named} == {"base"}
+
+
+def test_a_table_of_costs_compares_the_seeds_that_both_have() -> None:
+    kept = ROOT / "experiments" / "results"
+    made = [
+        Experiment(name, {seed: Result(kept / name / f"seed-{seed}") for seed in seeds}, {}, "")
+        for name, seeds in (("form-plain", (0, 1)), ("form-short", (1, 2)), ("form-packed", ()))
+    ]
+    rows = cost_table(made, title="costs").rows
+    assert [row[:2] for row in rows] == [("form-plain", "0, 1"), ("form-short", "1"), ("form-packed", "0")]
+    assert rows[0][5] == "1.000"
+    sent = [experiment.results[1].facts.bytes_up for experiment in made[:2]]
+    assert rows[1][4:6] == (f"{sent[1] / 1e6:,.1f}", f"{sent[1] / sent[0]:.3f}")
+    assert set(rows[2][2:]) == {"–"}
 
 
 @pytest.mark.real_cxr

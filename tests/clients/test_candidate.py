@@ -56,11 +56,13 @@ class Shown:
 def shown(founded: Founded, participant: Hospital, monkeypatch: pytest.MonkeyPatch) -> Shown:
     member = participant.member
     update = np.arange(founded.layout.size, dtype=np.uint32)
-    blob = member.protect(update.copy(), 1)
     key: EnvelopePrivateKey = Identity.load(founded.run.keys / "coordinator.json").envelope_key
-    (reader,) = member.protection.readers([key])
+    (reader,) = member.protection.readers([key], shown=True)
     federation = founded.register.federation
-    context = UpdateContext(federation.hex(), 1, member.address, founded.layout.digest.hex())
+    context = UpdateContext(
+        federation.hex(), 1, member.address, founded.layout.digest.hex(), founded.layout.size, 1
+    )
+    blob = member.protection.protect(update.copy(), context, member.recipients, shown=True)
     proven = reader.show(blob, context)
     view = replace(founded.ledger.round(1), status="closed")
     submission = Submission(

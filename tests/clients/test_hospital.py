@@ -15,6 +15,7 @@ from fedcxr.aggregation.weighted_sum import WeightedSum
 from fedcxr.errors import ChainError, ConfigError, FederationError, LedgerError, StoreError
 from fedcxr.ledger.signing import Refusal, Registration, Submission, recover
 from fedcxr.messages import RefusalReply, TrainRequest, UpdateReply
+from fedcxr.privacy.envelope import PLAIN
 from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey
 from fedcxr.privacy.protection import UpdateContext
 from fedcxr.privacy.sealed import SealedReader
@@ -124,9 +125,16 @@ def test_an_update_opens_with_the_coordinators_key_and_carries_the_contracts_wei
     assert isinstance(reply, UpdateReply)
     weight = founded.ledger.round(1).weights[reply.hospital]
     assert weight != 7
-    context = UpdateContext(founded.register.federation.hex(), 1, reply.hospital, founded.layout.digest.hex())
+    context = UpdateContext(
+        founded.register.federation.hex(),
+        1,
+        reply.hospital,
+        founded.layout.digest.hex(),
+        founded.layout.size,
+        1,
+    )
     key = Identity.load(founded.run.keys / "coordinator.json").envelope_key
-    update = SealedReader(key).read(reply.bulk, context)
+    update = SealedReader(key, [PLAIN], shown=False).read(reply.bulk, context)
     assert not (update.view(np.int32) % weight).any()
     total = WeightedSum(founded.layout)
     total.add(update, weight)

@@ -12,7 +12,9 @@ from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey, KemName
 from fedcxr.privacy.protection import UpdateContext
 from fedcxr.update import merkle
 
-CONTEXT = UpdateContext(federation="ab" * 32, round=2, hospital="0x" + "11" * 20, layout="cd" * 32)
+CONTEXT = UpdateContext(
+    federation="ab" * 32, round=2, hospital="0x" + "11" * 20, layout="cd" * 32, values=5000, weight=3
+)
 PAYLOAD = np.random.default_rng(0).integers(0, 2**32, 5000, dtype=np.uint32)
 
 

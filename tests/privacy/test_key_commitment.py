@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
-from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -21,7 +20,9 @@ from fedcxr.privacy.envelope import open_envelope
 from fedcxr.privacy.keys import EnvelopePrivateKey
 from fedcxr.privacy.protection import UpdateContext
 
-CONTEXT = UpdateContext(federation="ab" * 32, round=2, hospital="0x" + "11" * 20, layout="cd" * 32)
+CONTEXT = UpdateContext(
+    federation="ab" * 32, round=2, hospital="0x" + "11" * 20, layout="cd" * 32, values=5000, weight=1
+)
 BLOCKS = 6
 NONCE = bytes(12)
 KEYS = bytes([1] * 32), bytes([2] * 32)
@@ -81,7 +82,7 @@ def two_faced(readers: list[EnvelopePrivateKey], commitment: dict[str, str], mag
         r.public.digest.hex(): b64encode(r.public.seal(key, info)).decode()
         for r, key in zip(readers, KEYS, strict=True)
     }
-    tree = {**asdict(CONTEXT), **commitment, "payload_size": 16 * BLOCKS, "recipients": sealed}
+    tree = {**CONTEXT.place, **commitment, "payload_size": 16 * BLOCKS, "recipients": sealed}
     header = envelope._pad(envelope._canonical(tree), magic)
     return header + ambiguous(header)
 

@@ -13,7 +13,7 @@ from fedcxr.privacy.protection import Protection, UpdateContext
 from fedcxr.update import merkle
 
 KEY = EnvelopePrivateKey.generate("X25519")
-CONTEXT = UpdateContext("ab" * 32, 2, "0x" + "11" * 20, "cd" * 32)
+CONTEXT = UpdateContext("ab" * 32, 2, "0x" + "11" * 20, "cd" * 32, 3000, 1)
 UPDATE = np.random.default_rng(0).integers(0, 2**32, 3000, dtype=np.uint32)
 
 every_kind = pytest.mark.parametrize("protection", PROTECTIONS.values(), ids=PROTECTIONS)
@@ -64,4 +64,4 @@ def test_who_has_no_key_reads_only_what_needs_none() -> None:
 def test_the_configuration_and_the_contract_name_the_same_kind(protection: Protection) -> None:
     privacy = Privacy.model_validate({"envelope": protection.name})
     assert privacy.open_updates == protection.challengeable
-    assert protection_recorded(privacy.open_updates) is protection_named(privacy.envelope) is protection
+    assert protection_recorded(privacy.open_updates) == protection_named(privacy.envelope) == protection

@@ -76,12 +76,12 @@ def app_of(kind: type[Hospital], tamper: Callable[[ValidateRequest], ValidateReq
     return hospital_app(Shown)
 
 
-def sealing(protect: Callable[[Member, NDArray[np.uint32], int], bytes]) -> type[Hospital]:
+def sealing(protect: Callable[[Member, NDArray[np.uint32], int, int], bytes]) -> type[Hospital]:
     """A hospital that seals as ``protect`` does, if it is the one to be watched."""
 
     class Sealing(Member):
-        def protect(self, payload: NDArray[np.uint32], round_number: int) -> bytes:
-            return protect(super(), payload, round_number)  # type: ignore[arg-type]
+        def protect(self, payload: NDArray[np.uint32], round_number: int, weight: int) -> bytes:
+            return protect(super(), payload, round_number, weight)  # type: ignore[arg-type]
 
     class Dishonest(Hospital):
         @cached_property
@@ -94,13 +94,13 @@ def sealing(protect: Callable[[Member, NDArray[np.uint32], int], bytes]) -> type
     return Dishonest
 
 
-def garbled(member: Member, payload: NDArray[np.uint32], round_number: int) -> bytes:
-    blob = member.protect(payload, round_number)
+def garbled(member: Member, payload: NDArray[np.uint32], round_number: int, weight: int) -> bytes:
+    blob = member.protect(payload, round_number, weight)
     return blob[:-1] + bytes([blob[-1] ^ 1])
 
 
-def shortened(member: Member, payload: NDArray[np.uint32], round_number: int) -> bytes:
-    return member.protect(payload[:-1].copy(), round_number)
+def shortened(member: Member, payload: NDArray[np.uint32], round_number: int, weight: int) -> bytes:
+    return member.protect(payload[:-1].copy(), round_number, weight)
 
 
 def on_ledger(run: RunDirectory) -> tuple[FederationLedger, EmbeddedChain]:
@@ -159,7 +159,7 @@ def test_a_poisoned_update_does_not_count(judged: Config, tmp_path: Path) -> Non
 def test_an_update_that_could_not_be_added_holds_nobody_up(
     judged: Config,
     tmp_path: Path,
-    protect: Callable[[Member, NDArray[np.uint32], int], bytes],
+    protect: Callable[[Member, NDArray[np.uint32], int, int], bytes],
     reason: str,
 ) -> None:
     """It could not be shown to validators, and would stay undecided: it never comes to the contract."""

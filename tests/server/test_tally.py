@@ -56,7 +56,14 @@ class Judged:
         )
 
     def sealed(self, address: str, values: Ring) -> bytes:
-        context = UpdateContext(federation="ab", round=1, hospital=address, layout=LAYOUT.digest.hex())
+        context = UpdateContext(
+            federation="ab",
+            round=1,
+            hospital=address,
+            layout=LAYOUT.digest.hex(),
+            values=LAYOUT.size,
+            weight=1,
+        )
         return self.kind.protect(values, context, [self.key.public])
 
     def file(self, address: str) -> Path:

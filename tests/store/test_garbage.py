@@ -13,7 +13,6 @@ from fedcxr.config import Config
 from fedcxr.errors import ChainError, QuorumError
 from fedcxr.messages import UpdateReply
 from fedcxr.run.ledger_access import reading_ledger
-from fedcxr.store import garbage
 from fedcxr.store.garbage import Waste, find_waste, read_attempts
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
@@ -68,7 +67,7 @@ def audited(run: RunDirectory) -> list[str]:
 
 def test_leftovers_go_and_the_audit_stays_as_it_was(run: RunDirectory) -> None:
     before = audited(run)
-    waste = waste_of(run, needed=lambda number: True)
+    waste = waste_of(run)
     assert sorted(thing.why for thing in waste) == [
         "half written",
         "half written",
@@ -96,25 +95,27 @@ def test_a_dry_run_says_what_would_go_and_removes_nothing(run: RunDirectory) -> 
     assert sorted(run.root.rglob("*")) == before
 
 
-def test_a_round_that_can_be_disputed_keeps_its_blobs_whatever_is_asked_for(run: RunDirectory) -> None:
-    said = collect(run, "--before", "3").output
-    assert "2 rounds before 3 can still be disputed: kept" in said
-    assert not [thing for thing in waste_of(run, before=3, needed=lambda number: True) if thing.blob]
-
-
-def test_a_round_past_dispute_gives_up_its_blobs_only_where_that_is_asked_for(run: RunDirectory) -> None:
-    past = [w for w in waste_of(run, before=2, needed=lambda number: False) if "past dispute" in w.why]
-    assert len(past) == 7  # three updates and their metrics, and the round's configuration
-    assert not any("past dispute" in w.why for w in waste_of(run, needed=lambda number: False))
-    for thing in past:
-        garbage.remove(run, run.blob_store(), thing)
+def test_a_round_gives_up_its_updates_only_where_that_is_asked_for_and_keeps_its_small_blobs(
+    run: RunDirectory,
+) -> None:
+    assert not any("update" in thing.why for thing in waste_of(run))
+    before = audited(run)
     with reading_ledger(run) as ledger:
-        second = ledger.round(2).accepted.values()
-    assert all(update.root in run.blob_store() for update in second)
+        first, second = ledger.round(1), ledger.round(2)
+    said = collect(run, "--before", "2").output
+    assert "3 of an update in a released sum" in said
+    there = roots(run)
+    assert not {update.root for update in first.accepted.values()} & there
+    assert {first.config_digest, *(update.metrics for update in first.accepted.values())} <= there
+    assert {update.root for update in second.accepted.values()} <= there
+    report = audit(run, [Identity.load(run.keys / "auditor.json").envelope_key])
+    assert {str(finding) for finding in report.findings} <= set(before)
+    assert sum("removed by the run's keeper" in line for line in report.unchecked) == 3
+    assert not report.proven
 
 
 def test_in_a_store_that_others_may_share_only_what_this_ledger_gave_up_goes(run: RunDirectory) -> None:
-    waste = waste_of(run, alone=False, needed=lambda number: True)
+    waste = waste_of(run, alone=False)
     assert {thing.why for thing in waste if thing.blob} == {"of an aborted attempt"}
 
 

@@ -84,7 +84,7 @@ class _PublicRound:
         view: of the round, with its submissions.
         store: the blobs.
         reader: of the updates.
-        context: what an update of a hospital was protected for, but for the hospital.
+        context: what an update of a hospital was protected for, but for the hospital and its weight.
         longest: bytes that an update may have.
     """
 
@@ -105,8 +105,10 @@ class _PublicRound:
         if view.status != RoundPhase.FINALIZED:
             raise LedgerError(f"round {number} is {view.status}, not finalized.")
         (reader,) = protection.readers([])
-        context = UpdateContext(ledger.federation.hex(), number, "", ledger.layout_digest.hex())
         longest = min(ledger.update_size, 4 * MOST_VALUES)  # open updates have the one size, or are rejected
+        context = UpdateContext(
+            ledger.federation.hex(), number, "", ledger.layout_digest.hex(), values=longest // 4, weight=0
+        )
         return cls(with_submissions(view, store, ledger.domain), store, reader, context, longest)
 
     def blob(self, address: str) -> Blob:
@@ -120,7 +122,8 @@ class _PublicRound:
         """The sum as the contract's court takes it: of any integers, whatever an aggregation would screen."""
         total: Ring | None = None
         for address in self.view.included:
-            update = self.reader.read(self.blob(address), replace(self.context, hospital=address))
+            context = replace(self.context, hospital=address, weight=self.view.weights[address])
+            update = self.reader.read(self.blob(address), context)
             if total is None:
                 total = update.copy()
             elif update.size == total.size:
