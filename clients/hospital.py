@@ -11,8 +11,8 @@ import numpy as np
 
 from clients.disk import HospitalDisk, Membership
 from clients.first_model import check_first_model
+from clients.founding_check import check_federation
 from clients.judgement import SCALE, Judgement, judge
-from clients.ledger import attach_ledger, check_keys
 from clients.limits import check_judging, check_training
 from clients.lookout import Lookout
 from clients.member import Member
@@ -21,7 +21,6 @@ from clients.rules import check_rules
 from clients.shard import load_shard
 from fedcxr import config as configuration
 from fedcxr import json_text
-from fedcxr.config import Config
 from fedcxr.errors import (
     BaseMismatchError,
     FederationError,
@@ -30,7 +29,6 @@ from fedcxr.errors import (
     NonFiniteError,
     RuleError,
 )
-from fedcxr.ledger.deployment_parameters import differences
 from fedcxr.ledger.signing import (
     HOSPITAL,
     VALIDATOR,
@@ -50,7 +48,6 @@ from fedcxr.messages import (
     ValidateRequest,
 )
 from fedcxr.models.network import Network
-from fedcxr.privacy.keys import EnvelopePublicKey
 from fedcxr.seeds import derive_seed
 from fedcxr.store.identity import Identity
 from fedcxr.terminal import one_line
@@ -97,7 +94,7 @@ class Hospital:
             coordinator_key=request.coordinator_key.hex(),
             auditor_key=request.auditor_key.hex(),
         )
-        self._check_federation(request, config, layout)
+        check_federation(self.disk, request, config, layout)
         identity = self.disk.identity(config.privacy.kem)
         self.disk.join(identity.account.address, membership)
         samples = len(load_shard(self.disk, config).training)
@@ -288,41 +285,6 @@ class Hospital:
 
     def _images(self, member: Member) -> int:
         return len(load_shard(self.disk, member.config).training)
-
-    def _check_federation(self, request: RegisterRequest, config: Config, layout: Layout) -> None:
-        insisted = self.disk.settings.contract
-        if insisted and insisted.lower() != request.contract.lower():
-            raise FederationError(
-                f"{self.name}: the server names contract {request.contract or '(none)'}, "
-                f"but hospital.toml insists on {insisted}."
-            )
-        ledger = attach_ledger(self.disk, request.contract, request.chain_id)
-        if ledger is None:
-            return
-        if (code := ledger.code_difference()) is not None:
-            raise FederationError(f"{self.name}: {ledger.address} is not the contract it should be: {code}.")
-        auditor = EnvelopePublicKey(request.auditor_key).digest if request.auditor_key else bytes(32)
-        for what, said, held in (
-            ("federation", request.federation, ledger.federation),
-            ("configuration", config.digest(), ledger.config_digest),
-            ("layout", layout.digest, ledger.layout_digest),
-            (
-                "coordinator's key",
-                EnvelopePublicKey(request.coordinator_key).digest,
-                ledger.coordinator_key_digest,
-            ),
-            ("auditor's key", auditor, ledger.auditor_key_digest),
-        ):
-            if said != held:
-                raise FederationError(
-                    f"{self.name}: the server's {what} is {said.hex()}, but the contract holds {held.hex()}."
-                )
-        check_keys(self.disk, ledger)
-        founded = (ledger.deployment_parameters, ledger.bounds)
-        for name, (said, held) in differences(*founded, config, layout.size).items():
-            raise FederationError(
-                f"{self.name}: the server's {name} is {said}, but the contract was founded with {held}."
-            )
 
     @cached_property
     def member(self) -> Member:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -24,19 +23,17 @@ from fedcxr.ledger.round_rules import RoundRules
 from fedcxr.messages import RegisterRequest
 from fedcxr.privacy.kinds import protection_named
 from fedcxr.privacy.protection import Protection
-from fedcxr.round_lines import HospitalLine, RoundLine, write_round
 from fedcxr.run.founding import auditor_identity, coordinator_identity, federation_id
 from fedcxr.run.model_files import RunModels
-from fedcxr.run.stored_metrics import all_stored_metrics
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.store.submissions import with_submissions
 from fedcxr.update import model_file
 from fedcxr.update.layout import Layout, Vector
-from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import LONGEST, RoundConfig
 from server.events import FederationStarted, Observer, RoundFinalized, RoundOpened
 from server.heads import HeadExchange
+from server.records import RoundRecords
 from server.registration import HospitalNode, register_hospitals
 from server.round import Round, RoundCost
 from server.tally import Tally
@@ -71,7 +68,7 @@ class Coordinator:
         self.rules = RoundRules(self.config)
         self.releases = RunModels(run, ledger, layout)
         self.heads = HeadExchange(run.heads_path, ledger, federation_id(run.config))
-        self._gas_recorded: Counter[str] = Counter()
+        self.records = RoundRecords(run, ledger)
         self._released: tuple[Vector, bytes] | None = None  # the newest model, which is the next base
 
     def run(self) -> None:
@@ -114,13 +111,18 @@ class Coordinator:
             self.run_directory.metrics.clear()
         if first > 1:
             self.ledger.settle()  # a coordinator before this one may have died before it
-        self._complete_records(first - 1, members)
+        self.records.complete(first - 1, members, self._score)
         base = self.releases.read(first - 1)
         previous = self.releases.read(first - 2) if first > 1 else None
         for number in range(first, self.rules.rounds + 1):
             model = self._run_round(number, base, previous, members)
             base, previous = model, base
             self.releases.prune(number)
+
+    def _score(self, number: int) -> Evaluation | None:
+        if self.evaluate is None or not self.run_directory.model(number).exists():
+            return None
+        return self.evaluate(self.releases.read(number), self.layout)
 
     def _run_round(
         self, number: int, base: Vector, previous: Vector | None, members: dict[str, HospitalNode]
@@ -133,7 +135,7 @@ class Coordinator:
         seconds = cost.time.total
         with cost.time.of("evaluating"):
             evaluation = self.evaluate(model, self.layout) if self.evaluate else None
-        line = self._record(current, digest, seconds, evaluation, members)
+        line = self.records.write(current, digest, seconds, evaluation, members)
         self.observer(RoundFinalized(number, digest, line.included, seconds, evaluation, line.shares))
         return model
 
@@ -249,56 +251,6 @@ class Coordinator:
             return False
         return True
 
-    def _record(
-        self,
-        current: Round,
-        digest: bytes,
-        seconds: float,
-        evaluation: Evaluation | None,
-        members: dict[str, HospitalNode],
-    ) -> RoundLine:
-        """Put the round on ``metrics.jsonl``."""
-        gas = dict(Counter(self.ledger.gas_used) - self._gas_recorded)
-        self._gas_recorded = Counter(self.ledger.gas_used)
-        parts = current.cost.time.parts
-        line = RoundLine(
-            round=current.view.number,
-            model=digest.hex(),
-            seconds=seconds,
-            ledger_seconds=parts.get("ledger", 0.0),
-            verify_seconds=parts.get("verifying", 0.0),
-            parts=parts,
-            work=dict(current.cost.work),
-            bytes_up=current.cost.bytes_up,
-            bytes_down=current.cost.bytes_down,
-            gas=gas,
-            included=tuple(sorted(current.tally.included)),
-            excluded=current.tally.excluded,
-            hospitals=_entries(current.metrics, members),
-            evaluation=evaluation,
-        )
-        write_round(self.run_directory, line)
-        return line
-
-    def _complete_records(self, last: int, members: dict[str, HospitalNode]) -> None:
-        """Write the lines that a coordinator before this one did not live to write; their cost is unknown."""
-        written = self.run_directory.metrics.rounds
-        for number in sorted(set(range(1, last + 1)) - written):
-            view = with_submissions(self.ledger.round(number), self.store, self.ledger.domain)
-            evaluation = None
-            if self.evaluate and self.run_directory.model(number).exists():
-                evaluation = self.evaluate(self.releases.read(number), self.layout)
-            line = RoundLine(
-                round=number,
-                model=view.model_digest.hex(),
-                included=tuple(sorted(view.included)),
-                excluded=view.excluded,
-                hospitals=_entries(all_stored_metrics(self.store, view.accepted), members),
-                evaluation=evaluation,
-            )
-            write_round(self.run_directory, line)
-            logger.info("round %d was finalized, but not on record: its line is written now", number)
-
     @property
     def _protection(self) -> Protection:
         return protection_named(self.config.privacy.envelope, self.config.federation.update_form)
@@ -321,13 +273,3 @@ class Coordinator:
             auditor_key=auditor.envelope_key.public.data if auditor else b"",
             challenge=secrets.token_bytes(32),
         )
-
-
-def _entries(
-    metrics: Mapping[str, HospitalMetrics], members: Mapping[str, HospitalNode]
-) -> dict[str, HospitalLine]:
-    """What a round's line says of hospitals, by name; one that did not come back goes by its address."""
-    return {
-        members[address].name if address in members else address: HospitalLine.of(address, one)
-        for address, one in sorted(metrics.items())
-    }

@@ -35,6 +35,7 @@ from fedcxr.update.forms.form import Form
 from fedcxr.update.layout import Layout, Vector
 from server.coordinator import Coordinator
 from server.events import HospitalAnswered, RoundFinalized
+from server.records import RoundRecords
 from server.registration import HospitalNode
 from server.round import Round
 from server.tally import Tally
@@ -138,7 +139,7 @@ def test_an_update_excluded_under_a_former_account_is_found(
     for words in (["rotate", run.hospital(0), "--out", order], ["relay", run.root, order]):
         assert CliRunner().invoke(app, ["member", *map(str, words)]).exit_code == 0
     present = Identity.load(keys).account.address
-    include, finalize, record = Tally.include, FederationLedger.finalize, Coordinator._record
+    include, finalize, record = Tally.include, FederationLedger.finalize, RoundRecords.write
 
     def lie(self: Tally, view: RoundView, address: str) -> str:
         if address != present:
@@ -153,14 +154,14 @@ def test_an_update_excluded_under_a_former_account_is_found(
     def finalize_so(self: FederationLedger, number: int, *, excluded: dict[str, str], **rest: Any) -> None:
         finalize(self, number, excluded=under_the_former(excluded), **rest)
 
-    def record_so(self: Coordinator, current: Round, *rest: Any) -> RoundLine:
+    def record_so(self: RoundRecords, current: Round, *rest: Any) -> RoundLine:
         current.tally.excluded = under_the_former(current.tally.excluded)
         return record(self, current, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(Tally, "include", lie)
         patch.setattr(FederationLedger, "finalize", finalize_so)
-        patch.setattr(Coordinator, "_record", record_so)
+        patch.setattr(RoundRecords, "write", record_so)
         run_federation(small_config, run.root)
     for key in ("auditor", "coordinator"):
         (finding,) = audit(run, [Identity.load(run.keys / f"{key}.json").envelope_key]).findings
