@@ -296,7 +296,7 @@ def test_a_round_that_was_finalized_but_not_recorded_is_recorded_by_the_next_sta
 
     if rounds_lost == 1:
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr("server.coordinator.write_round", die)
+            patch.setattr("server.records.write_round", die)
             run_federation(
                 small_config.with_changes({"federation.rounds": 1}), tmp_path / "run", evaluated=True
             )
