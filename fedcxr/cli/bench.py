@@ -286,6 +286,31 @@ _HOSPITALS = {
 """What a person reads, and the figure's name."""
 
 
+@bench_app.command("secagg")
+def bench_secagg(
+    hospitals: Annotated[int, typer.Option(min=3, max=50, help="The hospitals of the round.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what masks cost an update, beside Flower's SecAgg+. No round is masked yet."""
+    from dataclasses import asdict
+
+    from fedcxr.bench import secagg as benchmark
+    from fedcxr.terminal.console import Console
+
+    progress = Console(stderr=True)
+    result = benchmark.bench_secagg(lambda what: progress.say((f"{what} …", "dim")), hospitals)
+    if as_json:
+        say_json(benchmark.as_json(result))
+        return
+    console = Console()
+    for name, figure in asdict(result).items():
+        if isinstance(figure, bool):
+            shown = "yes" if figure else "NO"
+        else:
+            shown = f"{figure:,}" if isinstance(figure, int) else f"{figure:.4f}"
+        console.say(f"{name:28}{shown:>12}")
+
+
 @bench_app.command("audit")
 def bench_audit(
     as_json: AsJson = False,
