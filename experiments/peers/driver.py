@@ -22,14 +22,14 @@ from experiments.peers import process_tree
 from experiments.peers.cells import CELLS, SYSTEMS, Cell, plan
 from experiments.peers.figures import Agreement, Outcome, compare, whole_rounds
 from experiments.peers.page import write_page
-from experiments.peers.timeline import VARIABLE, Timeline
+from experiments.peers.timeline import VARIABLE, Progress, Timeline
 from fedcxr.terminal import say
 from server.grids.flower_environment import flower_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).with_name("results")
 PAGE = ROOT / "experiments" / "peers.md"
-_SAMPLE = 0.2  # seconds between two looks at the memory
+_OFTEN, _SELDOM = 0.2, 5.0  # seconds between two looks at the memory
 _GB = 10**9
 
 
@@ -59,7 +59,7 @@ def main(description: str) -> None:
     default = ",".join(cell.name for cell in CELLS)
     parser.add_argument("--cells", default=default, help="as in xception-8,compact-50 (default: all)")
     parser.add_argument("--systems", default=",".join(SYSTEMS), help=f"of {', '.join(SYSTEMS)}")
-    parser.add_argument("--rounds", type=int, default=4, help="the first is apart (default: 4)")
+    parser.add_argument("--rounds", type=int, default=5, help="the first and the last are apart (default: 5)")
     parser.add_argument("--limit", type=float, default=1_800, help="seconds of one run (default: 1,800)")
     parser.add_argument("--memory", type=float, help="GB of one run (default: 80%% of what is free)")
     parser.add_argument("--scratch", type=Path, help="keeps the prepared work for the next time")
@@ -74,8 +74,8 @@ def main(description: str) -> None:
         systems = asked.systems.split(",")
         if unknown := [name for name in systems if name not in SYSTEMS]:
             parser.error(f"no such system: {', '.join(unknown)}; there are {', '.join(SYSTEMS)}")
-        if asked.rounds < 2:
-            parser.error("--rounds: at least 2, for the first is apart")
+        if asked.rounds < 3:
+            parser.error("--rounds: at least 3, for the first and the last are apart")
         memory = asked.memory * _GB if asked.memory else 0.8 * _available_memory()
         limits = Limits(asked.limit, memory)
         with tempfile.TemporaryDirectory(prefix="peers-") as temporary:
@@ -110,7 +110,7 @@ def run_one(cell: Cell, system: str, rounds: int, work: Path, limits: Limits) ->
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     load, started = os.getloadavg()[0], datetime.now(UTC).isoformat(timespec="seconds")
-    ended = _watch([system, str(work), str(out)], out, limits)
+    ended = _watch([system, str(work), str(out)], out, limits, rounds)
     times = Timeline(out / "timeline.jsonl").read()
     failure, agreement = _failure(ended, out), None
     if not failure:
@@ -148,20 +148,24 @@ def run_one(cell: Cell, system: str, rounds: int, work: Path, limits: Limits) ->
 def _prepare(work: Path, cell: Cell, rounds: int) -> None:
     """Raises SystemExit with the log where the work cannot be made."""
     work.mkdir(parents=True, exist_ok=True)
-    ended = _watch(["prepare", str(work), cell.name, str(rounds)], work, Limits(86_400, float("inf")))
+    ended = _watch(["prepare", str(work), cell.name, str(rounds)], work, Limits(86_400, float("inf")), 1)
     if ended.code:
         sys.exit((work / "log.txt").read_text(encoding="utf-8", errors="replace"))
 
 
-def _watch(arguments: list[str], out: Path, limits: Limits) -> Ended:
-    """Run :mod:`experiments.peers.start` and weigh its processes until it ends; leave none of them."""
+def _watch(arguments: list[str], out: Path, limits: Limits, rounds: int) -> Ended:
+    """Run :mod:`experiments.peers.start` and weigh its processes until it ends; leave none of them.
+
+    A look takes a tenth of a second of processor time for a dozen processes. So it is taken often until the
+    first round has ended and from where the last one begins, and seldom in the rounds that are timed.
+    """
     environment = flower_environment(out / "flwr") | {
         VARIABLE: str(out / "timeline.jsonl"),
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         "NVFLARE_POC_WORKSPACE": str(out),
     }
-    memory, cut = 0, ""
+    progress, memory, cut, looked = Progress(Timeline(out / "timeline.jsonl")), 0, "", float("-inf")
     with (out / "log.txt").open("wb") as log:
         began = time.monotonic()
         process = subprocess.Popen(
@@ -175,14 +179,17 @@ def _watch(arguments: list[str], out: Path, limits: Limits) -> Ended:
         )
         try:
             while process.poll() is None and not cut:
-                looked = time.monotonic()
-                memory = max(memory, process_tree.proportional_memory(process_tree.descendants(os.getpid())))
-                if looked - began > limits.seconds:
+                now = time.monotonic()
+                if now >= looked + (_SELDOM if progress.is_timed(rounds) else _OFTEN):
+                    looked = now
+                    processes = process_tree.descendants(os.getpid())
+                    memory = max(memory, process_tree.proportional_memory(processes))
+                if now - began > limits.seconds:
                     cut = f"not done after {limits.seconds:,.0f} s"
                 elif memory > limits.memory:
                     cut = f"needs more than {limits.memory / _GB:.0f} GB"
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(max(0.0, looked + _SAMPLE - time.monotonic()))
+                    process.wait(max(0.0, now + _OFTEN - time.monotonic()))
         finally:
             process_tree.end(os.getpid())
             process.wait()

@@ -47,7 +47,7 @@ class Outcome:
         started: date and time, UTC.
         startup: seconds from the command to the first round begun.
         rounds: of each its seconds, and those of them in which at least one hospital trained.
-        memory: bytes; the largest sum of PSS over all processes of the run, five times a second.
+        memory: bytes; the largest sum of PSS over all processes of the run.
         agreement: of the first round's model; None where there is none.
         failure: why there is no figure, in a line; empty where there is.
     """
@@ -69,13 +69,13 @@ class Outcome:
 
     @property
     def seconds(self) -> float:
-        """Of a round: the median of those after the first."""
-        return statistics.median(seconds for seconds, _ in self.rounds[1:])
+        """Of a round: the median of those between the first and the last."""
+        return statistics.median(seconds for seconds, _ in self.rounds[1:-1])
 
     @property
     def beyond(self) -> float:
         """Of a round, in which no hospital trained: the median likewise."""
-        return statistics.median(seconds - training for seconds, training in self.rounds[1:])
+        return statistics.median(seconds - training for seconds, training in self.rounds[1:-1])
 
     @property
     def first(self) -> float:

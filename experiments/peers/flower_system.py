@@ -28,14 +28,15 @@ _works: dict[str, Work] = {}  # of this process: a cell's work keeps its images
 @client_app.train()
 def train(message: Message, context: Context) -> Message:
     """A hospital's part of a round."""
-    config = message.content["config"]
-    folder = str(config["work"])
+    config = message.content.config_records["config"]
+    folder, number = str(config["work"]), int(str(config["server-round"]))
     work = _works.setdefault(folder, Work(Path(folder)))
-    trained = work.train(
-        _vector(message.content["arrays"]), int(context.node_config["partition-id"]), config["server-round"]
-    )
-    content = {"arrays": _record(trained), "metrics": MetricRecord({"num-examples": work.cell.images})}
-    return Message(RecordDict(content), reply_to=message)
+    base = _vector(message.content.array_records["arrays"])
+    trained = work.train(base, int(context.node_config["partition-id"]), number)
+    content = RecordDict()
+    content["arrays"] = _record(trained)
+    content["metrics"] = MetricRecord({"num-examples": work.cell.images})
+    return Message(content, reply_to=message)
 
 
 class _Watched(FedAvg):

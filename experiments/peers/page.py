@@ -45,7 +45,7 @@ def _sections(outcomes: Sequence[Outcome]) -> Iterable[str]:
     yield from _ratios(found)
     yield "## The first round: begun and ended so many seconds after the command"
     yield from _tables(found, _first_round)
-    yield "## Memory of all processes together, GB (PSS, the largest of five looks a second)"
+    yield "## Memory of all processes together, GB"
     yield from _tables(found, lambda one: f"{one.memory / _GB:.2f}")
     yield "## How near each average is to the one in float64"
     yield (

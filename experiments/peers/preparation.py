@@ -112,6 +112,7 @@ def _write_shards(work: Work, config: Config) -> None:
             HospitalSettings(name=name, ledger="off", data=data).to_toml(), encoding="utf-8"
         )
         own = load_shard(HospitalDisk(disk.root), config).training
+        assert own.patients is not None and own.studies is not None  # a table says whose images they are
         np.savez(
             work.folder / "shards" / f"{name}.npz",
             images=own.images[own.rows],

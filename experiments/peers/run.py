@@ -2,7 +2,7 @@
 """Flower, NVFLARE, pfl-research and fedcxr on one piece of work, in turn.
 
     python experiments/peers/run.py                                   # every cell of experiments/peers.md
-    python experiments/peers/run.py --cells compact-4 --rounds 2      # the smallest one
+    python experiments/peers/run.py --cells compact-4 --rounds 3      # the smallest one
     python experiments/peers/run.py --page                            # the page alone, from what is kept
 
 It wants the environment that experiments/peers.md describes, and a machine that does nothing else.

@@ -6,6 +6,7 @@ file is by their environment, because some systems start processes that nothing 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -62,6 +63,27 @@ class Timeline:
             else:
                 setattr(times, what, at)
         return rounds
+
+
+@dataclass
+class Progress:
+    """How far a run has come, by its timeline as it grows."""
+
+    timeline: Timeline
+    begun: int = 0  # the last round that began
+    first_ended: bool = False
+    _read: int = 0  # bytes
+
+    def is_timed(self, rounds: int) -> bool:
+        """Whether a round is under way that is neither the first nor the last."""
+        with contextlib.suppress(FileNotFoundError), self.timeline.path.open("rb") as file:
+            file.seek(self._read)
+            whole, newline, _ = file.read().rpartition(b"\n")
+            self._read += len(whole) + len(newline)
+            for what, number, *_ in map(json.loads, whole.splitlines()):
+                self.first_ended |= what == "ended"
+                self.begun = number if what == "began" else self.begun
+        return self.first_ended and self.begun < rounds
 
 
 @dataclass

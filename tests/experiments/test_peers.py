@@ -14,7 +14,7 @@ import pytest
 from experiments.peers.cells import CELLS, SYSTEMS, Cell, plan
 from experiments.peers.figures import Agreement, Outcome, compare, whole_rounds
 from experiments.peers.page import page_of, read_outcomes
-from experiments.peers.timeline import RoundTimes, Timeline, covered
+from experiments.peers.timeline import Progress, RoundTimes, Timeline, covered
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT / "experiments" / "peers"
@@ -23,13 +23,13 @@ OUTCOME = Outcome(
     system="pfl",
     hospitals=50,
     at_once=1,
-    command="python experiments/peers/run.py --cells compact-50 --systems pfl --rounds 4",
+    command="python experiments/peers/run.py --cells compact-50 --systems pfl --rounds 5",
     versions={"pfl": "0.6.0", "torch": "2.14.1"},
     machine="a processor, 2 cores",
     load=0.1,
     started="2026-11-30T00:00:00+00:00",
     startup=3.0,
-    rounds=[(9.0, 5.0), (2.0, 1.5), (4.0, 3.9), (3.0, 2.0)],
+    rounds=[(9.0, 5.0), (2.0, 1.5), (4.0, 3.9), (3.0, 2.0), (99.0, 2.0)],
     memory=1_500_000_000,
     agreement=Agreement(1e-7, 1.25, 0.2, agrees=True),
 )
@@ -102,6 +102,19 @@ def test_a_timeline_is_read_back_whoever_wrote_it(tmp_path: Path) -> None:
     assert times[2].seconds is None
 
 
+def test_the_rounds_that_are_timed_are_those_between_the_first_and_the_last(tmp_path: Path) -> None:
+    timeline = Timeline(tmp_path / "timeline.jsonl")
+    progress = Progress(timeline)
+    assert not progress.is_timed(3)
+    for round_number, timed in ((1, False), (2, True), (3, False)):
+        timeline.began(round_number)
+        assert progress.is_timed(3) == timed
+        timeline.trained(round_number, "a", 0.1)
+        assert progress.is_timed(3) == timed
+        timeline.ended(round_number)
+    assert not progress.is_timed(3)
+
+
 def test_a_round_is_whole_when_every_hospital_trained_once_in_it() -> None:
     whole = {n: RoundTimes(0.0, 1.0, [], ["b", "a"]) for n in (1, 2)}
     assert whole_rounds(whole, 2, ["a", "b"]) == ""
@@ -110,7 +123,7 @@ def test_a_round_is_whole_when_every_hospital_trained_once_in_it() -> None:
     assert whole_rounds(twice, 2, ["a", "b"]) == "round 2: 2 trainings, of 1 of 2 hospitals"
 
 
-def test_figures_are_medians_of_the_rounds_after_the_first() -> None:
+def test_figures_are_medians_of_the_rounds_between_the_first_and_the_last() -> None:
     assert (OUTCOME.seconds, OUTCOME.beyond, OUTCOME.first) == (3.0, 0.5, 9.0)
 
 
@@ -171,7 +184,7 @@ def test_a_fixed_point_may_be_off_by_half_a_step_and_no_more() -> None:
 def test_the_page_has_figures_ratios_and_reasons(tmp_path: Path) -> None:
     kept = [
         OUTCOME,
-        replace(OUTCOME, system="fedcxr", rounds=[(9.0, 5.0), (6.0, 1.0), (6.0, 1.0)], memory=2_000_000_000),
+        replace(OUTCOME, system="fedcxr", rounds=[(9.0, 5.0), (6.0, 1.0), (9.0, 1.0)], memory=2_000_000_000),
         replace(OUTCOME, cell="xception-4", system="nvflare", at_once=4, failure="needs more than 20 GB"),
     ]
     for each in kept:
@@ -208,7 +221,7 @@ def test_a_command_that_asks_for_nothing_there_is_says_so(tmp_path: Path) -> Non
     for arguments, said in (
         (["--cells", "vgg-4"], "'vgg-4' is no cell"),
         (["--systems", "flower,fedml"], "no such system: fedml"),
-        (["--rounds", "1"], "--rounds: at least 2"),
+        (["--rounds", "2"], "--rounds: at least 3"),
     ):
         ran = run(tmp_path, *arguments)
         assert (ran.returncode, said in ran.stderr) == (2, True), ran.stderr
@@ -218,17 +231,17 @@ def test_a_command_that_asks_for_nothing_there_is_says_so(tmp_path: Path) -> Non
 def test_fedcxr_is_measured_where_no_peer_is_installed_and_a_run_that_is_cut_off_is_a_row(
     tmp_path: Path,
 ) -> None:
-    cell = ["--cells", "compact-2", "--rounds", "2", "--systems"]
+    cell = ["--cells", "compact-2", "--rounds", "3", "--systems"]
     ran = run(tmp_path, *cell, "fedcxr-open")
     assert ran.returncode == 0, ran.stderr
     outcome = Outcome.read(tmp_path / "results" / "compact-2" / "fedcxr-open.json")
     assert outcome.failure == "", outcome
-    assert len(outcome.rounds) == 2
+    assert len(outcome.rounds) == 3
     assert all(0 < training < seconds for seconds, training in outcome.rounds)
     assert outcome.startup is not None and outcome.startup > 0
     assert outcome.memory > 1e8
     assert outcome.agreement is not None and outcome.agreement.agrees
-    assert json.loads((tmp_path / "scratch/compact-2-2/work/cell.json").read_text())["cell"] == "compact-2"
+    assert json.loads((tmp_path / "scratch/compact-2-3/work/cell.json").read_text())["cell"] == "compact-2"
 
     ran = run(tmp_path, *cell, "fedcxr", "--limit", "0.3")
     assert ran.returncode == 0, ran.stderr
