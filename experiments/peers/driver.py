@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).with_name("results")
 PAGE = ROOT / "experiments" / "peers.md"
 _OFTEN, _SELDOM = 0.2, 5.0  # seconds between two looks at the memory
+_CORES = 2  # that every system is given, whatever the machine has
 _GB = 10**9
 
 
@@ -64,6 +65,7 @@ def main(description: str) -> None:
     parser.add_argument("--memory", type=float, help="GB of one run (default: 80%% of what is free)")
     parser.add_argument("--scratch", type=Path, help="keeps the prepared work for the next time")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where outcomes are kept")
+    parser.add_argument("--missing", action="store_true", help="only what is not kept yet")
     parser.add_argument("--page", action="store_true", help="write experiments/peers.md, and run nothing")
     asked = parser.parse_args()
     if not asked.page:
@@ -80,7 +82,10 @@ def main(description: str) -> None:
         limits = Limits(asked.limit, memory)
         with tempfile.TemporaryDirectory(prefix="peers-") as temporary:
             scratch = (asked.scratch or Path(temporary)).absolute()
-            run_all(plan(cells, systems), asked.rounds, scratch, asked.results, limits)
+            runs = plan(cells, systems)
+            if asked.missing:
+                runs = [run for run in runs if not _kept(asked.results, *run).exists()]
+            run_all(runs, asked.rounds, scratch, asked.results, limits)
     if asked.results == RESULTS:
         write_page(RESULTS, PAGE)
         say(f"written: {PAGE.relative_to(ROOT)}")
@@ -91,6 +96,7 @@ def run_all(
 ) -> list[Outcome]:
     """Carry out a plan, one run after the other, and keep what each came to."""
     process_tree.adopt_orphans()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:_CORES])  # what is started inherits it
     outcomes = []
     for cell, system in runs:
         work = scratch / f"{cell.name}-{rounds}" / "work"
@@ -98,7 +104,7 @@ def run_all(
             say(f"{cell.name}: preparing the work")
             _prepare(work, cell, rounds)
         outcome = run_one(cell, system, rounds, work, limits)
-        outcome.write(results / cell.name / f"{system}.json")
+        outcome.write(_kept(results, cell, system))
         say(_told(outcome))
         outcomes.append(outcome)
     return outcomes
@@ -143,6 +149,10 @@ def run_one(cell: Cell, system: str, rounds: int, work: Path, limits: Limits) ->
     shutil.copy(out / "log.txt", work.parent / f"{system}.log")
     shutil.rmtree(out)  # fedcxr's has every update of every round
     return outcome
+
+
+def _kept(results: Path, cell: Cell, system: str) -> Path:
+    return results / cell.name / f"{system}.json"
 
 
 def _prepare(work: Path, cell: Cell, rounds: int) -> None:

@@ -243,6 +243,7 @@ def test_fedcxr_is_measured_where_no_peer_is_installed_and_a_run_that_is_cut_off
     assert outcome.agreement is not None and outcome.agreement.agrees
     assert json.loads((tmp_path / "scratch/compact-2-3/work/cell.json").read_text())["cell"] == "compact-2"
 
-    ran = run(tmp_path, *cell, "fedcxr", "--limit", "0.3")
+    ran = run(tmp_path, *cell, "fedcxr-open,fedcxr", "--limit", "0.3", "--missing")
     assert ran.returncode == 0, ran.stderr
     assert Outcome.read(tmp_path / "results/compact-2/fedcxr.json").failure == "not done after 0 s"
+    assert Outcome.read(tmp_path / "results/compact-2/fedcxr-open.json") == outcome
