@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from experiments.peers.cells import SYSTEMS, Cell
+from fedcxr.errors import ConfigError
 
 
 def main(what: str, work: str, *more: str) -> None:
@@ -30,7 +31,8 @@ def main(what: str, work: str, *more: str) -> None:
         importlib.import_module(f"experiments.peers.{system.module}").run(what, Path(work), out)
     except Exception as error:
         traceback.print_exc()
-        said = " ".join(f"{type(error).__name__}: {error}".split())
+        what = "refused" if isinstance(error, ConfigError) else type(error).__name__
+        said = " ".join(f"{what}: {error}".split())
         (out / "failure.txt").write_text(said, encoding="utf-8")
         sys.exit(1)
 
