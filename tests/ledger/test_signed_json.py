@@ -12,6 +12,7 @@ from eth_account import Account
 from clients.disk import HospitalDisk, Membership
 from clients.member import Member
 from fedcxr.errors import FederationError, LedgerError, StoreError
+from fedcxr.ledger.seats import MOST
 from fedcxr.ledger.signed_json import from_tree, signed_from_tree, signed_to_tree, to_tree
 from fedcxr.ledger.signed_requests import SignedRequest
 from fedcxr.ledger.signing import (
@@ -178,8 +179,8 @@ def test_what_is_no_object_is_refused(tree: object) -> None:
 
 def test_a_list_that_is_longer_than_the_seats_is_refused() -> None:
     entry = (KEPT / "list.json").read_bytes()[1:].partition(b"},")[0] + b"}"
-    assert len(listing.from_bytes(b"[" + b",".join([entry] * 256) + b"]")) == 256
-    for data in (b"[" + b",".join([entry] * 257) + b"]", b"{}", b"7", b"[1]", b"[" * 10**5, b"\xff"):
+    assert len(listing.from_bytes(b"[" + b",".join([entry] * MOST) + b"]")) == MOST
+    for data in (b"[" + b",".join([entry] * (MOST + 1)) + b"]", b"{}", b"7", b"[1]", b"[" * 10**5, b"\xff"):
         with pytest.raises(FederationError):
             listing.from_bytes(data)
 
@@ -223,7 +224,7 @@ PROOF = json.loads((KEPT / "proof.json").read_text())
         ({"root": "52"}, "proof.root"),
         ({"path": "70"}, "proof.path"),
         ({"path": ["70" * 31]}, "proof.path"),
-        ({"path": ["70" * 32] * 9}, "proof.path"),
+        ({"path": ["70" * 32] * 13}, "proof.path"),
         ({"proof": "presence"}, "proof.proof"),
         ({"proof": ["inclusion"]}, "proof.proof"),
         ({"submission": []}, "Submission"),
