@@ -261,6 +261,8 @@ class Coordinator:
         gas = dict(Counter(self.ledger.gas_used) - self._gas_recorded)
         self._gas_recorded = Counter(self.ledger.gas_used)
         parts = current.cost.time.parts
+        asked = current.view.participants  # a key that was rotated in mid-round is no participant's any more
+        metrics = {address: of for address, of in current.metrics.items() if address in asked}
         line = RoundLine(
             round=current.view.number,
             model=digest.hex(),
@@ -274,7 +276,7 @@ class Coordinator:
             gas=gas,
             included=tuple(sorted(current.tally.included)),
             excluded=current.tally.excluded,
-            hospitals=_entries(current.metrics, members),
+            hospitals=_entries(metrics, members),
             evaluation=evaluation,
         )
         write_round(self.run_directory, line)
