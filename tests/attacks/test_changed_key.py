@@ -120,3 +120,28 @@ def test_an_update_under_a_key_that_was_rotated_after_it_came_leaves_the_sum(
     config = one_round.with_changes({"ledger.recording": recording})
     run = run_federation(config, tmp_path / "run", tamper=tamper, observer=recorder)
     check(run, recorder, came[0].hospital)
+
+
+@pytest.mark.parametrize("recording", ["each", "root"])
+def test_an_update_stays_in_the_sum_when_its_key_is_rotated_after_it_was_brought(
+    one_round: Config,
+    tmp_path: Path,
+    ledgers: list[FederationLedger],
+    monkeypatch: pytest.MonkeyPatch,
+    recording: str,
+) -> None:
+    monkeypatch.setattr(batch, "_MOST", 1)
+    came: list[str] = []
+
+    def tamper(name: str, reply: UpdateReply) -> UpdateReply:
+        came.append(reply.hospital)
+        if len(came) == 2:
+            rotate(ledgers[-1], tmp_path / "run", came[0])
+        return reply
+
+    config = one_round.with_changes({"ledger.recording": recording})
+    run = run_federation(config, tmp_path / "run", tamper=tamper)
+    report = audit(run, [Identity.load(run.keys / "auditor.json").envelope_key])
+    assert report.proven, [*report.findings, *report.unchecked]
+    (line,) = read_rounds(run)
+    assert sorted(line.included) == sorted(came)
