@@ -102,6 +102,8 @@ class Tally:
             Why it is excluded; empty when it is in the sum.
         """
         update = view.accepted[address]
+        for former in sorted(self._ahead.keys() - view.weights.keys()):
+            self._drop(view, former)  # its seat has another key: with both weights the sum would be too heavy
         self._drop_other(view, address, update.root)
         if address in self._ahead and self.store.size(update.root) != update.size:
             self._drop(view, address)  # nobody could prove what it was

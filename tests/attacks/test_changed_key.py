@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
@@ -21,8 +22,10 @@ from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.chain.embedded.evm import FAUCET
 from fedcxr.config import Config
 from fedcxr.ledger.contract import FederationLedger
-from fedcxr.ledger.signing import Rotation, Signed, SignedSubmission, sign
+from fedcxr.ledger.signing import Rotation, Signed, SignedSubmission, Submission, sign
 from fedcxr.messages import UpdateReply
+from fedcxr.privacy.kinds import protection_named
+from fedcxr.privacy.protection import UpdateContext
 from fedcxr.round_lines import read_rounds
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
@@ -60,6 +63,14 @@ def rotate(ledger: FederationLedger, root: Path, hospital: str) -> None:
     rotation = Rotation(ledger.views.federation, hospital, SUCCESSOR.address, digest)
     signed = [sign(key, rotation, ledger.domain) for key in (member, SUCCESSOR)]
     ledger.membership.rotate_key(rotation, b"new", *signed)
+
+
+def bring(ledger: FederationLedger, submission: Submission) -> None:
+    """Submit what the new key signs, from its own account."""
+    chain = SimpleNamespace(w3=ledger._w3, faucet=FAUCET.public_key.to_checksum_address())
+    EmbeddedChain.fund(chain, SUCCESSOR.address)  # type: ignore[arg-type]
+    direct = FederationLedger.attach(ledger._w3, ledger.views.address, SUCCESSOR)
+    direct.submit_direct(Signed(submission, sign(SUCCESSOR, submission, ledger.domain)))
 
 
 def check(run: RunDirectory, recorder: Recorder, victim: str) -> None:
@@ -108,12 +119,8 @@ def test_an_update_under_a_key_that_was_rotated_after_it_came_leaves_the_sum(
         if len(came) == 2:
             ledger, victim = ledgers[-1], came[0].hospital
             rotate(ledger, tmp_path / "run", victim)
-            chain = SimpleNamespace(w3=ledger._w3, faucet=FAUCET.public_key.to_checksum_address())
-            EmbeddedChain.fund(chain, SUCCESSOR.address)  # type: ignore[arg-type]
             sent = came[0].submission(ledger.views.federation)
-            other = replace(sent, hospital=SUCCESSOR.address, root=hashlib.sha256(b"other").digest())
-            direct = FederationLedger.attach(ledger._w3, ledger.views.address, SUCCESSOR)
-            direct.submit_direct(Signed(other, sign(SUCCESSOR, other, ledger.domain)))
+            bring(ledger, replace(sent, hospital=SUCCESSOR.address, root=hashlib.sha256(b"other").digest()))
         return reply
 
     recorder = Recorder()
@@ -145,3 +152,37 @@ def test_an_update_stays_in_the_sum_when_its_key_is_rotated_after_it_was_brought
     assert report.proven, [*report.findings, *report.unchecked]
     (line,) = read_rounds(run)
     assert sorted(line.included) == sorted(came)
+
+
+def test_an_update_under_the_new_key_takes_the_place_of_the_one_under_the_old(
+    one_round: Config, tmp_path: Path, ledgers: list[FederationLedger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both weights together are more than a round's: no good update is left out for that."""
+    monkeypatch.setattr(batch.Batch, "due", False)
+    run, came = RunDirectory(tmp_path / "run", trusted=True), list[UpdateReply]()
+
+    def tamper(name: str, reply: UpdateReply) -> UpdateReply:
+        came.append(reply)
+        if len(came) == 3:
+            ledger, victim = ledgers[-1], came[0].hospital
+            layout, weight = run.read_layout(), ledger.round(1).weights[victim]
+            rotate(ledger, run.root, victim)
+            federation = ledger.views.federation
+            context = UpdateContext(
+                federation.hex(), 1, SUCCESSOR.address, layout.digest.hex(), layout.size, weight
+            )
+            holders = (Identity.load(run.keys / f"{who}.json") for who in ("coordinator", "auditor"))
+            vector = np.full(layout.size, weight, np.uint32)
+            blob = protection_named("sealed").protect(
+                vector, context, [holder.envelope_key.public for holder in holders]
+            )
+            root = run.blob_store().put(blob)
+            sent = came[0].submission(federation)
+            bring(ledger, replace(sent, hospital=SUCCESSOR.address, root=root, size=len(blob)))
+        return reply
+
+    run_federation(one_round, run.root, tamper=tamper)
+    report = audit(run, [Identity.load(run.keys / "auditor.json").envelope_key])
+    assert report.proven, [*report.findings, *report.unchecked]
+    (line,) = read_rounds(run)
+    assert sorted(line.included) == sorted([SUCCESSOR.address, *(reply.hospital for reply in came[1:])])
