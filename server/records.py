@@ -51,6 +51,8 @@ class RoundRecords:
         gas = dict(Counter(self._ledger.gas_used) - self._gas)
         self._gas = Counter(self._ledger.gas_used)
         parts = current.cost.time.parts
+        asked = current.view.participants  # a key that was rotated in mid-round is no participant's any more
+        metrics = {address: of for address, of in current.metrics.items() if address in asked}
         line = RoundLine(
             round=current.view.number,
             model=digest.hex(),
@@ -64,7 +66,7 @@ class RoundRecords:
             gas=gas,
             included=tuple(sorted(current.tally.included)),
             excluded=current.tally.excluded,
-            hospitals=_entries(current.metrics, members),
+            hospitals=_entries(metrics, members),
             evaluation=evaluation,
         )
         write_round(self._run, line)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fedcxr.aggregation.aggregator import Aggregator
 from fedcxr.aggregation.kinds import aggregator_of
@@ -24,6 +25,13 @@ from fedcxr.update.layout import Layout
 
 logger = logging.getLogger(__name__)
 _UNUSABLE = (EnvelopeError, LayoutError, BlobMissingError, BlobCorruptError)
+
+
+class _Ahead(NamedTuple):
+    """What was added before it counted; its hospital may have another key, or none, when that is known."""
+
+    root: bytes
+    weight: int
 
 
 @dataclass
@@ -49,7 +57,7 @@ class Tally:
     included: list[str] = field(default_factory=list)
     excluded: dict[str, str] = field(default_factory=dict)
     total: Aggregator = field(init=False)
-    _ahead: dict[str, bytes] = field(default_factory=dict)  # roots of what was added before it counted
+    _ahead: dict[str, _Ahead] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.total = self._nothing()
@@ -66,6 +74,8 @@ class Tally:
         Raises:
             EnvelopeError, LayoutError: why it may not enter the sum, which is as it was.
         """
+        if address not in view.weights:
+            raise EnvelopeError(f"{address} has no seat in the round any more: its key was rotated.")
         self._drop_other(view, address, root)
         update = self.reader.read(blob, self._context(view, address), self._scratch)
         self._add_ahead(update, root, view, address)
@@ -92,6 +102,8 @@ class Tally:
             Why it is excluded; empty when it is in the sum.
         """
         update = view.accepted[address]
+        for former in sorted(self._ahead.keys() - view.weights.keys()):
+            self._drop(view, former)  # its seat has another key: with both weights the sum would be too heavy
         self._drop_other(view, address, update.root)
         if address in self._ahead and self.store.size(update.root) != update.size:
             self._drop(view, address)  # nobody could prove what it was
@@ -130,18 +142,18 @@ class Tally:
             self.total.screen(update, view.weights[address])
         else:
             self.total.add(update, view.weights[address])
-            self._ahead[address] = root
+            self._ahead[address] = _Ahead(root, view.weights[address])
 
     def _drop_other(self, view: RoundView, address: str, root: bytes) -> None:
         """Take out of the sum what a hospital sent, unless it is the update with this root."""
-        if self._ahead.get(address, root) != root:
+        if address in self._ahead and self._ahead[address].root != root:
             self._drop(view, address)
 
     def _drop(self, view: RoundView, address: str) -> None:
         """Take out of the sum what was added before it counted."""
-        root = self._ahead.pop(address)
+        root, weight = self._ahead.pop(address)
         try:
-            update = self.reader.read(self._blob(root), self._context(view, address), self._scratch)
+            update = self.reader.read(self._blob(root), self._context(view, address, weight), self._scratch)
         except (*_UNUSABLE, StoreError) as error:
             # What was added cannot be had again. Nothing of it is wanted: begin an empty sum.
             logger.info("round %d: the sum is begun again, without %s: %s", view.number, address, error)
@@ -151,7 +163,7 @@ class Tally:
             for one in again:
                 self.include(view, one)
         else:
-            self.total.remove(update, view.weights[address])
+            self.total.remove(update, weight)
 
     def _compare(self, view: RoundView) -> dict[str, str]:
         """Which updates the aggregation leaves out, once it has measured all that can be read."""
@@ -188,12 +200,12 @@ class Tally:
     def _scratch(self) -> Ring:
         return MEMORY.vector(self.layout.size)
 
-    def _context(self, view: RoundView, address: str) -> UpdateContext:
+    def _context(self, view: RoundView, address: str, weight: int | None = None) -> UpdateContext:
         return UpdateContext(
             federation=self.federation,
             round=view.number,
             hospital=address,
             layout=self.layout.digest.hex(),
             values=self.layout.size,
-            weight=view.weights[address],
+            weight=view.weights[address] if weight is None else weight,
         )

@@ -115,6 +115,9 @@ def check(ledger: IndexedLedger, members: Members, proof: Proof) -> RoundRecord:
             f"round {proof.round}, attempt {proof.attempt}: the proof is under the root {proof.root.hex()}, "
             f"but the contract {shown}."
         )
+    if len(proof.path) != (depth := submission_tree.depth_of(record.accounts)):
+        # Who makes a root can make it so that a seat has one leaf at this depth, and another at the other.
+        raise LedgerError(f"it has {len(proof.path)} siblings, where the round's tree is {depth} deep.")
     proof.check()
     federation = bytes(ledger.index.select("FederationCreated")[0]["federation"])
     if proof.submission is not None and proof.submission.message.federation != federation:

@@ -56,21 +56,20 @@ class ContractEvents:
         self._blocks: OrderedDict[int, Block] = OrderedDict()
         self._held = 0  # how many go by the last look
         self._fresh = False  # whether it was made for the one that goes by it next
-        self._begun = 0  # how often everything had to be read anew
+        self._begun_anew = False  # whether everything ever had to be read anew
 
     def goes_on(self) -> bool:
-        """Whether the chain has the block that was its newest at the last look.
+        """Whether the chain has had, since the first look, every block that was its newest at a look.
 
-        What is seen for that is what the next :meth:`one_look` goes by.
+        What is seen for that is what the next :meth:`one_look` goes by, unless somebody holds an earlier one.
 
         Raises:
             ChainError: the chain does not answer.
         """
         with self._guard:
-            begun = self._begun
             self._look()
-            self._fresh = True
-            return self._begun == begun
+            self._fresh = not self._held
+            return not self._begun_anew
 
     def forget(self) -> None:
         """Read everything anew from the next look on."""
@@ -179,7 +178,7 @@ class ContractEvents:
             return head
         if not self._continued_by(*head, bytes(latest["parentHash"])):
             self.forget()
-            self._begun += 1
+            self._begun_anew = True
         elif self._rounds or self._named:
             self._read(max(self._head[0] + 1 - _OVERLAP, 0), head[0])
         self._head = head

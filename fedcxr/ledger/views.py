@@ -293,7 +293,7 @@ class FederationViews:
         self._events.forget()
 
     def goes_on(self) -> bool:
-        """Whether the chain is the one of the last look, with nothing of it taken back."""
+        """Whether the chain is the one of every look so far, with nothing of it taken back."""
         return self._events.goes_on()
 
     def head(self) -> tuple[int, bytes]:

@@ -107,7 +107,7 @@ Change = Callable[[dict[str, Any]], object]
         (lambda p: p.update(seat=2), "seat 2 is not that of"),
         (lambda p: p.update(submission=None), "does not lead to the root"),
         (lambda p: p["path"].reverse(), "does not lead to the root"),
-        (lambda p: p["path"].pop(), "does not lead to the root"),
+        (lambda p: p["path"].pop(), "7 siblings, where the round's tree is 8 deep"),
         (lambda p: p.update(root="00" * 32), "the proof is under the root 0{64}, but the contract holds"),
         (lambda p: p.update(round=2), "the contract has none"),
         (lambda p: p.update(chain_id=1), "on chain 1; here is"),

@@ -155,6 +155,29 @@ def test_a_chain_that_took_blocks_back_is_read_anew(anvil_binary: Path, longer: 
         assert followed.block_hash(block) not in (None, before)
 
 
+def test_blocks_taken_back_are_not_forgotten_because_somebody_else_looked(anvil_binary: Path) -> None:
+    """Who shares what was read has more than events of it: seats, and what the contract was founded with."""
+    with closing(AnvilChain(None, chain_id=1337, binary=anvil_binary)) as chain:
+        party = Party.found(chain)
+        followed = fresh(party)
+        party.open()
+        assert followed.round(1).accepted == {}
+        with closing(Endpoint(chain._anvil.url)) as node:
+            node.ask("anvil_reorg", 1, [])
+            node.ask("anvil_mine", 1)
+        followed.head()
+        assert not followed.goes_on()
+
+
+def test_what_was_seen_within_anothers_look_is_no_fresh_look(opened: Party) -> None:
+    followed = fresh(opened)
+    with followed.one_look():
+        opened.ledger.submit([opened.signed(opened.hospitals[0])])
+        assert followed.goes_on()
+    with followed.one_look():
+        assert followed.round(1).accepted.keys() == {opened.hospitals[0].address}
+
+
 def test_events_that_a_node_gave_late_are_not_lost(chain: LocalChain) -> None:
     class Behind(ContractConnection):
         late = False

@@ -149,6 +149,9 @@ ATTACKS: tuple[tuple[Callable[[UpdateReply], UpdateReply], str], ...] = (
     (lambda r: replace(r, waited=-0.1), "waited for -0.1 s of"),
     (lambda r: replace(r, waited=1e9), "waited for 1000000000.0 s of"),
     (lambda r: replace(r, waited=float("nan")), "waited for nan s of"),
+    (lambda r: replace(r, took=-0.1), "took -0.1 s for its reply"),
+    (lambda r: replace(r, took=float("inf")), "took inf s for its reply"),
+    (lambda r: replace(r, took=float("nan")), "took nan s for its reply"),
 )
 
 
