@@ -9,6 +9,7 @@ from pathlib import Path
 
 from clients.disk import HospitalDisk, Membership
 from fedcxr import bounded
+from fedcxr.chain.here import is_shown_here
 from fedcxr.chain.rpc_server import connect
 from fedcxr.errors import FederationError, StoreError
 from fedcxr.indexer.location import ChainLocation, ask
@@ -18,7 +19,7 @@ from fedcxr.store.run_directory import RunDirectory
 from fedcxr.store.run_location import location_of_run
 
 _ENDPOINTS = 4  # whose contracts are kept
-_kept: OrderedDict[tuple[str, str, int], FederationViews] = OrderedDict()
+_kept: OrderedDict[tuple[str, str, int, bool], FederationViews] = OrderedDict()
 _guard = threading.Lock()
 
 
@@ -52,7 +53,7 @@ def _attached_at(url: str, contract: str, chain_id: int) -> FederationViews:
 
     The hospitals of a simulation share a process: what one has read of a round, the next need not read again.
     """
-    place = url, contract, chain_id
+    place = url, contract, chain_id, is_shown_here(url)  # a connection knows one way to an endpoint
     with _guard:
         kept = _kept.get(place)
     if kept is not None and kept.goes_on():

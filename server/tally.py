@@ -151,6 +151,8 @@ class Tally:
 
     def _drop(self, view: RoundView, address: str) -> None:
         """Take out of the sum what was added before it counted."""
+        if address not in self._ahead:
+            return  # the sum was begun again without it
         root, weight = self._ahead.pop(address)
         try:
             update = self.reader.read(self._blob(root), self._context(view, address, weight), self._scratch)

@@ -114,6 +114,17 @@ def test_a_rejected_update_is_not_in_the_sum_whatever_became_of_its_bytes(
 
 
 @pytest.mark.parametrize("damage", [flip, remove, substitute])
+def test_several_rejected_updates_leave_the_sum_where_bytes_are_lost(
+    judged: Judged, damage: Callable[[Judged, str], None]
+) -> None:
+    for address in HOSPITALS:
+        judged.tally.show(judged.view, address)
+    damage(judged, HOSPITALS[0])
+    assert judged.count(HOSPITALS[2]) == {HOSPITALS[2]: ""}
+    judged.assert_sum(HOSPITALS[2])
+
+
+@pytest.mark.parametrize("damage", [flip, remove, substitute])
 def test_an_update_that_counts_is_added_as_it_was_accepted_or_excluded(
     judged: Judged, damage: Callable[[Judged, str], None]
 ) -> None:
