@@ -82,6 +82,7 @@ contract FederationLedger is Rewards, EIP712 {
     /// @notice Whatever is not here is the registry's, run in this contract's storage and name.
     fallback(bytes calldata message) external returns (bytes memory answer) {
         bool done;
+        // slither-disable-next-line controlled-delegatecall (any call may name any function of the registry's)
         (done, answer) = address(_registry).delegatecall(message);
         if (!done) {
             assembly ("memory-safe") {

@@ -22,6 +22,7 @@ import pytest
 from federation import Recorder, run_federation
 from lying_proxy import LyingProxy
 
+import clients.founding_check
 import clients.hospital
 import fedcxr.run.founding
 import server.app
@@ -99,7 +100,7 @@ def found(report: AuditReport, what: str) -> list[int | None]:
 def lenient_contract(patch: pytest.MonkeyPatch) -> None:
     """Found with a contract that binds nothing: what is left are the hospitals and the audit."""
     patch.setattr(fedcxr.run.founding, "configured_bounds", lambda config: UNBOUND)
-    patch.setattr(clients.hospital, "differences", lambda *rest: {})
+    patch.setattr(clients.founding_check, "differences", lambda *rest: {})
 
 
 def obedient_hospitals(patch: pytest.MonkeyPatch) -> None:

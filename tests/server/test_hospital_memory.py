@@ -223,7 +223,7 @@ def test_the_store_alone_has_the_weights_that_no_round_trains(
 def collect_waste(run: RunDirectory) -> list[Waste]:
     store = run.blob_store()
     with reading_ledger(run) as ledger:
-        return find_waste(run, store, read_attempts(ledger, store), needed=lambda number: True)
+        return find_waste(run, store, read_attempts(ledger, store))
 
 
 def test_frozen_weights_that_were_changed_are_found(heads_only: RunDirectory, tmp_path: Path) -> None:
