@@ -49,7 +49,7 @@ def check_federation(disk: HospitalDisk, request: RegisterRequest, config: Confi
             )
     check_keys(disk, ledger)
     founded = (ledger.deployment_parameters, ledger.bounds)
-    for name, (said, held) in differences(*founded, config, layout.size).items():
+    for what, (said, held) in differences(*founded, config, layout.size).items():
         raise FederationError(
-            f"{name}: the server's {name} is {said}, but the contract was founded with {held}."
+            f"{name}: the server's {what} is {said}, but the contract was founded with {held}."
         )

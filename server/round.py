@@ -276,7 +276,7 @@ class Round:
         self.store.put(reply.bulk, reply.root, meanwhile=lambda: self._verify(reply, address))
         self.store.put(reply.metrics, reply.metrics_root)
         self.cost.bytes_up += len(reply.bulk)
-        worked = {"training": metrics.seconds, "protecting": metrics.protect_seconds}
+        worked = {"training": metrics.seconds, "protecting": max(0.0, metrics.protect_seconds)}
         worked["checking"] = max(0.0, reply.took - sum(worked.values()))
         self.cost.work.update(worked)
         self.metrics[address] = metrics

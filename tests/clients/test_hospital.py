@@ -14,6 +14,7 @@ from clients.hospital import Hospital
 from fedcxr.aggregation.weighted_sum import WeightedSum
 from fedcxr.errors import ChainError, ConfigError, FederationError, LedgerError, StoreError
 from fedcxr.ledger.signing import Refusal, Registration, Submission, recover
+from fedcxr.ledger.views import FederationViews
 from fedcxr.messages import RefusalReply, TrainRequest, UpdateReply
 from fedcxr.privacy.envelope import PLAIN
 from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey
@@ -66,6 +67,18 @@ def test_what_the_server_says_must_be_what_the_contract_holds(founded: Founded, 
         with pytest.raises(FederationError, match=f"the server's {what} is"):
             newcomer.register(replace(founded.register, **changes))
     assert not list(newcomer.disk.root.glob("0x*")), "nothing is remembered of a lie"
+
+
+def test_a_contract_that_was_founded_otherwise_than_the_configuration_says_is_refused(
+    founded: Founded, newcomer: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its digest of the configuration may be right, and what the contract does another thing."""
+    true = founded.ledger.views.deployment_parameters
+    other = replace(true, min_updates=true.min_updates + 1)
+    monkeypatch.setattr(FederationViews, "deployment_parameters", property(lambda views: other))
+    said = f"the server's min_updates is {true.min_updates}, but the contract was founded with"
+    with pytest.raises(FederationError, match=f"^{newcomer.name}: {said} {true.min_updates + 1}"):
+        newcomer.register(founded.register)
 
 
 def test_a_contract_or_chain_that_is_none_is_refused(founded: Founded, newcomer: Hospital) -> None:
