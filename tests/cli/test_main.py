@@ -138,33 +138,27 @@ def test_what_the_terminal_cannot_show_is_escaped(tmp_path: Path) -> None:
     assert b"p\\u2013.csv has no Atelectasis" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("place", "said", "begun"),
+    [
+        ("server.grids.simulation.simulate", "`fedcxr simulate --resume", True),
+        ("fedcxr.run.preparation.require_means", "nothing was begun", False),
+    ],
+)
 def test_an_interrupted_run_says_how_far_it_came_and_how_to_go_on(
     small_config: Config,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
+    place: str,
+    said: str,
+    begun: bool,
 ) -> None:
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("server.grids.simulation.simulate", interrupted)
+    monkeypatch.setattr(place, interrupted)
     (tmp_path / "small.toml").write_text(small_config.to_toml())
     assert run(monkeypatch, "simulate", tmp_path / "small.toml", "--out", tmp_path / "run") == 130
-    said = capsys.readouterr().err
-    assert "interrupted: 0 of 2 rounds are finalized; `fedcxr simulate --resume" in said
-
-
-def test_a_run_that_is_interrupted_before_it_began_says_so(
-    small_config: Config,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-) -> None:
-    def interrupted(*arguments: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("fedcxr.run.preparation.require_means", interrupted)
-    (tmp_path / "small.toml").write_text(small_config.to_toml())
-    assert run(monkeypatch, "simulate", tmp_path / "small.toml", "--out", tmp_path / "run") == 130
-    assert "0 of 2 rounds are finalized; nothing was begun" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
+    assert f"interrupted: 0 of 2 rounds are finalized; {said}" in capsys.readouterr().err
+    assert (tmp_path / "run").exists() == begun
