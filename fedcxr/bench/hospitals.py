@@ -12,8 +12,10 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -27,6 +29,7 @@ from fedcxr.store.run_directory import RunDirectory
 from fedcxr.store.run_location import location_of_run
 
 Say = Callable[[str], None]
+Found = TypeVar("Found")
 _ROUNDS = 3  # the first is not counted
 _WAYS: dict[str, dict[str, object]] = {
     "each": {},
@@ -108,10 +111,8 @@ def bench_hospitals(say: Say, hospitals: Sequence[int], model: str = "compact") 
     costs, parameters = [], 0
     for count in hospitals:
         say(f"{count} hospitals")
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            figures, parameters = pool.apply(_figures, (count, model))
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            figures["committee"] = pool.apply(_judged, (count, model))
+        figures, parameters = _apart(_figures, count, model)
+        figures["committee"] = _apart(_judged, count, model)
         costs.append(HospitalsCost(hospitals=count, **figures))
     lines = {}
     if len(costs) > 2:
@@ -123,6 +124,12 @@ def bench_hospitals(say: Say, hospitals: Sequence[int], model: str = "compact") 
 def as_json(bench: HospitalsBench) -> str:
     """The figures for machines."""
     return json.dumps(asdict(bench), indent=2)
+
+
+def _apart(work: Callable[[int, str], Found], count: int, model: str) -> Found:
+    """Do one measurement in a process of its own, which may have others, as an audit has."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        return process.submit(work, count, model).result()
 
 
 def _figures(count: int, model: str) -> tuple[dict[str, float], int]:
