@@ -121,7 +121,7 @@ def test_what_cannot_be_extended_is_named(tmp_path: Path, extends: str, said: st
         ("trainin.batch_size=3", "training"),
         ("data.phantom.patient=12", "data.phantom.patients"),
         ("training.rounds=3", "federation.rounds"),
-        ("colour=3", None),
+        ("brush=3", None),
     ],
 )
 def test_an_unknown_key_names_the_nearest(override: str, meant: str | None) -> None:

@@ -18,6 +18,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcxr.errors import LayoutError
 from fedcxr.update import merkle
 from fedcxr.update.fixed_point import Ring
 from fedcxr.update.layout import Layout, Vector
@@ -86,6 +87,18 @@ class Aggregator(ABC):
     @abstractmethod
     def remove(self, update: Ring, weight: int) -> None:
         """Take an update that was added out of the sum again, exactly."""
+
+    def unmask(self, added: Sequence[bytes], taken_off: Sequence[bytes]) -> None:
+        """Take the masks of masked updates off their sum, **in place**.
+
+        Args:
+            added: seeds of masks that the updates have in them.
+            taken_off: seeds of masks that were taken off them.
+
+        Raises:
+            LayoutError: the updates were not masked, or what is left is no sum of updates.
+        """
+        raise LayoutError("nothing was masked, and there is nothing to unmask.")
 
     @abstractmethod
     def model(self, base: Vector, exponents: Sequence[int]) -> Vector:

@@ -18,12 +18,12 @@ class WeightedSum(Aggregator):
 
     def screen(self, update: Ring, weight: int) -> None:
         self.layout.check(update)
-        _check_weights(weight)
+        check_weights(weight)
         fixed_point.check_range(update, weight)
 
     def add(self, update: Ring, weight: int) -> None:
         self.screen(update, weight)
-        _check_weights(self.weight + weight)
+        check_weights(self.weight + weight)
         np.add(self._total, update, out=self._total)
         self.weight += weight
 
@@ -37,6 +37,7 @@ class WeightedSum(Aggregator):
         return fixed_point.apply(base, self._total, self.layout, exponents, self.weight)
 
 
-def _check_weights(total: int) -> None:
+def check_weights(total: int) -> None:
+    """Raises LayoutError where weights sum to more than the ring has room for."""
     if total > fixed_point.WEIGHT_SUM:
         raise LayoutError(f"weights sum to {total}, above {fixed_point.WEIGHT_SUM}.")

@@ -233,14 +233,27 @@ class Validation(Section):
 class Privacy(Section):
     """The envelope around an update (RFC 9180)."""
 
-    envelope: Literal["sealed", "open"] = "sealed"  # open: for public data; anyone can add the updates
+    # sealed: the coordinator opens each update; masked: nobody does, and their sum alone is unmasked;
+    # open: for public data, anyone can add the updates
+    envelope: Literal["sealed", "masked", "open"] = "sealed"
     kem: Literal["MLKEM768_X25519", "X25519"] = "MLKEM768_X25519"
     auditor: bool = True  # seal to an auditor's key as well
+    # masked: which share of the hospitals may collude with the coordinator
+    colluders: Annotated[float, Field(ge=0.0, le=0.5)] = 0.34
+    unmask_window: Positive = 86_400.0  # masked: seconds to wait for the hospitals' answers
+    # masked: whether an update whose sum may be known is made anew for another sum, or the round stands still
+    another_sum: Literal["refuse", "retrain"] = "refuse"
+    losses: bool = False  # masked: tell the hospitals' losses all the same
 
     @property
     def open_updates(self) -> bool:
         """Whether everybody can read the updates, so that the contract takes challenges of their sum."""
         return self.envelope == "open"
+
+    @property
+    def colluder_parts(self) -> int:
+        """``colluders`` in 1/10,000, as everyone computes with it."""
+        return round(10_000 * self.colluders)
 
 
 class Ledger(Section):

@@ -33,6 +33,10 @@ LATER_KEYS: Mapping[str, object] = {
     "partition.leave_out": [],
     "federation.largest_share": None,
     "federation.update_form": "plain",
+    "privacy.colluders": 0.34,
+    "privacy.unmask_window": 86_400.0,
+    "privacy.another_sum": "refuse",
+    "privacy.losses": False,
 }
 
 
@@ -70,11 +74,30 @@ class Config(Section):
                 f"federation.update_form = '{self.federation.update_form}' wants privacy.envelope = "
                 "'sealed': the contract's court adds open updates byte by byte, and so knows 'plain' alone"
             )
+        if self.privacy.envelope == "masked":
+            self._check_masked()
         if self.store.keep_models == 1:
             raise ValueError(
                 "store.keep_models = 1: a round's scale needs the last two; allowed: 0 (all), 2, 3, …"
             )
         return self
+
+    def _check_masked(self) -> None:
+        wants = "privacy.envelope = 'masked' wants"
+        if self.validation.policy != "none":
+            raise ValueError(f"{wants} validation.policy = 'none': a committee judges single updates")
+        if self.ledger.backend == "off":
+            raise ValueError(f"{wants} a ledger: the mask keys and the set of updates stand on it")
+        if self.federation.min_hospitals < 3:
+            raise ValueError(
+                f"{wants} federation.min_hospitals of 3 or more: in a sum of two each sees the other"
+            )
+        if self.federation.update_form != "plain":
+            raise ValueError(f"{wants} federation.update_form = 'plain': a masked update cannot be packed")
+        if self.privacy.auditor:
+            raise ValueError(
+                f"{wants} privacy.auditor = false: no key opens a masked update, and an audit needs none"
+            )
 
     def _check_objective(self) -> None:
         training, federation = self.training, self.federation

@@ -115,6 +115,42 @@ class Complaint(Struct):
     block_hash: bytes
 
 
+@dataclass(frozen=True)
+class Unmasking(Struct):
+    """What the hospital released in the second trip of a masked round, and for which set of updates.
+
+    Attributes:
+        context: of the attempt.
+        accepted: the set, as the contract has it: bit k is seat k.
+        block, block_hash: at which the hospital read the set.
+        answer: digest of what it released.
+    """
+
+    types: ClassVar[dict[str, str]] = {
+        "federation": "bytes32",
+        "round": "uint64",
+        "attempt": "uint64",
+        "hospital": "address",
+        "context": "bytes32",
+        "accepted": "uint256",
+        "block": "uint64",
+        "blockHash": "bytes32",
+        "answer": "bytes32",
+    }
+    federation: bytes
+    round: int
+    attempt: int
+    hospital: str
+    context: bytes
+    accepted: int
+    block: int
+    block_hash: bytes
+    answer: bytes
+
+
+SignedUnmasking = Signed[Unmasking]
+
+
 def heads_to_bytes(heads: Iterable[SignedHead]) -> bytes:
     """A list of signed heads, in the order of their hospitals' addresses."""
     ordered = sorted(heads, key=lambda signed: signed.message.hospital.lower())

@@ -61,6 +61,10 @@ class FederationViews:
         """The contract's events of a name, of all rounds."""
         return self._connection.events(name)
 
+    def followed(self, name: str) -> Sequence[Any]:
+        """The contract's events of a name as of the last look; what was read is not read again."""
+        return self._events.named(name)
+
     def code_difference(self) -> str | None:
         """How the contract differs from every known artifact, in code or in origin; None when it does not."""
         return self._connection.code_difference()

@@ -1,8 +1,9 @@
 """HPKE keys as bytes: what a hospital's disk and the ledger hold.
 
 The hybrid KEM's public key is ML-KEM-768 (1,184 bytes) followed by X25519 (32 bytes); the private key is the
-ML-KEM seed (64 bytes) followed by the X25519 scalar (32 bytes). Keys of the two KEMs differ in length, so
-that a key says which it is for.
+ML-KEM seed (64 bytes) followed by the X25519 scalar (32 bytes). Where updates are masked, an X25519 mask key
+of 32 bytes follows, in the public and in the private bytes: masks come from it, and nothing is sealed to it.
+All of these differ in length, so that a key says what it is.
 """
 
 from __future__ import annotations
@@ -20,8 +21,16 @@ from fedcxr.errors import EnvelopeError
 
 KemName = Literal["MLKEM768_X25519", "X25519"]
 _KEMS: dict[KemName, hpke.KEM] = {"MLKEM768_X25519": hpke.KEM.MLKEM768_X25519, "X25519": hpke.KEM.X25519}
-_PUBLIC_LENGTHS: dict[int, KemName] = {1184 + 32: "MLKEM768_X25519", 32: "X25519"}
-_PRIVATE_LENGTHS: dict[int, KemName] = {64 + 32: "MLKEM768_X25519", 32: "X25519"}
+MASK_KEY = 32
+"""Bytes of a mask key, public or private."""
+
+_PUBLIC_LENGTHS: dict[int, tuple[KemName, int]] = {}
+_PRIVATE_LENGTHS: dict[int, tuple[KemName, int]] = {}
+"""By the length of all bytes: the KEM, and how many of them are the HPKE key."""
+
+for _mask in (0, MASK_KEY):
+    _PUBLIC_LENGTHS |= {1184 + 32 + _mask: ("MLKEM768_X25519", 1184 + 32), 32 + _mask: ("X25519", 32)}
+    _PRIVATE_LENGTHS |= {64 + 32 + _mask: ("MLKEM768_X25519", 64 + 32), 32 + _mask: ("X25519", 32)}
 
 
 def suite(kem: KemName) -> hpke.Suite:
@@ -31,7 +40,7 @@ def suite(kem: KemName) -> hpke.Suite:
 
 @dataclass(frozen=True)
 class EnvelopePublicKey:
-    """Whom an envelope is sealed to.
+    """Whom an envelope is sealed to; a hospital that masks has its public mask key with it.
 
     Raises:
         EnvelopeError: the bytes are not a public key.
@@ -47,11 +56,16 @@ class EnvelopePublicKey:
 
     @property
     def kem(self) -> KemName:
-        return _PUBLIC_LENGTHS[len(self.data)]
+        return _PUBLIC_LENGTHS[len(self.data)][0]
+
+    @property
+    def mask_key(self) -> bytes:
+        """X25519, 32 bytes; empty where there is none."""
+        return self.data[_PUBLIC_LENGTHS[len(self.data)][1] :]
 
     @cached_property
     def digest(self) -> bytes:
-        """SHA-256 of the key's bytes, as the ledger holds it."""
+        """SHA-256 of all of the key's bytes, as the ledger holds it."""
         return hashlib.sha256(self.data).digest()
 
     def seal(self, secret: bytes, info: bytes) -> bytes:
@@ -60,18 +74,21 @@ class EnvelopePublicKey:
 
     @cached_property
     def _key(self) -> hpke.MLKEM768X25519PublicKey | X25519PublicKey:
+        data = self.data[: _PUBLIC_LENGTHS[len(self.data)][1]]
         try:
-            x25519 = X25519PublicKey.from_public_bytes(self.data[-32:])
+            x25519 = X25519PublicKey.from_public_bytes(data[-32:])
             if self.kem == "X25519":
                 return x25519
-            return hpke.MLKEM768X25519PublicKey(MLKEM768PublicKey.from_public_bytes(self.data[:-32]), x25519)
+            return hpke.MLKEM768X25519PublicKey(MLKEM768PublicKey.from_public_bytes(data[:-32]), x25519)
         except ValueError as error:
             raise EnvelopeError(f"not a public key: {error}") from None
 
 
 @dataclass(frozen=True, repr=False)
 class EnvelopePrivateKey:
-    """Who opens an envelope. Never printed; written only by the key's owner.
+    """Who opens an envelope; a hospital that masks has its mask key with it.
+
+    Never printed; written only by the key's owner.
 
     Raises:
         EnvelopeError: the bytes are not a private key.
@@ -86,22 +103,36 @@ class EnvelopePrivateKey:
             )
 
     @classmethod
-    def generate(cls, kem: KemName) -> Self:
-        """A fresh key from the operating system's randomness."""
+    def generate(cls, kem: KemName, *, masks: bool = False) -> Self:
+        """A fresh key from the operating system's randomness.
+
+        Args:
+            kem: that envelopes are sealed with.
+            masks: whether it comes with a mask key.
+        """
+        mlkem = b"" if kem == "X25519" else MLKEM768PrivateKey.generate().private_bytes_raw()
         x25519 = X25519PrivateKey.generate().private_bytes_raw()
-        return cls(x25519 if kem == "X25519" else MLKEM768PrivateKey.generate().private_bytes_raw() + x25519)
+        mask_key = X25519PrivateKey.generate().private_bytes_raw() if masks else b""
+        return cls(mlkem + x25519 + mask_key)
 
     @property
     def kem(self) -> KemName:
-        return _PRIVATE_LENGTHS[len(self.data)]
+        return _PRIVATE_LENGTHS[len(self.data)][0]
+
+    @cached_property
+    def mask_key(self) -> X25519PrivateKey | None:
+        """The private mask key; None where there is none."""
+        raw = self.data[_PRIVATE_LENGTHS[len(self.data)][1] :]
+        return X25519PrivateKey.from_private_bytes(raw) if raw else None
 
     @cached_property
     def public(self) -> EnvelopePublicKey:
-        x25519 = X25519PrivateKey.from_private_bytes(self.data[-32:]).public_key().public_bytes_raw()
+        x25519 = X25519PrivateKey.from_private_bytes(self._sealing[-32:]).public_key().public_bytes_raw()
+        mask_key = b"" if self.mask_key is None else self.mask_key.public_key().public_bytes_raw()
         if self.kem == "X25519":
-            return EnvelopePublicKey(x25519)
-        mlkem = MLKEM768PrivateKey.from_seed_bytes(self.data[:-32]).public_key().public_bytes_raw()
-        return EnvelopePublicKey(mlkem + x25519)
+            return EnvelopePublicKey(x25519 + mask_key)
+        mlkem = MLKEM768PrivateKey.from_seed_bytes(self._sealing[:-32]).public_key().public_bytes_raw()
+        return EnvelopePublicKey(mlkem + x25519 + mask_key)
 
     def open(self, sealed: bytes, info: bytes) -> bytes:
         """The secret that :meth:`EnvelopePublicKey.seal` sealed under the same ``info``.
@@ -113,7 +144,12 @@ class EnvelopePrivateKey:
 
     @cached_property
     def _key(self) -> hpke.MLKEM768X25519PrivateKey | X25519PrivateKey:
-        x25519 = X25519PrivateKey.from_private_bytes(self.data[-32:])
+        x25519 = X25519PrivateKey.from_private_bytes(self._sealing[-32:])
         if self.kem == "X25519":
             return x25519
-        return hpke.MLKEM768X25519PrivateKey(MLKEM768PrivateKey.from_seed_bytes(self.data[:-32]), x25519)
+        return hpke.MLKEM768X25519PrivateKey(MLKEM768PrivateKey.from_seed_bytes(self._sealing[:-32]), x25519)
+
+    @property
+    def _sealing(self) -> bytes:
+        """The HPKE key's bytes."""
+        return self.data[: _PRIVATE_LENGTHS[len(self.data)][1]]

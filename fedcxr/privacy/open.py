@@ -10,6 +10,7 @@ import numpy as np
 from fedcxr.errors import EnvelopeError
 from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey
 from fedcxr.privacy.protection import Blob, Protection, ShownUpdate, UpdateContext, UpdateReader
+from fedcxr.privacy.secagg.outgoing import OutgoingMask
 from fedcxr.update import merkle
 from fedcxr.update.fixed_point import Ring
 
@@ -27,6 +28,7 @@ class Open(Protection):
         recipients: Sequence[EnvelopePublicKey],
         *,
         shown: bool = False,
+        mask: OutgoingMask | None = None,
     ) -> bytes:
         return update.astype("<u4", copy=False).tobytes()
 

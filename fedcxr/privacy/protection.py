@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey
+from fedcxr.privacy.secagg.outgoing import OutgoingMask
 from fedcxr.update.fixed_point import Ring
 from fedcxr.update.forms.form import Form
 from fedcxr.update.forms.kinds import form_named
@@ -36,6 +37,7 @@ class UpdateContext:
         layout: hex digest of the layout.
         values: that the layout has.
         weight: of the hospital in the round, as the contract has it.
+        masks: context of the masked attempt, 32 bytes; empty where nothing is masked.
     """
 
     federation: str
@@ -44,6 +46,7 @@ class UpdateContext:
     layout: str
     values: int
     weight: int
+    masks: bytes = b""
 
     @property
     def place(self) -> dict[str, str | int]:
@@ -118,6 +121,8 @@ class Protection(ABC):
 
     name: ClassVar[str]
     challengeable: ClassVar[bool]
+    unmasks: ClassVar[bool] = False
+    aggregation: ClassVar[str] = "weighted_sum"
     forms: tuple[Form, ...] = (form_named("plain"),)
 
     def of(self, *forms: Form) -> Self:
@@ -136,6 +141,7 @@ class Protection(ABC):
         recipients: Sequence[EnvelopePublicKey],
         *,
         shown: bool = False,
+        mask: OutgoingMask | None = None,
     ) -> bytes:
         """An update as it leaves its hospital.
 
@@ -144,9 +150,10 @@ class Protection(ABC):
             context: where it may be read.
             recipients: who may read it.
             shown: whether validators will be shown it, with the proof that its hospital committed to it.
+            mask: of the attempt, where updates are masked; ``update`` is then changed.
 
         Raises:
-            EnvelopeError: it cannot be protected for these recipients.
+            EnvelopeError: it cannot be protected for these recipients, or wants a mask.
         """
 
     @abstractmethod

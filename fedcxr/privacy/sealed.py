@@ -9,6 +9,7 @@ from fedcxr.errors import EnvelopeError
 from fedcxr.privacy.envelope import header_of, longest_envelope, open_envelope, payload_root_of, seal
 from fedcxr.privacy.keys import EnvelopePrivateKey, EnvelopePublicKey
 from fedcxr.privacy.protection import Blob, Protection, ShownUpdate, UpdateContext, UpdateReader
+from fedcxr.privacy.secagg.outgoing import OutgoingMask
 from fedcxr.update import merkle
 from fedcxr.update.fixed_point import Ring
 from fedcxr.update.forms.form import Form
@@ -27,6 +28,7 @@ class Sealed(Protection):
         recipients: Sequence[EnvelopePublicKey],
         *,
         shown: bool = False,
+        mask: OutgoingMask | None = None,
     ) -> bytes:
         return seal(update, context, recipients, self.forms[0], shown=shown)
 

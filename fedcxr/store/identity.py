@@ -28,22 +28,27 @@ class Identity:
     envelope_key: EnvelopePrivateKey
 
     @classmethod
-    def load_or_create(cls, path: Path, kem: KemName) -> Self:
+    def load_or_create(cls, path: Path, kem: KemName, *, masks: bool = False) -> Self:
         """Load the keys at ``path``, or write fresh ones there when there is no file.
+
+        Args:
+            path: of the file.
+            kem: of fresh keys.
+            masks: whether fresh keys come with one for masks.
 
         Raises:
             StoreError: the file is damaged.
         """
         if not path.exists():
-            identity = cls.fresh(kem)
+            identity = cls.fresh(kem, masks=masks)
             identity.write(path)
             return identity
         return cls.load(path)
 
     @classmethod
-    def fresh(cls, kem: KemName) -> Self:
-        """Draw fresh keys from the system's randomness."""
-        return cls(secrets.token_bytes(32), EnvelopePrivateKey.generate(kem))
+    def fresh(cls, kem: KemName, *, masks: bool = False) -> Self:
+        """Draw fresh keys from the system's randomness, with one for masks where that is asked for."""
+        return cls(secrets.token_bytes(32), EnvelopePrivateKey.generate(kem, masks=masks))
 
     def write(self, path: Path) -> None:
         """Write the keys to a file; raises UnwritableError when it cannot be written."""

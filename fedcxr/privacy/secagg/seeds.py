@@ -74,6 +74,11 @@ def share_commitment(context: bytes, owner: int, holder: int, share: bytes) -> b
     return _commitment("fedcxr/masked/share/commit/1", context, _seats(owner, holder), share)
 
 
+def share_info(context: bytes, owner: int, holder: int) -> bytes:
+    """HPKE's info of a share that an owner seals to a holder."""
+    return tag("fedcxr/masked/share/seal/1") + context + _seats(owner, holder)
+
+
 def _commitment(use: str, context: bytes, seats: bytes, secret: bytes) -> bytes:
     return hashlib.sha256(tag(use) + context + seats + secret).digest()
 
