@@ -16,7 +16,15 @@ from flwr.clientapp import ClientApp
 from clients.disk import HospitalDisk
 from clients.hospital import Hospital
 from fedcxr.errors import ConfigError, FedcxrError
-from fedcxr.messages import FailureReply, Record, RegisterRequest, TrainRequest, ValidateRequest, kind_of
+from fedcxr.messages import (
+    FailureReply,
+    Record,
+    RegisterRequest,
+    TrainRequest,
+    UnmaskRequest,
+    ValidateRequest,
+    kind_of,
+)
 from fedcxr.run.logfile import log_to
 from fedcxr.store.run_directory import RunDirectory
 
@@ -53,6 +61,8 @@ class HospitalApp(ClientApp):
             return hospital.train(TrainRequest.from_records(message.content))
         if kind_of(message.content) == ValidateRequest.kind:
             return hospital.validate(ValidateRequest.from_records(message.content))
+        if kind_of(message.content) == UnmaskRequest.kind:
+            return hospital.unmask(UnmaskRequest.from_records(message.content))
         return hospital.register(RegisterRequest.from_records(message.content))
 
 

@@ -11,6 +11,8 @@
     <address>/update.blob      the update that it sent last, as it left
     <address>/state/           what it keeps between rounds, a file for each of the last two
     watched.lock               held by whoever changes a watched.json
+    masked.json                what it masked and released in masked rounds; never to be put back from a copy
+    masked.lock                held by whoever acts in a masked round
     hospital.log               what went wrong here, in full; the coordinator gets the code of the error
     ledger.index.sqlite        what `fedcxr member` has read of the chain; a cache
 """
@@ -21,11 +23,14 @@ import contextlib
 import fcntl
 import json
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from clients import masked_record
+from clients.masked_record import MaskedRecord
 from clients.watched import LONGEST, Watched
 from fedcxr import bounded, files, json_text
 from fedcxr.errors import FederationError, StoreError
@@ -61,9 +66,17 @@ class HospitalDisk:
     def settings(self) -> HospitalSettings:
         return HospitalSettings.load(self.root / "hospital.toml")
 
-    def identity(self, kem: KemName) -> Identity:
-        """The hospital's keys; made at the first call."""
-        return Identity.load_or_create(self.root / "identity.json", kem)
+    def identity(self, kem: KemName, *, masks: bool = False) -> Identity:
+        """The hospital's keys; made at the first call, with one for masks where that is asked for."""
+        return Identity.load_or_create(self.root / "identity.json", kem, masks=masks)
+
+    def former_identity(self, account: str) -> Identity:
+        """The keys of an account that was rotated.
+
+        Raises:
+            StoreError: they are not there.
+        """
+        return Identity.load(self.root / f"identity.{account}.json")
 
     @property
     def former_addresses(self) -> list[str]:
@@ -162,12 +175,61 @@ class HospitalDisk:
                     return data
         return None
 
-    @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self) -> AbstractContextManager[None]:
         """Keep other processes of this hospital from what it remembers meanwhile."""
-        with (self.root / "watched.lock").open("ab") as held:
+        return self._locked("watched.lock")
+
+    def masking(self) -> AbstractContextManager[None]:
+        """Keep other processes of this hospital from acting in a masked round meanwhile."""
+        return self._locked("masked.lock")
+
+    @contextlib.contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        with (self.root / name).open("ab") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
             yield
+
+    def masked_record(self, federation: str) -> MaskedRecord:
+        """What this hospital masked and released; empty before its first masked round.
+
+        Raises:
+            StoreError: the file is damaged, or is not there although the hospital has sent updates; or it is
+                of another federation. It is never made anew by itself.
+        """
+        path = self.root / "masked.json"
+        if not path.exists():
+            if self._has_sent():
+                raise StoreError(
+                    f"{path}: is not there, although this hospital has signed updates: without it the same "
+                    "update could be released twice. Rotate its keys (fedcxr member rotate); see "
+                    "docs/secure-aggregation.md."
+                )
+            return MaskedRecord(federation)
+        try:
+            record = MaskedRecord.of_tree(
+                json_text.parse(bounded.read(path, masked_record.LONGEST), masked_record.LONGEST)
+            )
+        except (OSError, ValueError, FederationError) as error:
+            raise StoreError(f"{path}: damaged: {error}. The hospital masks nothing without it.") from None
+        if record.federation != federation:
+            raise StoreError(f"{path}: of another federation, {record.federation}.")
+        return record
+
+    def write_masked_record(self, record: MaskedRecord) -> None:
+        """Write it whole, onto the disk before anything that it says is done.
+
+        Raises:
+            UnwritableError: it cannot be written.
+        """
+        files.write(self.root / "masked.json", record.to_json(), mode=0o600)
+
+    def _has_sent(self) -> bool:
+        """Whether a journal of any of its addresses has an update."""
+        for path in self.root.glob("0x*/journal.jsonl"):
+            with path.open("rb") as journal:
+                if any(b'"kind": "submission"' in line for line in journal):
+                    return True
+        return False
 
     def record(self, address: str, entry: dict[str, Any]) -> None:
         """Append to the journal what was signed, before it leaves the hospital.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from functools import cached_property
 
 import numpy as np
@@ -15,10 +15,13 @@ from clients.founding_check import check_federation
 from clients.judgement import SCALE, Judgement, judge
 from clients.limits import check_judging, check_training
 from clients.lookout import Lookout
+from clients.masking import Masking
 from clients.member import Member
 from clients.open_round import OpenRound
 from clients.rules import check_rules
 from clients.shard import load_shard
+from clients.signed_update import make_update
+from clients.unmasking import unmask
 from fedcxr import config as configuration
 from fedcxr import json_text
 from fedcxr.errors import (
@@ -35,8 +38,6 @@ from fedcxr.ledger.signing import (
     Attestation,
     ChallengeResponse,
     Registration,
-    Signed,
-    Submission,
 )
 from fedcxr.messages import (
     AttestationReply,
@@ -44,22 +45,16 @@ from fedcxr.messages import (
     RegisterReply,
     RegisterRequest,
     TrainRequest,
+    UnmaskReply,
+    UnmaskRequest,
     UpdateReply,
     ValidateRequest,
 )
-from fedcxr.models.network import Network
-from fedcxr.seeds import derive_seed
+from fedcxr.privacy.kinds import protection_named
 from fedcxr.store.identity import Identity
 from fedcxr.terminal import one_line
-from fedcxr.training.batch_statistics import gather_statistics
-from fedcxr.training.kept_network import NETWORK
-from fedcxr.training.shared_tensors import load_local, local_state
-from fedcxr.training.trainer import TrainingReport, train
-from fedcxr.update import fixed_point, merkle
-from fedcxr.update.hashed import Hashed
-from fedcxr.update.kept_memory import MEMORY
+from fedcxr.update import fixed_point
 from fedcxr.update.layout import Layout, Vector
-from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import RoundConfig
 
 logger = logging.getLogger(__name__)
@@ -95,7 +90,8 @@ class Hospital:
             auditor_key=request.auditor_key.hex(),
         )
         check_federation(self.disk, request, config, layout)
-        identity = self.disk.identity(config.privacy.kem)
+        masks = protection_named(config.privacy.envelope).unmasks
+        identity = self.disk.identity(config.privacy.kem, masks=masks)
         self.disk.join(identity.account.address, membership)
         samples = len(load_shard(self.disk, config).training)
         judges = config.validation.policy == "committee" and self.disk.settings.limits.takes_part_in(
@@ -140,65 +136,44 @@ class Hospital:
         member = self.member
         lookout, place = Lookout.of(member), (request.round, request.attempt)
         digest = request.hashed.root
-        try:
-            with nullcontext() if lookout.ledger is None else lookout.ledger.one_look():
-                lookout.look("round {}, attempt {}".format(*place), heads=request.heads, asked=place)
-                asked, round_config, base = self._check(request, member, digest)
-            if request.round == 1:
-                check_first_model(member, base, digest)
-        except (BaseMismatchError, LimitError, RuleError) as error:
-            logger.error("%s: %s", self.name, error)
-            return member.refuse(request.round, digest)
-
-        report, samples, vector = self._train_from(base, member, request.round)
-        started = time.perf_counter()
-        np.subtract(vector, base, out=vector)
-        update, saturated = member.rules.form.encode(
-            vector,
-            member.layout,
-            round_config.exponents,
-            asked.weight,
-            derive_seed(member.config.seed, "rounding", request.round, self.name),
-        )
-        protected = Hashed.of(member.protect(update, request.round, asked.weight))
-        del vector, update
-        if asked.view is None:
-            protected.hash()
-        else:
-            self.disk.keep_update(member.address, protected.data, meanwhile=protected.hash)
-        metrics = HospitalMetrics(
-            salt=HospitalMetrics.fresh_salt(),
-            images=report.images,
-            passes=report.passes,
-            steps=report.steps,
-            seconds=report.seconds,
-            protect_seconds=time.perf_counter() - started,
-            loss=report.loss,
-            terms=report.terms,
-            saturated=saturated,
-        ).to_bytes()
-        submission = Submission(
-            federation=bytes.fromhex(member.membership.federation),
-            round=request.round,
-            attempt=request.attempt,
-            hospital=member.address,
-            base=digest,
-            root=protected.root,
-            samples=samples,
-            size=len(protected.data),
-            metrics=merkle.root(metrics),
-        )
-        signed = Signed(submission, member.sign(submission))
+        with ExitStack() as held:
+            try:
+                with nullcontext() if lookout.ledger is None else lookout.ledger.one_look():
+                    lookout.look("round {}, attempt {}".format(*place), heads=request.heads, asked=place)
+                    asked, round_config, base = self._check(request, member, digest)
+                    masking = None
+                    if member.protection.unmasks:
+                        held.enter_context(self.disk.masking())
+                        masking = Masking.begin(member, asked)
+                if request.round == 1:
+                    check_first_model(member, base, digest)
+            except (BaseMismatchError, LimitError, RuleError) as error:
+                logger.error("%s: %s", self.name, error)
+                return member.refuse(request.round, digest)
+            made = make_update(member, asked, round_config, base, masking)
         if asked.view is not None:
-            lookout.remember(signed, asked.view.seats[member.address])
+            lookout.remember(made.signed, asked.view.seats[member.address])
+        took = time.perf_counter() - began
         return UpdateReply.of(
-            signed,
-            metrics,
-            protected.data,
-            waited=report.waited,
-            head=lookout.head,
-            took=time.perf_counter() - began,
+            made.signed, made.metrics, made.blob, waited=made.waited, head=lookout.head, took=took
         )
+
+    def unmask(self, request: UnmaskRequest) -> UnmaskReply:
+        """Release what takes the masks off a round's sum, for the set of updates that the ledger has.
+
+        Raises:
+            UnsettledError: the chain may still take the set back.
+            RuleError: nothing is released; the log says why.
+            FederationError: this federation masks nothing, or this hospital is not in the attempt.
+        """
+        member = self.member
+        lookout = Lookout.of(member)
+        if lookout.ledger is None or not member.protection.unmasks:
+            raise FederationError(f"round {request.round}: nothing is masked here.")
+        with self.disk.masking(), lookout.ledger.one_look():
+            occasion = f"unmasking of round {request.round}, attempt {request.attempt}"
+            lookout.look(occasion, heads=request.heads)
+            return unmask(member, lookout.ledger, request, lookout.head)
 
     def _check(
         self, request: TrainRequest, member: Member, digest: bytes
@@ -262,27 +237,6 @@ class Hospital:
             signature=member.sign(attestation),
         )
 
-    def _train_from(
-        self, base: Vector, member: Member, round_number: int
-    ) -> tuple[TrainingReport, int, Vector]:
-        config, layout = member.config, member.layout
-        examples = load_shard(self.disk, config).training
-        with NETWORK.lent(config, layout, member.created_model) as model:
-            layout.load(base, model)
-            if member.rules.purpose(round_number) == "calibration":
-                report = gather_statistics(
-                    model, examples, config=config, round_index=round_number, hospital=self.name
-                )
-                return report, len(examples), _vector(model, layout)
-            states = self.disk.state(member.address)
-            state = states.before(round_number)
-            load_local(model, state)
-            report = train(
-                model, examples, config=config, round_index=round_number, hospital=self.name, state=state
-            )
-            states.write(round_number, {**state, **local_state(model, config)})
-            return report, len(examples), _vector(model, layout)
-
     def _images(self, member: Member) -> int:
         return len(load_shard(self.disk, member.config).training)
 
@@ -298,7 +252,3 @@ class Hospital:
             raise FederationError(f"{self.name}: asked to train before it was registered.")
         identity = Identity.load(self.disk.root / "identity.json")
         return Member(self.disk, identity, self.disk.membership(identity.account.address))
-
-
-def _vector(model: Network, layout: Layout) -> Vector:
-    return layout.flatten(model.state_dict(), out=MEMORY.vector(layout.size).view(np.float32))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from fedcxr.messages import RefusalReply, TrainRequest, ValidateRequest
 from fedcxr.privacy.keys import EnvelopePublicKey
 from fedcxr.privacy.kinds import protection_named
 from fedcxr.privacy.protection import Protection, UpdateContext
+from fedcxr.privacy.secagg.outgoing import OutgoingMask
 from fedcxr.store.identity import Identity
 from fedcxr.training.first_model import FirstModel
 from fedcxr.update import merkle
@@ -70,14 +72,39 @@ class Member:
         """EIP-712 domain of the federation's contract."""
         return Domain(self.membership.chain_id, self.membership.contract)
 
-    def sign(self, struct: Struct) -> bytes:
-        """EIP-712 signature, in the journal before it leaves; empty when there is no contract to sign for."""
+    def sign(self, struct: Struct, identity: Identity | None = None) -> bytes:
+        """EIP-712 signature, in the journal before it leaves; empty when there is no contract to sign for.
+
+        Args:
+            struct: what is signed.
+            identity: former keys, where it is signed with those.
+        """
+        signed = Signed(struct, self.signature(struct, identity))
+        self.journal(signed)
+        return signed.signature
+
+    def signature(self, struct: Struct, identity: Identity | None = None) -> bytes:
+        """As :meth:`sign`, but not in the journal yet: :meth:`journal` puts it there."""
         if not self.membership.contract:
             return b""
-        signature = sign(self.identity.account, struct, self.domain)
-        entry = {"kind": struct.kind(), **signed_to_tree(Signed(struct, signature))}
-        self.disk.record(self.address, entry)
-        return signature
+        return sign((identity or self.identity).account, struct, self.domain)
+
+    def journal(self, signed: Signed[Any]) -> None:
+        """Put what was signed into the journal.
+
+        Raises:
+            StoreError: it cannot be written; then nothing may leave.
+        """
+        if self.membership.contract:
+            self.disk.record(self.address, {"kind": signed.message.kind(), **signed_to_tree(signed)})
+
+    def identity_of(self, account: str) -> Identity:
+        """The hospital's keys under one of its accounts.
+
+        Raises:
+            StoreError: they are not here.
+        """
+        return self.identity if account == self.address else self.disk.former_identity(account)
 
     @property
     def recipients(self) -> list[EnvelopePublicKey]:
@@ -90,8 +117,17 @@ class Member:
         """What protects this hospital's updates, by the configuration that it joined with."""
         return protection_named(self.config.privacy.envelope, self.config.federation.update_form)
 
-    def protect(self, update: Ring, round_number: int, weight: int) -> bytes:
-        """An update, which carries the hospital's weight in the round, as it leaves."""
+    def protect(
+        self, update: Ring, round_number: int, weight: int, mask: OutgoingMask | None = None
+    ) -> bytes:
+        """An update, which carries the hospital's weight in the round, as it leaves.
+
+        Args:
+            update: uint32 (n,); changed where it is masked.
+            round_number: 1-based.
+            weight: of the hospital.
+            mask: of the attempt, where updates are masked.
+        """
         context = UpdateContext(
             federation=self.membership.federation,
             round=round_number,
@@ -99,9 +135,10 @@ class Member:
             layout=self.layout.digest.hex(),
             values=self.layout.size,
             weight=weight,
+            masks=b"" if mask is None else mask.attempt.context,
         )
         shown = self.config.validation.policy == "committee"
-        return self.protection.protect(update, context, self.recipients, shown=shown)
+        return self.protection.protect(update, context, self.recipients, shown=shown, mask=mask)
 
     def created_model(self) -> FirstModel:
         """The federation's model as it is created here.
@@ -142,7 +179,7 @@ class Member:
         ledger = self.ledger
         if ledger is None:
             # This hospital's own settings say that there is no ledger.
-            return OpenRound(number, self.address, request.weight)
+            return OpenRound(number, request.attempt, base, self.address, request.weight)
         view = ledger.round(number)
         if view.status != RoundPhase.OPEN or view.attempt != request.attempt:
             raise FederationError(f"round {number}, attempt {request.attempt}, is not open on the ledger.")
@@ -155,7 +192,9 @@ class Member:
                 f"round {number}: the server sent a model with digest {base.hex()}, "
                 f"but the contract holds {view.base.hex()}; refused."
             )
-        return OpenRound(number, self.address, view.weights[self.address], view, ledger)
+        return OpenRound(
+            number, request.attempt, base, self.address, view.weights[self.address], view, ledger
+        )
 
     def check_candidate(self, request: ValidateRequest) -> tuple[bytes, Vector, Ring, int]:
         """An update to judge, once it is what the contract accepted.

@@ -36,7 +36,7 @@ def rotate(directory: Path, out: Path, rpc: str = "") -> SignedRequest:
         raise StoreError(f"{out}: is there already; an order is not written over another one.")
     member = Hospital(HospitalDisk(directory)).member
     _check_seated(member, rpc)
-    fresh = Identity.fresh(member.config.privacy.kem)
+    fresh = Identity.fresh(member.config.privacy.kem, masks=member.protection.unmasks)
     envelope_key = fresh.envelope_key.public
     federation, old, new = _federation(member), member.address, fresh.account.address
     rotation = Rotation(federation, old, new, envelope_key.digest)

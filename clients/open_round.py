@@ -16,6 +16,8 @@ class OpenRound:
 
     Attributes:
         number: 1-based.
+        attempt: 1-based.
+        base: digest of the model that it starts from.
         address: of this hospital.
         weight: of this hospital.
         view: as the contract holds it.
@@ -23,6 +25,8 @@ class OpenRound:
     """
 
     number: int
+    attempt: int
+    base: bytes
     address: str
     weight: int
     view: RoundView | None = None

@@ -29,7 +29,8 @@
     │   ├── GridError             73   the grid cannot be started, or lost what it was asked to carry
     │   ├── LimitError            74   more than a hospital's own limits allow
     │   ├── RuleError             75   a round that is not as the federation's configuration says
-    │   └── RewrittenChainError   76   a chain that lacks a block which a hospital had seen
+    │   ├── RewrittenChainError   76   a chain that lacks a block which a hospital had seen
+    │   └── UnsettledError        77   a set of updates that the chain may still take back
     ├── AuditFailedError          90   the audit found something
     └── AuditIncompleteError      91   it found nothing, but could not recompute the released model
 
@@ -219,6 +220,11 @@ class RuleError(FederationError):
 class RewrittenChainError(FederationError):
     exit_code = 76
     help = "Trust this chain no more until it is clear who changed it; the hospital's journal has both heads."
+
+
+class UnsettledError(FederationError):
+    exit_code = 77
+    help = "The chain has to grow over it; the coordinator asks again."
 
 
 class AuditFailedError(FedcxrError):

@@ -37,6 +37,8 @@ _LONGER = {
     "message": 1 << 16,
     "head": 1 << 10,
     "heads": LONGEST_HEADS,
+    "listing": 1 << 18,  # of fifty hospitals, 900 bytes each
+    "answer": 1 << 13,  # an entry of 34 bytes for each of fifty hospitals
 }
 """Of fields that may be longer. What ``bulk`` may have only its reader knows, who has the layout."""
 
@@ -261,6 +263,35 @@ class AttestationReply(Record):
     accepted: bool
     score: int  # 1/10,000 of the base model's loss
     signature: bytes  # EIP-712 over Attestation
+
+
+@dataclass(frozen=True)
+class UnmaskRequest(Record):
+    """The second trip of a masked round: the set is read on the ledger, not here."""
+
+    kind = "unmask"
+    round: int
+    attempt: int
+    listing: bytes  # of submissions, where one root records all; else empty
+    heads: bytes  # the newest chain heads that hospitals have signed
+    bulk: bytes  # leaves of the others' headers, as fedcxr.masked_rounds.header_leaves has them
+
+
+@dataclass(frozen=True)
+class UnmaskReply(Record):
+    """What a hospital releases, for one set of updates."""
+
+    kind = "unmasked"
+    round: int
+    attempt: int
+    hospital: str  # its account when the attempt was opened
+    context: bytes
+    accepted: bytes  # 32: the set, as the contract has it
+    block: int  # where it read the set
+    block_hash: bytes
+    answer: bytes  # an entry for each neighbour
+    signature: bytes  # EIP-712 over Unmasking
+    head: bytes  # the newest chain head that it has signed, as a list of one
 
 
 @dataclass(frozen=True)

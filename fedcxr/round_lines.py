@@ -72,6 +72,8 @@ class RoundLine(BaseModel):
         excluded: addresses accepted by the contract and left out, and why.
         hospitals: by name.
         evaluation: of the released model; None where there is nothing to evaluate on.
+        seeds: of a masked round, the Merkle root under which the store has the seeds of its masks, hex; empty
+            where nothing was masked.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -90,6 +92,7 @@ class RoundLine(BaseModel):
     excluded: Mapping[str, str] = Field(default_factory=dict)
     hospitals: Mapping[str, HospitalLine] = Field(default_factory=dict)
     evaluation: Evaluation | None = None
+    seeds: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
 
     @property
     def passes(self) -> int:
@@ -123,7 +126,7 @@ class RoundLine(BaseModel):
             "hospitals": hospitals,
             "evaluation": None if self.evaluation is None else self.evaluation.to_dict(),
         }
-        return {key: value for key, value in tree.items() if value or key not in ("parts", "work")}
+        return {key: value for key, value in tree.items() if value or key not in ("parts", "work", "seeds")}
 
     @classmethod
     def from_tree(cls, tree: object, where: str) -> RoundLine:

@@ -20,6 +20,7 @@ from server.events import (
     NotRegistered,
     RoundFinalized,
     RoundOpened,
+    UnmaskingWaits,
 )
 
 WAITED_SHARE = 0.02  # of a hospital's training: a loader that takes more is too slow
@@ -72,6 +73,9 @@ class Console:
                 self.progress(f"round {event.round}/{self._rounds}", 0, len(event.weights))
             case HospitalAnswered():
                 self._answered(event)
+            case UnmaskingWaits():
+                names = ", ".join(self._names.get(address, address) for address in event.hospitals)
+                self._console.say(("  … ", "yellow"), f"the sum is masked still: waiting for {names}")
             case RoundFinalized():
                 self._finalized(event)
 

@@ -15,11 +15,12 @@ from functools import cached_property
 import numpy as np
 from flwr.serverapp import Grid
 
-from fedcxr.errors import ContractRejectedError, QuorumError
+from fedcxr.errors import ContractRejectedError, FederationError, QuorumError
 from fedcxr.evaluation.scores import Evaluation
 from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.protocol import Ledger, RoundView
 from fedcxr.ledger.round_rules import RoundRules
+from fedcxr.masked_rounds.attempts import masked_attempt
 from fedcxr.messages import RegisterRequest
 from fedcxr.privacy.kinds import protection_named
 from fedcxr.privacy.protection import Protection
@@ -33,10 +34,12 @@ from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.round_config import LONGEST, RoundConfig
 from server.events import FederationStarted, Observer, RoundFinalized, RoundOpened
 from server.heads import HeadExchange
+from server.masked_round import MaskedRound
 from server.records import RoundRecords
 from server.registration import HospitalNode, register_hospitals
 from server.round import Round, RoundCost
 from server.tally import Tally
+from server.unmasking import NotUnmaskedError
 
 logger = logging.getLogger(__name__)
 Evaluate = Callable[[Vector, Layout], Evaluation]
@@ -89,6 +92,7 @@ class Coordinator:
             expected=self.expected_hospitals,
             join_timeout=config.federation.join_timeout,
             timeout=config.federation.round_timeout,
+            masks=self._protection.unmasks,
         )
         for member in members.values():
             self.heads.receive(member.address, member.head)
@@ -141,12 +145,18 @@ class Coordinator:
 
     def _close(self, current: Round, base: Vector, members: dict[str, HospitalNode]) -> tuple[Vector, bytes]:
         """Close and validate the round, and release its model: written, then finalized on the ledger."""
-        number, needed = current.view.number, self.config.federation.min_hospitals
-        if current.view.status != RoundPhase.OPEN or len(current.view.accepted) >= needed:
-            current.close(self.grid, members, self.config.federation.round_timeout)
-        if reason := current.shortfall(self.config.federation):
-            self.ledger.abort(number, reason)
-            raise QuorumError(f"round {number}: {reason}; the round is aborted.")
+        number, federation = current.view.number, self.config.federation
+        opens = current.view.status == RoundPhase.OPEN
+        if opens and (reason := current.objection):
+            raise self._aborted(number, reason)
+        if not opens or len(current.view.accepted) >= federation.min_hospitals:
+            current.close(self.grid, members, federation.round_timeout)
+        if reason := current.shortfall(federation):
+            raise self._aborted(number, reason)
+        try:
+            current.unmask(self.grid, members, federation.round_timeout)
+        except NotUnmaskedError as error:
+            raise self._aborted(number, str(error)) from None
         with current.cost.time.of("releasing"):
             model = current.tally.total.model(base, current.config.exponents)
             model.setflags(write=False)
@@ -167,6 +177,35 @@ class Coordinator:
             )
             self.ledger.settle()
         return model, digest
+
+    def _aborted(self, number: int, reason: str) -> QuorumError:
+        """Abort a round, and say so."""
+        self.ledger.abort(number, reason)
+        return QuorumError(f"round {number}: {reason}; the round is aborted.")
+
+    def _masked(self, view: RoundView, longest: int) -> MaskedRound | None:
+        """What a masked round has besides; None where nothing is masked.
+
+        Raises:
+            QuorumError: nothing could be unmasked: the round is aborted.
+        """
+        if not self._protection.unmasks:
+            return None
+        assert self.ledger.views is not None  # the configuration wants a ledger
+        privacy = self.config.privacy
+        try:
+            attempt = masked_attempt(self.ledger.views, view.number, privacy.colluder_parts, self.layout.size)
+        except FederationError as error:
+            raise self._aborted(view.number, str(error)) from None
+        return MaskedRound(
+            views=self.ledger.views,
+            attempt=attempt,
+            parts=privacy.colluder_parts,
+            window=privacy.unmask_window,
+            store=self.store,
+            longest=longest,
+            kept=self.run_directory.unmasking_path,
+        )
 
     def _open(
         self,
@@ -206,7 +245,16 @@ class Coordinator:
         (reader,) = self._protection.readers([self._identity.envelope_key], shown=judged)
         federation = federation_id(self.config).hex()
         longest = self._protection.longest(self.layout.size)
-        tally = Tally(self.layout, reader, self.store, federation, longest)
+        masked = self._masked(view, longest)
+        tally = Tally(
+            self.layout,
+            reader,
+            self.store,
+            federation,
+            longest,
+            masks=b"" if masked is None else masked.attempt.context,
+            aggregation=self._protection.aggregation,
+        )
         return Round(
             view=view,
             config=round_config,
@@ -219,6 +267,7 @@ class Coordinator:
             federation=federation,
             observer=self.observer,
             heads=self.heads,
+            masked=masked,
             cost=cost,
         )
 

@@ -12,6 +12,7 @@ from server.events import (
     NotRegistered,
     RoundFinalized,
     RoundOpened,
+    UnmaskingWaits,
 )
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,9 @@ def log_event(event: Event) -> None:
         case HospitalAnswered():
             waited = "" if event.waited is None else f"; waited {event.waited:.2f} s for its loader"
             logger.info("round %d: %s is in; %s%s", event.round, event.hospital, event.metrics, waited)
+        case UnmaskingWaits():
+            said = ", ".join(event.hospitals)
+            logger.info("round %d: its sum waits for %s: %s", event.round, said, event.lacking)
         case RoundFinalized():
             mean = event.evaluation and event.evaluation.macro.value
             auroc = "" if mean is None else f"; mean AUROC {mean:.4f}"

@@ -62,7 +62,22 @@ class RoundFinalized:
     shares: Mapping[str, float]
 
 
-Event = NotRegistered | FederationStarted | RoundOpened | HospitalAnswered | RoundFinalized
+@dataclass(frozen=True)
+class UnmaskingWaits:
+    """The sum of a masked round waits for what hospitals release.
+
+    Attributes:
+        round: which.
+        hospitals: whose answers have not come, by the accounts that they had at the opening.
+        lacking: what lacks, in words.
+    """
+
+    round: int
+    hospitals: tuple[str, ...]
+    lacking: str
+
+
+Event = NotRegistered | FederationStarted | RoundOpened | HospitalAnswered | UnmaskingWaits | RoundFinalized
 
 
 class Observer(Protocol):

@@ -13,6 +13,7 @@ from fedcxr.run.stored_metrics import all_stored_metrics
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.store.submissions import with_submissions
 from fedcxr.update.metrics import HospitalMetrics
+from server.masked_round import kept_seeds_root
 from server.registration import HospitalNode
 from server.round import Round
 
@@ -68,6 +69,7 @@ class RoundRecords:
             excluded=current.tally.excluded,
             hospitals=_entries(metrics, members),
             evaluation=evaluation,
+            seeds="" if current.masked is None else current.masked.seeds_root.hex(),
         )
         write_round(self._run, line)
         return line
@@ -94,6 +96,7 @@ class RoundRecords:
                 excluded=view.excluded,
                 hospitals=_entries(all_stored_metrics(self._store, view.accepted), members),
                 evaluation=score(number),
+                seeds=kept_seeds_root(self._run.unmasking_path, number),
             )
             write_round(self._run, line)
             logger.info("round %d was finalized, but not on record: its line is written now", number)

@@ -26,6 +26,7 @@ from fedcxr.ledger.signed_requests import SignedRequest
 from fedcxr.ledger.signing import ChallengeResponse, Domain, Registration, check_length, recover
 from fedcxr.messages import FailureReply, RegisterReply, RegisterRequest, kind_of
 from fedcxr.privacy.keys import EnvelopePublicKey
+from fedcxr.privacy.secagg.seeds import require_mask_key
 from server.events import NotRegistered, Observer
 
 _POLL = 0.2  # seconds between two looks at a grid that had nothing
@@ -53,6 +54,7 @@ def register_hospitals(
     expected: int,
     join_timeout: float,
     timeout: float,
+    masks: bool = False,
 ) -> dict[str, HospitalNode]:
     """Ask every node to register, and put those that do on the ledger.
 
@@ -65,6 +67,7 @@ def register_hospitals(
         expected: nodes to wait for.
         join_timeout: seconds to wait for the nodes.
         timeout: seconds to wait for their answers; a hospital may decode its images first.
+        masks: whether each must have a key for masks.
 
     Returns:
         Members by address, in the order of their addresses.
@@ -84,7 +87,7 @@ def register_hospitals(
             continue
         node = messages_node(message, messages)
         try:
-            member = _admit(message, ledger, request, known, node=node, requests=requests)
+            member = _admit(message, ledger, request, known, node=node, requests=requests, masks=masks)
         except (FederationError, EnvelopeError, ContractRejectedError) as error:
             observer(NotRegistered(node, str(error)))
             continue
@@ -171,11 +174,14 @@ def _admit(
     *,
     node: int,
     requests: Path,
+    masks: bool,
 ) -> HospitalNode:
     if reason := why_failed(message):
         raise FederationError(reason)
     reply = RegisterReply.from_records(message.content)
     _check_response(reply, request)
+    if masks:
+        require_mask_key(EnvelopePublicKey(reply.envelope_key).mask_key)
     if reply.hospital not in known:  # a resumed run finds its hospitals on the ledger
         registration = Registration(
             federation=request.federation,

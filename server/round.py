@@ -41,9 +41,11 @@ from server.batch import Batch
 from server.committee import Candidate, Committee
 from server.events import HospitalAnswered, Observer
 from server.heads import HeadExchange
+from server.masked_round import MaskedRound
 from server.registration import HospitalNode, messages_node, replies, why_failed
 from server.round_time import RoundTime
 from server.tally import Tally
+from server.unmasking import NotUnmaskedError
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +56,8 @@ class RoundCost:
 
     The parts: ``opening`` (scales and weights), ``asking`` (messages to hospitals), ``waiting`` (for their
     replies), ``verifying`` (roots, storing, opening, adding), ``ledger`` (transactions and reads),
-    ``judging`` (of a committee), ``releasing`` (division, digest, model file), ``evaluating``.
+    ``judging`` (of a committee), ``unmasking`` (of a masked sum, and waiting for what hospitals release),
+    ``releasing`` (division, digest, model file), ``evaluating``.
     """
 
     time: RoundTime = field(default_factory=RoundTime)
@@ -77,6 +80,7 @@ class Round:
             judges, and where one root records all, for until then a hospital may bring the contract another
             one itself.
         heads: of the chain, as hospitals sign them.
+        masked: what a masked round has besides; None where nothing is masked.
         waited: seconds for which a hospital's network waited for its loader, by its update's root.
     """
 
@@ -91,6 +95,7 @@ class Round:
     deferred: bool
     observer: Observer
     heads: HeadExchange
+    masked: MaskedRound | None = None
     metrics: dict[str, HospitalMetrics] = field(default_factory=dict)
     waited: dict[bytes, float] = field(default_factory=dict)
     cost: RoundCost = field(default_factory=RoundCost)
@@ -176,6 +181,31 @@ class Round:
         with self.cost.time.of("verifying"):
             for address, reason in self.tally.include_all(self.view):
                 self._answered(address, reason)
+
+    @property
+    def objection(self) -> str:
+        """Why the open round cannot be closed with the updates that it has; empty where it can."""
+        if self.masked is None or self.view.status != RoundPhase.OPEN:
+            return ""
+        with self.cost.time.of("verifying"):
+            return self.masked.objection(self.view)
+
+    def unmask(self, grid: Grid, members: Mapping[str, HospitalNode], timeout: float) -> None:
+        """Take the masks off the sum of a masked round; of any other there are none.
+
+        Raises:
+            NotUnmaskedError: it cannot be done.
+        """
+        if self.masked is None:
+            return
+        if self.tally.excluded:
+            left = "; ".join(f"{address}: {why}" for address, why in self.tally.excluded.items())
+            raise NotUnmaskedError(f"no masked update can be left out alone: {left}")
+        with self.cost.time.of("unmasking"):
+            self.cost.bytes_down += self.masked.unmask(
+                self.view, self.tally.total, grid, members, timeout, heads=self.heads, observer=self.observer
+            )
+        self.heads.keep()
 
     def shortfall(self, rules: Federation) -> str:
         """Why what is in the sum makes no result by the federation's rules; empty where it does."""
@@ -290,9 +320,12 @@ class Round:
         if len(reply.bulk) != reply.size:
             raise FederationError(f"it signed {reply.size} bytes and sent {len(reply.bulk)}")
         try:
+            if self.masked is not None:
+                self.masked.take(reply.bulk, reply.root, self.view.seats[address])
             self.tally.take(reply.bulk, reply.root, self.view, address)
         except (EnvelopeError, LayoutError):
-            if self.judged:  # one that cannot be shown to validators would stay undecided
+            # One that cannot be shown to validators would stay undecided; a masked one cannot be excluded.
+            if self.judged or self.masked is not None:
                 raise  # elsewhere the ledger says why it is excluded, if it counts
 
     def _put_refusal(self, reply: RefusalReply, address: str) -> None:

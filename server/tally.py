@@ -44,6 +44,8 @@ class Tally:
         store: the blobs.
         federation: hex id.
         longest: bytes that an update's blob may have.
+        masks: context of the masked attempt; empty where nothing is masked.
+        aggregation: kind of the sum.
         total: the sum so far.
         included: hospitals whose updates are in the sum, in the order in which they came.
         excluded: why an update that counts is not in the sum, by hospital.
@@ -54,6 +56,8 @@ class Tally:
     store: BlobStore
     federation: str
     longest: int
+    masks: bytes = b""
+    aggregation: str = "weighted_sum"
     included: list[str] = field(default_factory=list)
     excluded: dict[str, str] = field(default_factory=dict)
     total: Aggregator = field(init=False)
@@ -196,7 +200,7 @@ class Tally:
     def _nothing(self) -> Aggregator:
         memory = MEMORY.vector(self.layout.size)
         memory.fill(0)
-        return aggregator_of(self.layout, memory)
+        return aggregator_of(self.layout, memory, kind=self.aggregation)
 
     @property
     def _scratch(self) -> Ring:
@@ -210,4 +214,5 @@ class Tally:
             layout=self.layout.digest.hex(),
             values=self.layout.size,
             weight=view.weights[address] if weight is None else weight,
+            masks=self.masks,
         )

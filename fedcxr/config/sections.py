@@ -241,8 +241,6 @@ class Privacy(Section):
     # masked: which share of the hospitals may collude with the coordinator
     colluders: Annotated[float, Field(ge=0.0, le=0.5)] = 0.34
     unmask_window: Positive = 86_400.0  # masked: seconds to wait for the hospitals' answers
-    # masked: whether an update whose sum may be known is made anew for another sum, or the round stands still
-    another_sum: Literal["refuse", "retrain"] = "refuse"
     losses: bool = False  # masked: tell the hospitals' losses all the same
 
     @property

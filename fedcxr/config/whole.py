@@ -35,7 +35,6 @@ LATER_KEYS: Mapping[str, object] = {
     "federation.update_form": "plain",
     "privacy.colluders": 0.34,
     "privacy.unmask_window": 86_400.0,
-    "privacy.another_sum": "refuse",
     "privacy.losses": False,
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fedcxr.errors import ContractRejectedError
 from fedcxr.ledger.membership_events import Standing
@@ -17,6 +17,9 @@ from fedcxr.ledger.signing import (
     SignedAttestation,
     SignedSubmission,
 )
+
+if TYPE_CHECKING:
+    from fedcxr.ledger.views import FederationViews
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,11 @@ class Verdict:
 
 class Ledger(Protocol):
     """The coordinator's view of the contract."""
+
+    @property
+    def views(self) -> FederationViews | None:
+        """The contract as everyone can read it; None where this process keeps the ledger."""
+        ...
 
     @property
     def domain(self) -> Domain:

@@ -21,6 +21,8 @@ from fedcxr.ledger.signing import Domain, Refusal, Registration, SignedAttestati
 class UnrecordedLedger:
     """A :class:`~fedcxr.ledger.protocol.Ledger` without a contract."""
 
+    views: None = None
+
     def __init__(
         self,
         *,

@@ -8,7 +8,7 @@ wrong one names its hospital.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -235,6 +235,22 @@ class Answers:
         if edges:
             said.append(f"the seeds that seats {sorted({i for i, _ in edges})} share with missing ones")
         return " and ".join(said)
+
+    def out_of_reach(self, silent: Collection[int]) -> str:
+        """Why the masks cannot come off any more if these seats answer nothing; empty where they can."""
+        needed = self.attempt.numbers.threshold
+        coming = {seat for seat in self.accepted if seat not in self.taken and seat not in silent}
+        short = [
+            seat
+            for seat in self.accepted
+            if len(self._shares.get(seat, {}).keys() | coming - {seat}) < needed
+        ]
+        edges = sorted(
+            {i for i in self.accepted for j in self.missing if (i, j) not in self._pairs and i not in coming}
+        )
+        if short:
+            return f"fewer than {needed} shares of the self-masks of seats {short} can come"
+        return f"the seeds of seats {edges} with missing ones cannot come" if edges else ""
 
     def seeds(self) -> Seeds:
         """The seeds that take the masks off.

@@ -7,7 +7,7 @@ it read, and they must be the same.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -51,7 +51,7 @@ class SeedsFile:
             "context": attempt.preimage.hex(),
             "self": [[seat, seed.hex()] for seat, seed in sorted(self.seeds.own.items())],
             "pairs": [[i, j, seed.hex()] for (i, j), seed in sorted(self.seeds.pairs.items())],
-            "answers": [_answer_tree(answer) for answer in self.answers],
+            "answers": answers_tree(self.answers),
         }
         return json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()
 
@@ -77,11 +77,16 @@ class SeedsFile:
         missing = [seat for seat in attempt.seats if seat not in accepted]
         if set(own) != set(accepted) or set(pairs) != {(i, j) for i in accepted for j in missing}:
             raise FederationError("seeds: they are not those of the set that the ledger has.")
-        answers = tuple(_answers(found["answers"], attempt))
+        answers = tuple(answers_of(found["answers"], attempt))
         made = cls(attempt, tuple(sorted(accepted)), Seeds(own, pairs), answers)
         if made.to_bytes() != data:
             raise FederationError("seeds: not in the one form that they have, or of another attempt.")
         return made
+
+
+def answers_tree(answers: Iterable[Answer]) -> list[Any]:
+    """Answers as JSON has them; federation, round, attempt, account and context are not repeated."""
+    return [_answer_tree(answer) for answer in answers]
 
 
 def _answer_tree(answer: Answer) -> list[Any]:
@@ -106,7 +111,12 @@ def _pairs(tree: object) -> list[tuple[tuple[int, int], bytes]]:
     ]
 
 
-def _answers(tree: object, attempt: MaskedAttempt) -> list[Answer]:
+def answers_of(tree: object, attempt: MaskedAttempt) -> list[Answer]:
+    """Read :func:`answers_tree` back; whether signatures hold is not looked at.
+
+    Raises:
+        FederationError: they are no answers of hospitals of this attempt, one of each at most.
+    """
     answers = []
     for seat, accepted, block, block_hash, entries, signature in _rows("answers", tree, 6):
         hospital = attempt.of(_seat(seat))

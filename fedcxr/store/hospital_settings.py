@@ -39,6 +39,8 @@ class HospitalLimits(Section):
     phases: tuple[AskedFor, ...] | None = None  # no other than these
     share: Annotated[float, Field(gt=0.0, le=1.0)] | None = None  # of the weight; no more for another one
     deadline: Annotated[int, Field(ge=1)] | None = None  # no fewer seconds from a round's opening
+    # accounts that the hospital got from people: in a masked round no more others than may collude
+    known: tuple[str, ...] | None = None
 
     def takes_part_in(self, phase: AskedFor) -> bool:
         return self.phases is None or phase in self.phases

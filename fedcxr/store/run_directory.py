@@ -15,6 +15,7 @@
       models/              round-0000.safetensors (where it started) and one for each finalized round
       metrics.jsonl        a line a round
       heads.json           the newest head of the chain that each hospital has signed
+      unmasking.json       of a masked round: what hospitals have released, and where the seeds are
       summary.md           what came out, for people
       report/              every metric of the last model, its predictions, and pictures
       run.log              one log
@@ -209,6 +210,11 @@ class RunDirectory:
     def heads_path(self) -> Path:
         """The file with the newest head of the chain that each hospital has signed."""
         return self.root / "heads.json"
+
+    @property
+    def unmasking_path(self) -> Path:
+        """The file with what hospitals have released in the masked round that was closed last."""
+        return self.root / "unmasking.json"
 
     def hospital(self, index: int) -> Path:
         """The disk of simulated hospital ``index``, 0-based in the partition's order."""

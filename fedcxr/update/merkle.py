@@ -86,6 +86,20 @@ def prefix_paths(data: Buffer, length: int) -> bytes:
     return b"".join(node for index in range(count) for node in proof(data, index))
 
 
+def root_and_paths(data: Buffer, count: int) -> tuple[bytes, list[list[bytes]]]:
+    """The Merkle root with the audit paths of the first ``count`` leaves, hashing everything once."""
+    view = as_bytes(data)
+    level = _leaf_hashes(view[i : i + LEAF_SIZE] for i in range(0, len(view), LEAF_SIZE))
+    paths: list[list[bytes]] = [[] for _ in range(count)]
+    places = list(range(count))
+    while len(level) > 1:
+        for path, place in zip(paths, places, strict=True):
+            if place ^ 1 < len(level):
+                path.append(level[place ^ 1])
+        level, places = _parents(level), [place // 2 for place in places]
+    return _fold(level), paths
+
+
 def is_prefix(prefix: Buffer, paths: bytes, size: int, expected_root: bytes) -> bool:
     """Whether ``prefix``, whole leaves, begins the ``size`` bytes under ``expected_root``.
 
@@ -98,7 +112,7 @@ def is_prefix(prefix: Buffer, paths: bytes, size: int, expected_root: bytes) -> 
     view, leaves = as_bytes(prefix), -(-size // LEAF_SIZE)
     at = 0
     for index in range(-(-len(view) // LEAF_SIZE)):
-        end = at + 32 * _path_length(index, leaves)
+        end = at + 32 * path_length(index, leaves)
         path = [paths[k : k + 32] for k in range(at, end, 32)]
         leaf = view[index * LEAF_SIZE : (index + 1) * LEAF_SIZE]
         if not verify_proof(leaf, index, leaves, path, expected_root):
@@ -107,8 +121,10 @@ def is_prefix(prefix: Buffer, paths: bytes, size: int, expected_root: bytes) -> 
     return at == len(paths) and len(view) > 0
 
 
-def _path_length(index: int, leaves: int) -> int:
-    """Siblings of a leaf: a last odd node has none on its level."""
+def path_length(index: int, leaves: int) -> int:
+    """Siblings of a leaf, 0 of one that is not there: a last odd node has none on its level."""
+    if not 0 <= index < leaves:
+        return 0
     length = 0
     while leaves > 1:
         length += index ^ 1 < leaves

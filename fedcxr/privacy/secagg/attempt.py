@@ -6,7 +6,7 @@ Whoever is shown another attempt, with one other key in it, has another context,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -150,6 +150,18 @@ class MaskedAttempt:
                 return each
         raise FederationError(f"round {self.round}, attempt {self.attempt}: seat {seat} does not take part.")
 
+    def seat_of(self, address: bytes) -> int:
+        """The seat of a participant's account.
+
+        Raises:
+            FederationError: it is none's.
+        """
+        for each in self.participants:
+            if each.address == address:
+                return each.seat
+        where = f"round {self.round}, attempt {self.attempt}"
+        raise FederationError(f"{where}: {checksummed(address)} does not take part.")
+
     def neighbours(self, seat: int) -> list[MaskingHospital]:
         """Whom a participant shares a mask with, by rising seat."""
         return [each for each in self.participants if each.seat != self.of(seat).seat]
@@ -171,11 +183,21 @@ class MaskedAttempt:
 
     def set_digest(self, accepted: Sequence[int]) -> bytes:
         """Digest of a set of seats, with their weights in this attempt."""
-        bitmap = sum(1 << seat for seat in accepted)
-        weights = b"".join(self.of(seat).weight.to_bytes(4) for seat in sorted(accepted))
-        place = self.round.to_bytes(8) + self.attempt.to_bytes(8)
-        words = bitmap.to_bytes(32)
-        return hashlib.sha256(tag("fedcxr/masked/set/1") + place + words + weights).digest()
+        return set_digest(self.round, self.attempt, {seat: self.of(seat).weight for seat in accepted})
+
+
+def set_digest(number: int, attempt: int, weights: Mapping[int, int]) -> bytes:
+    """Digest of a set for which an attempt at a round was unmasked, or would have been.
+
+    Args:
+        number: of the round.
+        attempt: 1-based.
+        weights: of the members of the set, by seat.
+    """
+    place = number.to_bytes(8) + attempt.to_bytes(8)
+    bitmap = sum(1 << seat for seat in weights).to_bytes(32)
+    by_seat = b"".join(weights[seat].to_bytes(4) for seat in sorted(weights))
+    return hashlib.sha256(tag("fedcxr/masked/set/1") + place + bitmap + by_seat).digest()
 
 
 def sign_of(seat: int, other: int) -> int:

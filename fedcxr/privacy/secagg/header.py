@@ -11,6 +11,7 @@ from typing import NamedTuple, Self
 
 from fedcxr.errors import EnvelopeError
 from fedcxr.privacy.keys import KemName
+from fedcxr.privacy.secagg.attempt import MaskedAttempt
 from fedcxr.privacy.secagg.seeds import LENGTH
 from fedcxr.update.merkle import LEAF_SIZE
 
@@ -27,7 +28,7 @@ PAIRS = _HISTORY + ENTRIES * _ENTRY
 """Where the commitments begin: a multiple of their 64 bytes, so that no two of a pair lie in two leaves."""
 
 _PAIR = 2 * LENGTH
-_ANSWERED, _ANEW = 1, 2
+_ANSWERED = 1
 
 
 @dataclass(frozen=True)
@@ -38,22 +39,20 @@ class HistoryEntry:
         attempt: 1-based.
         context: of that attempt.
         answered: digest of the set that it unmasked for; zeros where it answered nothing.
-        anew: whether it trained anew since, by consent.
     """
 
     attempt: int
     context: bytes
     answered: bytes = bytes(LENGTH)
-    anew: bool = False
 
     def to_bytes(self) -> bytes:
-        flags = _ANSWERED * any(self.answered) + _ANEW * self.anew
+        flags = _ANSWERED * any(self.answered)
         return self.attempt.to_bytes(4) + flags.to_bytes(4) + self.context + self.answered
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Raises EnvelopeError where the bytes are another entry's, or none's."""
-        entry = cls(int.from_bytes(data[:4]), data[8:40], data[40:], bool(data[7] & _ANEW))
+        entry = cls(int.from_bytes(data[:4]), data[8:40], data[40:])
         if entry.to_bytes() != data or entry.attempt == 0:
             raise EnvelopeError("a history of attempts that is none.")
         return entry
@@ -210,6 +209,33 @@ class MaskedHeader:
         if header.to_bytes() != data:
             raise EnvelopeError("the header of a masked update is not in the one form that it has.")
         return header
+
+
+def check_header(attempt: MaskedAttempt, seat: int, facts: HeaderFacts) -> None:
+    """See that a header is of the hospital in a seat of an attempt.
+
+    Raises:
+        EnvelopeError: it is not; says in what.
+    """
+    key = attempt.of(seat).key
+    expected = HeaderFacts(
+        context=attempt.context,
+        seat=seat,
+        neighbours=attempt.degree,
+        sealed=SEALED[key.kem],
+        values=attempt.values,
+        self_commitment=facts.self_commitment,
+        history=facts.history,
+    )
+    for what in ("context", "seat", "neighbours", "sealed", "values"):
+        if (said := getattr(facts, what)) != (due := getattr(expected, what)):
+            shown = said.hex() if isinstance(said, bytes) else said
+            raise EnvelopeError(
+                f"the header of seat {seat} has {what} {shown}, where the ledger has "
+                f"{due.hex() if isinstance(due, bytes) else due}."
+            )
+    if any(entry.attempt >= attempt.attempt for entry in facts.history):
+        raise EnvelopeError(f"the header of seat {seat} tells of attempts that are not before this one.")
 
 
 def header_leaves(neighbours: int, sealed: int) -> int:

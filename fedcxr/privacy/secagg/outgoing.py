@@ -59,6 +59,10 @@ class OutgoingMask:
             for other in self.attempt.neighbours(self.seat)
         }
 
+    def pair_commitment(self, other: int) -> bytes:
+        """What both ends of the pair with a seat commit to its seed by."""
+        return pair_commitment(self.attempt.context, self.seat, other, self.pair_seeds[other])
+
     def header(self) -> MaskedHeader:
         """What the hospital commits to; the shares of the self-mask's seed are drawn here and forgotten."""
         attempt, context, seat = self.attempt, self.attempt.context, self.seat
@@ -77,7 +81,7 @@ class OutgoingMask:
             facts,
             tuple(
                 Commitments(
-                    pair=pair_commitment(context, seat, other.seat, self.pair_seeds[other.seat]),
+                    pair=self.pair_commitment(other.seat),
                     share=share_commitment(context, seat, other.seat, shares[other.seat]),
                     sealed=other.key.seal(shares[other.seat], share_info(context, seat, other.seat)),
                 )

@@ -59,6 +59,18 @@ def pair_seed(
     return HKDF(SHA256(), LENGTH, salt=context, info=info).derive(secret)
 
 
+def require_mask_key(mask_key: bytes) -> None:
+    """See that bytes are a public mask key.
+
+    Raises:
+        FederationError: they are none, or of low order: they give every key the same secret (RFC 7748).
+    """
+    try:
+        X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(mask_key))
+    except ValueError:
+        raise FederationError("it has no mask key, or one that is none: it cannot take part.") from None
+
+
 def self_commitment(context: bytes, seat: int, seed: bytes) -> bytes:
     """What a hospital commits to its self-mask's seed by."""
     return _commitment("fedcxr/masked/self/commit/1", context, _seats(seat), seed)
