@@ -90,6 +90,7 @@ def run_federation(
     client: object = client_app,
     evaluated: bool = False,
     come: int | None = None,
+    grid_kind: Callable[..., LocalGrid] = AttackedGrid,
 ) -> RunDirectory:
     """Run a federation to its end in this process; ``come``: only so many of the partition's hospitals do."""
     run = open_or_create(out, config)
@@ -97,7 +98,7 @@ def run_federation(
     names = list(partition.names)[:come]
     run_config: UserConfig = {"run": str(run.root)}
     nodes: list[UserConfig] = [{"partition-id": i} for i in range(len(names))]
-    grid = AttackedGrid(client, nodes, run_config, names=names, tamper=tamper, backwards=backwards)
+    grid = grid_kind(client, nodes, run_config, names=names, tamper=tamper, backwards=backwards)
     evaluate = make_evaluator(run) if evaluated else None
     with patch("server.registration.time", ImpatientClock()):
         coordinate(grid, run, len(names), observer or Recorder(), evaluate)
