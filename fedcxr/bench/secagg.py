@@ -10,7 +10,7 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -24,7 +24,7 @@ from fedcxr.privacy.masked import Masked, MaskedReader, read_header
 from fedcxr.privacy.protection import UpdateContext
 from fedcxr.privacy.secagg import mask
 from fedcxr.privacy.secagg.attempt import MaskedAttempt, MaskingHospital
-from fedcxr.privacy.secagg.header import Commitments
+from fedcxr.privacy.secagg.header import MaskedHeader
 from fedcxr.privacy.secagg.outgoing import OutgoingMask
 from fedcxr.privacy.secagg.parameters import RoundNumbers
 from fedcxr.privacy.secagg.seeds import share_info
@@ -37,7 +37,7 @@ _COLLUDERS = 3_400  # in 1/10,000
 _REPEATS = 3
 _FLOWER_RANGE = 1 << 32
 _WEIGHT = 10
-_DOMAIN = Domain(1, "0x" + "11" * 20)
+DOMAIN = Domain(1, "0x" + "11" * 20)
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,21 @@ class SecAggBench:
     flower_over_ours: float
 
 
-class _Party:
-    """Hospitals with their keys, and one attempt that all of them see."""
+class Party:
+    """Hospitals with their keys, and one attempt that all of them see.
+
+    Attributes:
+        identities: of the hospitals, by seat.
+        attempt: the one.
+        context: of each update.
+    """
 
     def __init__(self, hospitals: int, values: int) -> None:
         self.identities = [Identity.fresh("MLKEM768_X25519", masks=True) for _ in range(hospitals)]
         self.attempt = MaskedAttempt(
             federation=bytes(32),
-            chain_id=_DOMAIN.chain_id,
-            contract=bytes.fromhex(_DOMAIN.contract[2:]),
+            chain_id=DOMAIN.chain_id,
+            contract=bytes.fromhex(DOMAIN.contract[2:]),
             round=1,
             attempt=1,
             base=bytes(32),
@@ -110,32 +116,30 @@ class _Party:
         """An update as it leaves; ``update`` is changed."""
         return Masked().protect(update, self.context, [], mask=mask)
 
-    def unmask(self, blobs: dict[int, bytes], masks: dict[int, OutgoingMask]) -> Seeds:
+    def unmask(self, blobs: Mapping[int, bytes], masks: Mapping[int, OutgoingMask]) -> Seeds:
         """What follows from the answers of all whose updates are there."""
         accepted = tuple(blobs)
         headers = {seat: read_header(blob) for seat, blob in blobs.items()}
-        answers = Answers(self.attempt, accepted, headers, _DOMAIN)
+        answers = Answers(self.attempt, accepted, headers, DOMAIN)
         for seat in accepted:
-            toward = {
-                other: headers[other].commitments[seat - (other < seat)]
-                for other in accepted
-                if other != seat
-            }
-            answers.take(self._answer(seat, accepted, toward, masks[seat]))
+            answers.take(self.answer(seat, accepted, headers, masks[seat]))
         return answers.seeds()
 
-    def _answer(
-        self, seat: int, accepted: Sequence[int], toward: dict[int, Commitments], mask: OutgoingMask
+    def answer(
+        self, seat: int, accepted: Sequence[int], headers: Mapping[int, MaskedHeader], mask: OutgoingMask
     ) -> Answer:
-        identity, context = self.identities[seat], self.attempt.context
-        entries = b"".join(
-            entry(SHARE, identity.envelope_key.open(toward[other].sealed, share_info(context, other, seat)))
-            if other in toward
-            else entry(SEED, mask.pair_seeds[other])
-            for other in (each.seat for each in self.attempt.neighbours(seat))
-        )
-        said = statement(self.attempt, identity.account.address, accepted, (1, bytes(32)), entries)
-        return Answer(seat, Signed(said, sign(identity.account, said, _DOMAIN)), entries)
+        """What the hospital in a seat answers for a set."""
+        identity, context, entries = self.identities[seat], self.attempt.context, []
+        for other in (each.seat for each in self.attempt.neighbours(seat)):
+            if other in accepted:
+                sealed = headers[other].commitments[seat - (other < seat)].sealed
+                share = identity.envelope_key.open(sealed, share_info(context, other, seat))
+                entries.append(entry(SHARE, share))
+            else:
+                entries.append(entry(SEED, mask.pair_seeds[other]))
+        released = b"".join(entries)
+        said = statement(self.attempt, identity.account.address, accepted, (1, bytes(32)), released)
+        return Answer(seat, Signed(said, sign(identity.account, said, DOMAIN)), released)
 
 
 def bench_secagg(say: Say, hospitals: int = 10, parameters: int = 20_800_000) -> SecAggBench:
@@ -144,7 +148,7 @@ def bench_secagg(say: Say, hospitals: int = 10, parameters: int = 20_800_000) ->
     Raises:
         FederationError: so few or so many hospitals have no masked round.
     """
-    party = _Party(hospitals, parameters)
+    party = Party(hospitals, parameters)
     rng = np.random.default_rng(0)
     update = np.rint(rng.standard_normal(parameters, np.float32) * np.float32(300)).astype(np.int32)
     say(f"masking an update for {hospitals} hospitals")
@@ -188,7 +192,7 @@ def _unmasking(hospitals: int, parameters: int) -> tuple[float, int]:
     The sum is one of small updates, of which only the first words are masked by their hospitals: what is
     measured takes masks off all of it.
     """
-    party = _Party(hospitals, 1 << 10)
+    party = Party(hospitals, 1 << 10)
     masks = {seat: party.mask(seat) for seat in range(hospitals)}
     blobs = {seat: party.protect(np.zeros(1 << 10, np.uint32), one) for seat, one in masks.items()}
     seeds = party.unmask(blobs, masks)
@@ -206,7 +210,7 @@ def _unmasking(hospitals: int, parameters: int) -> tuple[float, int]:
 def _identical(missing: int, hospitals: int) -> bool:
     """Whether the unmasked sum of those who are not missing has the bits of the plain sum."""
     values = 10_001
-    party = _Party(hospitals, values)
+    party = Party(hospitals, values)
     rng = np.random.default_rng(missing)
     plain = np.zeros(values, np.uint32)
     summed = MaskedSum(Layout((TensorSpec("w", (values,), False, False),)))
