@@ -168,8 +168,11 @@ class _Audit:
             for view in views
         )
         workers = workers_for(size) if self.request.workers is None else self.request.workers
-        form = None if config is None else config.federation.update_form
-        protection = protection_recorded(ledger.open_updates, form)
+        form, envelope, colluders = (None, None, 0)
+        if config is not None:
+            form, envelope = config.federation.update_form, config.privacy.envelope
+            colluders = config.privacy.colluder_parts
+        protection = protection_recorded(ledger.open_updates, form, envelope)
         removal = sources.removal(ledger, report)
         with BlobPool(url, protection, keys, workers) as pool:
             evidence = Evidence(
@@ -184,6 +187,7 @@ class _Audit:
                 scope=scope,
                 report=report,
                 pruned=removal.rounds,
+                colluder_parts=colluders,
             )
             computed = self._rounds(evidence, config, views, size, progress)
         if config is not None:
