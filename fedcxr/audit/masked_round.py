@@ -2,8 +2,8 @@
 
 No key is wanted. Every seed that was published has one commitment under a root that the contract accepted;
 the masks are made of the seeds anew and taken off the sum here, so that no vector of a file is believed
-(docs/secure-aggregation.md, "Verification by outsiders"). Whatever a file, a header or an answer says, it ends
-in a finding.
+(docs/secure-aggregation.md, "Verification by outsiders"). Whatever a file, a header or an answer says, it
+ends in a finding.
 """
 
 from __future__ import annotations
@@ -29,6 +29,17 @@ from fedcxr.update.merkle import LEAF_SIZE
 
 NOT_NAMED = "nothing here names its seeds: metrics.jsonl does, and --metrics gives it"
 """Why the sum of a masked round is unchecked where an audit has no line of the round."""
+
+
+def context_of(evidence: Evidence, number: int, attempt: int) -> bytes | None:
+    """The context of an attempt at a masked round, by the ledger; None where that is not known here."""
+    if evidence.layout is None or not evidence.protection.unmasks:
+        return None
+    parts, values = evidence.colluder_parts, evidence.layout.size
+    try:
+        return masked_attempt(evidence.ledger, number, parts, values, attempt=attempt).context
+    except (*CONTRADICTIONS, OverflowError):
+        return None
 
 
 @dataclass
@@ -85,15 +96,17 @@ class MaskedRound:
         self._take_headers(headers)
         self._check_headers()
         published, why = self._published(seeds_root)
-        if published is None:
-            return self._unchecked(why)
-        self._check_answers(published)
-        if not self._seeds_hold(published.seeds):
-            return self._unchecked("its seeds are not those that hospitals committed to")
-        if total is None:
+        if published is not None:
+            self._check_answers(published)
+            if not self._seeds_hold(published.seeds):
+                why = "its seeds are not those that hospitals committed to"
+            elif total is None:
+                return None  # an update is missing, which is told of it
+            elif not self._headers.keys() >= set(self.accepted):
+                why = "not every header could be read"
+        if why or published is None or total is None:
+            self.evidence.report.unchecked.append(f"round {self.view.number}: its sum ({why})")
             return None
-        if len(self._headers.keys() & set(self.accepted)) < len(self.accepted):
-            return self._unchecked("not every header could be read")
         try:
             total.unmask(published.seeds.added, published.seeds.taken_off)
         except LayoutError as error:
@@ -219,9 +232,6 @@ class MaskedRound:
         for seat, what in faults:
             self._find("seed of a mask", "the one that its hospital committed to", what, seat)
         return not faults
-
-    def _unchecked(self, why: str) -> None:
-        self.evidence.report.unchecked.append(f"round {self.view.number}: its sum ({why})")
 
     def _find(self, where: str, expected: str, found: str, seat: int | None = None) -> None:
         """Add a finding, of a hospital if it is in its seat; unless another one was asked for."""
