@@ -10,8 +10,9 @@ byte for byte. A damaged file is a finding and never an exception: the audit goe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from fedcxr.audit.findings import PARTIES, SO_FAR, AuditReport
 from fedcxr.audit.first_model import FirstModelCheck
 from fedcxr.audit.journal import check_journal
 from fedcxr.audit.ledger_source import LedgerSource, RunLedger
+from fedcxr.audit.masked_round import context_of
 from fedcxr.audit.memory import UNPROVEN, AuditMemory, compare
 from fedcxr.audit.model_maker import ModelMaker
 from fedcxr.audit.openings import check_openings, what_it_binds
@@ -124,9 +126,9 @@ def conduct_audit(
             contract = ledger.domain.chain_id, ledger.address
             earlier = memory.recall(*contract)
             inquiry = _Audit(ledger, ledger_source, sources, request, report, maker)
-            never_came = inquiry.check(progress, keep)
+            evidence = inquiry.check(progress, keep)
             for journal in request.journals:
-                check_journal(journal, ledger, report, never_came)
+                check_journal(journal, ledger, report, evidence.never_came, partial(context_of, evidence))
             if request.memory is not None:
                 consistent = compare(earlier, ledger_source.chain, report, whole=whole)
                 if ledger_source.head_is_a_word:
@@ -147,8 +149,8 @@ class _Audit:
     report: AuditReport
     maker: ModelMaker
 
-    def check(self, progress: Progress, keep: Callable[[Evidence], None]) -> Collection[tuple[int, str]]:
-        """Check all that was asked for; what of it :attr:`Evidence.never_came` has."""
+    def check(self, progress: Progress, keep: Callable[[Evidence], None]) -> Evidence:
+        """Check all that was asked for; what it went by."""
         report, ledger, sources, scope = self.report, self.ledger, self.sources, self.request.scope
         keys = self._usable_keys()
         if (code := ledger.code_difference()) is not None:
@@ -168,8 +170,8 @@ class _Audit:
             for view in views
         )
         workers = workers_for(size) if self.request.workers is None else self.request.workers
-        form = None if config is None else config.federation.update_form
-        protection = protection_recorded(ledger.open_updates, form)
+        said = None if config is None else (config.federation.update_form, config.privacy.envelope)
+        protection = protection_recorded(ledger.open_updates, *(said or (None, None)))
         removal = sources.removal(ledger, report)
         with BlobPool(url, protection, keys, workers) as pool:
             evidence = Evidence(
@@ -184,6 +186,7 @@ class _Audit:
                 scope=scope,
                 report=report,
                 pruned=removal.rounds,
+                colluder_parts=0 if config is None else config.privacy.colluder_parts,
             )
             computed = self._rounds(evidence, config, views, size, progress)
         if config is not None:
@@ -205,7 +208,7 @@ class _Audit:
         else:
             report.unchecked.append("the released model: not every sum before it could be recomputed")
         keep(evidence)
-        return evidence.never_came
+        return evidence
 
     def _check_founding(self, config: Config | None) -> None:
         """The contract was founded with what the configuration says."""

@@ -34,6 +34,8 @@ class Opening:
         readers: places of the readers to try, in their order.
         total: name of the shared sum to add it to; empty to see only whether it could be added.
         measure: whether to take of it what it is compared by.
+        aggregation: kind of the sum.
+        head: bytes of its beginning to hand back, which have its header.
     """
 
     layout: Layout
@@ -42,6 +44,8 @@ class Opening:
     readers: tuple[int, ...]
     total: str = ""
     measure: bool = False
+    aggregation: str = "weighted_sum"
+    head: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,14 @@ class BlobResult:
         error: why they are not the root's bytes; empty when they are.
         refused: why it could not be opened and added; empty when it was, or was not to be.
         measured: what it is compared by, where that was asked for.
+        head: its first bytes, where they were asked for and it could be read.
     """
 
     size: int = 0
     error: str = ""
     refused: str = ""
     measured: Measurement | None = None
+    head: bytes = b""
 
 
 class BlobChecker:
@@ -111,7 +117,7 @@ class BlobChecker:
             except (EnvelopeError, LayoutError) as error:
                 why = str(error)
             else:
-                return BlobResult(blob.nbytes, measured=measured)
+                return BlobResult(blob.nbytes, measured=measured, head=blob[: opening.head].tobytes())
         return BlobResult(blob.nbytes, refused=why)
 
     def _add(self, blob: NDArray[np.uint8], opening: Opening, reader: UpdateReader) -> Measurement | None:
@@ -120,9 +126,11 @@ class BlobChecker:
         update = reader.read(blob, opening.context, out=self._payload)
         if opening.total:
             with self.turn:
-                aggregator_of(opening.layout, self._total(opening)).add(update, opening.weight)
+                total = aggregator_of(opening.layout, self._total(opening), kind=opening.aggregation)
+                total.add(update, opening.weight)
             return None
-        screening = aggregator_of(opening.layout, update)  # nothing is added to it, so it needs no buffer
+        # Nothing is added to it, so it needs no buffer.
+        screening = aggregator_of(opening.layout, update, kind=opening.aggregation)
         screening.screen(update, opening.weight)
         return screening.measure(update, opening.weight) if opening.measure else None
 

@@ -59,6 +59,8 @@ class Evidence:
             excluded, and whose bytes the store does not have.
         pruned: rounds of whose updates the run's keeper says that he removed them; no more than his word.
         small: blobs of up to a few kilobytes that were read and are what they say, for an export.
+        seeds: roots among these of masked rounds' seeds, by round.
+        colluder_parts: which share of the hospitals may collude, in 1/10,000, by the configuration.
     """
 
     ledger: FederationViews
@@ -76,6 +78,8 @@ class Evidence:
     never_came: set[tuple[int, str]] = field(default_factory=set)
     pruned: frozenset[int] = frozenset()
     small: dict[bytes, bytes] = field(default_factory=dict)
+    seeds: dict[int, bytes] = field(default_factory=dict)
+    colluder_parts: int = 0
 
     @cached_property
     def longest_update(self) -> int:

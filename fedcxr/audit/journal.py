@@ -16,6 +16,7 @@ from fedcxr.audit.complaint import came_late, objection
 from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.participation import Absence, absences, has_update, left_unasked
 from fedcxr.audit.seen_heads import SeenBlock, check_seen
+from fedcxr.audit.unmaskings import ContextOf, Unmaskings
 from fedcxr.errors import ContractRejectedError, FederationError, LedgerError, StoreError
 from fedcxr.ledger.signed_json import signed_from_tree
 from fedcxr.ledger.signing import (
@@ -30,7 +31,7 @@ from fedcxr.ledger.signing import (
     Submission,
     recover,
 )
-from fedcxr.ledger.statements import Complaint, Contradiction, Head
+from fedcxr.ledger.statements import Complaint, Contradiction, Head, Unmasking
 from fedcxr.ledger.views import FederationViews
 
 _KINDS: dict[str, type[Struct]] = {
@@ -47,6 +48,7 @@ _KINDS: dict[str, type[Struct]] = {
         Head,
         Contradiction,
         Complaint,
+        Unmasking,
     )
 }
 _SIGNER: dict[type[Struct], str] = {
@@ -66,6 +68,7 @@ def check_journal(
     ledger: FederationViews,
     report: AuditReport,
     never_came: Collection[tuple[int, str]] = (),
+    context_of: ContextOf = lambda number, attempt: None,
 ) -> None:
     """Hold a journal against the ledger.
 
@@ -73,8 +76,9 @@ def check_journal(
     hospital, unless the ledger shows why: the coordinator kept it back, or it was lost on its way; by a
     complaint the hospital says that it looked for it. Of a hospital whose update is in the round none of them
     convicts anybody, unless it was excluded without its bytes: by a complaint the hospital says that it sent
-    them. A block that the hospital saw and that the chain lacks is a finding. A last line that a
-    crash cut short is noted: what it would have said never left the hospital.
+    them. A block that the hospital saw and that the chain lacks is a finding, and so is what it released of a
+    masked round for another set than the ledger's, or for two. A last line that a crash cut short is noted:
+    what it would have said never left the hospital.
 
     Args:
         path: of the journal.
@@ -82,11 +86,12 @@ def check_journal(
         report: that findings and notes are added to.
         never_came: rounds, and hospitals that brought their updates themselves, which were excluded and whose
             bytes the store does not have.
+        context_of: the context of an attempt at a masked round, by the ledger.
 
     Raises:
         StoreError: the file cannot be read.
     """
-    journal, bad = _Journal(str(path), ledger, report, never_came), 0
+    journal, bad = _Journal(str(path), ledger, report, never_came, context_of), 0
     for number, text in enumerate(_lines(path), start=1):
         where = f"{path} line {number}"
         if len(text) <= _LONGEST_LINE and not text.endswith(b"\n"):
@@ -113,6 +118,7 @@ class _Journal:
     ledger: FederationViews
     report: AuditReport
     never_came: Collection[tuple[int, str]]
+    context_of: ContextOf
     _left_out: dict[tuple[int, int], tuple[str, str, str]] = field(default_factory=dict)  # by round and seat
     _lost: dict[tuple[int, int], tuple[str, Complaint]] = field(default_factory=dict)  # by round and seat
     _seen: dict[SeenBlock, None] = field(default_factory=dict)
@@ -120,11 +126,12 @@ class _Journal:
     _contradictions: list[tuple[str, Contradiction]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._unmaskings = Unmaskings(self.ledger, self.report, self.context_of)
         self._missing = cache(lambda number: {one.seat: one for one in absences(self.ledger, number)})
 
     def take(self, struct: Struct, where: str) -> None:
         """One line, whose signature holds."""
-        if not isinstance(struct, Refusal | Submission | Head | Complaint | Contradiction):
+        if not isinstance(struct, Refusal | Submission | Head | Complaint | Contradiction | Unmasking):
             return
         if struct.federation != self.ledger.federation or not self._is_member(struct.hospital):
             self.report.find(where, "a hospital of this federation", struct.hospital)
@@ -134,6 +141,9 @@ class _Journal:
                 _check_refusal(struct, self.ledger, self.report, where)
             case Submission():
                 self._take_submission(struct, where)
+            case Unmasking():
+                self._see(struct.hospital, struct.block, struct.block_hash)
+                self._unmaskings.take(struct, where)
             case Head():
                 self._see(struct.hospital, struct.block, struct.block_hash)
             case Contradiction():

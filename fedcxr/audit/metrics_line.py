@@ -6,6 +6,7 @@ bytes, gas and scores are the coordinator's own word, and are not proven by anyt
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -65,6 +66,17 @@ def _take(text: bytes, lines: dict[int, RoundLine | FaultyLine], last: int) -> t
     again = line.round in lines
     lines[line.round] = line
     return (f"one line of round {line.round}", "a second one") if again else None
+
+
+def seeds_named(lines: Mapping[int, RoundLine | FaultyLine] | None, number: int) -> str | None:
+    """The root of a masked round's seeds, hex, by its line: empty where there is none; None without lines."""
+    if lines is None:
+        return None
+    line = lines.get(number)
+    if not isinstance(line, FaultyLine):
+        return "" if line is None else line.seeds
+    said = line.tree.get("seeds")
+    return said if isinstance(said, str) and re.fullmatch(r"[0-9a-f]{64}", said) else ""
 
 
 def differences(

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from fedcxr.aggregation.aggregator import Aggregator
 from fedcxr.aggregation.kinds import aggregator_of
 from fedcxr.audit.evidence import Evidence
-from fedcxr.audit.metrics_line import differences
+from fedcxr.audit.masked_round import MaskedRound
+from fedcxr.audit.metrics_line import differences, seeds_named
 from fedcxr.audit.round_configuration import disagreements
 from fedcxr.audit.round_updates import Advance, RoundUpdates
 from fedcxr.errors import EnvelopeError, FedcxrError, LayoutError, StoreError
@@ -29,12 +30,16 @@ class RoundAudit:
     evidence: Evidence
     view: RoundView
     _updates: RoundUpdates | None = None
+    _masked: MaskedRound | None = None  # where updates are masked
 
     def start(self) -> RoundUpdates:
         """Have the workers check the updates, unless they do already."""
         if self._updates is None:
             self._take_list()
-            self._updates = RoundUpdates(self.evidence, self.view)
+            if self.evidence.protection.unmasks:
+                self._masked = MaskedRound.of(self.evidence, self.view)
+            masks = b"" if self._masked is None else self._masked.attempt.context
+            self._updates = RoundUpdates(self.evidence, self.view, masks)
             self._updates.start()
         return self._updates
 
@@ -77,6 +82,8 @@ class RoundAudit:
         if round_config is not None:
             self._check_exponents(round_config, base, before)
         total = updates.total(advance)
+        if self._masked is not None:
+            total = self._masked.finish(total, updates.headers, seeds_named(lines, view.number))
         summed = total is not None
         if total is None and updates.removed and evidence.protection.challengeable:
             total = self._claimed()

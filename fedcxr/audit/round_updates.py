@@ -15,6 +15,7 @@ from fedcxr.audit.findings import removed_update, sealed_update
 from fedcxr.errors import FedcxrError
 from fedcxr.ledger.history import brought_by
 from fedcxr.ledger.protocol import RoundView
+from fedcxr.privacy.masked import longest_header
 from fedcxr.privacy.protection import UpdateContext
 from fedcxr.update.metrics import LONGEST, HospitalMetrics
 
@@ -28,14 +29,18 @@ class RoundUpdates:
     Attributes:
         evidence: what the audit goes by.
         view: of the round, with its submissions.
+        masks: context of the round's masked attempt; empty where nothing is masked, or nothing can be.
         metrics: of its hospitals, as they signed them; once :meth:`total` has read them.
         removed: hospitals whose updates the run's keeper removed; once :meth:`start` has looked.
+        headers: the beginnings of masked updates that could be read, by hospital; after :meth:`total`.
     """
 
     evidence: Evidence
     view: RoundView
+    masks: bytes = b""
     metrics: dict[str, HospitalMetrics] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
+    headers: dict[str, bytes] = field(default_factory=dict)
     _results: dict[str, Future[BlobResult]] = field(default_factory=dict)
     _sum: SharedSum | None = None
     _aggregator: Aggregator | None = None  # over the shared sum
@@ -49,9 +54,11 @@ class RoundUpdates:
     def start(self) -> None:
         """Have the workers check the updates, and add those that are in the sum."""
         view, evidence = self.view, self.evidence
-        if evidence.layout is not None and evidence.readers and not evidence.scope.hospital:
-            self._sum = evidence.pool.borrow(evidence.layout.size)
-            self._aggregator = aggregator_of(evidence.layout, self._sum.values)
+        layout = evidence.layout
+        if layout is not None and not self._unreadable and not evidence.scope.hospital:
+            self._sum = evidence.pool.borrow(layout.size)
+            kind = evidence.protection.aggregation
+            self._aggregator = aggregator_of(layout, self._sum.values, kind=kind)
         for address in self.hospitals:
             if address in view.excluded and self._stayed_away(address):
                 evidence.never_came.add((view.number, address))
@@ -78,6 +85,8 @@ class RoundUpdates:
             evidence.report.updates += 1
             if address in self._results:
                 judged[address] = self._results[address].result()
+                if judged[address].head:
+                    self.headers[address] = judged[address].head
                 advance(view.accepted[address].size)
         for address in self.removed:
             self._read_metrics(address)
@@ -142,7 +151,7 @@ class RoundUpdates:
         An exclusion is tried by the coordinator's, if it is at hand: it decides.
         """
         evidence, layout = self.evidence, self.evidence.layout
-        if layout is None or not evidence.readers:
+        if layout is None or self._unreadable:
             return None
         context = UpdateContext(
             federation=evidence.ledger.federation.hex(),
@@ -151,11 +160,32 @@ class RoundUpdates:
             layout=layout.digest.hex(),
             values=layout.size,
             weight=self.view.weights[address],
+            masks=self.masks,
         )
         included = address in self.view.included
         readers = tuple(range(len(evidence.readers))) if included else (0,)
         name = self._sum.name if included and add and self._sum is not None else ""
-        return Opening(layout, context, self.view.weights[address], readers, name, measure=not add)
+        return Opening(
+            layout,
+            context,
+            self.view.weights[address],
+            readers,
+            name,
+            measure=not add,
+            aggregation=evidence.protection.aggregation,
+            head=longest_header() if evidence.protection.unmasks else 0,
+        )
+
+    @property
+    def _unreadable(self) -> str:
+        """Why no update of the round can be read here; empty where they can."""
+        if self.evidence.layout is None:
+            return "layout.json is not the ledger's"
+        if not self.evidence.readers:
+            return "no key"
+        if self.evidence.protection.unmasks and not self.masks:
+            return "the ledger's attempt is none that can be unmasked"
+        return ""
 
     def _judge(self, address: str, result: BlobResult, left_out: str) -> bool:
         """Report on an update; whether the sum can still be complete.
@@ -175,8 +205,7 @@ class RoundUpdates:
             report.bytes += result.size
             if result.size != view.accepted[address].size:
                 self._find("blob size", str(view.accepted[address].size), str(result.size), address)
-        if self._opening(address, add=False) is None:
-            why = "no key" if self.evidence.layout is not None else "layout.json is not the ledger's"
+        if why := self._unreadable:
             report.unchecked.append(sealed_update(view.number, address, why))
             return False
         if result.error:
@@ -190,12 +219,14 @@ class RoundUpdates:
             why = result.refused
             if not self._decides:
                 why += " With the coordinator's key it may: then its hospital sealed it badly to the auditor."
-            self._find("sealed update", "one that opens and adds", why, address)
+            self._find(f"{self.evidence.protection.name} update", "one that opens and adds", why, address)
         return not result.refused
 
     def _judge_exclusion(self, address: str, result: BlobResult, left_out: str) -> None:
         """An update that is left out although it can be read and added wants a reason that holds."""
         view, report = self.view, self.evidence.report
+        if self.evidence.protection.unmasks:
+            return  # nobody may be left out of a masked sum, which whoever unmasks it says
         if address not in view.counted:
             report.notes.append(f"round {view.number}: the committee did not approve of {address}'s update")
         elif not result.refused and not (left_out and view.excluded.get(address) == left_out):
