@@ -92,6 +92,7 @@ def test_a_record_that_is_too_long_or_of_another_federation_stops_the_hospital(d
 
 
 def test_a_record_that_is_gone_although_updates_were_signed_stops_the_hospital(disk: HospitalDisk) -> None:
+    (disk.root / HOSPITAL).mkdir()
     disk.record(HOSPITAL, {"kind": "registration"})
     assert disk.masked_record(FEDERATION) == MaskedRecord(FEDERATION)
     disk.record(HOSPITAL, {"kind": "submission"})
