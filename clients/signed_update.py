@@ -52,9 +52,9 @@ class _Trained:
     samples: int
     saturated: int
 
-    def metrics(self, protect_seconds: float) -> bytes:
+    def metrics(self, protect_seconds: float, *, losses: bool) -> bytes:
         report = self.report
-        return HospitalMetrics(
+        metrics = HospitalMetrics(
             salt=HospitalMetrics.fresh_salt(),
             images=report.images,
             passes=report.passes,
@@ -64,7 +64,8 @@ class _Trained:
             loss=report.loss,
             terms=report.terms,
             saturated=self.saturated,
-        ).to_bytes()
+        )
+        return (metrics if losses else metrics.untold).to_bytes()
 
 
 def make_update(
@@ -108,7 +109,8 @@ def make_update(
     else:
         member.disk.keep_update(member.address, protected.data, meanwhile=protected.hash)
     if kept is None:
-        metrics = trained.metrics(time.perf_counter() - started)
+        losses = masking is None or member.config.privacy.losses
+        metrics = trained.metrics(time.perf_counter() - started, losses=losses)
     submission = Submission(
         federation=bytes.fromhex(member.membership.federation),
         round=asked.number,

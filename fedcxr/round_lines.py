@@ -39,7 +39,7 @@ class HospitalLine(BaseModel):
     steps: Count = 0
     seconds: Number
     protect_seconds: Number = 0.0
-    loss: Number
+    loss: Number | None = None
     terms: Mapping[str, Number] = Field(default_factory=dict)
     saturated: Count
     format: str = ""

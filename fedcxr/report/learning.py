@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,10 @@ def draw_learning(records: Sequence[RoundLine], path: Path, *, title: str) -> No
     left.set_ylabel("joint loss, mean of the round")
     right.set_title("Mean AUROC on its own validation studies", fontsize=11, loc="left")
     right.axhline(0.5, color=_GREY, linewidth=0.8, linestyle=(0, (2, 3)))
+    if not any(math.isfinite(_loss(record, name)) for record in records for name in names):
+        left.text(
+            0.5, 0.5, "the hospitals tell no losses", ha="center", transform=left.transAxes, color=_GREY
+        )
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("round")
@@ -54,7 +59,8 @@ def draw_learning(records: Sequence[RoundLine], path: Path, *, title: str) -> No
 
 
 def _loss(record: RoundLine, name: str) -> float:
-    return record.hospitals[name].loss if name in record.hospitals else float("nan")
+    loss = record.hospitals[name].loss if name in record.hospitals else None
+    return float("nan") if loss is None else loss
 
 
 def _area(record: RoundLine, name: str) -> float:

@@ -23,7 +23,7 @@ from fedcxr.models.registry import create_model
 from fedcxr.report.shards import draw
 from fedcxr.run.evaluator import Evaluator
 from fedcxr.run.logfile import log_to
-from fedcxr.store.hospital_settings import HospitalData, HospitalSettings
+from fedcxr.store.hospital_settings import HospitalData, HospitalLimits, HospitalSettings
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.batch_statistics import batch_norms
 from fedcxr.training.first_model import read_pretrained, weights_digest
@@ -234,7 +234,10 @@ def _decode(run: RunDirectory, split: str, table: ChexpertTable, progress: Progr
 
 def _write_hospital(run: RunDirectory, index: int, name: str) -> None:
     config = run.config
+    path = run.hospital(index) / "hospital.toml"
+    limits = HospitalSettings.load(path).limits if path.exists() else HospitalLimits()
     settings = HospitalSettings(
+        limits=limits,  # somebody may have written them in
         name=name,
         ledger="off" if config.ledger.backend == "off" else str(run.endpoint_path.absolute()),
         data=HospitalData(
@@ -244,4 +247,4 @@ def _write_hospital(run: RunDirectory, index: int, name: str) -> None:
             partition=str(run.partition_path.absolute()),
         ),
     )
-    files.write(run.hospital(index) / "hospital.toml", settings.to_toml())
+    files.write(path, settings.to_toml())

@@ -9,7 +9,7 @@ import json
 import math
 import re
 import secrets
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from fedcxr import json_text
@@ -22,6 +22,9 @@ _SALT_TEXT = re.compile(rf"[0-9a-f]{{{2 * _SALT}}}")
 _TERM = re.compile(r"[a-z_]{1,32}")
 _TERMS = 32  # of one objective
 FORMAT = "fedcxr/metrics/2"
+UNTOLD = "fedcxr/metrics/3"
+"""Format of metrics without losses, as masked federations have them: a loss says something of its images."""
+
 LONGEST = 1 << 13
 """Bytes of a hospital's metrics; with every term that there can be they have 3,000."""
 
@@ -37,8 +40,9 @@ class HospitalMetrics:
         steps: of the optimiser.
         seconds: training's wall time.
         protect_seconds: encoding, sealing, hashing and signing.
-        loss: mean joint objective.
-        terms: means of its parts by name, before their weights: ``bce``, ``ntxent`` and so on.
+        loss: mean joint objective; None where it is not told.
+        terms: means of its parts by name, before their weights: ``bce``, ``ntxent`` and so on; none of them
+            where the loss is not told.
         saturated: values that fixed point could not hold.
         format: of the metrics themselves; another one is refused.
     """
@@ -49,7 +53,7 @@ class HospitalMetrics:
     steps: int
     seconds: float
     protect_seconds: float
-    loss: float
+    loss: float | None
     terms: dict[str, float]
     saturated: int
     format: str = FORMAT
@@ -57,6 +61,11 @@ class HospitalMetrics:
     @staticmethod
     def fresh_salt() -> str:
         return secrets.token_hex(_SALT)
+
+    @property
+    def untold(self) -> Self:
+        """The same without what the training's losses were."""
+        return replace(self, loss=None, terms={}, format=UNTOLD)
 
     def to_bytes(self) -> bytes:
         """Canonical JSON."""
@@ -76,21 +85,27 @@ class HospitalMetrics:
             raise FederationError("the metrics are not what a hospital reports.") from None
         for field in fields(cls):
             value = getattr(metrics, field.name)
-            fits = type(value).__name__ == str(field.type).partition("[")[0]
+            kinds = [kind.partition("[")[0].strip() for kind in str(field.type).split("|")]
+            fits = ("None" if value is None else type(value).__name__) in kinds
             if not fits or not _possible(field.name, value):
                 raise FederationError(
                     f"the metrics' {field.name} is {value!r:.40}, not a possible {field.type}."
                 )
+        told = metrics.format == FORMAT
+        if (metrics.loss is not None) != told or (metrics.terms and not told):
+            raise FederationError("the metrics' format does not go with the losses that they have.")
         return metrics
 
 
 def _possible(name: str, value: Any) -> bool:
     """Counts and times fit any table and any sum; a loss may be negative, and a salt has its length."""
+    if value is None:
+        return True
     if isinstance(value, dict):
         fit = all(_TERM.fullmatch(term) and type(mean) is float for term, mean in value.items())
         return fit and len(value) <= _TERMS and all(_possible(name, mean) for mean in value.values())
     if isinstance(value, str):
-        return value == FORMAT if name == "format" else _SALT_TEXT.fullmatch(value) is not None
+        return value in (FORMAT, UNTOLD) if name == "format" else _SALT_TEXT.fullmatch(value) is not None
     if isinstance(value, int):
         return 0 <= value < 2**63
     return math.isfinite(value) and abs(value) < LARGEST

@@ -12,7 +12,7 @@ from fedcxr.errors import FederationError
 def test_masked_sums_have_the_bits_of_plain_ones(hospitals: int) -> None:
     figures = json.loads(as_json(bench_secagg(lambda what: None, hospitals, 100_000)))
     assert figures["bit_identical"] is True
-    assert 1 < figures["payload_over_float32"] < 1.04
+    assert 1 < figures["payload_over_float32"] < 1.05
     assert all(figures[name] > 0 for name in figures if name.endswith("_seconds"))
 
 

@@ -1,4 +1,4 @@
-"""Two synthetic hospitals, for tests that hold one grid against another."""
+"""Three synthetic hospitals, for tests that hold one grid against another."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,21 +12,22 @@ from fedcxr.data.phantom import generate
 
 
 @pytest.fixture(scope="session")
-def two_hospitals_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two synthetic hospitals of twenty patients each, 64 px."""
-    root = tmp_path_factory.mktemp("data") / "two-hospitals"
-    generate(root, Phantom(hospitals=2, patients=20, size=64), 8)
+def three_hospitals_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three synthetic hospitals of twenty patients each, 64 px."""
+    root = tmp_path_factory.mktemp("data") / "three-hospitals"
+    generate(root, Phantom(hospitals=3, patients=20, size=64), 8)
     return root
 
 
 @pytest.fixture(scope="session")
-def two_hospitals(small_config: Config, two_hospitals_root: Path) -> Config:
-    """The small federation over two hospitals, at 64 px."""
+def three_hospitals(small_config: Config, three_hospitals_root: Path) -> Config:
+    """The small federation over three hospitals, at 64 px."""
     changes = {
-        "name": "two-hospitals",
-        "data.root": str(two_hospitals_root),
+        "name": "three-hospitals",
+        "data.root": str(three_hospitals_root),
         "data.size": 64,
         "federation.round_timeout": 300,
+        "federation.min_hospitals": 3,
         "evaluation.bootstrap": 20,
     }
     return small_config.with_changes(changes)

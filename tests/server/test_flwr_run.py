@@ -63,16 +63,17 @@ def test_too_few_nodes_are_an_error_at_once(
         server_module.app(LocalGrid(client_app, [{"partition-id": 0}], {}), context)
 
 
-def test_flwr_run_simulates_with_the_models_of_the_local_grid(two_hospitals: Config, tmp_path: Path) -> None:
-    config = two_hospitals.with_changes({"federation.rounds": 1})
+def test_flwr_run_masks_with_the_models_of_the_local_grid(three_hospitals: Config, tmp_path: Path) -> None:
+    config = three_hospitals.with_changes({"federation.rounds": 1})
     expected = digests(simulate(config, tmp_path / "local", on_local_grid))
-    (tmp_path / "experiment.toml").write_text(config.to_toml())
+    masked = config.with_changes({"privacy.envelope": "masked", "privacy.auditor": False})
+    (tmp_path / "experiment.toml").write_text(masked.to_toml())
     port = str(free_port())
     environment = flower_environment(tmp_path / "flower") | {
         "FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": port,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }
-    command = ["flwr", "run", str(CHECKOUT), "--stream", "--federation-config", "num-supernodes=2"]
+    command = ["flwr", "run", str(CHECKOUT), "--stream", "--federation-config", "num-supernodes=3"]
     command += ["--run-config", 'run="run" experiment="experiment.toml" set=""']
     try:
         done = subprocess.run(

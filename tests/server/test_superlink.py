@@ -25,10 +25,10 @@ def deal_out(root: Path) -> dict[str, str]:
     return csvs
 
 
-def test_two_hospitals_over_tls_release_the_model_of_the_local_grid(
-    two_hospitals: Config, two_hospitals_root: Path, tmp_path: Path
+def test_three_masked_hospitals_over_tls_release_the_model_of_the_local_grid(
+    three_hospitals: Config, three_hospitals_root: Path, tmp_path: Path
 ) -> None:
-    expected = digests(simulate(two_hospitals, tmp_path / "local", on_local_grid))
+    expected = digests(simulate(three_hospitals, tmp_path / "local", on_local_grid))
     network = {
         "COORDINATOR": "localhost",
         "BIND": "127.0.0.1",
@@ -36,7 +36,8 @@ def test_two_hospitals_over_tls_release_the_model_of_the_local_grid(
         "LEDGER_PORT": str(free_port()),
     }
     coordinator = Party(tmp_path / "coordinator", **network, CHECKOUT=str(CHECKOUT))
-    (coordinator.directory / "experiment.toml").write_text(two_hospitals.to_toml())
+    masked = three_hospitals.with_changes({"privacy.envelope": "masked", "privacy.auditor": False})
+    (coordinator.directory / "experiment.toml").write_text(masked.to_toml())
     coordinator.run("certificates")
     with ExitStack() as running:
         superlink = coordinator.start("superlink")
@@ -44,9 +45,9 @@ def test_two_hospitals_over_tls_release_the_model_of_the_local_grid(
         wait_for_port(int(network["PORT"]), superlink)
         coordinator.run("connection")
         hospitals = []
-        shards = deal_out(two_hospitals_root)
-        for nickname, (name, csv) in zip(("north", "south"), shards.items(), strict=True):
-            settings = {"HOSPITAL": name, "DATA": str(two_hospitals_root), "CSV": csv}
+        shards = deal_out(three_hospitals_root)
+        for nickname, (name, csv) in zip(("north", "south", "west"), shards.items(), strict=True):
+            settings = {"HOSPITAL": name, "DATA": str(three_hospitals_root), "CSV": csv}
             hospital = Party(tmp_path / name, **network, **settings, NODE_PORT=str(free_port()))
             hospital.run("hospital")
             shutil.copy(coordinator.directory / "certificates" / "ca.crt", hospital.directory)

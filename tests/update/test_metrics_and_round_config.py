@@ -30,12 +30,21 @@ def test_metrics_read_back_and_the_salt_changes_the_bytes() -> None:
         (b'"bce":0.6', b'"<b>bce":0.6'),
         (b'"terms":{"bce":0.6,"ntxent":1.0}', b'"terms":[0.6]'),
         (b"fedcxr/metrics/2", b"fedcxr/metrics/1"),
+        (b"fedcxr/metrics/2", b"fedcxr/metrics/3"),
+        (b'"loss":0.7', b'"loss":null'),
         (b"{", b"["),
     ],
 )
 def test_metrics_of_another_kind_are_refused(old: bytes, new: bytes) -> None:
     with pytest.raises(FederationError, match="metrics"):
         HospitalMetrics.from_bytes(METRICS.to_bytes().replace(old, new, 1))
+
+
+def test_metrics_may_tell_no_losses() -> None:
+    untold = METRICS.untold
+    assert HospitalMetrics.from_bytes(untold.to_bytes()) == untold
+    assert (untold.loss, untold.terms, untold.images) == (None, {}, METRICS.images)
+    assert b"0.7" not in untold.to_bytes()
 
 
 def test_round_config_reads_back_under_the_same_digest() -> None:
