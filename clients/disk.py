@@ -209,7 +209,7 @@ class HospitalDisk:
             record = MaskedRecord.of_tree(
                 json_text.parse(bounded.read(path, masked_record.LONGEST), masked_record.LONGEST)
             )
-        except (OSError, ValueError, FederationError) as error:
+        except (OSError, StoreError, ValueError, FederationError) as error:
             raise StoreError(f"{path}: damaged: {error}. The hospital masks nothing without it.") from None
         if record.federation != federation:
             raise StoreError(f"{path}: of another federation, {record.federation}.")

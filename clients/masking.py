@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ from fedcxr.privacy.secagg.outgoing import OutgoingMask
 from fedcxr.privacy.secagg.seeds import LENGTH
 from fedcxr.update import merkle
 from fedcxr.update.fixed_point import Ring
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -75,6 +78,8 @@ class Masking:
         if record.of(attempt.attempt) is None:
             record = record.beginning(begun)
         member.disk.write_masked_record(record)
+        if warning := attempt.numbers.warning:
+            logger.warning("round %d: %s", number, warning)
         return cls(member, ledger, attempt, mask, record)
 
     @property

@@ -197,6 +197,8 @@ class Coordinator:
             attempt = masked_attempt(self.ledger.views, view.number, privacy.colluder_parts, self.layout.size)
         except FederationError as error:
             raise self._aborted(view.number, str(error)) from None
+        if warning := attempt.numbers.warning:
+            logger.warning("round %d: %s", view.number, warning)
         return MaskedRound(
             views=self.ledger.views,
             attempt=attempt,

@@ -31,6 +31,7 @@ JOURNAL = "fedcxr.chain.anvil.journal:Journal.append"
 STEP = "torch.optim.adam:Adam.step"
 SIGN = "clients.member:Member.sign"
 PUT = "fedcxr.store.blobs:BlobStore.put"
+MASKED_SUM = "fedcxr.aggregation.masked_sum:MaskedSum."
 ADD = "fedcxr.aggregation.weighted_sum:WeightedSum.add"
 RENAME = "pathlib:Path.replace"
 UNLINK = "pathlib:Path.unlink"
@@ -194,6 +195,30 @@ MEMORY = (
     CrashPoint("before what is kept of the first round goes", UNLINK, "before", path="/state/0001", round=2),
 )
 
+RECORD = "clients.disk:HospitalDisk.write_masked_record"
+UNMASK = "clients.hospital:Hospital.unmask"
+CLOSE = LEDGER + "close"
+
+MASKED = (
+    CrashPoint("before an attempt is begun", RECORD, "before", 3, round=2),
+    between("masked.json", "/masked.json", 2),
+    CrashPoint("after an attempt is begun", RECORD, "after", round=2),
+    CrashPoint("after the masked vector is kept", "clients.disk:HospitalDisk.keep_update", "after", round=2),
+    CrashPoint("before what leaves is written down", RECORD, "before", 4, round=2),
+    CrashPoint("after what leaves is written down", RECORD, "after", 4, round=2),
+    CrashPoint("after a masked submission, before its receipt", SEND, "after", round=2, since=(SUBMIT,)),
+    CrashPoint("after the set is fixed", CLOSE, "after", round=2),
+    CrashPoint("before what is released is written down", RECORD, "before", 2, round=2, since=(CLOSE,)),
+    CrashPoint("after what is released is written down", RECORD, "after", 2, round=2, since=(CLOSE,)),
+    CrashPoint("after a hospital answered", UNMASK, "after", 3, round=2),
+    CrashPoint("after an answer is kept", "server.unmasking:SecondTrip.keep", "after", 2, round=2),
+    CrashPoint("before the masks are off", MASKED_SUM + "unmask", "before", round=2),
+    CrashPoint("after the masks are off", MASKED_SUM + "unmask", "after", round=2),
+    CrashPoint("before the seeds are published", PUT, "before", round=2, since=(MASKED_SUM + "unmask",)),
+    CrashPoint("after the seeds are published", PUT, "after", round=2, since=(MASKED_SUM + "unmask",)),
+    CrashPoint("after a masked round is final, before its line", FINALIZE, "after", round=2),
+)
+
 POINTS = (
     *FOUNDING,
     *ROUND,
@@ -202,6 +227,7 @@ POINTS = (
     *(replace(point, modes=("root",)) for point in ROOT),
     *(replace(point, modes=("committee",)) for point in COMMITTEE),
     *(replace(point, modes=("memory",)) for point in MEMORY),
+    *(replace(point, modes=("masked",)) for point in MASKED),
 )
 
 

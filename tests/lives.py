@@ -70,6 +70,14 @@ class Lives:
             return {"ledger.recording": "root"}
         if mode == "memory":
             return REMEMBERING
+        if mode == "masked":
+            return {
+                "data.root": str(self._root / "phantom-4"),
+                "federation.min_hospitals": 3,
+                "privacy.envelope": "masked",
+                "privacy.auditor": False,
+                "privacy.unmask_window": 60.0,
+            }
         if mode == "committee":
             return {
                 "data.root": str(self._root / "phantom-4"),
@@ -179,7 +187,8 @@ class Lives:
 
 def audited(run: RunDirectory) -> AuditReport:
     """The audit of a run with all hospitals' journals; an anvil is rebuilt for it from its journal."""
-    keys = [Identity.load(run.keys / "auditor.json").envelope_key]
+    auditor = run.keys / "auditor.json"
+    keys = [Identity.load(auditor).envelope_key] if auditor.exists() else []
     request = Request(keys, sorted(run.hospitals.glob("*/0x*/journal.jsonl")), workers=0)
     source = RunLedger(run) if run.chain_path.exists() else JournalLedger(run)
     return conduct_audit(source, RunSources(run), request)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,16 +41,17 @@ def draw_learning(records: Sequence[RoundLine], path: Path, *, title: str) -> No
     left.set_ylabel("joint loss, mean of the round")
     right.set_title("Mean AUROC on its own validation studies", fontsize=11, loc="left")
     right.axhline(0.5, color=_GREY, linewidth=0.8, linestyle=(0, (2, 3)))
-    if not any(math.isfinite(_loss(record, name)) for record in records for name in names):
-        left.text(
-            0.5, 0.5, "the hospitals tell no losses", ha="center", transform=left.transAxes, color=_GREY
-        )
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("round")
         axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
+    if not np.isfinite([*losses.values()]).any():
+        left.set_axis_off()
+        left.text(
+            0.5, 0.5, "the hospitals tell no losses", ha="center", transform=left.transAxes, color=_GREY
+        )
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=5, frameon=False, fontsize=8)
     figure.suptitle(f"{title}; learning, hospital by hospital", fontsize=13, x=0.01, ha="left")

@@ -9,6 +9,7 @@ from fedcxr.config import Config
 from fedcxr.errors import StoreError
 from fedcxr.evaluation.comparison import Comparison, Kind
 from fedcxr.evaluation.scores import Evaluation
+from fedcxr.privacy.secagg.parameters import FEW
 from fedcxr.report import markdown
 from fedcxr.report.comparison_table import comparison_table, own_table
 from fedcxr.report.curves import draw_curves
@@ -95,6 +96,13 @@ def _opening(config: Config, records: tuple[RoundLine, ...]) -> str:
         f"{count(training.threads, 'thread')} a hospital",
         f"configuration digest: `{config.digest().hex()}`",
     ]
+    if config.privacy.envelope == "masked":
+        facts.append(
+            "updates: masked, nobody reads one; with the coordinator may collude "
+            f"{config.privacy.colluders:.0%} of the hospitals"
+        )
+        if (fewest := min((len(record.included) for record in records), default=FEW)) < FEW:
+            facts.append(f"**in a sum of {fewest} each sees the sum of the two others**")
     if records:
         newest = records[-1]
         facts.append(f"last released model: round {newest.round}, digest {markdown.code(newest.model)}")

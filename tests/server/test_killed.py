@@ -24,7 +24,7 @@ def test_every_crash_point_lies_at_a_function_that_is_there() -> None:
             found(target)
 
 
-@pytest.mark.parametrize(("mode", "point"), cases("embedded", "root", "committee", "memory"))
+@pytest.mark.parametrize(("mode", "point"), cases("embedded", "root", "committee", "memory", "masked"))
 def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
     lives: Lives, tmp_path: Path, mode: str, point: CrashPoint
 ) -> None:

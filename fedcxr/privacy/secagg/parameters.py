@@ -13,6 +13,9 @@ PARTS = 10_000
 COMPLETE = 50
 """Participants up to which everyone shares a mask with everyone."""
 
+FEW = 4
+"""Summands below which two others are all that hide an update from a hospital in the sum."""
+
 
 @dataclass(frozen=True)
 class RoundNumbers:
@@ -58,6 +61,16 @@ class RoundNumbers:
                 f"of {participants} participants {colluders} may collude: a sum could be one hospital's."
             )
         return cls(participants, colluders, smallest, threshold)
+
+    @property
+    def warning(self) -> str:
+        """What is to be said of so few participants; empty where there are enough."""
+        if self.participants >= FEW:
+            return ""
+        return (
+            f"{self.participants} hospitals mask their updates: each of them sees the sum of the "
+            f"{self.participants - 1} others"
+        )
 
     @property
     def missing(self) -> int:
