@@ -33,11 +33,11 @@ NOT_NAMED = "nothing here names its seeds: metrics.jsonl does, and --metrics giv
 
 def context_of(evidence: Evidence, number: int, attempt: int) -> bytes | None:
     """The context of an attempt at a masked round, by the ledger; None where that is not known here."""
-    if evidence.layout is None or not evidence.protection.unmasks:
+    layout, parts = evidence.layout, evidence.colluder_parts
+    if layout is None or parts is None or not evidence.protection.unmasks:
         return None
-    parts, values = evidence.colluder_parts, evidence.layout.size
     try:
-        return masked_attempt(evidence.ledger, number, parts, values, attempt=attempt).context
+        return masked_attempt(evidence.ledger, number, parts, layout.size, attempt=attempt).context
     except (*CONTRADICTIONS, OverflowError):
         return None
 
@@ -50,12 +50,14 @@ class MaskedRound:
         evidence: what the audit goes by.
         view: of the round, with its submissions.
         attempt: as the ledger has it.
+        parts: of the hospitals may collude, in 1/10,000.
         accepted: A, the seats of the set, rising.
     """
 
     evidence: Evidence
     view: RoundView
     attempt: MaskedAttempt
+    parts: int
     accepted: tuple[int, ...]
     _headers: dict[int, MaskedHeader] = field(default_factory=dict)  # by seat
 
@@ -63,15 +65,16 @@ class MaskedRound:
     def of(cls, evidence: Evidence, view: RoundView) -> Self | None:
         """The round, once what the ledger has of it is checked.
 
-        None where there is no layout, or the ledger's attempt cannot be a masked one, which is a finding.
+        None where layout or configuration is not at hand, or the ledger's attempt cannot be a masked one,
+        which is a finding.
         """
-        if evidence.layout is None:
+        layout, parts = evidence.layout, evidence.colluder_parts
+        if layout is None or parts is None:
             return None
-        parts, values = evidence.colluder_parts, evidence.layout.size
         try:
-            attempt = masked_attempt(evidence.ledger, view.number, parts, values)
+            attempt = masked_attempt(evidence.ledger, view.number, parts, layout.size)
             accepted = tuple(sorted(view.seats[address] for address in view.counted))
-            round_ = cls(evidence, view, attempt, accepted)
+            round_ = cls(evidence, view, attempt, parts, accepted)
             round_._check_ledger(attempt.context)
         except (*CONTRADICTIONS, OverflowError) as error:
             expected = "an attempt whose sum can be unmasked"
@@ -192,8 +195,8 @@ class MaskedRound:
             self._find("earlier attempts of the round", expected, str(error))
 
     def _earlier(self, attempt: int) -> MaskedAttempt:
-        parts, values = self.evidence.colluder_parts, self.attempt.values
-        return masked_attempt(self.evidence.ledger, self.view.number, parts, values, attempt=attempt)
+        ledger, number, values = self.evidence.ledger, self.view.number, self.attempt.values
+        return masked_attempt(ledger, number, self.parts, values, attempt=attempt)
 
     def _published(self, root: str | None) -> tuple[SeedsFile | None, str]:
         """The file of seeds, held to the ledger's attempt and set; or why there is none."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from federation import run_federation
 from masked_runs import (
     MISSING,
     account_in,
@@ -46,11 +47,12 @@ from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.cli.app import app
 from fedcxr.config import Config
-from fedcxr.errors import LayoutError, LedgerError, StoreError
+from fedcxr.errors import LayoutError, LedgerError, QuorumError, StoreError
 from fedcxr.ledger.protocol import AcceptedUpdate, RoundView
 from fedcxr.ledger.signed_json import signed_to_tree
 from fedcxr.ledger.signing import Domain, Signed, sign
 from fedcxr.masked_rounds.answers import SHARE, Seeds, entry, statement
+from fedcxr.messages import UpdateReply
 from fedcxr.privacy.secagg.attempt import MaskedAttempt
 from fedcxr.privacy.secagg.header import HistoryEntry, MaskedHeader
 from fedcxr.round_lines import read_rounds
@@ -294,6 +296,24 @@ def test_a_history_that_the_ledger_does_not_have_is_found(
     assert {finding.where for finding in report.findings} == {"header of a masked update"}
 
 
+def test_an_attempt_that_was_given_up_leaves_a_clean_audit(
+    small_config: Config, honest: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The histories of its vectors are those of the ledger's attempts."""
+    monkeypatch.undo()
+    config = masked_config(small_config, Path(honest.config.data.root)).with_changes({"federation.rounds": 1})
+
+    def lose(name: str, reply: UpdateReply) -> UpdateReply | None:
+        return None if reply.attempt == 1 and name in ("synthetic-01", "synthetic-02") else reply
+
+    with pytest.raises(QuorumError, match="fewer than 4 is not unmasked"):
+        run_federation(config, tmp_path / "run", tamper=lose)
+    run = run_federation(config, tmp_path / "run")
+    report = audited(run, *(journal_of(run, seat) for seat in range(2, 5)))
+    assert report.findings == []
+    assert report.released
+
+
 def without(view: RoundView, *addresses: str) -> RoundView:
     return replace(view, counted=tuple(a for a in view.counted if a not in addresses))
 
@@ -424,6 +444,24 @@ def test_a_third_party_needs_chain_store_and_the_name_of_the_seeds(
     assert report.clean
     assert report.proven is told
     assert unchecked_sum(report) is not told
+
+
+def test_without_a_configuration_no_hospital_is_blamed(run: RunDirectory, url: str) -> None:
+    """Whoever has a key, and takes masked updates for sealed ones, would find all of them broken."""
+    Path(run.blob_store().path(run.config.digest())).unlink()
+    key = Identity.load(run.keys / "coordinator.json").envelope_key
+    sources = StoreSources(str(run.root / "blobs"), metrics=run.metrics.path)
+    report = conduct_audit(EndpointLedger(url, run.read_facts().contract), sources, Request([key]))
+    assert report.findings == []
+    assert not report.released
+    assert sum("how many may collude" in said for said in report.unchecked) == 9
+
+
+def test_a_changed_config_toml_hides_nothing_of_what_the_store_has(run: RunDirectory) -> None:
+    run.config_path.write_text(run.config.with_changes({"privacy.colluders": 0.1}).to_toml())
+    report = audited(run)
+    assert {finding.where for finding in report.findings} == {"config.toml"}
+    assert report.released
 
 
 def test_a_third_partys_own_file_is_there(honest: RunDirectory, url: str, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ class ExportedSeeds:
     @classmethod
     def of(cls, evidence: Evidence) -> Self:
         """What an audit went by."""
-        return cls(evidence.colluder_parts, dict(evidence.seeds))
+        return cls(evidence.colluder_parts or 0, dict(evidence.seeds))
 
     def to_tree(self) -> dict[str, Any]:
         """As JSON has it; nothing where no round is masked."""
