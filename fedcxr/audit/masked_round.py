@@ -124,7 +124,7 @@ class MaskedRound:
             attempt.check_set(self.accepted)
         except FedcxrError as error:
             self._find("accepted set", f"at least {attempt.numbers.smallest} of its participants", str(error))
-        if set(view.counted) != set(view.accepted):
+        if view.accepted and set(view.counted) != set(view.accepted):  # no list of them is a finding itself
             found = f"{sorted(self.accepted)!s:.300} of those that were accepted"
             self._find("accepted set", "all updates that the contract accepted", found)
         for address, reason in sorted(view.excluded.items()):
@@ -233,7 +233,8 @@ class MaskedRound:
         )
         faults = seed_faults(self.attempt, self._headers, known)
         for seat, what in faults:
-            self._find("seed of a mask", "the one that its hospital committed to", what, seat)
+            found = f"in the file, which is the coordinator's, {what}"
+            self._find("seed of a mask", "the one that its hospital committed to", found, seat)
         return not faults
 
     def _find(self, where: str, expected: str, found: str, seat: int | None = None) -> None:

@@ -314,6 +314,22 @@ def test_an_attempt_that_was_given_up_leaves_a_clean_audit(
     assert report.released
 
 
+def test_masked_updates_under_one_root_are_audited(
+    small_config: Config, honest: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    config = masked_config(small_config, Path(honest.config.data.root))
+    changes = {"federation.rounds": 1, "ledger.recording": "root"}
+    run = run_masked(config.with_changes(changes), tmp_path / "run")
+    assert audited(run).proven
+    for path in (run.root / "blobs").rglob("*"):
+        if path.is_file() and path.read_bytes()[:3] == b'[{"':  # the list of submissions
+            path.unlink()
+    found = {finding.where for finding in audited(run).findings}
+    assert "list of submissions" in found
+    assert "accepted set" not in found
+
+
 def without(view: RoundView, *addresses: str) -> RoundView:
     return replace(view, counted=tuple(a for a in view.counted if a not in addresses))
 
