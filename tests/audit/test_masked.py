@@ -48,6 +48,7 @@ from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.cli.app import app
 from fedcxr.config import Config
 from fedcxr.errors import LayoutError, LedgerError, QuorumError, StoreError
+from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.protocol import AcceptedUpdate, RoundView
 from fedcxr.ledger.signed_json import signed_to_tree
 from fedcxr.ledger.signing import Domain, Signed, sign
@@ -354,6 +355,29 @@ def test_what_the_ledger_may_not_have_is_found(
 ) -> None:
     assert findings_of(honest, number) == []
     assert {finding.where for finding in findings_of(honest, number, changed)} == expected
+
+
+def test_an_update_that_is_left_out_is_found_and_its_sum_is_unchecked(
+    small_config: Config, honest: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    config = masked_config(small_config, Path(honest.config.data.root)).with_changes({"federation.rounds": 1})
+    honest_finalize, left_out = FederationLedger.finalize, []
+
+    def censor(self: FederationLedger, number: int, **result: Any) -> None:
+        left_out.append(self.round(number).counted[0])
+        honest_finalize(self, number, **{**result, "excluded": {left_out[0]: "it looked odd"}})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FederationLedger, "finalize", censor)
+        run = run_masked(config, tmp_path / "run")
+    report = audited(run)
+    assert ("excluded update", 1, left_out[0]) in places(report)
+    assert {finding.where for finding in report.findings} <= {"excluded update", *LINE}
+    assert unchecked_sum(report)
+
+
+LINE = ("metrics.jsonl included", "metrics.jsonl excluded")
 
 
 def test_a_base_of_an_earlier_round_is_found(honest: RunDirectory) -> None:
