@@ -50,10 +50,16 @@ from fedcxr.messages import (
     UpdateReply,
     ValidateRequest,
 )
+from fedcxr.models.network import Network
 from fedcxr.privacy.kinds import protection_named
 from fedcxr.store.identity import Identity
 from fedcxr.terminal import one_line
+from fedcxr.training.batch_statistics import gather_statistics
+from fedcxr.training.kept_network import NETWORK
+from fedcxr.training.shared_tensors import load_local, local_state
+from fedcxr.training.trainer import TrainingReport, train
 from fedcxr.update import fixed_point
+from fedcxr.update.kept_memory import MEMORY
 from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.round_config import RoundConfig
 
@@ -150,7 +156,7 @@ class Hospital:
             except (BaseMismatchError, LimitError, RuleError) as error:
                 logger.error("%s: %s", self.name, error)
                 return member.refuse(request.round, digest)
-            made = make_update(member, asked, round_config, base, masking)
+            made = make_update(member, asked, round_config, base, masking=masking, train=self._train_from)
         if asked.view is not None:
             lookout.remember(made.signed, asked.view.seats[member.address])
         took = time.perf_counter() - began
@@ -237,6 +243,27 @@ class Hospital:
             signature=member.sign(attestation),
         )
 
+    def _train_from(
+        self, base: Vector, member: Member, round_number: int
+    ) -> tuple[TrainingReport, int, Vector]:
+        config, layout = member.config, member.layout
+        examples = load_shard(self.disk, config).training
+        with NETWORK.lent(config, layout, member.created_model) as model:
+            layout.load(base, model)
+            if member.rules.purpose(round_number) == "calibration":
+                report = gather_statistics(
+                    model, examples, config=config, round_index=round_number, hospital=self.name
+                )
+                return report, len(examples), _vector(model, layout)
+            states = self.disk.state(member.address)
+            state = states.before(round_number)
+            load_local(model, state)
+            report = train(
+                model, examples, config=config, round_index=round_number, hospital=self.name, state=state
+            )
+            states.write(round_number, {**state, **local_state(model, config)})
+            return report, len(examples), _vector(model, layout)
+
     def _images(self, member: Member) -> int:
         return len(load_shard(self.disk, member.config).training)
 
@@ -252,3 +279,7 @@ class Hospital:
             raise FederationError(f"{self.name}: asked to train before it was registered.")
         identity = Identity.load(self.disk.root / "identity.json")
         return Member(self.disk, identity, self.disk.membership(identity.account.address))
+
+
+def _vector(model: Network, layout: Layout) -> Vector:
+    return layout.flatten(model.state_dict(), out=MEMORY.vector(layout.size).view(np.float32))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,21 +11,18 @@ import numpy as np
 from clients.masking import Masking
 from clients.member import Member
 from clients.open_round import OpenRound
-from clients.shard import load_shard
 from fedcxr.ledger.signing import Signed, SignedSubmission, Submission
-from fedcxr.models.network import Network
 from fedcxr.seeds import derive_seed
-from fedcxr.training.batch_statistics import gather_statistics
-from fedcxr.training.kept_network import NETWORK
-from fedcxr.training.shared_tensors import load_local, local_state
-from fedcxr.training.trainer import TrainingReport, train
+from fedcxr.training.trainer import TrainingReport
 from fedcxr.update import merkle
 from fedcxr.update.fixed_point import Ring
 from fedcxr.update.hashed import Hashed
-from fedcxr.update.kept_memory import MEMORY
-from fedcxr.update.layout import Layout, Vector
+from fedcxr.update.layout import Vector
 from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import RoundConfig
+
+Train = Callable[[Vector, Member, int], tuple[TrainingReport, int, Vector]]
+"""Trains from a model in a round: its report, the hospital's images, and the model afterwards."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,9 @@ def make_update(
     asked: OpenRound,
     round_config: RoundConfig,
     base: Vector,
+    *,
     masking: Masking | None,
+    train: Train,
 ) -> SignedUpdate:
     """Train from a round's base model, and make of it what leaves; on the disk before it does.
 
@@ -83,6 +83,7 @@ def make_update(
         round_config: whose digest the ledger has.
         base: the model that the ledger has.
         masking: the attempt that it is masked for, where updates are masked.
+        train: the hospital's training.
 
     Raises:
         NonFiniteError: training diverged; nothing leaves.
@@ -95,7 +96,7 @@ def make_update(
         return SignedUpdate(signed, metrics, blob)
     kept = None if masking is None else masking.kept_update()
     if kept is None:
-        values, trained = _train_weighted(member, asked, round_config, base)
+        values, trained = _train_weighted(member, asked, round_config, base, train)
         samples, waited = trained.samples, trained.report.waited
     else:
         values, metrics, samples = kept
@@ -130,10 +131,10 @@ def make_update(
 
 
 def _train_weighted(
-    member: Member, asked: OpenRound, round_config: RoundConfig, base: Vector
+    member: Member, asked: OpenRound, round_config: RoundConfig, base: Vector, train: Train
 ) -> tuple[Ring, _Trained]:
     """The weighted update, uint32 (n,), and what was seen on the way."""
-    report, samples, vector = _train_from(base, member, asked.number)
+    report, samples, vector = train(base, member, asked.number)
     np.subtract(vector, base, out=vector)
     values, saturated = member.rules.form.encode(
         vector,
@@ -143,25 +144,3 @@ def _train_weighted(
         derive_seed(member.config.seed, "rounding", asked.number, member.disk.settings.name),
     )
     return values, _Trained(report, samples, saturated)
-
-
-def _train_from(base: Vector, member: Member, round_number: int) -> tuple[TrainingReport, int, Vector]:
-    config, layout, name = member.config, member.layout, member.disk.settings.name
-    examples = load_shard(member.disk, config).training
-    with NETWORK.lent(config, layout, member.created_model) as model:
-        layout.load(base, model)
-        if member.rules.purpose(round_number) == "calibration":
-            report = gather_statistics(
-                model, examples, config=config, round_index=round_number, hospital=name
-            )
-            return report, len(examples), _vector(model, layout)
-        states = member.disk.state(member.address)
-        state = states.before(round_number)
-        load_local(model, state)
-        report = train(model, examples, config=config, round_index=round_number, hospital=name, state=state)
-        states.write(round_number, {**state, **local_state(model, config)})
-        return report, len(examples), _vector(model, layout)
-
-
-def _vector(model: Network, layout: Layout) -> Vector:
-    return layout.flatten(model.state_dict(), out=MEMORY.vector(layout.size).view(np.float32))

@@ -11,11 +11,11 @@ from fedcxr.masked_rounds.answers import pairs_that_differ
 from fedcxr.masked_rounds.header_leaves import ShownHeader
 from fedcxr.masked_rounds.same_sum import check_same_sum
 from fedcxr.privacy.masked import read_header
-from fedcxr.privacy.protection import Blob
 from fedcxr.privacy.secagg.attempt import MaskedAttempt
 from fedcxr.privacy.secagg.header import MaskedHeader, check_header, split
 from fedcxr.store.blobs import BlobStore
 from fedcxr.update import merkle
+from fedcxr.update.hashed import Hashed
 
 
 @dataclass
@@ -33,20 +33,17 @@ class MaskedHeaders:
     longest: int
     _known: dict[bytes, tuple[MaskedHeader, ShownHeader]] = field(default_factory=dict)  # by root
 
-    def take(self, blob: Blob | bytes, root: bytes, seat: int) -> None:
+    def take(self, update: Hashed, seat: int) -> None:
         """Take the header of an update that came in.
 
         Raises:
             EnvelopeError: it is none of the hospital in this seat.
         """
-        header = read_header(blob)
+        header = read_header(update.data)
         check_header(self.attempt, seat, header.facts)
         leaves = header.facts.leaves
-        found, paths = merkle.root_and_paths(blob, leaves)
-        if found != root:
-            raise EnvelopeError("its bytes do not have the root that was signed.")
-        shown = split(merkle.as_bytes(blob)[: leaves * merkle.LEAF_SIZE].tobytes())
-        self._known[root] = header, ShownHeader(seat, header.facts, shown, paths)
+        shown = split(update.data[: leaves * merkle.LEAF_SIZE])
+        self._known[update.root] = header, ShownHeader(seat, header.facts, shown, update.paths)
 
     def of(self, view: RoundView) -> dict[int, tuple[MaskedHeader, ShownHeader]]:
         """The headers of a round's accepted updates, by seat; those that did not come in here are read.
@@ -59,7 +56,7 @@ class MaskedHeaders:
             seat = view.seats[hospital]
             if update.root not in self._known:
                 try:
-                    self.take(self.store.get(update.root, self.longest), update.root, seat)
+                    self.take(Hashed.of(self.store.get(update.root, self.longest).tobytes()), seat)
                 except EnvelopeError as error:
                     raise EnvelopeError(f"the update of {hospital}: {error}") from None
                 except StoreError as error:

@@ -14,9 +14,9 @@ from fedcxr.ledger.protocol import RoundView
 from fedcxr.ledger.submissions import listing as submission_list
 from fedcxr.ledger.views import FederationViews
 from fedcxr.masked_rounds.attempts import masked_attempt
-from fedcxr.privacy.protection import Blob
 from fedcxr.privacy.secagg.attempt import MaskedAttempt
 from fedcxr.store.blobs import BlobStore
+from fedcxr.update.hashed import Hashed
 from server.events import Observer
 from server.heads import HeadExchange
 from server.masked_headers import MaskedHeaders
@@ -57,13 +57,13 @@ class MaskedRound:
         """Members of the smallest set that is unmasked."""
         return self.attempt.numbers.smallest
 
-    def take(self, blob: Blob | bytes, root: bytes, seat: int) -> None:
+    def take(self, update: Hashed, seat: int) -> None:
         """Take the header of an update that came in.
 
         Raises:
             EnvelopeError: it is none of the hospital in this seat.
         """
-        self._headers.take(blob, root, seat)
+        self._headers.take(update, seat)
 
     def objection(self, view: RoundView) -> str:
         """Why the sum of a round's updates would not be unmasked; empty where nothing is known against it."""

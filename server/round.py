@@ -321,7 +321,7 @@ class Round:
             raise FederationError(f"it signed {reply.size} bytes and sent {len(reply.bulk)}")
         try:
             if self.masked is not None:
-                self.masked.take(reply.bulk, reply.root, self.view.seats[address])
+                self.masked.take(reply.hashed, self.view.seats[address])
             self.tally.take(reply.bulk, reply.root, self.view, address)
         except (EnvelopeError, LayoutError):
             # One that cannot be shown to validators would stay undecided; a masked one cannot be excluded.

@@ -7,7 +7,7 @@ import itertools
 import os
 import signal
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,13 +118,15 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     from fedcxr.update import merkle
 
     lengths: list[int] = []
-    root = merkle.root
 
-    def watched(data: bytes) -> bytes:
-        lengths.append(len(data))
-        return root(data)
+    for name in ("root", "root_and_paths"):
+        whole = getattr(merkle, name)
 
-    monkeypatch.setattr(merkle, "root", watched)
+        def watched(data: bytes, *rest: object, whole: Callable[..., object] = whole) -> object:
+            lengths.append(len(data))
+            return whole(data, *rest)
+
+        monkeypatch.setattr(merkle, name, watched)
     return lengths
 
 

@@ -19,9 +19,12 @@ from fedcxr.report.scores import hospital_table, label_table
 from fedcxr.report.tables import count, figure
 from fedcxr.round_lines import RoundLine, read_rounds
 from fedcxr.store.run_directory import RunDirectory
-from fedcxr.store.training_labels import never_trained
+from fedcxr.store.training_labels import knowing_hospitals, never_trained
 
 CURVES = "auroc.png"
+FEWEST_MOVERS = 3
+"""Hospitals that must be able to move a label's rows of the model for their sum to hide each of them."""
+
 COMPARISON = Path("baselines", "comparison.json")
 
 
@@ -56,7 +59,7 @@ def write_summary(run: RunDirectory) -> Path:
     """
     config, records, comparison = run.config, read_rounds(run), read_comparison(run)
     history = {record.round: record.evaluation for record in records if record.evaluation}
-    sections = [_opening(config, records), _untrained(never_trained(run))]
+    sections = [_opening(config, records), _untrained(never_trained(run)), _moved_by_few(run)]
     if history:
         references = {}
         if comparison and (pooled := comparison.of_kind(Kind.POOLED)[0].evaluation.macro.value) is not None:
@@ -112,6 +115,22 @@ def _opening(config: Config, records: tuple[RoundLine, ...]) -> str:
 
 def _untrained(labels: tuple[str, ...]) -> str:
     return never_trained_warning(labels) + "\n" if labels else ""
+
+
+def _moved_by_few(run: RunDirectory) -> str:
+    """Of a masked run: which labels' rows so few hospitals can move that their sum does not hide them."""
+    if run.config.privacy.envelope != "masked":
+        return ""
+    known = knowing_hospitals(run)
+    if known is None:
+        return "Which labels only few hospitals have is not known here: their rows are not hidden in a sum.\n"
+    few = [f"{label} ({count(n, 'hospital')})" for label, n in known.items() if 0 < n < FEWEST_MOVERS]
+    if not few:
+        return ""
+    return (
+        f"**Not hidden by the masks: {', '.join(few)}.** Only images with a label move its rows of the "
+        f"model, and fewer than {FEWEST_MOVERS} hospitals have any: the rows' sum is theirs alone.\n"
+    )
 
 
 def never_trained_warning(labels: tuple[str, ...]) -> str:

@@ -1,10 +1,15 @@
-"""The labels that no hospital of a run knew of any image: their probabilities are what chance began with.
+"""How many hospitals of a run knew a label of any image.
+
+What no hospital knew has probabilities that are what chance began with. What few knew, few can move: where
+updates are masked, the rows of such a label are not hidden by their sum.
 
 The run directory does not hold the training labels. It names the CSV that they were in, and its manifest has
 that CSV's digest; so a label is known never to have been trained only where the CSV is on this machine too.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -24,13 +29,21 @@ def never_trained(run: RunDirectory) -> tuple[str, ...]:
     None are named where every label has a value, and where nothing can be said: the run has no manifest, or
     the CSV is not here, cannot be read, or has changed since.
     """
-    config = run.config
-    if not _may_be_unknown(config.data) or not run.partition_path.exists():
+    if not _may_be_unknown(run.config.data):
         return ()
+    known = knowing_hospitals(run)
+    return () if known is None else tuple(label for label, hospitals in known.items() if not hospitals)
+
+
+def knowing_hospitals(run: RunDirectory) -> Mapping[str, int] | None:
+    """How many hospitals know a value of each label, in CheXpert's order; None where it cannot be said."""
+    config = run.config
+    if not run.partition_path.exists():
+        return None
     try:
         root, partition = config.data.root_path, Partition.read(run.partition_path)
         table = read_table(root / config.data.train_csv, root)
-        known = np.zeros(len(LABELS), dtype=np.bool_)
+        hospitals = np.zeros(len(LABELS), dtype=np.int64)
         for name in partition.names:
             rows = partition.rows(table, name)
             seed = derive_seed(config.seed, "labels", name)
@@ -38,10 +51,10 @@ def never_trained(run: RunDirectory) -> tuple[str, ...]:
             mask &= labelled(table.patients[rows], config.data.labelled, config.seed, np.any(mask, axis=1))[
                 :, None
             ]
-            known |= mask.any(axis=0)
+            hospitals += mask.any(axis=0)
     except (ConfigError, DataError):
-        return ()
-    return tuple(label for label, some in zip(LABELS, known, strict=True) if not some)
+        return None
+    return dict(zip(LABELS, hospitals.tolist(), strict=True))
 
 
 def _may_be_unknown(data: Data) -> bool:

@@ -15,6 +15,9 @@ from weakref import WeakValueDictionary
 
 from fedcxr.update import merkle
 
+PATHS = 16
+"""Leaves whose audit paths come with the root: as many as the longest header of a masked update has."""
+
 
 class Hashed:
     """Bytes and their root; remembered as long as somebody holds this object, and not longer.
@@ -43,14 +46,23 @@ class Hashed:
         cls._held[id(data)] = made = cls(data)
         return made
 
-    @cached_property
+    @property
     def root(self) -> bytes:
         """Merkle root, 32 bytes."""
-        return merkle.root(self.data)
+        return self._tree[0]
+
+    @property
+    def paths(self) -> list[list[bytes]]:
+        """Audit paths of the first leaves, :data:`PATHS` of them: those of a header."""
+        return self._tree[1]
+
+    @cached_property
+    def _tree(self) -> tuple[bytes, list[list[bytes]]]:
+        return merkle.root_and_paths(self.data, PATHS)
 
     def hash(self) -> None:
         """Compute the root now: it takes a while."""
-        _ = self.root
+        _ = self._tree
 
     def __reduce__(self) -> tuple[object, tuple[bytes]]:
         """In another process the root is computed again."""

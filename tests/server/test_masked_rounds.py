@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
+import pandas as pd
 import pytest
 from federation import AttackedGrid, Recorder, digests, run_federation
 from flwr.app import Error, Message
@@ -17,7 +20,9 @@ from fedcxr.config import Config, Phantom
 from fedcxr.data.phantom import generate
 from fedcxr.errors import QuorumError
 from fedcxr.messages import TrainRequest, UnmaskRequest, kind_of
+from fedcxr.report.summary import write_summary
 from fedcxr.round_lines import read_rounds
+from fedcxr.run.preparation import open_or_create, prepare_simulation
 from fedcxr.store.run_directory import RunDirectory
 from server.events import RoundFinalized, UnmaskingWaits
 
@@ -223,3 +228,21 @@ def test_a_coordinator_that_was_killed_goes_on_with_what_was_released(
     run = run_federation(masked, out, grid_kind=deaf)  # in the first round nobody is asked again
     assert digests(run) == sealed_models("")
     assert b'"answers":[[0,' in kept
+
+
+def test_labels_of_few_hospitals_are_said_not_to_be_hidden(masked: Config, tmp_path: Path) -> None:
+    root = shutil.copytree(masked.data.root_path, tmp_path / "data")
+    table = pd.read_csv(root / "train.csv")
+    sites = pd.read_csv(root / "hospitals.csv", dtype=str).set_index("patient")["site"]
+    site = table["Path"].str.extract(r"(patient\d+)")[0].map(sites)
+    table["Edema"], table["Fracture"] = 0.0, np.nan
+    table.loc[site != NAMES[0], "Edema"] = np.nan
+    table.loc[site.isin(NAMES[:2]), "Fracture"] = 1.0
+    table.to_csv(root / "train.csv", index=False)
+    natural = {"data.root": root, "data.blank": "ignore", "partition.scheme": "natural"}
+    run = open_or_create(tmp_path / "run", masked.with_changes(natural))
+    prepare_simulation(run, lambda what, done, total: None)
+    said = "**Not hidden by the masks: Edema (1 hospital), Fracture (2 hospitals).**"
+    assert said in write_summary(run).read_text()
+    (root / "train.csv").write_text("changed since")
+    assert "is not known here" in write_summary(run).read_text()
