@@ -28,6 +28,7 @@ from fedcxr.audit.memory import UNPROVEN, AuditMemory, compare
 from fedcxr.audit.model_maker import ModelMaker
 from fedcxr.audit.openings import check_openings, what_it_binds
 from fedcxr.audit.participants import participants
+from fedcxr.audit.protected import recorded
 from fedcxr.audit.round_audit import RoundAudit
 from fedcxr.audit.scope import Scope
 from fedcxr.audit.sources import RunSources, Sources
@@ -39,7 +40,6 @@ from fedcxr.ledger.protocol import RoundView
 from fedcxr.ledger.round_rules import RoundRules
 from fedcxr.ledger.views import FederationViews
 from fedcxr.privacy.keys import EnvelopePrivateKey
-from fedcxr.privacy.kinds import protection_recorded
 from fedcxr.store.blobs import BlobStore
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update.layout import Vector
@@ -170,8 +170,7 @@ class _Audit:
             for view in views
         )
         workers = workers_for(size) if self.request.workers is None else self.request.workers
-        said = None if config is None else (config.federation.update_form, config.privacy.envelope)
-        protection = protection_recorded(ledger.open_updates, *(said or (None, None)))
+        protection, colluder_parts = recorded(ledger, config, url)
         removal = sources.removal(ledger, report)
         with BlobPool(url, protection, keys, workers) as pool:
             evidence = Evidence(
@@ -186,7 +185,7 @@ class _Audit:
                 scope=scope,
                 report=report,
                 pruned=removal.rounds,
-                colluder_parts=0 if config is None else config.privacy.colluder_parts,
+                colluder_parts=colluder_parts,
             )
             computed = self._rounds(evidence, config, views, size, progress)
         if config is not None:

@@ -60,7 +60,8 @@ class Evidence:
         pruned: rounds of whose updates the run's keeper says that he removed them; no more than his word.
         small: blobs of up to a few kilobytes that were read and are what they say, for an export.
         seeds: roots among these of masked rounds' seeds, by round.
-        colluder_parts: which share of the hospitals may collude, in 1/10,000, by the configuration.
+        colluder_parts: which share of the hospitals may collude, in 1/10,000; None where no configuration is
+            at hand.
     """
 
     ledger: FederationViews
@@ -79,7 +80,7 @@ class Evidence:
     pruned: frozenset[int] = frozenset()
     small: dict[bytes, bytes] = field(default_factory=dict)
     seeds: dict[int, bytes] = field(default_factory=dict)
-    colluder_parts: int = 0
+    colluder_parts: int | None = None
 
     @cached_property
     def longest_update(self) -> int:

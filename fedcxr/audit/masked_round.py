@@ -33,11 +33,11 @@ NOT_NAMED = "nothing here names its seeds: metrics.jsonl does, and --metrics giv
 
 def context_of(evidence: Evidence, number: int, attempt: int) -> bytes | None:
     """The context of an attempt at a masked round, by the ledger; None where that is not known here."""
-    if evidence.layout is None or not evidence.protection.unmasks:
+    layout, parts = evidence.layout, evidence.colluder_parts
+    if layout is None or parts is None or not evidence.protection.unmasks:
         return None
-    parts, values = evidence.colluder_parts, evidence.layout.size
     try:
-        return masked_attempt(evidence.ledger, number, parts, values, attempt=attempt).context
+        return masked_attempt(evidence.ledger, number, parts, layout.size, attempt=attempt).context
     except (*CONTRADICTIONS, OverflowError):
         return None
 
@@ -50,12 +50,14 @@ class MaskedRound:
         evidence: what the audit goes by.
         view: of the round, with its submissions.
         attempt: as the ledger has it.
+        parts: of the hospitals may collude, in 1/10,000.
         accepted: A, the seats of the set, rising.
     """
 
     evidence: Evidence
     view: RoundView
     attempt: MaskedAttempt
+    parts: int
     accepted: tuple[int, ...]
     _headers: dict[int, MaskedHeader] = field(default_factory=dict)  # by seat
 
@@ -63,16 +65,18 @@ class MaskedRound:
     def of(cls, evidence: Evidence, view: RoundView) -> Self | None:
         """The round, once what the ledger has of it is checked.
 
-        None where there is no layout, or the ledger's attempt cannot be a masked one, which is a finding.
+        None where layout or configuration is not at hand, or the ledger's attempt cannot be a masked one,
+        which is a finding.
         """
-        if evidence.layout is None:
+        layout, parts = evidence.layout, evidence.colluder_parts
+        if layout is None or parts is None:
             return None
-        parts, values = evidence.colluder_parts, evidence.layout.size
         try:
-            attempt = masked_attempt(evidence.ledger, view.number, parts, values)
+            attempt = masked_attempt(evidence.ledger, view.number, parts, layout.size)
             accepted = tuple(sorted(view.seats[address] for address in view.counted))
-            round_ = cls(evidence, view, attempt, accepted)
-            round_._check_ledger(attempt.context)
+            round_ = cls(evidence, view, attempt, parts, accepted)
+            _ = attempt.context  # a number may not fit it
+            round_._check_ledger()
         except (*CONTRADICTIONS, OverflowError) as error:
             expected = "an attempt whose sum can be unmasked"
             evidence.report.find("masked round", expected, contradiction(error), view.number)
@@ -102,6 +106,8 @@ class MaskedRound:
                 why = "its seeds are not those that hospitals committed to"
             elif total is None:
                 return None  # an update is missing, which is told of it
+            elif self.view.excluded:
+                why = "masks of an update that is left out are in it"
             elif not self._headers.keys() >= set(self.accepted):
                 why = "not every header could be read"
         if why or published is None or total is None:
@@ -113,15 +119,14 @@ class MaskedRound:
             self._find("sum of the round", "one of honest updates", str(error))
         return total
 
-    def _check_ledger(self, context: bytes) -> None:
-        """What the ledger alone says; the context has been made by then, so that it can be made."""
-        assert len(context) == 32
+    def _check_ledger(self) -> None:
+        """What the ledger alone says."""
         view, attempt = self.view, self.attempt
         try:
             attempt.check_set(self.accepted)
         except FedcxrError as error:
             self._find("accepted set", f"at least {attempt.numbers.smallest} of its participants", str(error))
-        if set(view.counted) != set(view.accepted):
+        if view.accepted and set(view.counted) != set(view.accepted):  # no list of them is a finding itself
             found = f"{sorted(self.accepted)!s:.300} of those that were accepted"
             self._find("accepted set", "all updates that the contract accepted", found)
         for address, reason in sorted(view.excluded.items()):
@@ -192,8 +197,8 @@ class MaskedRound:
             self._find("earlier attempts of the round", expected, str(error))
 
     def _earlier(self, attempt: int) -> MaskedAttempt:
-        parts, values = self.evidence.colluder_parts, self.attempt.values
-        return masked_attempt(self.evidence.ledger, self.view.number, parts, values, attempt=attempt)
+        ledger, number, values = self.evidence.ledger, self.view.number, self.attempt.values
+        return masked_attempt(ledger, number, self.parts, values, attempt=attempt)
 
     def _published(self, root: str | None) -> tuple[SeedsFile | None, str]:
         """The file of seeds, held to the ledger's attempt and set; or why there is none."""
@@ -230,7 +235,8 @@ class MaskedRound:
         )
         faults = seed_faults(self.attempt, self._headers, known)
         for seat, what in faults:
-            self._find("seed of a mask", "the one that its hospital committed to", what, seat)
+            found = f"in the file, which is the coordinator's, {what}"
+            self._find("seed of a mask", "the one that its hospital committed to", found, seat)
         return not faults
 
     def _find(self, where: str, expected: str, found: str, seat: int | None = None) -> None:

@@ -183,6 +183,8 @@ class RoundUpdates:
             return "layout.json is not the ledger's"
         if not self.evidence.readers:
             return "no key"
+        if self.evidence.protection.unmasks and self.evidence.colluder_parts is None:
+            return "the configuration, which says how many may collude, is not at hand"
         if self.evidence.protection.unmasks and not self.masks:
             return "the ledger's attempt is none that can be unmasked"
         return ""

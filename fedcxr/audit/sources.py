@@ -180,6 +180,7 @@ class StoreSources:
         released: file that is said to be the released model; None when there is none to compare.
         configuration: file of the configuration; None to look for it in the store.
         pruned: ``pruned.json`` of the run, as its keeper hands it out; None where there is none.
+        metrics: ``metrics.jsonl`` of the run, likewise: of masked rounds it names the seeds.
     """
 
     url: str
@@ -187,6 +188,7 @@ class StoreSources:
     released: Path | None = None
     configuration: Path | None = None
     pruned: Path | None = None
+    metrics: Path | None = None
 
     def config(self, ledger: FederationViews, report: AuditReport) -> Config | None:
         """The configuration as the coordinator put it into the store, or of the file that the reader has.
@@ -220,7 +222,8 @@ class StoreSources:
             report.notes.append(
                 f"{self.url} does not hold the federation's layout: is it the store of this federation?"
             )
-        report.unchecked.append("metrics.jsonl, partition.json: an audit of a store has none")
+        lines = "metrics.jsonl, " if self.metrics is None else ""
+        report.unchecked.append(f"{lines}partition.json: an audit of a store has none")
         return self.url
 
     def layout(self, ledger: FederationViews, report: AuditReport) -> Layout | None:
@@ -239,8 +242,12 @@ class StoreSources:
         return ModelFiles(paths, last)
 
     def lines(self, last: int, report: AuditReport) -> dict[int, RoundLine | FaultyLine] | None:
-        del last, report
-        return None
+        """Raises StoreError where the reader's own file is none."""
+        if self.metrics is None:
+            return None
+        if not self.metrics.is_file():
+            raise StoreError(f"{self.metrics}: there is no such file (--metrics).")
+        return read_lines(self.metrics, last, report)
 
     def removal(self, ledger: FederationViews, report: AuditReport) -> Removal:
         """Raises StoreError where the reader's own file is none."""

@@ -93,6 +93,12 @@ def audit(
         Path | None,
         typer.Option(help="The pruned.json of a run whose updates were removed, without the run."),
     ] = None,
+    metrics: Annotated[
+        Path | None,
+        typer.Option(
+            help="The run's metrics.jsonl, without the run: of masked rounds it names the published seeds."
+        ),
+    ] = None,
     export: Annotated[
         Path | None, typer.Option(help="Write a signed export to this zip; fedcxr audit verify checks it.")
     ] = None,
@@ -124,7 +130,7 @@ def audit(
     from fedcxr.cli.audit_printing import Bar, print_report
 
     ledger, sources, directory = _places(
-        run, trust_run, rpc, contract, store, head, genesis, model, config, pruned
+        run, trust_run, rpc, contract, store, head, genesis, model, config, pruned, metrics
     )
     keys, unreadable = audit_keys(directory, key)
     memory = memory_of(directory, state=state, since=since)
@@ -214,6 +220,7 @@ def _places(
     model: Path | None,
     config: Path | None,
     pruned: Path | None,
+    metrics: Path | None,
 ) -> tuple[LedgerSource, Sources, RunDirectory | None]:
     """Where ledger and files are, from the options.
 
@@ -231,11 +238,12 @@ def _places(
     if run is None:
         if not (rpc and contract and store):
             raise ConfigError("give a run directory, or --rpc, --contract and --store.")
-        sources = StoreSources(store, genesis, model, config, pruned)
+        sources = StoreSources(store, genesis, model, config, pruned, metrics)
         return EndpointLedger(rpc, contract, trusted), sources, None
-    if contract or genesis or model or config or pruned:
+    if contract or genesis or model or config or pruned or metrics:
         raise ConfigError(
-            "--contract, --genesis, --model, --config and --pruned are for an audit without a run directory."
+            "--contract, --genesis, --model, --config, --pruned and --metrics are for an audit without a run "
+            "directory."
         )
     directory = RunDirectory(run, trust_run)
     if not rpc:

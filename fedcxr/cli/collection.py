@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from fedcxr.api.pruning import pruned_of
 from fedcxr.ledger.views import FederationViews
+from fedcxr.privacy.kinds import protection_named
 from fedcxr.report.tables import count
 from fedcxr.run.ledger_access import reading_ledger
 from fedcxr.store import garbage
@@ -59,17 +60,30 @@ class Collection:
                 Console().say(f"{thing.name}  {thing.size:,} bytes, {thing.why}")
                 if not self.dry_run:
                     garbage.remove(self.directory, blobs, thing)
-        self._say(attempts, pinned, before or 1, waste)
+        self._say(attempts, pinned, going, before or 1, waste)
 
     def _put_on_record(self, ledger: FederationViews, rounds: Sequence[int], statement: str) -> None:
         said = pruned_of(self.directory, ledger)
         said.with_rounds(rounds, statement or said.statement).write(self.directory.root)
 
-    def _say(self, attempts: Attempts, pinned: Sequence[int], before: int, waste: Sequence[Waste]) -> None:
+    def _say(
+        self,
+        attempts: Attempts,
+        pinned: Sequence[int],
+        going: Sequence[int],
+        before: int,
+        waste: Sequence[Waste],
+    ) -> None:
         console = Console()
         if pinned:
             said = f"{count(len(pinned), 'round')} before {before} can still be challenged: kept."
             console.say((said, "yellow"))
+        if going and protection_named(self.directory.config.privacy.envelope).unmasks:
+            console.say(
+                "the seeds of masked rounds stay, with what hospitals signed: which set each answered for is "
+                "still checked. Whether the seeds are those that were committed to, and the sums, nobody can "
+                "check any more."
+            )
         if attempts.current:
             console.say(("a round is open: blobs that the ledger does not name yet are kept.", "yellow"))
         by_why = Counter(thing.why for thing in waste)

@@ -4,17 +4,20 @@ A killed process leaves temporary files, and blobs that never came to the contra
 leaves blobs that count for nothing. All else is evidence: without the updates of a finalized round nobody can
 recompute its model, nor challenge it. They alone may be asked to go, and only those that are in the sum: what
 was accepted and left out stays, since that is what somebody may still have to be shown, and so do the small
-blobs, by which the audit proves everything else. ``fedcxr.store.pruned`` is what the run says of it then.
+blobs, by which the audit proves everything else, the published seeds of masked rounds among them.
+``fedcxr.store.pruned`` is what the run says of it then.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fedcxr import files
+from fedcxr import bounded, files, json_text
+from fedcxr.errors import StoreError
 from fedcxr.ledger.court import DisputeCourt, result_of
 from fedcxr.ledger.round_events import RoundEvents
 from fedcxr.ledger.views import FederationViews
@@ -27,6 +30,9 @@ from fedcxr.update.layout import LONGEST, Layout
 Why = Literal[
     "half written", "unnamed by the ledger", "of an aborted attempt", "of an update in a released sum"
 ]
+
+_ROOT = re.compile(r"[0-9a-f]{64}")
+_LONGEST_KEPT = 8 << 20  # bytes of a masked round's answers, as of its published seeds
 
 
 @dataclass(frozen=True)
@@ -95,10 +101,10 @@ def find_waste(
         alone: whether the store serves this run only; else what this ledger does not name may be another's.
 
     Raises:
-        StoreError: the store cannot be listed.
+        StoreError: the store cannot be listed, or what names the seeds of masked rounds cannot be read.
     """
     old = frozenset[bytes]().union(*(attempts.updates.get(n, frozenset()) for n in pruned))
-    keep = (attempts.founding | attempts.current).union(
+    keep = (attempts.founding | attempts.current | _published_seeds(run)).union(
         *(roots - attempts.updates[n] if n in pruned else roots for n, roots in attempts.kept.items())
     )
     waste = []
@@ -162,6 +168,26 @@ def read_attempts(ledger: FederationViews, store: BlobStore) -> Attempts:
     if ledger.round_in_progress:
         return Attempts(founding, kept, updates, latest, frozenset(aborted))
     return Attempts(founding, kept, updates, frozenset(), frozenset(aborted | latest))
+
+
+def _published_seeds(run: RunDirectory) -> frozenset[bytes]:
+    """The roots of masked rounds' seeds, which no event has: by the rounds' lines, and before there is one.
+
+    Raises:
+        StoreError: the run's lines cannot be read.
+    """
+    named = [line.get("seeds") for line in run.metrics.read()]
+    try:
+        kept = json_text.parse(bounded.read(run.unmasking_path, _LONGEST_KEPT), _LONGEST_KEPT)
+        named.append(kept.get("seeds"))
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, AttributeError) as error:
+        raise StoreError(
+            f"{run.unmasking_path}: damaged: {error!s:.200}",
+            advice="It may name the seeds of a masked round. Resume the run first, or remove the file.",
+        ) from None
+    return frozenset(bytes.fromhex(root) for root in named if isinstance(root, str) and _ROOT.fullmatch(root))
 
 
 def _in_the_sum(ledger: FederationViews, store: BlobStore, round_number: int) -> frozenset[bytes]:

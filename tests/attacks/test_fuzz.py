@@ -40,12 +40,14 @@ from fedcxr.errors import ContractRejectedError, FedcxrError
 from fedcxr.indexer.endpoint import Endpoint
 from fedcxr.indexer.source import MovedError
 from fedcxr.ledger.artifact import load_artifact
+from fedcxr.ledger.round_events import RoundEvents
 from fedcxr.ledger.signed_json import signed_to_tree
 from fedcxr.ledger.signing import Domain, Refusal, Signed, Submission, sign
 from fedcxr.ledger.statements import (
     Complaint,
     Contradiction,
     Head,
+    Unmasking,
     heads_from_bytes,
     heads_to_bytes,
 )
@@ -231,6 +233,9 @@ class FakeLedger:
     def refusals(self, number: int) -> dict[str, list[bytes]]:
         return {}
 
+    def round_events(self, number: int) -> RoundEvents:
+        return RoundEvents(number, [])
+
     def events(self, name: str, number: int) -> list[dict[str, Any]]:
         return []
 
@@ -298,9 +303,10 @@ def test_journals(tmp_path: Path) -> None:
     head = Head(b"\x01" * 32, who, 0, b"\x05" * 32)
     contradiction = Contradiction(b"\x01" * 32, who, who, 0, b"\x05" * 32, zeros, 0, b"\x05" * 32)
     complaint = Complaint(b"\x01" * 32, 1, 1, who, zeros, zeros, zeros, 4, 0, b"\x05" * 32)
+    unmasking = Unmasking(b"\x01" * 32, 1, 1, who, zeros, 0b1011, 0, b"\x05" * 32, zeros)
     lines = [
         text_of({"kind": struct.kind(), **signed_to_tree(Signed(struct, sign(ACCOUNT, struct, DOMAIN)))})
-        for struct in (submission(), refusal, head, contradiction, complaint)
+        for struct in (submission(), refusal, head, contradiction, complaint, unmasking)
     ]
 
     def make(rng: random.Random) -> bytes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fedcxr.errors import LedgerError
+from fedcxr.errors import LedgerError, StoreError
 from fedcxr.ledger.court import Result, SubmissionOpening, result_of
 from fedcxr.ledger.phase import RoundPhase
 from fedcxr.ledger.protocol import RoundView
@@ -22,6 +22,7 @@ from fedcxr.privacy.kinds import protection_recorded
 from fedcxr.privacy.open import plain_vector
 from fedcxr.privacy.protection import Blob, UpdateContext, UpdateReader
 from fedcxr.store.blobs import BlobStore
+from fedcxr.store.configuration import get_configuration
 from fedcxr.store.submissions import listed_submissions, with_submissions
 from fedcxr.update import merkle
 from fedcxr.update.fixed_point import Ring
@@ -34,7 +35,7 @@ def wrong_leaf(ledger: FederationViews, store: BlobStore, number: int) -> int | 
     """The first 4,096-byte chunk in which a round's aggregate is not the sum; None when it is.
 
     Raises:
-        LedgerError: the round's updates are sealed, or it is not finalized.
+        LedgerError: the round's updates are sealed or masked, or it is not finalized.
         StoreError: an update or the aggregate is missing or damaged.
         EnvelopeError: an included update is no vector.
     """
@@ -96,7 +97,12 @@ class _PublicRound:
 
     @classmethod
     def of(cls, ledger: FederationViews, store: BlobStore, number: int) -> _PublicRound:
-        protection = protection_recorded(ledger.open_updates)
+        protection = protection_recorded(ledger.open_updates, envelope=_envelope(ledger, store))
+        if protection.unmasks:
+            raise LedgerError(
+                f"this federation's updates are {protection.name}, and this is a challenge of open ones: "
+                "fedcxr audit takes the masks off their sum, and wants no key."
+            )
         if not protection.challengeable:
             raise LedgerError(
                 f"this federation's updates are {protection.name}: only its audit can add them, with a key."
@@ -132,6 +138,14 @@ class _PublicRound:
                 raise LedgerError(f"round {self.view.number}: the updates have different sizes.")
         assert total is not None  # the contract finalizes no round without an update
         return total
+
+
+def _envelope(ledger: FederationViews, store: BlobStore) -> str | None:
+    """What the federation's configuration says of its updates; None where the store does not have it."""
+    try:
+        return get_configuration(store, ledger.config_digest).privacy.envelope
+    except StoreError:
+        return None
 
 
 def _listed(store: BlobStore, view: RoundView) -> dict[str, SignedSubmission]:

@@ -9,7 +9,8 @@
     artifact.json      the artifact that the contract was held to: of the known ones that which created it
     chain.json         headers, and the blocks that may have events: transactions and receipts
     events.json        the contract's events, decoded
-    blobs/ROOT         round configurations and metrics: what is small of what events name by its Merkle root
+    blobs/ROOT         round configurations and metrics: what is small of what events name by its Merkle root;
+                       of masked rounds the seeds, which audit.json names
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from fedcxr.audit.chain.decoded_events import decode_events
 from fedcxr.audit.chain.proof import ChainProof
 from fedcxr.audit.evidence import Evidence
 from fedcxr.audit.export.archive import MANIFEST, SIGNATURE, canonical, manifest_of, pack
+from fedcxr.audit.export.seeds import ExportedSeeds
 from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.ledger_source import LedgerSource
 from fedcxr.audit.scope import Scope
@@ -37,6 +39,7 @@ from fedcxr.ledger.artifact import NAME, known_artifacts
 from fedcxr.ledger.signing import Domain, Struct, sign
 
 _SMALL = 1 << 16  # bytes of a blob that an export takes along
+_SEEDS = 1 << 25  # bytes of all seeds that it takes along; of a hundred rounds of fifty hospitals, 20 million
 
 
 @dataclass(frozen=True)
@@ -56,15 +59,21 @@ class Exhibits:
     code: bytes = b""
     blobs: dict[str, bytes] = field(default_factory=dict)
     opened_by: list[str] = field(default_factory=list)
+    seeds: ExportedSeeds = field(default_factory=ExportedSeeds)
 
     def keep(self, evidence: Evidence) -> None:
         self.proof, self.code = self.source.exhibit(evidence.ledger)
         self.blobs = {root.hex(): data for root, data in evidence.small.items() if len(data) <= _SMALL}
+        self.seeds, room = ExportedSeeds.of(evidence), _SEEDS
+        for root in self.seeds.roots.values():
+            if (room := room - len(evidence.small[root])) >= 0:
+                self.blobs[root.hex()] = evidence.small[root]
         names = {
             evidence.ledger.coordinator_key_digest: "coordinator",
             evidence.ledger.auditor_key_digest: "auditor",
         }
-        self.opened_by = [names[key.public.digest] for key in evidence.keys]
+        digests = [reader.key_digest for reader in evidence.readers]
+        self.opened_by = [names[digest] for digest in digests if digest]  # what all can read has none
 
 
 def export(
@@ -104,6 +113,7 @@ def export(
                 "made": now(),
                 "fedcxr": version("fedcxr"),
                 "python": python_version(),
+                **exhibits.seeds.to_tree(),
             }
         ),
         "artifact.json": artifact_json,

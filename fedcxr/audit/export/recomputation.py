@@ -14,6 +14,7 @@ from typing import Any
 from fedcxr.audit.chain.proof import ChainProof
 from fedcxr.audit.chain.proven_provider import alone
 from fedcxr.audit.conduct import check_conduct
+from fedcxr.audit.export.seeds import ExportedSeeds
 from fedcxr.audit.findings import AuditReport, Finding
 from fedcxr.audit.participants import participants
 from fedcxr.audit.record import CONTRADICTIONS, check_record, contradiction
@@ -27,13 +28,16 @@ from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import RoundConfig
 
 
-def recompute(proof: ChainProof, scope: Scope, blobs: Mapping[bytes, bytes]) -> AuditReport:
+def recompute(
+    proof: ChainProof, scope: Scope, blobs: Mapping[bytes, bytes], seeds: ExportedSeeds
+) -> AuditReport:
     """The findings and notes that follow from an export, with its count of rounds and updates.
 
     Args:
         proof: of the events, which fits together.
         scope: of the audit that was exported.
         blobs: of the export, by their roots.
+        seeds: which of them are seeds of masked rounds.
 
     Raises:
         ConfigError: the rounds that the audit was asked for are not there.
@@ -48,6 +52,7 @@ def recompute(proof: ChainProof, scope: Scope, blobs: Mapping[bytes, bytes]) -> 
         views = [ledger.round(number) for number in scope.rounds(last)]
         for view in views:
             _check_blobs(ledger, view, scope.hospital, blobs, report)
+            seeds.check(ledger, view, scope.hospital, blobs, report)
         report.notes += participants(ledger, views, scope)
         report.rounds, report.updates = len(views), _updates(ledger, views, scope.hospital)
     except ConfigError:  # rounds that are not there

@@ -20,6 +20,7 @@ from fedcxr.audit.export.archive import FORMAT, MANIFEST, SIGNATURE, changes, ma
 from fedcxr.audit.export.export import AuditStatement
 from fedcxr.audit.export.recomputation import omissions, recompute, scope_of
 from fedcxr.audit.export.report_rules import report_problems, require_form
+from fedcxr.audit.export.seeds import ExportedSeeds
 from fedcxr.audit.export.signer import SignerStanding
 from fedcxr.audit.findings import SO_FAR, AuditReport, head_is_unknown, is_of_an_unknown
 from fedcxr.audit.history import ChainHead, ProvenChain
@@ -185,18 +186,20 @@ def _verify(members: Mapping[str, bytes], head: bytes | None, result: Verified) 
     result.head, result.chain_id = ChainHead(proof.last, proof.head), proof.chain_id
     result.whole = scope_of(audit["scope"]).whole
     if result.own_artifact:
-        _recompute(result, proof, audit["scope"], signed)
+        _recompute(result, proof, audit, signed)
     return proof
 
 
-def _recompute(result: Verified, proof: ChainProof, scope: object, members: Mapping[str, bytes]) -> None:
+def _recompute(
+    result: Verified, proof: ChainProof, audit: Mapping[str, Any], members: Mapping[str, bytes]
+) -> None:
     """Say what follows from the export, and what its signer states otherwise."""
     blobs = {
         bytes.fromhex(name.removeprefix("blobs/")): data
         for name, data in members.items()
         if name.startswith("blobs/")
     }
-    fresh = recompute(proof, scope_of(scope), blobs)
+    fresh = recompute(proof, scope_of(audit["scope"]), blobs, ExportedSeeds.from_tree(audit))
     result.recomputed += map(str, fresh.findings)
     result.problems += (
         f"{result.signer} states otherwise: {what}" for what in omissions(fresh, result.report)
