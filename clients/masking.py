@@ -14,6 +14,7 @@ from clients.masked_record import MaskedRecord, RecordedAttempt
 from clients.member import Member
 from clients.open_round import OpenRound
 from fedcxr.errors import FederationError, RuleError
+from fedcxr.ledger.history import accepted_seats
 from fedcxr.ledger.signing import SignedSubmission
 from fedcxr.ledger.views import FederationViews
 from fedcxr.masked_rounds.attempts import masked_attempt, signed_seats
@@ -143,18 +144,23 @@ def check_put_back(ledger: FederationViews, seat: int, record: MaskedRecord, num
     for round_number in range(max(1, record.round), number + 1):
         events = ledger.round_events(round_number)
         for attempt in events.attempts if events.opened else []:
+            if seat not in accepted_seats(ledger, attempt):
+                continue
             which = int(attempt.of("RoundOpened")[0]["attempt"])
-            for values in attempt.of("UpdateAccepted"):
-                if ledger.seat_of(values["hospital"]) != seat:
-                    continue
-                known = record.of(which) if round_number == record.round else None
-                if known is None or known.sent is None or known.sent.message.root != bytes(values["root"]):
-                    raise FederationError(
-                        f"the ledger has a vector of this hospital in round {round_number}, attempt {which}, "
-                        "of which masked.json does not know: the hospital's directory was put back from a "
-                        "copy. It must not mask with what it remembers now: rotate its keys, and see "
-                        "docs/secure-aggregation.md."
-                    )
+            known = record.of(which) if round_number == record.round else None
+            roots = [
+                bytes(values["root"])
+                for values in attempt.of("UpdateAccepted")  # none where one root records all
+                if ledger.seat_of(values["hospital"]) == seat
+            ]
+            sent = None if known is None or known.sent is None else known.sent.message.root
+            if sent is None or (roots and sent not in roots):
+                raise FederationError(
+                    f"the ledger has a vector of this hospital in round {round_number}, attempt {which}, of "
+                    "which masked.json does not know: the hospital's directory was put back from a copy. It "
+                    "must not mask with what it remembers now: rotate its keys, and see "
+                    "docs/secure-aggregation.md."
+                )
 
 
 def _read_attempt(member: Member, asked: OpenRound) -> tuple[MaskedAttempt, int, X25519PrivateKey]:

@@ -43,6 +43,7 @@ from server.unmasking import NotUnmaskedError
 
 logger = logging.getLogger(__name__)
 Evaluate = Callable[[Vector, Layout], Evaluation]
+_REASON = 1_000  # characters of it on the ledger
 
 
 class Coordinator:
@@ -180,7 +181,7 @@ class Coordinator:
 
     def _aborted(self, number: int, reason: str) -> QuorumError:
         """Abort a round, and say so."""
-        self.ledger.abort(number, reason)
+        self.ledger.abort(number, reason[:_REASON])
         return QuorumError(f"round {number}: {reason}; the round is aborted.")
 
     def _masked(self, view: RoundView, longest: int) -> MaskedRound | None:
