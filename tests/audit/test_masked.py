@@ -527,6 +527,21 @@ def test_an_export_has_the_seeds_and_its_reader_is_told_what_they_do_not_show(
     assert "opened with the key of nobody" in words
 
 
+def test_an_export_without_room_for_seeds_says_so(
+    honest: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fedcxr.audit.evidence._SEEDS", 5000)
+    out, key = tmp_path / "audit.zip", honest.keys / "coordinator.json"
+    said = CliRunner().invoke(app, ["audit", str(honest.root), "--export", str(out), "--sign", str(key)])
+    assert said.exit_code == 0, said.output
+    first, _ = read_rounds(honest)
+    assert first.seeds.encode() + b"{" in out.read_bytes()
+    verified = verify(out.read_bytes())
+    assert verified.problems == []
+    assert "round 2: its seeds, which are not in the export" in verified.notes
+    assert not [note for note in verified.notes if note.startswith("round 1: its seeds")]
+
+
 def test_an_auditor_cannot_leave_out_what_the_answers_in_an_export_show(
     run: RunDirectory, opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
