@@ -80,7 +80,9 @@ def sealing(protect: Callable[[Member, NDArray[np.uint32], int, int], bytes]) ->
     """A hospital that seals as ``protect`` does, if it is the one to be watched."""
 
     class Sealing(Member):
-        def protect(self, payload: NDArray[np.uint32], round_number: int, weight: int) -> bytes:
+        def protect(
+            self, payload: NDArray[np.uint32], round_number: int, weight: int, mask: object = None
+        ) -> bytes:
             return protect(super(), payload, round_number, weight)  # type: ignore[arg-type]
 
     class Dishonest(Hospital):
