@@ -47,7 +47,14 @@ from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.cli.app import app
 from fedcxr.config import Config
-from fedcxr.errors import LayoutError, LedgerError, QuorumError, StoreError
+from fedcxr.errors import (
+    AuditIncompleteError,
+    ConfigError,
+    LayoutError,
+    LedgerError,
+    QuorumError,
+    StoreError,
+)
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.protocol import AcceptedUpdate, RoundView
 from fedcxr.ledger.signed_json import signed_to_tree
@@ -484,6 +491,20 @@ def test_a_third_party_needs_chain_store_and_the_name_of_the_seeds(
     assert report.clean
     assert report.proven is told
     assert unchecked_sum(report) is not told
+
+
+def test_the_command_of_a_third_party_takes_the_runs_lines(honest: RunDirectory, url: str) -> None:
+    contract, store = honest.read_facts().contract, str(honest.root / "blobs")
+    head = bytes(Web3(Web3.HTTPProvider(url)).eth.get_block("latest")["hash"]).hex()
+    words = ["--rpc", url, "--contract", contract, "--store", store, "--head", head]
+    metrics = ["--metrics", str(honest.metrics.path)]
+    said = CliRunner().invoke(app, ["audit", *words, *metrics])
+    assert said.exit_code == 0, said.output
+    without_lines = CliRunner().invoke(app, ["audit", *words])
+    assert isinstance(without_lines.exception, AuditIncompleteError)
+    assert "nothing here names its seeds" in " ".join(without_lines.output.split())
+    refused = CliRunner().invoke(app, ["audit", str(honest.root), *metrics]).exception
+    assert isinstance(refused, ConfigError)
 
 
 def test_without_a_configuration_no_hospital_is_blamed(run: RunDirectory, url: str) -> None:
