@@ -31,10 +31,11 @@ from fedcxr.round_lines import read_rounds
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 
+Open = tuple[MaskedAttempt, tuple[int, ...], Domain]
+"""A round's attempt, its set, and the domain of its signatures."""
+
 MISSING = 1
 """Seat of the hospital that is missing in round 1."""
-
-Change = Callable[[SeedsFile], SeedsFile]
 
 
 def masked_config(small: Config, root: Path) -> Config:
@@ -100,9 +101,9 @@ def account_in(run: RunDirectory, seat: int) -> LocalAccount:
     return Identity.load(run.hospital(seat) / "identity.json").account
 
 
-def attempt_of(run: RunDirectory, number: int) -> tuple[MaskedAttempt, tuple[int, ...], Domain]:
+def attempt_of(run: RunDirectory, number: int) -> Open:
     """A round's attempt, its set, and the domain of its signatures."""
-    found: list[tuple[MaskedAttempt, tuple[int, ...], Domain]] = []
+    found: list[Open] = []
 
     def look(evidence: Evidence) -> None:
         round_ = MaskedRound.of(evidence, evidence.ledger.round(number))
@@ -149,3 +150,23 @@ def answered(
 
 def places(report: AuditReport) -> set[tuple[str, int | None, str]]:
     return {(finding.where, finding.round, finding.hospital) for finding in report.findings}
+
+
+def change(run: RunDirectory, opened: Open, **fields: Any) -> AuditReport:
+    """The audit of a run whose first round's seeds file has other fields."""
+    attempt, accepted, _ = opened
+    publish(run, 1, replace(seeds_of(run, 1, attempt, accepted), **fields).to_bytes())
+    return audited(run)
+
+
+def unchecked_sum(report: AuditReport, number: int = 1) -> bool:
+    return any(said.startswith(f"round {number}: its sum (") for said in report.unchecked)
+
+
+def of_seat(opened: Open, seat: int) -> str:
+    return opened[0].of(seat).account
+
+
+def journal_of(run: RunDirectory, seat: int) -> Path:
+    (journal,) = run.hospital(seat).glob("0x*/journal.jsonl")
+    return journal

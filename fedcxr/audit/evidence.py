@@ -23,6 +23,7 @@ from fedcxr.update import merkle, model_file
 from fedcxr.update.layout import MOST_VALUES, Layout, Vector
 
 Bytes = NDArray[np.uint8]
+_SEEDS = 1 << 25  # bytes of seeds that are kept: of 170 rounds of fifty hospitals, or 2,900 of ten
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Evidence:
             excluded, and whose bytes the store does not have.
         pruned: rounds of whose updates the run's keeper says that he removed them; no more than his word.
         small: blobs of up to a few kilobytes that were read and are what they say, for an export.
-        seeds: roots among these of masked rounds' seeds, by round.
+        seeds: roots of masked rounds' seeds, by round; the first of them are in ``small``.
         colluder_parts: which share of the hospitals may collude, in 1/10,000; None where no configuration is
             at hand.
     """
@@ -108,6 +109,12 @@ class Evidence:
             return None
         self.small[root] = data
         return data
+
+    def keep_seeds(self, number: int, root: bytes, data: bytes) -> None:
+        """Keep the published seeds of a masked round for an export, while there is room for them."""
+        self.seeds[number] = root
+        if sum(len(self.small.get(kept, b"")) for kept in self.seeds.values()) + len(data) <= _SEEDS:
+            self.small[root] = data
 
     def genesis(self) -> Vector | None:
         """Where the federation started: from its file, or from the store."""

@@ -217,8 +217,7 @@ class MaskedRound:
         except (StoreError, *CONTRADICTIONS) as error:
             self._find("seeds file", f"{expected}, under {root}", f"{missing}: {contradiction(error)}")
             return None, missing
-        self.evidence.small[name] = data
-        self.evidence.seeds[self.view.number] = name
+        self.evidence.keep_seeds(self.view.number, name, data)
         return published, ""
 
     def _check_answers(self, published: SeedsFile) -> None:

@@ -39,7 +39,6 @@ from fedcxr.ledger.artifact import NAME, known_artifacts
 from fedcxr.ledger.signing import Domain, Struct, sign
 
 _SMALL = 1 << 16  # bytes of a blob that an export takes along
-_SEEDS = 1 << 25  # bytes of all seeds that it takes along; of a hundred rounds of fifty hospitals, 20 million
 
 
 @dataclass(frozen=True)
@@ -63,11 +62,10 @@ class Exhibits:
 
     def keep(self, evidence: Evidence) -> None:
         self.proof, self.code = self.source.exhibit(evidence.ledger)
-        self.blobs = {root.hex(): data for root, data in evidence.small.items() if len(data) <= _SMALL}
-        self.seeds, room = ExportedSeeds.of(evidence), _SEEDS
-        for root in self.seeds.roots.values():
-            if (room := room - len(evidence.small[root])) >= 0:
-                self.blobs[root.hex()] = evidence.small[root]
+        self.seeds = ExportedSeeds.of(evidence)
+        seeds = set(self.seeds.roots.values())
+        small = evidence.small.items()
+        self.blobs = {root.hex(): data for root, data in small if len(data) <= _SMALL or root in seeds}
         names = {
             evidence.ledger.coordinator_key_digest: "coordinator",
             evidence.ledger.auditor_key_digest: "auditor",
