@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fedcxr.aggregation.masked_sum import MaskedSum
 from fedcxr.aggregation.weighted_sum import WeightedSum
 from fedcxr.errors import LayoutError
 from fedcxr.update import fixed_point, merkle
@@ -60,3 +61,10 @@ def test_weights_beyond_the_rings_room_are_refused() -> None:
 def test_a_sum_of_nothing_has_no_model() -> None:
     with pytest.raises(LayoutError, match="nothing was added"):
         WeightedSum(LAYOUT).model(np.zeros(100, np.float32), (18,))
+
+
+@pytest.mark.parametrize("kind", [WeightedSum, MaskedSum])
+def test_a_weight_that_no_round_has_does_not_pass(kind: type[WeightedSum]) -> None:
+    kind(LAYOUT).screen(np.zeros(100, np.uint32), fixed_point.WEIGHT_SUM)
+    with pytest.raises(LayoutError, match="weights sum to 4097"):
+        kind(LAYOUT).screen(np.zeros(100, np.uint32), fixed_point.WEIGHT_SUM + 1)
