@@ -265,6 +265,11 @@ def recover(struct: Struct, signature: bytes, domain: Domain) -> str:
     Raises:
         LedgerError: not a signature at all, or not in the one form that the contract takes.
     """
+    return _recovered(struct, bytes(signature), domain)
+
+
+@lru_cache(maxsize=1 << 12)  # what one hospital signed, all hospitals of a process look at
+def _recovered(struct: Struct, signature: bytes, domain: Domain) -> str:
     if len(signature) != 65 or signature[64] not in (27, 28) or int.from_bytes(signature[32:64]) > _HALF:
         raise LedgerError("not a signature: 65 bytes r‖s‖v with the lower s and v of 27 or 28 are expected.")
     recoverable = signature[:64] + bytes([signature[64] - 27])
