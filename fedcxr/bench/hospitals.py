@@ -7,6 +7,7 @@ measured in a process of its own, whose memory is then its own.
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import statistics
 import tempfile
@@ -24,6 +25,7 @@ from fedcxr.bench.audit import audit_with_key
 from fedcxr.bench.round import run_protocol
 from fedcxr.indexer.location import ask
 from fedcxr.indexer.overview import read_overview
+from fedcxr.privacy.secagg.parameters import COMPLETE
 from fedcxr.round_lines import read_rounds
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.store.run_location import location_of_run
@@ -36,6 +38,11 @@ _WAYS: dict[str, dict[str, object]] = {
     "root": {"ledger.recording": "root"},
     "off": {"ledger.backend": "off"},
     "committee": {"validation.policy": "committee"},
+    "masked": {
+        "privacy.envelope": "masked",
+        "privacy.auditor": False,
+        "federation.min_hospitals": 3,
+    },
 }
 """What a federation's configuration differs in, by the name of the figure."""
 
@@ -50,10 +57,11 @@ class HospitalsCost:
         root: the same where one root a round is kept.
         off: the same without a ledger.
         committee: as ``each``, and four validators judge every update.
+        masked: as ``each``, with updates that nobody reads; NaN where there are more than such a round has.
         audit: of the run of ``each``, with a key, all three rounds.
         ledger: a first look at its chain, from which the index is built.
         resume: of the same run, which is finished: its hospitals are asked who they are.
-        peak_memory: bytes of the process that did all of it but the committee.
+        peak_memory: bytes of the process that did all of it but the committee and the masks.
     """
 
     hospitals: int
@@ -61,6 +69,7 @@ class HospitalsCost:
     root: float
     off: float
     committee: float
+    masked: float
     audit: float
     ledger: float
     resume: float
@@ -112,7 +121,8 @@ def bench_hospitals(say: Say, hospitals: Sequence[int], model: str = "compact") 
     for count in hospitals:
         say(f"{count} hospitals")
         figures, parameters = _apart(_figures, count, model)
-        figures["committee"] = _apart(_judged, count, model)
+        figures["committee"] = _apart(_round, count, model, "committee")
+        figures["masked"] = _apart(_round, count, model, "masked") if count <= COMPLETE else math.nan
         costs.append(HospitalsCost(hospitals=count, **figures))
     lines = {}
     if len(costs) > 2:
@@ -123,13 +133,18 @@ def bench_hospitals(say: Say, hospitals: Sequence[int], model: str = "compact") 
 
 def as_json(bench: HospitalsBench) -> str:
     """The figures for machines."""
-    return json.dumps(asdict(bench), indent=2)
+    tree = asdict(bench)
+    for cost in tree["costs"]:
+        cost |= {
+            name: None for name, figure in cost.items() if isinstance(figure, float) and math.isnan(figure)
+        }
+    return json.dumps(tree, indent=2)
 
 
-def _apart(work: Callable[[int, str], Found], count: int, model: str) -> Found:
+def _apart(work: Callable[..., Found], *what: object) -> Found:
     """Do one measurement in a process of its own, which may have others, as an audit has."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        return process.submit(work, count, model).result()
+        return process.submit(work, *what).result()
 
 
 def _figures(count: int, model: str) -> tuple[dict[str, float], int]:
@@ -146,9 +161,9 @@ def _figures(count: int, model: str) -> tuple[dict[str, float], int]:
         return figures, run.read_layout().size
 
 
-def _judged(count: int, model: str) -> float:
+def _round(count: int, model: str, way: str) -> float:
     with tempfile.TemporaryDirectory(prefix="fedcxr-bench-") as directory:
-        return _round_seconds(_run(Path(directory), model, count, "committee"))
+        return _round_seconds(_run(Path(directory), model, count, way))
 
 
 def _run(place: Path, model: str, count: int, way: str) -> RunDirectory:

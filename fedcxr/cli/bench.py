@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -266,7 +267,8 @@ def bench_hospitals(
     for label, name in _HOSPITALS.items():
         line = result.lines.get(name)
         fitted = ("", "") if line is None else (f"{line.seconds_a_hospital:.4f}", f"{line.r_squared:.4f}")
-        table.add_row(label, *(f"{getattr(cost, name):.2f}" for cost in result.costs), *fitted)
+        figures = (getattr(cost, name) for cost in result.costs)
+        table.add_row(label, *("" if math.isnan(one) else f"{one:.2f}" for one in figures), *fitted)
     over = (f"{cost.each / cost.off:.2f}" for cost in result.costs)
     table.add_row("each, over no ledger", *over, "", "")
     peaks = (f"{cost.peak_memory / 1e6:,.0f}" for cost in result.costs)
@@ -279,6 +281,7 @@ _HOSPITALS = {
     "round, each recorded": "each",
     "round, one root": "root",
     "round, judged": "committee",
+    "round, masked": "masked",
     "audit of 3 rounds": "audit",
     "first look": "ledger",
     "finished run again": "resume",
@@ -291,7 +294,7 @@ def bench_secagg(
     hospitals: Annotated[int, typer.Option(min=3, max=50, help="The hospitals of the round.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Measure what masks cost an update, beside Flower's SecAgg+. No round is masked yet."""
+    """Measure what masks cost an update and a sum, beside Flower's SecAgg+."""
     from dataclasses import asdict
 
     from fedcxr.bench import secagg as benchmark

@@ -25,4 +25,4 @@ def test_every_way_to_record_is_measured() -> None:
     assert cost.pop("hospitals") == 4
     assert cost.pop("peak_memory") > 1e8
     assert all(0 < seconds < 300 for seconds in cost.values()), cost
-    assert len(cost) == 7
+    assert len(cost) == 8
