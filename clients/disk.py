@@ -201,8 +201,8 @@ class HospitalDisk:
             if self._has_sent():
                 raise StoreError(
                     f"{path}: is not there, although this hospital has signed updates: without it the same "
-                    "update could be released twice. Rotate its keys (fedcxr member rotate); see "
-                    "docs/secure-aggregation.md."
+                    "update could be released twice. `fedcxr member renew` makes it anew, and the hospital "
+                    "takes part from the next round on."
                 )
             return MaskedRecord(federation)
         try:
@@ -210,7 +210,7 @@ class HospitalDisk:
                 json_text.parse(bounded.read(path, masked_record.LONGEST), masked_record.LONGEST)
             )
         except (OSError, StoreError, ValueError, FederationError) as error:
-            raise StoreError(f"{path}: damaged: {error}. The hospital masks nothing without it.") from None
+            raise StoreError(f"{path}: damaged: {error}. `fedcxr member renew` makes it anew.") from None
         if record.federation != federation:
             raise StoreError(f"{path}: of another federation, {record.federation}.")
         return record

@@ -102,6 +102,11 @@ class MaskedRecord:
     accounts: tuple[str, ...] = ()
 
     @property
+    def renewed(self) -> bool:
+        """Whether it was made anew after a loss: then nothing of its round is known, and none acted in."""
+        return self.round > 0 and not self.attempts and not any(self.base)
+
+    @property
     def newest(self) -> RecordedAttempt | None:
         """The attempt that was begun last."""
         return self.attempts[-1] if self.attempts else None

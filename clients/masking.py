@@ -141,7 +141,7 @@ def check_put_back(ledger: FederationViews, seat: int, record: MaskedRecord, num
     Raises:
         FederationError: it lacks one: the hospital's directory was put back from a copy.
     """
-    for round_number in range(max(1, record.round), number + 1):
+    for round_number in range(record.round + 1 if record.renewed else max(1, record.round), number + 1):
         events = ledger.round_events(round_number)
         for attempt in events.attempts if events.opened else []:
             if seat not in accepted_seats(ledger, attempt):
@@ -158,8 +158,8 @@ def check_put_back(ledger: FederationViews, seat: int, record: MaskedRecord, num
                 raise FederationError(
                     f"the ledger has a vector of this hospital in round {round_number}, attempt {which}, of "
                     "which masked.json does not know: the hospital's directory was put back from a copy. It "
-                    "must not mask with what it remembers now: rotate its keys, and see "
-                    "docs/secure-aggregation.md."
+                    "must not mask with what it remembers now: remove masked.json, and make it anew with "
+                    "`fedcxr member renew`."
                 )
 
 

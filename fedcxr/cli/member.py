@@ -60,6 +60,19 @@ def rotate(hospital: Hospital, out: Out = Path("order.json"), rpc: Rpc = "") -> 
 
 
 @member_app.command()
+def renew(hospital: Hospital, rpc: Rpc = "") -> None:
+    """Make masked.json anew, where it is lost or damaged: the hospital takes part from the next round on.
+
+    Its journals and the ledger say in which rounds it may have masked an update; in none of those does it act
+    any more. The chain must answer: that of a coordinator on this machine does while it runs.
+    """
+    from clients.masked_renewal import renew_record
+
+    record = renew_record(hospital, rpc)
+    say(f"{hospital / 'masked.json'}: made anew; the hospital takes part in no round up to {record.round}")
+
+
+@member_app.command()
 def leave(hospital: Hospital, out: Out = Path("order.json")) -> None:
     """Sign that the hospital leaves the federation; its seat stays empty. No chain is needed."""
     from clients.membership import leave as sign_departure

@@ -16,9 +16,11 @@ from federation import AttackedGrid, Recorder, digests, run_federation
 from flwr.app import Error, Message
 from flwr.common.constant import ErrorCode
 
+from clients.masked_renewal import renew_record
+from fedcxr.audit.audit import audit
 from fedcxr.config import Config, Phantom
 from fedcxr.data.phantom import generate
-from fedcxr.errors import QuorumError
+from fedcxr.errors import QuorumError, StoreError
 from fedcxr.messages import TrainRequest, UnmaskRequest, kind_of
 from fedcxr.report.summary import write_summary
 from fedcxr.round_lines import read_rounds
@@ -246,3 +248,27 @@ def test_labels_of_few_hospitals_are_said_not_to_be_hidden(masked: Config, tmp_p
     assert said in write_summary(run).read_text()
     (root / "train.csv").write_text("changed since")
     assert "is not known here" in write_summary(run).read_text()
+
+
+def test_a_hospital_that_lost_its_record_takes_part_from_the_next_round_on(
+    masked: Config, tmp_path: Path
+) -> None:
+    disk = tmp_path / "run" / "hospitals" / "0000"
+
+    def fate(kind: str, name: str, nth: int) -> str:
+        if (kind, name, nth) == (DOWN, NAMES[0], 2):
+            (disk / "masked.json").unlink()
+        if (kind, name, nth) == (DOWN, NAMES[0], 3):
+            assert renew_record(disk).round == 3
+        if (kind, name, nth) == (DOWN, NAMES[0], 4):
+            with pytest.raises(StoreError, match="is there, and good"):
+                renew_record(disk)
+        return ""
+
+    config = masked.with_changes({"federation.rounds": 4})
+    run = run_federation(config, tmp_path / "run", grid_kind=flaky(fate))
+    assert [len(line.included) for line in read_rounds(run)] == [5, 4, 4, 5]
+    log = (disk / "hospital.log").read_text()
+    assert "masked.json: is not there, although" in log
+    assert "round 3" in log
+    assert audit(run, []).findings == []
