@@ -158,7 +158,8 @@ def _follow(seats: dict[int, SignedSeat], name: str, values: Any, federation: by
             federation, values["member"], roles, int(values["samples"]), _digest(key)
         )
         signed = _signed_by(message, values["signature"], values["member"], domain)
-        seats[seat] = SignedSeat(seat, (values["member"],), bool(roles & HOSPITAL), key if signed else b"")
+        hospital = bool(roles & HOSPITAL) or not signed  # of what nobody signed, the word that makes N larger
+        seats[seat] = SignedSeat(seat, (values["member"],), hospital, key if signed else b"")
         return
     held = seats.get(seat)
     if held is None or held.account != values["member"]:
