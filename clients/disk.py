@@ -34,12 +34,16 @@ from clients.masked_record import MaskedRecord
 from clients.watched import LONGEST, Watched
 from fedcxr import bounded, files, json_text
 from fedcxr.errors import FederationError, StoreError
+from fedcxr.ledger.signed_json import signed_from_tree
+from fedcxr.ledger.signing import Submission
 from fedcxr.privacy.keys import KemName
 from fedcxr.store.hospital_settings import HospitalSettings
 from fedcxr.store.hospital_state import HospitalState
 from fedcxr.store.identity import Identity
 from fedcxr.update import merkle
 
+_JOURNAL, _LINE = 1 << 26, 1 << 12  # bytes of a journal, and of a line of it
+_SUBMITTED = b'"kind": "submission"'
 _LONGEST = 4 * json_text.LONGEST  # bytes: a configuration and a layout, as texts within a text
 
 
@@ -198,7 +202,7 @@ class HospitalDisk:
         """
         path = self.root / "masked.json"
         if not path.exists():
-            if self._has_sent():
+            if self.submissions():
                 raise StoreError(
                     f"{path}: is not there, although this hospital has signed updates: without it the same "
                     "update could be released twice. `fedcxr member renew` makes it anew, and the hospital "
@@ -223,13 +227,23 @@ class HospitalDisk:
         """
         files.write(self.root / "masked.json", record.to_json(), mode=0o600)
 
-    def _has_sent(self) -> bool:
-        """Whether a journal of any of its addresses has an update."""
-        for path in self.root.glob("0x*/journal.jsonl"):
-            with path.open("rb") as journal:
-                if any(b'"kind": "submission"' in line for line in journal):
-                    return True
-        return False
+    def submissions(self) -> list[Submission]:
+        """What the hospital has signed of updates, by its journals, under any of its keys.
+
+        Raises:
+            StoreError: a journal is damaged.
+        """
+        found = []
+        for path in sorted(self.root.glob("0x*/journal.jsonl")):
+            try:
+                for line in bounded.lines(path, _JOURNAL, _LINE):
+                    if _SUBMITTED in line and line.endswith(b"\n"):  # one that a crash cut short never left
+                        tree = json_text.parse(line)
+                        tree.pop("kind")
+                        found.append(signed_from_tree(Submission, tree).message)
+            except (OSError, ValueError, AttributeError, FederationError) as error:
+                raise StoreError(f"{path}: damaged: {error}") from None
+        return found
 
     def record(self, address: str, entry: dict[str, Any]) -> None:
         """Append to the journal what was signed, before it leaves the hospital.

@@ -6,20 +6,15 @@ or the ledger know, and in none from a model that any of them started from.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from clients.disk import HospitalDisk
 from clients.hospital import Hospital
 from clients.ledger import attach_ledger
 from clients.masked_record import MaskedRecord
-from fedcxr import bounded, json_text
 from fedcxr.errors import FederationError, StoreError
-from fedcxr.ledger.signed_json import signed_from_tree
-from fedcxr.ledger.signing import Submission
 from fedcxr.masked_rounds.attempts import signed_seats
 
-_LONGEST, _LONGEST_LINE = 1 << 26, 1 << 12  # bytes of a journal, and of a line of it
 _END = {"blockNumber": 2**63, "logIndex": 0}  # behind every event
 
 
@@ -48,7 +43,7 @@ def renew_record(directory: Path, rpc: str = "") -> MaskedRecord:
         if _is_good(disk, membership.federation):
             raise StoreError(f"{directory / 'masked.json'}: is there, and good; nothing was changed.")
         opened = [event["args"] for event in ledger.followed("RoundOpened")]
-        signed = _submissions(disk)
+        signed = disk.submissions()
         hospitals = [seat for seat in signed_seats(ledger, _END).values() if seat.hospital]
         record = MaskedRecord(
             federation=membership.federation,
@@ -68,18 +63,3 @@ def _is_good(disk: HospitalDisk, federation: str) -> bool:
     except StoreError:
         return False
     return True
-
-
-def _submissions(disk: HospitalDisk) -> list[Submission]:
-    """What the hospital has signed of updates, under any of its keys."""
-    found = []
-    for path in sorted(disk.root.glob("0x*/journal.jsonl")):
-        try:
-            for line in bounded.lines(path, _LONGEST, _LONGEST_LINE):
-                if line.endswith(b"\n"):  # one that a crash cut short never left
-                    tree = json_text.parse(line)
-                    if tree.pop("kind", None) == Submission.kind():
-                        found.append(signed_from_tree(Submission, tree).message)
-        except (OSError, ValueError, AttributeError, json.JSONDecodeError) as error:
-            raise FederationError(f"{path}: damaged: {error}") from None
-    return found

@@ -15,7 +15,7 @@ from clients.member import Member
 from clients.open_round import OpenRound
 from fedcxr.errors import FederationError, RuleError
 from fedcxr.ledger.history import accepted_seats
-from fedcxr.ledger.signing import SignedSubmission
+from fedcxr.ledger.signing import SignedSubmission, Submission
 from fedcxr.ledger.views import FederationViews
 from fedcxr.masked_rounds.attempts import masked_attempt, signed_seats
 from fedcxr.privacy.masked import read_header
@@ -61,6 +61,7 @@ class Masking:
         ledger, number = asked.ledger, asked.number
         attempt, seat, own = _read_attempt(member, asked)
         record = member.disk.masked_record(member.membership.federation)
+        check_journal(member.disk.submissions(), record)
         record = _counted(member, ledger, number, attempt, record)
         check_put_back(ledger, seat, record, number)
         if number != record.round:
@@ -123,9 +124,12 @@ class Masking:
             earlier = masked_attempt(self.ledger, self.attempt.round, parts, values, attempt=before.attempt)
             if earlier.context != before.context or earlier.of(self.mask.seat).weight != weight:
                 continue
+            former = self.member.identity_of(earlier.of(self.mask.seat).account).envelope_key.mask_key
+            if former is None:
+                continue
             header = read_header(blob).facts
             vector = np.frombuffer(blob, "<u4", offset=header.leaves * merkle.LEAF_SIZE).copy()
-            OutgoingMask(earlier, self.mask.seat, self.mask.own, before.self_seed).take_off(vector)
+            OutgoingMask(earlier, self.mask.seat, former, before.self_seed).take_off(vector)
             return vector, before.metrics, message.samples
         return None
 
@@ -133,6 +137,26 @@ class Masking:
         """Write down what is about to leave; from here on nothing else leaves in this attempt."""
         self.record = self.record.changed(replace(self.begun, sent=signed, metrics=metrics))
         self.member.disk.write_masked_record(self.record)
+
+
+def check_journal(signed: Iterable[Submission], record: MaskedRecord) -> None:
+    """See that the record has every vector of this hospital that its journals have, from its newest round on.
+
+    What leaves is written into the record before the journal has it.
+
+    Raises:
+        FederationError: it lacks one: it was put back from a copy.
+    """
+    for message in signed:
+        if message.round < record.round or (message.round == record.round and record.renewed):
+            continue
+        known = record.of(message.attempt) if message.round == record.round else None
+        if known is None or known.sent is None or known.sent.message.root != message.root:
+            raise FederationError(
+                f"this hospital has signed a vector in round {message.round}, attempt {message.attempt}, of "
+                "which masked.json does not know: it was put back from a copy. Remove it, and make it anew "
+                "with `fedcxr member renew`."
+            )
 
 
 def check_put_back(ledger: FederationViews, seat: int, record: MaskedRecord, number: int) -> None:

@@ -11,6 +11,7 @@ import pytest
 from clients.disk import HospitalDisk
 from clients.masked_record import LONGEST, MaskedRecord, RecordedAttempt, Released
 from fedcxr.errors import FederationError, StoreError
+from fedcxr.ledger.signed_json import signed_to_tree
 from fedcxr.ledger.signing import Signed, Submission
 
 FEDERATION = "ab" * 32
@@ -95,7 +96,7 @@ def test_a_record_that_is_gone_although_updates_were_signed_stops_the_hospital(d
     (disk.root / HOSPITAL).mkdir()
     disk.record(HOSPITAL, {"kind": "registration"})
     assert disk.masked_record(FEDERATION) == MaskedRecord(FEDERATION)
-    disk.record(HOSPITAL, {"kind": "submission"})
+    disk.record(HOSPITAL, {"kind": "submission", **signed_to_tree(Signed(SUBMISSION, bytes(65)))})
     with pytest.raises(StoreError, match="is not there, although"):
         disk.masked_record(FEDERATION)
 
