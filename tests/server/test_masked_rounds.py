@@ -16,12 +16,16 @@ from federation import AttackedGrid, Recorder, digests, run_federation
 from flwr.app import Error, Message
 from flwr.common.constant import ErrorCode
 
+from clients.disk import HospitalDisk
+from clients.hospital import Hospital
+from clients.lookout import Lookout
 from clients.masked_renewal import renew_record
 from fedcxr.audit.audit import audit
 from fedcxr.config import Config, Phantom
 from fedcxr.data.phantom import generate
 from fedcxr.errors import QuorumError, StoreError
-from fedcxr.messages import TrainRequest, UnmaskRequest, kind_of
+from fedcxr.ledger.signing import Signed
+from fedcxr.messages import TrainRequest, UnmaskRequest, UpdateReply, kind_of
 from fedcxr.report.summary import write_summary
 from fedcxr.round_lines import read_rounds
 from fedcxr.run.preparation import open_or_create, prepare_simulation
@@ -272,3 +276,22 @@ def test_a_hospital_that_lost_its_record_takes_part_from_the_next_round_on(
     assert "masked.json: is not there, although" in log
     assert "round 3" in log
     assert audit(run, []).findings == []
+
+
+def test_no_masked_update_is_excluded_alone(masked: Config, tmp_path: Path) -> None:
+    """A hospital brings a root to the contract, and its bytes to nobody: the attempt is given up."""
+    out = tmp_path / "run"
+
+    def without_bytes(name: str, reply: UpdateReply) -> UpdateReply | None:
+        if name != NAMES[0]:
+            return reply
+        lookout = Lookout.of(Hospital(HospitalDisk(out / "hospitals" / "0000")).member)
+        federation = bytes.fromhex(lookout.member.membership.federation)
+        assert lookout.bring(Signed(reply.submission(federation), reply.signature)) == ""
+        return None
+
+    with pytest.raises(QuorumError, match=r"the update of 0x\w{40}: The store lacks a blob"):
+        run_federation(masked, out, tamper=without_bytes)
+    assert len(read_rounds(RunDirectory(out))) == 0
+    run = run_federation(masked, out)
+    assert [len(line.included) for line in read_rounds(run)] == [5, 5]
