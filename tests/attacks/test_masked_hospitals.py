@@ -33,6 +33,7 @@ from fedcxr.privacy.secagg.attempt import MaskedAttempt
 from fedcxr.privacy.secagg.header import HistoryEntry, MaskedHeader
 from fedcxr.privacy.secagg.outgoing import OutgoingMask
 from fedcxr.store.identity import Identity
+from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import merkle, model_file
 
 ALL = range(5)
@@ -346,13 +347,19 @@ def test_an_attempt_that_was_closed_behind_is_answered_no_more(sent: MaskedParty
         assert answer(home, one) is None
 
 
-def test_only_consent_is_trained_anew(sent: MaskedParty, tmp_path: Path) -> None:
-    """An attempt with another exponent passes for no further one of the round."""
+def test_only_consent_is_trained_anew(
+    sent: MaskedParty, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An attempt with another exponent, or with anything else in its configuration, is no further one."""
     with sent.branch(tmp_path / "party") as party:
         party.abort()
         party.open(ALL, exponent=1)
         assert isinstance(party.train(0, exponent=1), RefusalReply)
-        assert "another model or configuration" in (log_of(party, 0) or "another model or configuration")
+        party.abort()
+        with patch.object(RunDirectory, "partition_digest", lambda run: "ab" * 32):
+            party.open(ALL)
+            assert isinstance(party.train(0), RefusalReply)
+        assert "another model or configuration than the attempts before it" in caplog.text
         party.abort()
         party.open(ALL)
         assert isinstance(party.train(0), UpdateReply)
