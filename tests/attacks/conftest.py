@@ -71,7 +71,7 @@ def sent(joined: MaskedParty, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture
-def party(sent: MaskedParty, tmp_path: Path) -> Iterator[MaskedParty]:
+def masked_party(sent: MaskedParty, tmp_path: Path) -> Iterator[MaskedParty]:
     """A branch of ``sent`` for one test."""
     with sent.branch(tmp_path / "party") as branch:
         yield branch

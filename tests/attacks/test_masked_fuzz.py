@@ -85,7 +85,8 @@ def test_a_seeds_file_has_a_bound() -> None:
         json_text.parse(b"[" * 100)
 
 
-def test_no_request_is_more_than_a_refusal(party: MaskedParty) -> None:
+def test_no_request_is_more_than_a_refusal(masked_party: MaskedParty) -> None:
+    party = masked_party
     party.close(ACCEPTED)
     good = party.request(0)
 

@@ -40,6 +40,12 @@ ALL = range(5)
 FOUR, OTHERS = (0, 1, 2, 3), (0, 1, 2, 4)
 
 
+@pytest.fixture
+def party(masked_party: MaskedParty) -> MaskedParty:
+    """All five have sent their updates, in a branch of this test's own."""
+    return masked_party
+
+
 class Killed(BaseException):
     """The process is gone."""
 
