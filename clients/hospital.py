@@ -18,6 +18,7 @@ from clients.lookout import Lookout
 from clients.masking import Masking
 from clients.member import Member
 from clients.open_round import OpenRound
+from clients.private_training import PrivateTraining, privacy_settings
 from clients.rules import check_rules
 from clients.shard import load_shard
 from clients.signed_update import make_update
@@ -58,7 +59,7 @@ from fedcxr.training.batch_statistics import gather_statistics
 from fedcxr.training.kept_network import NETWORK
 from fedcxr.training.shared_tensors import load_local, local_state
 from fedcxr.training.trainer import TrainingReport, train
-from fedcxr.update import fixed_point
+from fedcxr.update import fixed_point, merkle
 from fedcxr.update.kept_memory import MEMORY
 from fedcxr.update.layout import Layout, Vector
 from fedcxr.update.round_config import RoundConfig
@@ -98,6 +99,8 @@ class Hospital:
         check_federation(self.disk, request, config, layout)
         masks = protection_named(config.privacy.envelope).unmasks
         identity = self.disk.identity(config.privacy.kem, masks=masks)
+        if config.differential_privacy.on:
+            privacy_settings(self.disk)
         self.disk.join(identity.account.address, membership)
         samples = len(load_shard(self.disk, config).training)
         judges = config.validation.policy == "committee" and self.disk.settings.limits.takes_part_in(
@@ -199,6 +202,9 @@ class Hospital:
         base = np.frombuffer(request.bulk, "<f4").astype(np.float32, copy=False)
         check_rules(member.rules, asked, round_config, member.layout, base)
         check_training(self.disk.settings.limits, member.config, asked, lambda: self._images(member))
+        if member.config.differential_privacy.on:
+            examples = load_shard(self.disk, member.config).training
+            PrivateTraining.of(member, examples).check(request.round, digest)
         return asked, round_config, base
 
     def validate(self, request: ValidateRequest) -> AttestationReply:
@@ -255,6 +261,10 @@ class Hospital:
                     model, examples, config=config, round_index=round_number, hospital=self.name
                 )
                 return report, len(examples), _vector(model, layout)
+            if config.differential_privacy.on:
+                private = PrivateTraining.of(member, examples)
+                report, vector = private.train(model, examples, merkle.root(base), round_number)
+                return report, len(examples), vector
             states = self.disk.state(member.address)
             state = states.before(round_number)
             load_local(model, state)

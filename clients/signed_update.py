@@ -63,6 +63,8 @@ class _Trained:
             terms=report.terms,
             saturated=self.saturated,
         )
+        if report.privacy is not None:
+            return metrics.private(report.privacy).to_bytes()
         return (metrics if losses else metrics.untold).to_bytes()
 
 

@@ -8,7 +8,7 @@ them is :class:`fedcxr.store.metrics_file.MetricsFile`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -43,11 +43,12 @@ class HospitalLine(BaseModel):
     terms: Mapping[str, Number] = Field(default_factory=dict)
     saturated: Count
     format: str = ""
+    privacy: Mapping[str, Number] | None = None
 
     @classmethod
     def of(cls, address: str, metrics: HospitalMetrics) -> HospitalLine:
         """The line's entry of a hospital."""
-        return cls(address=address, **asdict(metrics))
+        return cls(address=address, **metrics.tree)
 
     @property
     def signed(self) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +117,7 @@ def _compared(
         if address not in view.participants:
             yield f"metrics.jsonl hospitals.{name}.address", "a participant", address, ""
         elif address in metrics:  # what the contract rejected stands here too, and is on no ledger
-            signed = asdict(metrics[address])
+            signed = metrics[address].tree
             for key in sorted(signed.keys() | said.keys()):
                 if signed.get(key) != said.get(key):
                     where = f"metrics.jsonl hospitals.{name}.{key}"

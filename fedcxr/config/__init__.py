@@ -6,6 +6,7 @@ chooses (:attr:`Training.precision`) is written back before the run begins, so t
 configuration, whose digest is on the ledger, says everything that decides the model's bits.
 """
 
+from fedcxr.config.differential_privacy import DifferentialPrivacy
 from fedcxr.config.model import Model
 from fedcxr.config.normalisation import NORMALISATIONS, Normalisation, NormName
 from fedcxr.config.reading import load, overridden
@@ -33,6 +34,7 @@ __all__ = [
     "NORMALISATIONS",
     "Config",
     "Data",
+    "DifferentialPrivacy",
     "Evaluation",
     "Federation",
     "Ledger",

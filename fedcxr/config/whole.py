@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from fedcxr.config.differential_privacy import DifferentialPrivacy
 from fedcxr.config.model import Model
 from fedcxr.config.sections import (
     Data,
@@ -36,6 +37,10 @@ LATER_KEYS: Mapping[str, object] = {
     "privacy.colluders": 0.34,
     "privacy.unmask_window": 86_400.0,
     "privacy.losses": False,
+    "differential_privacy.epsilon": None,
+    "differential_privacy.delta": None,
+    "differential_privacy.clip": 1.0,
+    "differential_privacy.noise_multiplier": None,
 }
 
 
@@ -51,6 +56,7 @@ class Config(Section):
     federation: Federation = Federation()
     validation: Validation = Validation()
     privacy: Privacy = Privacy()
+    differential_privacy: DifferentialPrivacy = DifferentialPrivacy()
     ledger: Ledger = Ledger()
     store: Store = Store()
     evaluation: Evaluation = Evaluation()
@@ -75,6 +81,9 @@ class Config(Section):
             )
         if self.privacy.envelope == "masked":
             self._check_masked()
+        self.differential_privacy.check(
+            self.model, self.training, self.federation, self.privacy, self.validation
+        )
         if self.store.keep_models == 1:
             raise ValueError(
                 "store.keep_models = 1: a round's scale needs the last two; allowed: 0 (all), 2, 3, …"
@@ -184,6 +193,8 @@ class Config(Section):
             section, name = key.split(".")
             if tree[section][name] == unused:
                 del tree[section][name]
+            if not tree[section]:  # a table that came later
+                del tree[section]
         return json.dumps(tree, sort_keys=True, separators=(",", ":"))
 
     def digest(self) -> bytes:

@@ -23,7 +23,7 @@ from fedcxr.models.registry import create_model
 from fedcxr.report.shards import draw
 from fedcxr.run.evaluator import Evaluator
 from fedcxr.run.logfile import log_to
-from fedcxr.store.hospital_settings import HospitalData, HospitalLimits, HospitalSettings
+from fedcxr.store.hospital_settings import HospitalData, HospitalLimits, HospitalPrivacy, HospitalSettings
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.batch_statistics import batch_norms
 from fedcxr.training.first_model import read_pretrained, weights_digest
@@ -235,9 +235,13 @@ def _decode(run: RunDirectory, split: str, table: ChexpertTable, progress: Progr
 def _write_hospital(run: RunDirectory, index: int, name: str) -> None:
     config = run.config
     path = run.hospital(index) / "hospital.toml"
-    limits = HospitalSettings.load(path).limits if path.exists() else HospitalLimits()
+    before = HospitalSettings.load(path) if path.exists() else None
+    spends, privacy = config.differential_privacy, None if before is None else before.privacy
+    if privacy is None and spends.epsilon is not None:
+        privacy = HospitalPrivacy(record="privacy.json", epsilon=spends.epsilon, delta=spends.delta)
     settings = HospitalSettings(
-        limits=limits,  # somebody may have written them in
+        limits=HospitalLimits() if before is None else before.limits,  # somebody may have written them in
+        privacy=privacy,
         name=name,
         ledger="off" if config.ledger.backend == "off" else str(run.endpoint_path.absolute()),
         data=HospitalData(

@@ -46,6 +46,14 @@ class HospitalLimits(Section):
         return self.phases is None or phase in self.phases
 
 
+class HospitalPrivacy(Section):
+    """What may be spent on this hospital's patients, in all federations together."""
+
+    record: str  # file of what was spent, one for all federations over these patients; beside hospital.toml
+    epsilon: Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+    delta: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None  # unset: one in the hospital's patients
+
+
 class HospitalSettings(Section):
     """The settings of one hospital.
 
@@ -54,6 +62,7 @@ class HospitalSettings(Section):
         ledger: URL of the chain's JSON-RPC endpoint, a file that holds it, or ``off``.
         contract: address that the hospital insists on; empty: the first that it is registered with.
         limits: what it takes no part in.
+        privacy: what may be spent on its patients; None where it joins no federation that would.
     """
 
     name: str
@@ -61,6 +70,7 @@ class HospitalSettings(Section):
     contract: str = ""
     data: HospitalData
     limits: HospitalLimits = HospitalLimits()
+    privacy: HospitalPrivacy | None = None
 
     @classmethod
     def load(cls, path: Path) -> HospitalSettings:

@@ -17,9 +17,9 @@ from fedcxr.config import Config
 from fedcxr.data.examples import Examples
 from fedcxr.models.network import ModelOutput
 from fedcxr.models.runtime import Runtime
-from fedcxr.training.loader import Ready
 from fedcxr.training.objectives.term import TeacherNeed, Term, TermContext, TermInput, TermSpec
 from fedcxr.training.phases import Phase
+from fedcxr.training.preparation import Ready
 from fedcxr.training.state_tensors import StateTensors, below
 from fedcxr.training.teacher import Teacher
 

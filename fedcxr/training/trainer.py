@@ -44,6 +44,7 @@ class TrainingReport:
         terms: mean of each of its terms, not multiplied by its weight; in nats, but for ``byol`` (2 − 2 cos),
             ``auc_margin`` (squared probabilities) and ``reconstruction`` (squared units of the input).
         waited: of ``seconds``, how long the network stood still for the loader.
+        privacy: what the hospital has spent so far, where training is private.
     """
 
     images: int
@@ -53,6 +54,7 @@ class TrainingReport:
     loss: float
     terms: dict[str, float]
     waited: float = 0.0
+    privacy: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,12 @@ FORMAT = "fedcxr/metrics/2"
 UNTOLD = "fedcxr/metrics/3"
 """Format of metrics without losses, as masked federations have them: a loss says something of its images."""
 
+PRIVATE = "fedcxr/metrics/4"
+"""Format of metrics of training with differential privacy: no losses, and what has been spent so far."""
+
+PRIVACY = frozenset({"epsilon", "delta", "steps", "sample_rate", "noise_multiplier", "clip"})
+"""What such metrics say of it: ``epsilon`` and ``steps`` of all rounds so far, the others of a step."""
+
 LONGEST = 1 << 13
 """Bytes of a hospital's metrics; with every term that there can be they have 3,000."""
 
@@ -45,6 +51,8 @@ class HospitalMetrics:
             where the loss is not told.
         saturated: values that fixed point could not hold.
         format: of the metrics themselves; another one is refused.
+        privacy: what the hospital has spent of its patients' privacy so far; None where training is not
+            private.
     """
 
     salt: str
@@ -57,6 +65,7 @@ class HospitalMetrics:
     terms: dict[str, float]
     saturated: int
     format: str = FORMAT
+    privacy: dict[str, float] | None = None
 
     @staticmethod
     def fresh_salt() -> str:
@@ -67,9 +76,21 @@ class HospitalMetrics:
         """The same without what the training's losses were."""
         return replace(self, loss=None, terms={}, format=UNTOLD)
 
+    def private(self, spent: dict[str, float]) -> Self:
+        """The same with what was spent, and without what the training's losses were: no noise hides those."""
+        return replace(self, loss=None, terms={}, format=PRIVATE, privacy=spent)
+
+    @property
+    def tree(self) -> dict[str, Any]:
+        """The fields, as JSON has them."""
+        tree = asdict(self)
+        if self.privacy is None:  # which came later than the other formats
+            del tree["privacy"]
+        return tree
+
     def to_bytes(self) -> bytes:
         """Canonical JSON."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+        return json.dumps(self.tree, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -94,6 +115,10 @@ class HospitalMetrics:
         told = metrics.format == FORMAT
         if (metrics.loss is not None) != told or (metrics.terms and not told):
             raise FederationError("the metrics' format does not go with the losses that they have.")
+        if (metrics.privacy is not None) != (metrics.format == PRIVATE) or (
+            metrics.privacy is not None and metrics.privacy.keys() != PRIVACY
+        ):
+            raise FederationError("the metrics' format does not go with what they say of privacy.")
         return metrics
 
 
@@ -105,7 +130,11 @@ def _possible(name: str, value: Any) -> bool:
         fit = all(_TERM.fullmatch(term) and type(mean) is float for term, mean in value.items())
         return fit and len(value) <= _TERMS and all(_possible(name, mean) for mean in value.values())
     if isinstance(value, str):
-        return value in (FORMAT, UNTOLD) if name == "format" else _SALT_TEXT.fullmatch(value) is not None
+        return (
+            value in (FORMAT, UNTOLD, PRIVATE)
+            if name == "format"
+            else _SALT_TEXT.fullmatch(value) is not None
+        )
     if isinstance(value, int):
         return 0 <= value < 2**63
     return math.isfinite(value) and abs(value) < LARGEST

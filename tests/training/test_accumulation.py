@@ -16,6 +16,7 @@ from fedcxr.models.registry import create_model
 from fedcxr.models.runtime import Runtime
 from fedcxr.training.batches import read_batch
 from fedcxr.training.loader import Loader
+from fedcxr.training.preparation import Preparation
 from fedcxr.training.trainer import train
 
 MakeShard = Callable[..., Examples]
@@ -107,14 +108,14 @@ def test_the_same_bits_whether_the_next_batch_is_early_or_late(
     import time
 
     config, ends = make_config(local_epochs=2), []
-    original = Loader._ready
+    original = Preparation.ready
     for delay in (0.0, 0.02):
 
-        def slow(self: Loader, indices: np.ndarray, delay: float = delay) -> object:
+        def slow(self: Preparation, indices: np.ndarray, parts: int, delay: float = delay) -> object:
             time.sleep(delay)
-            return original(self, indices)
+            return original(self, indices, parts)
 
-        monkeypatch.setattr(Loader, "_ready", slow)
+        monkeypatch.setattr(Preparation, "ready", slow)
         model = create_model(config.model, seed=0)
         train(model, shard(40), config=config, round_index=1, hospital="north")
         ends.append(model.state_dict())
@@ -130,7 +131,7 @@ def test_the_loader_takes_one_thread_and_leaves_the_trainer_its_own(
         counted.append((threading.current_thread().name, torch.get_num_threads()))
         return read_batch(*arguments)
 
-    monkeypatch.setattr("fedcxr.training.loader.read_batch", watched)
+    monkeypatch.setattr("fedcxr.training.preparation.read_batch", watched)
     config = make_config()
     runtime = Runtime.from_config(config.training.model_copy(update={"threads": 2}))
     with runtime.settings():

@@ -8,9 +8,9 @@ from fedcxr.config import Config, validate
 from fedcxr.data.examples import Examples
 from fedcxr.data.labels import LABELS
 from fedcxr.models.network import ModelOutput
-from fedcxr.training.loader import Ready
 from fedcxr.training.objectives.consistency import Consistency
 from fedcxr.training.objectives.term import TermContext, TermInput
+from fedcxr.training.preparation import Ready
 
 PARENT, CHILD = LABELS.index("Enlarged Cardiomediastinum"), LABELS.index("Cardiomegaly")
 SURE = 20.0  # a logit

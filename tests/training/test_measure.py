@@ -21,7 +21,7 @@ from fedcxr.config import Config
 from fedcxr.data.cache import ImageCache
 from fedcxr.data.examples import Examples
 from fedcxr.models.registry import build_model
-from fedcxr.training import loader, measure, trainer
+from fedcxr.training import measure, preparation, trainer
 from fedcxr.training.measure import noise_examples, resolve
 from fedcxr.training.trainer import TrainingReport
 
@@ -128,7 +128,7 @@ def test_the_bare_loop_does_the_trainers_arithmetic(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, weight: float
 ) -> None:
     """On one full batch without augmentation both end at the same weights: like is compared with like."""
-    for module in (loader, bench):
+    for module in (preparation, bench):
         monkeypatch.setattr(module, "augment", lambda images, *_: images)
     config = make_config(contrastive_weight=weight, warmup_rounds=0.0, min_learning_rate=1e-3)
     examples = noise_examples(config, 16)

@@ -14,9 +14,10 @@ from fedcxr.config import Config
 from fedcxr.data.examples import Examples
 from fedcxr.models.registry import create_model
 from fedcxr.models.runtime import Runtime
-from fedcxr.training.loader import Loader, Ready
+from fedcxr.training.loader import Loader
 from fedcxr.training.objective import Objective
 from fedcxr.training.phases import Phase
+from fedcxr.training.preparation import Ready
 from fedcxr.training.state_tensors import StateTensors
 from fedcxr.training.teacher import Teacher
 from fedcxr.training.trainer import train

@@ -29,4 +29,4 @@ def _weight(training: Training, phase: PhaseName) -> float:
     return 1.0 if phase == "training" and training.label_loss == "bce" else 0.0
 
 
-CROSS_ENTROPY = TermSpec(name="bce", weight=_weight, make=CrossEntropy, share="counted")
+CROSS_ENTROPY = TermSpec(name="bce", weight=_weight, make=CrossEntropy, share="counted", by_image=True)

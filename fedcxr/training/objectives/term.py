@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from fedcxr.config import Config, Training
 from fedcxr.data.examples import Examples
 from fedcxr.models.network import ModelOutput
-from fedcxr.training.loader import Ready, Share
+from fedcxr.training.preparation import Ready, Share
 from fedcxr.training.state_tensors import StateTensors
 
 PhaseName = Literal["pretraining", "training"]
@@ -180,6 +180,8 @@ class TermSpec:
             counts with its share of these: ``images``, the ``counted`` labels, or the ``open`` ones.
         prefix: of the names of the term's tensors in the hospital's state; empty: the name and a dot.
         ramp: factor of the weight, in [0, 1], after so many rounds of the phase.
+        by_image: whether an image's part in the term depends on no other image, so that each patient has a
+            gradient of its own.
     """
 
     name: str
@@ -189,6 +191,7 @@ class TermSpec:
     share: Share = "images"
     prefix: str = ""
     ramp: Callable[[Training, float], float] = full_weight
+    by_image: bool = False
 
     @property
     def state_prefix(self) -> str:

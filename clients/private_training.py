@@ -1,0 +1,200 @@
+"""A hospital's training with differential privacy: its budget, and a round's result, kept before it leaves.
+
+A round is trained once. Whatever asks for it again, from the same model, a coordinator that was killed or
+another attempt, gets what was computed then: to train again would spend again, and another noise would give
+another model.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from clients.disk import HospitalDisk
+from clients.member import Member
+from clients.privacy_record import PrivacyRecord, Release, Spending
+from fedcxr import files, json_text, tensor_file
+from fedcxr.data.examples import Examples
+from fedcxr.errors import ConfigError, LimitError, ModelError, StoreError
+from fedcxr.privacy.dp.plan import PrivacyPlan
+from fedcxr.store.hospital_settings import HospitalPrivacy
+from fedcxr.training.private_trainer import train_privately
+from fedcxr.training.trainer import TrainingReport
+from fedcxr.update.layout import Vector
+
+_KEY = "fedcxr"  # one metadata key only: safetensors does not order them
+_LONGEST = 1 << 33  # bytes of a kept result
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The result of the newest round that was trained, as it is on the disk.
+
+    Attributes:
+        release: what of it the record says.
+        report: of the training.
+        vector: the shared tensors afterwards.
+    """
+
+    release: Release
+    report: TrainingReport
+    vector: Vector
+
+
+@dataclass(frozen=True)
+class PrivateTraining:
+    """A hospital in a federation with differential privacy."""
+
+    disk: HospitalDisk
+    member: Member
+    patients: int
+
+    @classmethod
+    def of(cls, member: Member, examples: Examples) -> PrivateTraining:
+        """``examples`` are all that the hospital trains on, and say whose images are whose."""
+        assert examples.patients is not None
+        return cls(member.disk, member, len(np.unique(examples.patients)))
+
+    def check(self, round_number: int, base: bytes) -> None:
+        """See that a round can be trained, or was, and take the federation's part of the hospital's budget.
+
+        Args:
+            round_number: from 1.
+            base: digest of the model that it begins with.
+
+        Raises:
+            LimitError: nothing is left.
+            ConfigError: ``hospital.toml`` says nothing of what may be spent.
+            StoreError: the record is damaged.
+        """
+        with PrivacyRecord.held(self._path) as record:
+            spending = self._begun(record)
+        if spending.next_steps == 0 and self._kept(round_number, base) is None:
+            raise LimitError(
+                f"round {round_number}: refused: {spending.taken:,} steps have spent the epsilon of "
+                f"{spending.epsilon} that this federation has of each patient."
+            )
+
+    def train(
+        self, model: nn.Module, examples: Examples, base: bytes, round_number: int
+    ) -> tuple[TrainingReport, Vector]:
+        """Train ``model`` in place, or find what an earlier training of the round gave.
+
+        Returns:
+            The training's report, with what has been spent so far, and the shared tensors afterwards.
+
+        Raises:
+            LimitError, ConfigError, StoreError: as :meth:`check`.
+            NonFiniteError: NaN or infinity in the weights.
+        """
+        kept = self._kept(round_number, base)
+        if kept is None:
+            with PrivacyRecord.held(self._path) as record:
+                spending = self._begun(record)
+            report = train_privately(
+                model,
+                examples,
+                spending.plan,
+                config=self.member.config,
+                round_index=round_number,
+                hospital=self.disk.settings.name,
+                steps=spending.next_steps,
+            )
+            release = Release.new(round_number, base, report.steps)
+            kept = Kept(release, report, self.member.layout.flatten(model.state_dict()))
+            self._keep(kept)
+        with PrivacyRecord.held(self._path) as record:
+            spending = self._begun(record).with_release(kept.release)
+            record.write(self._key, spending)
+        return replace(kept.report, privacy=spending.statement), kept.vector
+
+    @property
+    def _key(self) -> str:
+        return f"{self.member.membership.federation}/{self.disk.settings.name}"
+
+    @property
+    def _settings(self) -> HospitalPrivacy:
+        return privacy_settings(self.disk)
+
+    @property
+    def _path(self) -> Path:
+        return self.disk.root / self._settings.record
+
+    def _begun(self, record: PrivacyRecord) -> Spending:
+        """The hospital's spending in this federation; where it has none yet, once its budget has room for it.
+
+        Raises:
+            LimitError: it has none.
+        """
+        if (spending := record.of(self._key)) is not None:
+            return spending
+        plan, settings = PrivacyPlan.of(self.member.config, self.patients), self._settings
+        epsilon, delta = record.others(self._key)
+        most = 1.0 / self.patients if settings.delta is None else settings.delta
+        if epsilon + plan.epsilon > settings.epsilon or delta + plan.delta > most:
+            raise LimitError(
+                f"refused, for the budget here: this federation may spend an epsilon of {plan.epsilon} and a "
+                f"delta of {plan.delta:.3g} of each patient. {self._path} has {epsilon} and {delta:.3g} for "
+                f"others, and hospital.toml allows {settings.epsilon} and {most:.3g} in all."
+            )
+        spending = Spending.beginning(plan)
+        record.write(self._key, spending)
+        return spending
+
+    def _kept_paths(self) -> list[Path]:
+        names = (self.member.address, *self.disk.former_addresses)
+        return [self.disk.root / name / "private.safetensors" for name in names]
+
+    def _kept(self, round_number: int, base: bytes) -> Kept | None:
+        """What the round was trained to, if it is the newest and began with this model.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        path = next((path for path in self._kept_paths() if path.is_file()), None)
+        if path is None:
+            return None
+        try:
+            tensors, metadata = tensor_file.read(path, _LONGEST)
+            tree = json_text.parse(metadata[_KEY])
+            release = Release.model_validate(tree["release"])
+            report = TrainingReport(**tree["report"])
+            vector = tensors["vector"].numpy()
+            self.member.layout.check(vector)
+        except (ModelError, OSError, KeyError, ValueError, TypeError) as error:
+            raise StoreError(
+                f"{path}: damaged ({error!s:.200}). Remove it; the round that it was of is then trained "
+                "again, and spends again."
+            ) from None
+        if (release.round, release.base) != (round_number, base.hex()):
+            return None
+        return Kept(release, report, vector)
+
+    def _keep(self, kept: Kept) -> None:
+        said = json.dumps({"release": kept.release.model_dump(mode="json"), "report": asdict(kept.report)})
+        tensors = {"vector": torch.from_numpy(kept.vector)}
+        path, *former = self._kept_paths()
+        files.write(path, save(tensors, {_KEY: said}), mode=0o600)
+        for old in former:
+            old.unlink(missing_ok=True)
+
+
+def privacy_settings(disk: HospitalDisk) -> HospitalPrivacy:
+    """What ``hospital.toml`` says of what may be spent.
+
+    Raises:
+        ConfigError: nothing.
+    """
+    if disk.settings.privacy is None:
+        raise ConfigError(
+            f"{disk.root / 'hospital.toml'}: this federation has differential privacy, and nothing says what "
+            "may be spent. Add a table [privacy] with record, the file in which it is written down, one for "
+            "all federations over these patients, and epsilon, the most for all of them together."
+        )
+    return disk.settings.privacy
