@@ -101,6 +101,7 @@ class Console:
             speed = metrics.passes / metrics.seconds if metrics.seconds else 0.0
             said = f"{metrics.images:,} images, {speed:.0f} passes/s"
             said += f", loss {metrics.loss:.3f}" if metrics.loss is not None else ""
+            said += f", ε {metrics.privacy['epsilon']:.2f}" if metrics.privacy is not None else ""
             warnings = [_waited(event.waited or 0.0, metrics.seconds)]
             warnings += [f"{count(metrics.saturated, 'value')} saturated"] if metrics.saturated else []
             warned = (part for warning in warnings if warning for part in (", ", (warning, "yellow")))

@@ -28,6 +28,7 @@ from fedcxr.audit.memory import UNPROVEN, AuditMemory, compare
 from fedcxr.audit.model_maker import ModelMaker
 from fedcxr.audit.openings import check_openings, what_it_binds
 from fedcxr.audit.participants import participants
+from fedcxr.audit.privacy_claims import PrivacyClaims
 from fedcxr.audit.protected import recorded
 from fedcxr.audit.round_audit import RoundAudit
 from fedcxr.audit.scope import Scope
@@ -184,6 +185,7 @@ class _Audit:
                 readers=protection.readers(keys),
                 scope=scope,
                 report=report,
+                claims=PrivacyClaims(config, report),
                 pruned=removal.rounds,
                 colluder_parts=colluder_parts,
             )
@@ -262,6 +264,7 @@ class _Audit:
             computed = computed and summed
             self.report.rounds += 1
         beginning.conclude()
+        evidence.claims.conclude()
         if lines:
             whose = "scores, times, bytes and gas are the coordinator's own word"
             self.report.notes.append(f"metrics.jsonl, summary.md: {whose}")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fedcxr.audit.blob_pool import BlobPool
 from fedcxr.audit.findings import AuditReport
+from fedcxr.audit.privacy_claims import PrivacyClaims
 from fedcxr.audit.scope import Scope
 from fedcxr.errors import LayoutError, ModelError, StoreError
 from fedcxr.ledger.views import FederationViews
@@ -61,6 +62,7 @@ class Evidence:
         pruned: rounds of whose updates the run's keeper says that he removed them; no more than his word.
         small: blobs of up to a few kilobytes that were read and are what they say, for an export.
         seeds: roots of masked rounds' seeds, by round; the first of them are in ``small``.
+        claims: what hospitals signed of differential privacy.
         colluder_parts: which share of the hospitals may collude, in 1/10,000; None where no configuration is
             at hand.
     """
@@ -75,6 +77,7 @@ class Evidence:
     readers: Sequence[UpdateReader]
     scope: Scope
     report: AuditReport
+    claims: PrivacyClaims
     named: set[bytes] = field(default_factory=set)
     partitions: set[str] = field(default_factory=set)
     never_came: set[tuple[int, str]] = field(default_factory=set)

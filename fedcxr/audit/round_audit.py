@@ -94,6 +94,7 @@ class RoundAudit:
             model = self._model(total, base, round_config)
         del total  # before the buffer that it adds into is lent to the next round
         updates.close()
+        evidence.claims.take(view.number, updates.metrics)
         if evidence.protection.challengeable:
             self._check_aggregate()
         if lines is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from fedcxr import bounded, files, json_text
@@ -106,11 +107,32 @@ def _opening(config: Config, records: tuple[RoundLine, ...]) -> str:
         )
         if (fewest := min((len(record.included) for record in records), default=FEW)) < FEW:
             facts.append(f"**in a sum of {fewest} each sees the sum of the two others**")
+    if config.differential_privacy.on:
+        facts.append(_spent(config, records))
     if records:
         newest = records[-1]
         facts.append(f"last released model: round {newest.round}, digest {markdown.code(newest.model)}")
         facts.append(f"image passes: {sum(record.passes for record in records):,}, of all hospitals")
     return "\n".join([*lines, *(f"- {fact}" for fact in facts)]) + "\n"
+
+
+def _spent(config: Config, records: tuple[RoundLine, ...]) -> str:
+    """What of the hospitals' patients' privacy has been spent, by what they signed."""
+    last = {
+        name: hospital.privacy
+        for record in records
+        for name, hospital in record.hospitals.items()
+        if hospital.privacy is not None
+    }
+    spent = ", ".join(
+        f"{markdown.words(name)} {said.get('epsilon', math.nan):.2f} at {said.get('delta', math.nan):.1e}"
+        for name, said in sorted(last.items())
+    )
+    so_far = f"; spent so far: {spent}" if spent else ""
+    return (
+        "differential privacy by patient, each hospital for its own, with nobody else trusted: epsilon "
+        f"{config.differential_privacy.epsilon:g} at most in all rounds{so_far}"
+    )
 
 
 def _untrained(labels: tuple[str, ...]) -> str:

@@ -17,7 +17,7 @@ from fedcxr.errors import ConfigError
 
 _GRID = 1e-3  # of privacy loss; 1e-4 takes ten times as long and changes the fourth digit
 _LEAST, _MOST = 0.2, 1_000.0  # noise multipliers between which one is looked for
-_DIGITS = 4  # of a noise multiplier, rounded up
+_PARTS = 10_000.0  # of a noise multiplier, rounded up
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,13 @@ def noise_multiplier_for(sample_rate: float, steps: int, epsilon: float, delta: 
         )
     if NoisyStep(sample_rate, low).epsilon(steps, delta) <= epsilon:
         return low
-    while high - low > 10.0**-_DIGITS / 2:
+    while high - low > 0.5 / _PARTS:
         middle = math.sqrt(low * high)
         if NoisyStep(sample_rate, middle).epsilon(steps, delta) <= epsilon:
             high = middle
         else:
             low = middle
-    return math.ceil(high * 10**_DIGITS) / 10**_DIGITS
+    return math.ceil(high * _PARTS) / _PARTS
 
 
 @lru_cache(maxsize=4096)
