@@ -95,17 +95,17 @@ class PatientGradients:
             rounded = kept.mul_(scale.view(-1, *[1] * (gradient.ndim - 1))).round_()
             self._sums[name] += rounded.to(torch.int32).sum(0)
 
-    def finish(self, noise: SecureNoise, expected: float) -> None:
+    def finish(self, noise: SecureNoise | None, expected: float) -> None:
         """Write the noisy mean of the step into the parameters' gradients, and begin the next step.
 
         Args:
-            noise: to draw from.
+            noise: to draw from; None for none, which is for measurements alone.
             expected: number of patients in a step. How many there were is nobody's business.
         """
         deviation = self._multiplier * self.longest / self._grid
         for name, parameter in self._parameters.items():
             total = self._sums[name]
-            if deviation:
+            if noise is not None and deviation:
                 drawn = torch.from_numpy(noise.normals(total.numel(), deviation))
                 total += drawn.view(total.shape).to(total.device)
             parameter.grad = (total * (self._grid / expected)).to(parameter.dtype)

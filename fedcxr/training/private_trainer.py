@@ -96,7 +96,7 @@ def train_privately(
         check_unmixed(model)
         gradients = PatientGradients(
             model,
-            _terms(model, examples, config, phase, runtime),
+            terms_by_image(model, examples, config, phase, runtime),
             runtime=runtime,
             clip=plan.clip,
             noise_multiplier=plan.step.noise_multiplier,
@@ -207,9 +207,14 @@ def check_unmixed(model: nn.Module) -> None:
         )
 
 
-def _terms(
+def terms_by_image(
     model: nn.Module, examples: Examples, config: Config, phase: Phase, runtime: Runtime
 ) -> dict[TermSpec, tuple[Term, float]]:
+    """The terms of a phase, each as it is computed and its weight.
+
+    Raises:
+        ConfigError: one of them compares images.
+    """
     for term in phase.terms:
         if not term.by_image:
             raise ConfigError(
