@@ -33,7 +33,7 @@ from fedcxr.training.patient_gradients import PatientGradients
 from fedcxr.training.phases import Phase
 from fedcxr.training.preparation import Preparation, Ready
 from fedcxr.training.schedule import learning_rate, step_progress
-from fedcxr.training.strategy import trained_names, training_only
+from fedcxr.training.strategy import learns, trained_names, training_only
 from fedcxr.training.trainer import Step, TrainingReport
 
 _SLOWER = "There is a performance drop"  # one layer of a network, by torch's fallback
@@ -85,12 +85,12 @@ def train_privately(
     if patients.count != plan.patients:
         raise DataError(f"{where}: {patients.count} patients, and its plan is for {plan.patients}.")
     runtime, noise = Runtime.from_config(training), noise or SecureNoise()
-    loss = 0.0
+    loss, names = 0.0, trained_names(model, config, round_index)
     with (
         warnings.catch_warnings(),
         runtime.settings(),
         runtime.hosting(model),
-        training_only(model, trained_names(model, config, round_index)),
+        training_only(model, frozenset(n for n in names if learns(n, phase))),  # else it would be noise alone
     ):
         warnings.filterwarnings("ignore", message=_SLOWER)
         check_unmixed(model)

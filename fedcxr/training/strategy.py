@@ -74,7 +74,7 @@ def trained_names(model: nn.Module, config: Config, round_index: int) -> frozens
         return frozenset(n for n in names if n.startswith(moving))
     if training.strategy == "selective":
         selected = frozenset(_selected(names, training.train))
-        if not any(name in selected and _learns(name, phase) for name, _ in model.named_parameters()):
+        if not any(name in selected and learns(name, phase) for name, _ in model.named_parameters()):
             raise ConfigError(
                 f"training.train = {list(training.train)}: no loss of round {round_index} reaches any of "
                 "these tensors: statistics are no parameters, a projection is trained by contrast alone, and "
@@ -113,8 +113,8 @@ def training_only(model: nn.Module, names: frozenset[str]) -> Iterator[None]:
             parameter.requires_grad_(before[name])
 
 
-def _learns(parameter: str, phase: Phase) -> bool:
-    """Whether a loss depends on it."""
+def learns(parameter: str, phase: Phase) -> bool:
+    """Whether a loss of the phase depends on a parameter."""
     if parameter.startswith("projection."):
         return phase.needs.projection
     return phase.needs.reconstruction or not parameter.startswith(DECODER)

@@ -14,11 +14,9 @@ CLOSE = 0.02
 
 
 def analytic_delta(noise: float, steps: int, epsilon: float) -> float:
-    """Of ``steps`` Gaussian mechanisms without sampling (Balle and Wang 2018, arXiv:1805.06530, Theorem 8)."""
+    """Of ``steps`` Gaussian mechanisms without sampling: Balle and Wang 2018, arXiv:1805.06530, Theorem 8."""
     mu = math.sqrt(steps) / noise
-    return float(
-        norm.cdf(mu / 2 - epsilon / mu) - math.exp(epsilon) * norm.cdf(-mu / 2 - epsilon / mu)
-    )
+    return float(norm.cdf(mu / 2 - epsilon / mu) - math.exp(epsilon) * norm.cdf(-mu / 2 - epsilon / mu))
 
 
 @pytest.mark.parametrize(("noise", "steps"), [(1.0, 1), (2.0, 4), (5.0, 30)])
@@ -119,7 +117,7 @@ def test_what_would_carry_a_patient_past_the_noise_is_refused(key: str, value: o
 def test_statistics_are_not_shared_in_the_clear() -> None:
     probing = configured().with_changes({"training.strategy": "probe", "model.norm": "shared"})
     assert probing.differential_privacy.on
-    with pytest.raises(ConfigError, match="federation.calibrate"):
+    with pytest.raises(ConfigError, match=r"federation\.calibrate"):
         probing.with_changes({"federation.calibrate": True})
 
 
