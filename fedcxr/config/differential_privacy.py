@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from fedcxr.config.model import Model
-from fedcxr.config.sections import Federation, Positive, Privacy, Section, Training, Validation
+from fedcxr.config.sections import Federation, Privacy, Section, Training, Validation
 
 Probability = Annotated[float, Field(gt=0.0, lt=1.0)]
 
@@ -20,10 +20,12 @@ class DifferentialPrivacy(Section):
     patients in a step is ``training.batch_size``.
     """
 
-    epsilon: Positive | None = None  # most of it, of a hospital's patient in all rounds; unset: no guarantee
+    # the most that a hospital spends of each patient in all rounds; unset: no guarantee
+    epsilon: Annotated[float, Field(gt=0.0, le=1000.0)] | None = None
     delta: Probability | None = None  # unset: half of one in the hospital's patients
-    clip: Positive = 1.0  # length that a patient's gradient has at most
-    noise_multiplier: Positive | None = None  # of the clip; unset: as much as epsilon wants in all rounds
+    clip: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0  # length that a patient's gradient has at most
+    # times the clip; unset: as much as epsilon wants in all rounds
+    noise_multiplier: Annotated[float, Field(ge=0.2, le=1e4)] | None = None
 
     @property
     def on(self) -> bool:

@@ -127,3 +127,13 @@ def test_without_it_the_canonical_form_is_what_it_was() -> None:
     tree = config.model_dump(mode="json", exclude_none=True)
     del tree["differential_privacy"]
     assert "differential_privacy" not in validate(tree, where="off").canonical_json()
+
+
+@pytest.mark.parametrize(
+    ("rate", "noise", "steps"),
+    [(1.0, 0.2, 1), (1.0, 1.0, 10**9), (1e-6, 0.3, 10**15), (0.5, 1e-9, 1), (1e-9, 1e4, 10**18)],
+)
+def test_what_would_take_all_memory_to_account_for_is_infinite(rate: float, noise: float, steps: int) -> None:
+    step = NoisyStep(rate, noise)
+    assert step.epsilon(steps, 1e-5) == math.inf
+    assert step.steps_within(8.0, 1e-5, steps) < steps
