@@ -9,6 +9,7 @@
     <address>/journal.jsonl    everything that it signed
     <address>/watched.json     the newest head of the chain that it saw, and updates that may not count yet
     <address>/update.blob      the update that it sent last, as it left
+    <address>/private.safetensors  what the newest round was trained to, where training is private
     <address>/state/           what it keeps between rounds, a file for each of the last two
     watched.lock               held by whoever changes a watched.json
     masked.json                what it masked and released in masked rounds; never to be put back from a copy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -101,7 +102,7 @@ class Console:
             speed = metrics.passes / metrics.seconds if metrics.seconds else 0.0
             said = f"{metrics.images:,} images, {speed:.0f} passes/s"
             said += f", loss {metrics.loss:.3f}" if metrics.loss is not None else ""
-            said += f", ε {metrics.privacy['epsilon']:.2f}" if metrics.privacy is not None else ""
+            said += _spent(metrics.privacy) if metrics.privacy is not None else ""
             warnings = [_waited(event.waited or 0.0, metrics.seconds)]
             warnings += [f"{count(metrics.saturated, 'value')} saturated"] if metrics.saturated else []
             warned = (part for warning in warnings if warning for part in (", ", (warning, "yellow")))
@@ -120,6 +121,11 @@ class Console:
         )
         if event.shares:
             self._console.say((f"  time: {in_shares(event.shares)}", "dim"))
+
+
+def _spent(privacy: Mapping[str, float]) -> str:
+    """What a hospital has spent so far, as it signed it."""
+    return f", ε {privacy['epsilon']:.2f} at δ {privacy['delta']:.1e}"
 
 
 def _waited(waited: float, seconds: float) -> str:

@@ -40,7 +40,7 @@ class PrivacyClaims:
                 wanted = "what was spent" if self.config.differential_privacy.on else "nothing of it"
                 found = "nothing of it" if signed.privacy is None else "what was spent"
                 self.report.find("metrics' privacy", wanted, found, number, address)
-            if signed.privacy is not None:
+            if signed.privacy is not None and self.config.differential_privacy.on:
                 self._compare(number, address, signed.steps, signed.privacy)
                 self._last[address] = (number, signed.privacy)
 

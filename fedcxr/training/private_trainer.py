@@ -83,7 +83,10 @@ def train_privately(
     where = f"hospital {hospital}, round {round_index}"
     patients = Patients(examples, where)
     if patients.count != plan.patients:
-        raise DataError(f"{where}: {patients.count} patients, and its plan is for {plan.patients}.")
+        raise DataError(
+            f"{where}: {patients.count} patients, and what may be spent was planned for {plan.patients}: "
+            "they may not change while a federation runs."
+        )
     runtime, noise = Runtime.from_config(training), noise or SecureNoise()
     loss, names = 0.0, trained_names(model, config, round_index)
     with (

@@ -282,7 +282,7 @@ def test_whose_images_are_whose_must_be_known(shard: MakeShard, patients: Exampl
 
     with pytest.raises(DataError, match="which images are of one patient"):
         train(shard(12))
-    with pytest.raises(DataError, match="12 patients, and its plan is for 11"):
+    with pytest.raises(DataError, match="12 patients, and what may be spent was planned for 11"):
         train(patients)
 
 

@@ -35,7 +35,7 @@ class NoisyStep:
     noise_multiplier: float
 
     def epsilon(self, steps: int, delta: float) -> float:
-        """What so many steps spend at ``delta``; infinite above some 1,000, and for more than 131,072 steps."""
+        """What so many steps spend at ``delta``; infinite above some 1,000, and beyond 131,072 steps."""
         if steps == 0:
             return 0.0
         if self.noise_multiplier < _LEAST or steps > _STEPS or self._variance(steps) > _BEYOND:
@@ -67,9 +67,9 @@ def noise_multiplier_for(sample_rate: float, steps: int, epsilon: float, delta: 
     low, high = _LEAST, _MOST
     if NoisyStep(sample_rate, high).epsilon(steps, delta) > epsilon:
         raise ConfigError(
-            f"differential_privacy.epsilon = {epsilon}: {steps:,} steps, each of which takes a patient with "
-            f"a probability of {sample_rate:.3g}, spend more, however strong the noise, or are too many to be accounted for. "
-            "Set it higher, or train for fewer rounds or epochs."
+            f"differential_privacy.epsilon = {epsilon}: {steps:,} steps, each of which takes a patient "
+            f"with a probability of {sample_rate:.3g}, spend more, however strong the noise, or are too "
+            "many to be accounted for. Set it higher, or train for fewer rounds or epochs."
         )
     if NoisyStep(sample_rate, low).epsilon(steps, delta) <= epsilon:
         return low
