@@ -179,6 +179,16 @@ def test_federations_over_the_same_patients_add_up(private: Config, tmp_path: Pa
     assert audit(second, []).findings == []
 
 
+def test_deltas_have_a_bound_of_the_hospitals_own(private: Config, tmp_path: Path) -> None:
+    """A delta of one would be within any epsilon."""
+    run = RunDirectory(tmp_path / "run")
+    shared_budget(run, 0, tmp_path / "spent.json", 100.0)
+    run_federation(private.with_changes({"differential_privacy.delta": 0.3}), run.root)
+    assert [len(line.included) for line in read_rounds(RunDirectory(run.root, trusted=True))] == [2, 2]
+    log = (run.hospital(0) / "hospital.log").read_text()
+    assert "a delta of 0.3 of each patient" in log
+
+
 def test_the_step_that_would_exceed_the_budget_is_not_taken(private: Config, tmp_path: Path) -> None:
     """With less noise the budget ends in mid-round: the steps that fit are taken, and then none."""
     config = private.with_changes(
