@@ -158,6 +158,9 @@ class Coordinator:
             current.unmask(self.grid, members, federation.round_timeout)
         except NotUnmaskedError as error:
             raise self._aborted(number, str(error)) from None
+        if current.masked is not None:
+            with current.cost.time.of("ledger"):
+                self.ledger.publish_seeds(number, current.masked.seeds_root)
         with current.cost.time.of("releasing"):
             model = current.tally.total.model(base, current.config.exponents)
             model.setflags(write=False)

@@ -11,6 +11,8 @@ interface IDisputedLedger {
     function federation() external view returns (bytes32);
     function coordinator() external view returns (address);
     function inProgress() external view returns (bool);
+    /// @dev The first two of what it returns.
+    function latestRound() external view returns (uint64 number, uint64 attempt);
     function resultOf(uint64 round) external view returns (bytes32);
     function commitmentOf(uint64 round, uint64 attempt, uint256 seat) external view returns (bytes32);
     function registeredSamples(uint256 seat) external view returns (uint64);
@@ -56,6 +58,7 @@ contract DisputeCourt {
     event BondReleased(address indexed coordinator, uint256 amount);
     event AggregateDisputed(uint64 indexed round, uint256 leafIndex, address indexed challenger);
     event SubmissionDisputed(uint64 indexed round, uint256 seat, address indexed challenger);
+    event SeedsPublished(uint64 indexed round, uint64 attempt, bytes32 root);
 
     // ------------------------------------------------------------------------------------------ ERRORS
 
@@ -63,6 +66,7 @@ contract DisputeCourt {
     error RoundInProgress();
     error BondTooSmall(uint256 bond, uint256 needed);
     error BondLocked(uint256 releaseAt);
+    error NotLatest(uint64 round);
     error NotAResult(uint64 round);
     error DisputeWindowOver(uint64 round, uint256 until);
     error AlreadyDisputed(uint64 round);
@@ -136,6 +140,13 @@ contract DisputeCourt {
         emit BondReleased(msg.sender, amount);
         (bool paid,) = msg.sender.call{value: amount}("");
         if (!paid) revert TransferFailed(msg.sender);
+    }
+
+    /// @notice Say under which root the seeds are that take the masks off the latest round's sum.
+    function publishSeeds(uint64 round, bytes32 root) external onlyCoordinator {
+        (uint64 number, uint64 attempt) = ledger.latestRound();
+        if (round != number) revert NotLatest(round);
+        emit SeedsPublished(round, attempt, root);
     }
 
     /// @notice Show that a chunk of a round's aggregate is not the sum of the included updates' chunks. The

@@ -157,6 +157,24 @@ class DisputeCourt:
         """Whether a challenge of a round has succeeded."""
         return bool(translated(lambda: self._contract.function("disputed")(number).call()))
 
+    def seeds_published(self, number: int, attempt: int) -> list[bytes]:
+        """The roots under which the coordinator has published an attempt's seeds, in their order."""
+        return [root for place, root in self.all_seeds_published() if place == (number, attempt)]
+
+    def all_seeds_published(self) -> list[tuple[tuple[int, int], bytes]]:
+        """The roots of all seeds that the coordinator has published, each with its round and attempt."""
+        event = self._contract.event("SeedsPublished")
+        said = [log["args"] for log in translated(lambda: list(event.get_logs(from_block=0)))]
+        return [((int(one["round"]), int(one["attempt"])), bytes(one["root"])) for one in said]
+
+    def publish_seeds(self, number: int, root: bytes) -> None:
+        """Say under which root the seeds are that take the masks off the latest round's sum.
+
+        Raises:
+            ContractRejectedError: the account is not the coordinator's, or the round not the latest.
+        """
+        self._transact("publishSeeds", (number, root), gas=100_000)
+
     def post_bond(self, wei: int) -> None:
         """Add to the coordinator's bond.
 

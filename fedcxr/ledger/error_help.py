@@ -56,6 +56,7 @@ ERROR_HELP = {
     "NotCommitted": "What is shown for this seat is not what the contract holds of it.",
     "NotCoordinator": "Only the account that founded the federation may do this: is this its run directory "
     "and key?",
+    "NotLatest": "Seeds are published of the round that was opened last.",
     "NotOnCommittee": "Only validators drawn for this round may attest.",
     "NotOmitted": "Its submission is under the root, or it was not included: there is nothing to dispute.",
     "NotParticipant": "The round was opened without this hospital; it may take part in the next.",

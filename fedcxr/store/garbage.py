@@ -158,10 +158,12 @@ def read_attempts(ledger: FederationViews, store: BlobStore) -> Attempts:
         named = get_configuration(store, ledger.config_digest).model.pretrained_digest
         founding |= {bytes.fromhex(named)} if named else set()
     last = ledger.last_finalized
+    seeds = DisputeCourt(ledger.w3, ledger.court).all_seeds_published()
     for round_number in range(1, last + 2):
         attempts = [_named(attempt, store) for attempt in ledger.round_events(round_number).attempts]
         aborted.update(*attempts[:-1])
         kept[round_number] = attempts[-1] if attempts else frozenset()
+        kept[round_number] |= {root for (number, _), root in seeds if number == round_number}
         if round_number <= last:
             updates[round_number] = _in_the_sum(ledger, store, round_number)
     latest = kept.pop(last + 1)
@@ -171,7 +173,7 @@ def read_attempts(ledger: FederationViews, store: BlobStore) -> Attempts:
 
 
 def _published_seeds(run: RunDirectory) -> frozenset[bytes]:
-    """The roots of masked rounds' seeds, which no event has: by the rounds' lines, and before there is one.
+    """The roots of masked rounds' seeds where no event has them: by the rounds' lines, and before there is one.
 
     Raises:
         StoreError: the run's lines cannot be read.
