@@ -29,7 +29,7 @@ from fedcxr.privacy.secagg.header import SEALED, MaskedHeader, check_header, hea
 from fedcxr.update.merkle import LEAF_SIZE
 
 NOT_NAMED = "nothing here names its seeds: metrics.jsonl does, and --metrics gives it"
-"""Why the sum of a masked round is unchecked where an audit has no line of the round, and the court no event."""
+"""Why the sum of a masked round is unchecked where an audit has no line of the round, and no event."""
 
 
 def context_of(evidence: Evidence, number: int, attempt: int) -> bytes | None:

@@ -131,7 +131,7 @@ class ContractConnection:
 
     @cached_property
     def _created_in(self) -> Any:
-        """Hash of the transaction that says of itself that it created the contract; None without exactly one."""
+        """Hash of the transaction in which the contract says it was created; None where it is not one."""
         created = self.events("FederationCreated")
         return created[0]["transactionHash"] if len(created) == 1 else None
 

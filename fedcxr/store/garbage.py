@@ -173,7 +173,7 @@ def read_attempts(ledger: FederationViews, store: BlobStore) -> Attempts:
 
 
 def _published_seeds(run: RunDirectory) -> frozenset[bytes]:
-    """The roots of masked rounds' seeds where no event has them: by the rounds' lines, and before there is one.
+    """The roots of masked rounds' seeds without an event: by the rounds' lines, and before there is one.
 
     Raises:
         StoreError: the run's lines cannot be read.

@@ -146,7 +146,8 @@ def test_seeds_that_the_coordinator_did_not_announce_are_not_published(
 ) -> None:
     monkeypatch.setattr(DisputeCourt, "seeds_published", lambda court, number, attempt: [])
     report = audited(run)
-    assert places(report) == {(where, n, "") for where in ("metrics.jsonl seeds", "seeds file") for n in ROUNDS}
+    kinds = ("metrics.jsonl seeds", "seeds file")
+    assert places(report) == {(where, number, "") for where in kinds for number in ROUNDS}
     assert unchecked_sum(report)
 
 
