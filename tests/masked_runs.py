@@ -53,6 +53,7 @@ def masked_config(small: Config, root: Path) -> Config:
             "privacy.envelope": "masked",
             "privacy.auditor": False,
             "privacy.unmask_window": 60.0,
+            "ledger.dispute_window": 0,
         }
     )
 

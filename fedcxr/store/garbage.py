@@ -72,15 +72,19 @@ class Attempts:
     aborted: frozenset[bytes]
 
 
-def disputable(ledger: FederationViews, round_number: int) -> bool:
+def disputable(ledger: FederationViews, round_number: int, *, unmasks: bool) -> bool:
     """Whether the court may still have to be shown a finalized round's updates; then they must stay.
 
-    It hears no challenge of a sum of sealed updates; a dispute of one root takes the list of submissions,
-    which always stays.
+    It hears no challenge of a sum of sealed updates, nor of masked ones where it is of an earlier fedcxr; a
+    dispute of one root takes the list of submissions, which always stays.
+
+    Args:
+        ledger: the contract.
+        round_number: of the round.
+        unmasks: whether the federation's updates are masked.
     """
-    return ledger.open_updates and DisputeCourt(ledger.w3, ledger.court).disputable(
-        result_of(ledger, round_number)
-    )
+    heard = ledger.open_updates or (unmasks and ledger.court_has("challengeMasked"))
+    return heard and DisputeCourt(ledger.w3, ledger.court).disputable(result_of(ledger, round_number))
 
 
 def find_waste(

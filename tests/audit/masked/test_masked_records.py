@@ -53,7 +53,7 @@ from fedcxr.masked_rounds.answers import statement
 from fedcxr.privacy.secagg.attempt import MaskedAttempt
 from fedcxr.round_lines import read_rounds
 from fedcxr.run.ledger_access import reading_ledger
-from fedcxr.store.garbage import find_waste, read_attempts
+from fedcxr.store.garbage import disputable, find_waste, read_attempts
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 
@@ -283,6 +283,19 @@ def test_garbage_collection_keeps_the_seeds(run: RunDirectory, told_by: str) -> 
         waste_of(run)
 
 
+def test_updates_that_a_challenge_may_take_stay_until_its_time_is_over(
+    small_config: Config, run: RunDirectory, tmp_path: Path
+) -> None:
+    held = masked_config(small_config, tmp_path / "data").with_changes(
+        {"federation.rounds": 1, "ledger.dispute_window": 86_400}
+    )
+    with reading_ledger(run_masked(held, tmp_path / "held")) as ledger:
+        assert disputable(ledger, 1, unmasks=True)
+        assert not disputable(ledger, 1, unmasks=False)  # sealed updates are no court's
+    with reading_ledger(run) as ledger:
+        assert not disputable(ledger, 1, unmasks=True)
+
+
 def test_what_is_left_of_masked_rounds_is_said_and_audited(run: RunDirectory, opened: Open) -> None:
     trusted = ["store", "gc", str(run.root), "--keep-proofs"]
     said = CliRunner().invoke(app, trusted)
@@ -299,8 +312,5 @@ def test_what_is_left_of_masked_rounds_is_said_and_audited(run: RunDirectory, op
 
 
 def test_a_masked_round_is_not_challenged_as_an_open_one(honest: RunDirectory) -> None:
-    with (
-        reading_ledger(honest) as ledger,
-        pytest.raises(LedgerError, match="masked, and this is a challenge"),
-    ):
+    with reading_ledger(honest) as ledger, pytest.raises(LedgerError, match="updates are masked"):
         wrong_leaf(ledger, honest.blob_store(), 1)
