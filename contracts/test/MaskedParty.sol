@@ -11,8 +11,9 @@ import {vm} from "./Vm.sol";
 /// @dev Contexts, headers, masks and trees are made here anew, from docs/secure-aggregation.md and RFC 6962; of a
 ///      vector there is one leaf, and all others are hashes of nothing.
 abstract contract MaskedParty is Party {
-    uint256 internal constant SEALED = 81; // bytes of a share that is sealed with X25519
     uint128 internal constant BOND = 1 ether;
+
+    uint256 internal sealed_ = 81; // bytes of a share that is sealed with X25519
 
     /// A round, and what is shown of it.
     struct Masked {
@@ -120,8 +121,8 @@ abstract contract MaskedParty is Party {
             known[i] = Known(i, leafHash(o.leaves[i]));
         }
         o.leaves[shown - 1] = leaf;
-        known[shown - 1] = Known(header.length / 4096 + m.word / 1024, leafHash(leaf));
-        uint256 width = header.length / 4096 + (m.size + 4095) / 4096;
+        known[shown - 1] = Known(headerLeaves(m) + m.word / 1024, leafHash(leaf));
+        uint256 width = headerLeaves(m) + (m.size + 4095) / 4096;
         for (uint256 i = 0; i < shown; ++i) {
             o.paths[i] = pathTo(known, known[i].index, width);
         }
@@ -133,7 +134,7 @@ abstract contract MaskedParty is Party {
         }
         o.submission = submission(1, seat);
         o.submission.root = top(known, 0, width);
-        o.submission.size = uint64(header.length) + m.size;
+        o.submission.size = uint64(4096 * headerLeaves(m)) + m.size;
     }
 
     /// Whether a commitment to a missing participant's seed lies in the header's second leaf, of anybody.
@@ -141,10 +142,15 @@ abstract contract MaskedParty is Party {
         return m.missing >> 35 != 0;
     }
 
-    function headerOf(Masked memory m, uint256 seat) internal pure returns (bytes memory header) {
+    function headerLeaves(Masked memory m) internal view returns (uint256) {
+        return (1856 + (m.participants - 1) * (64 + sealed_) + 4095) / 4096;
+    }
+
+    /// The first leaves of a header.
+    function headerOf(Masked memory m, uint256 seat) internal view returns (bytes memory header) {
         uint256 k = m.participants - 1;
         bytes32 digest = sha256(m.context);
-        header = abi.encodePacked("fedcxr/masked/1\n", digest, uint16(seat), uint16(k), uint16(SEALED), uint16(0));
+        header = abi.encodePacked("fedcxr/masked/1\n", digest, uint16(seat), uint16(k), uint16(sealed_), uint16(0));
         bytes32 own =
             sha256(abi.encodePacked(bytes32("fedcxr/masked/self/commit/1"), digest, uint16(seat), ownSeed(seat)));
         header = abi.encodePacked(header, m.size / 4, own, bytes32(0), new bytes(1728));
@@ -155,8 +161,11 @@ abstract contract MaskedParty is Party {
             pair = abi.encodePacked(pair, uint16(low), uint16(high), pairSeed(low, high));
             header = abi.encodePacked(header, sha256(pair), keccak256("share"));
         }
-        header = abi.encodePacked(header, new bytes(k * SEALED));
-        header = abi.encodePacked(header, new bytes((4096 - header.length % 4096) % 4096));
+        // No more than the two leaves that may be shown.
+        uint256 length = k * sealed_ < 8192 - header.length ? k * sealed_ : 8192 - header.length;
+        bytes memory shares = new bytes(length);
+        fill(shares, "shares");
+        header = abi.encodePacked(header, shares, new bytes((8192 - header.length - length) % 4096));
     }
 
     /// A word with the masks of a seat on it.
@@ -179,10 +188,14 @@ abstract contract MaskedParty is Party {
     function leafOf(bytes32 seed, uint64 size, uint256 word) internal pure returns (bytes memory leaf) {
         uint256 left = size - 4096 * (word / 1024);
         leaf = new bytes(left < 4096 ? left : 4096);
-        for (uint256 at = 0; at + 32 <= leaf.length; at += 32) {
+        fill(leaf, seed);
+    }
+
+    function fill(bytes memory data, bytes32 seed) internal pure {
+        for (uint256 at = 0; at + 32 <= data.length; at += 32) {
             bytes32 part = keccak256(abi.encode(seed, at));
             assembly {
-                mstore(add(add(leaf, 32), at), part)
+                mstore(add(add(data, 32), at), part)
             }
         }
     }
