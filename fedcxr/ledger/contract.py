@@ -37,7 +37,7 @@ from fedcxr.ledger.transactor import Transactor
 from fedcxr.ledger.views import FederationViews
 
 _REGISTRY_GAS = 3_000_000  # for 9 kB of code
-_DEPLOY_GAS = 12_000_000  # for 24 kB of code, the court's 10 and the rules' 2
+_DEPLOY_GAS = 12_000_000  # for 24 kB of code, the court's 16 and the rules' 2
 
 
 class FederationLedger:

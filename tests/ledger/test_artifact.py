@@ -6,13 +6,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from eth_abi.abi import encode
 from eth_hash.auto import keccak
 from typer.testing import CliRunner
 
 from fedcxr.cli import contracts
+from fedcxr.config import Config
 from fedcxr.errors import ArtifactError, StoreError
-from fedcxr.ledger.artifact import EARLIER, known_artifacts, load_artifact, read_artifact, write_artifact
+from fedcxr.ledger.artifact import (
+    EARLIER,
+    canonical_type,
+    known_artifacts,
+    load_artifact,
+    read_artifact,
+    write_artifact,
+)
+from fedcxr.ledger.bounds import UNBOUND
 from fedcxr.ledger.compiler import artifact_path, check_sources, compile_contract
+from fedcxr.ledger.deployment_parameters import DeploymentParameters, configured
+from fedcxr.privacy.keys import EnvelopePrivateKey
 
 COMMANDS = contracts.contracts_app
 CONTRACTS = Path(__file__).resolve().parents[2] / "contracts"
@@ -92,6 +104,25 @@ def test_an_artifact_is_read_as_it_was_written_and_a_damaged_one_is_an_error(tmp
         read_artifact(tmp_path / "none.json")
     with pytest.raises(StoreError, match="cannot be written"):
         write_artifact(load_artifact(), path / "artifact.json")
+
+
+def test_what_creates_a_ledger_fits_into_a_transaction_with_the_longest_keys(small_config: Config) -> None:
+    """EIP-3860: the code, that of the contracts that it makes, and the arguments."""
+    artifact = load_artifact()
+    (constructor,) = (entry for entry in artifact.abi if entry["type"] == "constructor")
+    types = [canonical_type(field) for field in constructor["inputs"]]
+    key = EnvelopePrivateKey.generate("MLKEM768_X25519").public.data
+    parameters = DeploymentParameters(
+        federation=bytes(32),
+        layout_digest=bytes(32),
+        genesis_digest=bytes(32),
+        coordinator_key=key,
+        auditor_key=key,
+        **configured(small_config, 20_800_000),
+    )
+    arguments = encode(types, [bytes(32), "0x" + "11" * 20, parameters.as_tuple(), UNBOUND.as_tuple()])
+    assert len(artifact.bytecode) // 2 - 1 + len(arguments) == 48_706
+    assert len(artifact.bytecode) // 2 - 1 + len(arguments) <= 49_152
 
 
 def test_what_creates_a_ledger_begins_with_its_code_and_the_hash_of_its_registry() -> None:
