@@ -158,13 +158,16 @@ class Coordinator:
             current.unmask(self.grid, members, federation.round_timeout)
         except NotUnmaskedError as error:
             raise self._aborted(number, str(error)) from None
+        if current.masked is not None:
+            with current.cost.time.of("ledger"):
+                self.ledger.publish_seeds(number, current.masked.seeds_root)
         with current.cost.time.of("releasing"):
             model = current.tally.total.model(base, current.config.exponents)
             model.setflags(write=False)
             digest = model_file.vector_digest(model)
             self._released = model, digest
             root = current.tally.total.root
-            if self._protection.challengeable:
+            if self._challengeable:
                 # In the store before it is final: anyone may hold a chunk of it to the sum of the updates'.
                 self.store.put(current.tally.total.total.astype("<u4", copy=False).view(np.uint8), root)
             # On the disk before it is final: what the contract calls the next base can always be sent.
@@ -178,6 +181,13 @@ class Coordinator:
             )
             self.ledger.settle()
         return model, digest
+
+    @property
+    def _challengeable(self) -> bool:
+        """Whether the court can hold an aggregate to the sum of the updates, once its masks are off."""
+        views = self.ledger.views
+        masked = self._protection.unmasks and views is not None and views.court_has("challengeMasked")
+        return self._protection.challengeable or masked
 
     def _aborted(self, number: int, reason: str) -> QuorumError:
         """Abort a round, and say so."""

@@ -80,7 +80,7 @@ class MaskedRound:
         heads: HeadExchange,
         observer: Observer,
     ) -> int:
-        """Take the masks off the sum, and publish their seeds in the store.
+        """Take the masks off the sum, and put their seeds into the store.
 
         Args:
             view: of the validated round.

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from eth_account.signers.local import LocalAccount
 from federation import run_federation
 
@@ -20,6 +21,7 @@ from fedcxr.audit.masked_round import MaskedRound
 from fedcxr.audit.sources import RunSources
 from fedcxr.config import Config, Phantom
 from fedcxr.data.phantom import generate
+from fedcxr.ledger.court import DisputeCourt
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.ledger.signing import Domain, Signed, sign
 from fedcxr.ledger.statements import Unmasking
@@ -51,6 +53,7 @@ def masked_config(small: Config, root: Path) -> Config:
             "privacy.envelope": "masked",
             "privacy.auditor": False,
             "privacy.unmask_window": 60.0,
+            "ledger.dispute_window": 0,
         }
     )
 
@@ -119,11 +122,32 @@ def seeds_of(run: RunDirectory, number: int, attempt: MaskedAttempt, accepted: S
     return SeedsFile.from_bytes(run.blob_store().get(root, 1 << 20).tobytes(), attempt, accepted)
 
 
+_published = DisputeCourt.seeds_published
+_others: dict[bytes, bytes] = {}  # roots of seeds, by those in whose place they were published
+
+
 def publish(run: RunDirectory, number: int, data: bytes) -> bytes:
-    """Put other bytes in the place of a round's seeds, as a coordinator may; the root of theirs."""
-    root = run.blob_store().put(data)
+    """Publish other bytes in the place of a round's seeds, as a coordinator may; the root of theirs.
+
+    What the court has announced is the other root from then on, where :func:`court_of_others` is in force.
+    """
+    root, before = run.blob_store().put(data), bytes.fromhex(read_rounds(run)[number - 1].seeds)
     name_seeds(run, number, root.hex())
+    _others[before] = root
     return root
+
+
+def court_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the courts of this test announce what :func:`publish` puts in a place."""
+
+    def announced(court: DisputeCourt, number: int, attempt: int) -> list[bytes]:
+        roots = _published(court, number, attempt)
+        for _ in _others:
+            roots = [_others.get(root, root) for root in roots]
+        return roots
+
+    _others.clear()
+    monkeypatch.setattr(DisputeCourt, "seeds_published", announced)
 
 
 def name_seeds(run: RunDirectory, number: int, root: str) -> None:

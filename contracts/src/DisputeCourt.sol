@@ -1,23 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Bond} from "./Bond.sol";
 import {Result, Submission} from "./FederationTypes.sol";
+import {MaskedCases} from "./MaskedCases.sol";
 import {MerkleSum} from "./MerkleSum.sol";
 import {Seats} from "./Seats.sol";
 import {SubmissionTree} from "./SubmissionTree.sol";
-
-/// @notice What the court asks of the ledger that made it.
-interface IDisputedLedger {
-    function federation() external view returns (bytes32);
-    function coordinator() external view returns (address);
-    function inProgress() external view returns (bool);
-    function resultOf(uint64 round) external view returns (bytes32);
-    function commitmentOf(uint64 round, uint64 attempt, uint256 seat) external view returns (bytes32);
-    function registeredSamples(uint256 seat) external view returns (uint64);
-    function seatOf(address account) external view returns (uint256 seat, bool current);
-    function structHash(Submission calldata submission) external view returns (bytes32);
-    function signerOf(Submission calldata submission, bytes calldata signature) external view returns (address);
-}
 
 /// @title The coordinator's bond, and what it is lost for.
 /// @notice Made by a ledger with itself, in one transaction. Anyone may show, within the dispute window of a
@@ -27,7 +16,7 @@ interface IDisputedLedger {
 ///         challenge itself.
 ///         One bond covers every round that is within its dispute window: it is lost once. No round opens after
 ///         that until another is posted, and further wrong rounds of the same window cost no more.
-contract DisputeCourt {
+contract DisputeCourt is MaskedCases {
     using Seats for uint256[];
     using MerkleSum for bytes;
 
@@ -49,94 +38,21 @@ contract DisputeCourt {
 
     // ------------------------------------------------------------------------------------------ EVENTS
 
-    event BondPosted(address indexed sender, uint256 amount, uint256 bond);
-    /// @param toChallenger Nothing: earlier courts gave the challenger half.
-    event BondSlashed(uint64 indexed round, address indexed challenger, uint256 toChallenger, uint256 locked);
-    event ReleaseAnnounced(uint256 releaseAt);
-    event BondReleased(address indexed coordinator, uint256 amount);
-    event AggregateDisputed(uint64 indexed round, uint256 leafIndex, address indexed challenger);
     event SubmissionDisputed(uint64 indexed round, uint256 seat, address indexed challenger);
 
     // ------------------------------------------------------------------------------------------ ERRORS
 
-    error NotCoordinator(address sender);
-    error RoundInProgress();
-    error BondTooSmall(uint256 bond, uint256 needed);
-    error BondLocked(uint256 releaseAt);
-    error NotAResult(uint64 round);
-    error DisputeWindowOver(uint64 round, uint256 until);
-    error AlreadyDisputed(uint64 round);
     error UpdatesAreSealed();
-    error SeatsBeyond256(uint64 round);
     error NotTheSet(uint64 round);
     error NoSuchLeaf(uint256 index, uint256 count);
-    error LengthMismatch(uint256 left, uint256 right);
-    error NotCommitted(uint256 seat);
-    error PathDoesNotLead(address hospital);
-    error AggregateCorrect(uint64 round, uint256 leafIndex);
     error NotOmitted(uint256 seat);
     error SubmissionGood(uint64 round, uint256 seat);
-    error TransferFailed(address account);
-
-    // ----------------------------------------------------------------------------------------- STORAGE
-
-    IDisputedLedger public immutable ledger;
-    /// @notice Seconds from finalizing in which a round may be challenged.
-    uint32 public immutable disputeWindow;
-    /// @notice Wei without which no round opens.
-    uint128 public immutable minimumBond;
-    /// @notice Whether updates are plain vectors of the ring; only then can their chunks be added here.
-    bool public immutable openUpdates;
-    /// @notice Bytes of such a vector.
-    uint64 public immutable updateSize;
-
-    /// @notice The bond, in wei.
-    uint256 public bond;
-    /// @notice When the bond may be released; zero while it is pledged.
-    uint256 public releaseAt;
-    mapping(uint64 round => bool) private _disputed;
 
     // ------------------------------------------------------------------------------------------- LOGIC
 
-    modifier onlyCoordinator() {
-        if (msg.sender != ledger.coordinator()) revert NotCoordinator(msg.sender);
-        _;
-    }
-
-    constructor(uint32 disputeWindow_, uint128 minimumBond_, bool openUpdates_, uint64 updateSize_) {
-        ledger = IDisputedLedger(msg.sender);
-        disputeWindow = disputeWindow_;
-        minimumBond = minimumBond_;
-        openUpdates = openUpdates_;
-        updateSize = updateSize_;
-    }
-
-    /// @notice Add to the bond. The coordinator pledges the whole of it again by that; a stranger, who could
-    ///         keep it from being released so, does not.
-    function postBond() external payable {
-        bond += msg.value;
-        if (msg.sender == ledger.coordinator()) releaseAt = 0;
-        emit BondPosted(msg.sender, msg.value, bond);
-    }
-
-    /// @notice Say that the bond is to be taken back: no round opens from now on where a bond is needed, and
-    ///         after the dispute window of the last round it is free.
-    function announceRelease() external onlyCoordinator {
-        if (ledger.inProgress()) revert RoundInProgress();
-        releaseAt = block.timestamp + disputeWindow + 1;
-        emit ReleaseAnnounced(releaseAt);
-    }
-
-    /// @notice Take the bond back.
-    function releaseBond() external onlyCoordinator {
-        // Where no bond is needed, rounds may have gone on since.
-        if (releaseAt == 0 || block.timestamp < releaseAt) revert BondLocked(releaseAt);
-        uint256 amount = bond;
-        bond = 0;
-        emit BondReleased(msg.sender, amount);
-        (bool paid,) = msg.sender.call{value: amount}("");
-        if (!paid) revert TransferFailed(msg.sender);
-    }
+    constructor(uint32 disputeWindow_, uint128 minimumBond_, bool openUpdates_, uint64 updateSize_)
+        Bond(disputeWindow_, minimumBond_, openUpdates_, updateSize_)
+    {}
 
     /// @notice Show that a chunk of a round's aggregate is not the sum of the included updates' chunks. The
     ///         court adds them itself; it reverts where the sum is right.
@@ -157,12 +73,9 @@ contract DisputeCourt {
         if (_requireDisputable(result)) revert SeatsBeyond256(result.round);
         uint256 width = MerkleSum.leaves(updateSize);
         if (leafIndex >= width) revert NoSuchLeaf(leafIndex, width);
-        bytes memory leaf = aggregateLeaf;
-        if (MerkleSum.rootOf(leaf, leafIndex, width, aggregatePath) != result.aggregateRoot) {
-            revert PathDoesNotLead(address(0));
-        }
+        _requireLeaf(result, leafIndex, aggregateLeaf, aggregatePath);
         (bytes memory sum, bool whole) = _sum(result, leafIndex, width, openings);
-        if (whole && keccak256(sum) == keccak256(leaf)) revert AggregateCorrect(result.round, leafIndex);
+        if (whole && keccak256(sum) == keccak256(aggregateLeaf)) revert AggregateCorrect(result.round, leafIndex);
         emit AggregateDisputed(result.round, leafIndex, msg.sender);
         _slash(result.round);
     }
@@ -213,24 +126,6 @@ contract DisputeCourt {
 
     // ------------------------------------------------------------------------------------------- VIEWS
 
-    /// @notice Reverts where a round may not open for want of a bond.
-    function requireBond() external view {
-        // slither-disable-next-line incorrect-equality (zero is no time, but says that there is none)
-        uint256 pledged = releaseAt == 0 ? bond : 0;
-        if (pledged < minimumBond) revert BondTooSmall(pledged, minimumBond);
-    }
-
-    /// @notice Whether a round was finalized so lately that it may be challenged, and has not been yet.
-    function disputable(Result calldata result) external view returns (bool) {
-        (bool held,) = _isResult(result);
-        return held && !_disputed[result.round] && block.timestamp <= uint256(result.finalizedAt) + disputeWindow;
-    }
-
-    /// @notice Whether a challenge of the round has succeeded.
-    function disputed(uint64 round) external view returns (bool) {
-        return _disputed[round];
-    }
-
     /// @notice Whether a seat has a submission under a root: a proof of inclusion.
     function provesInclusion(
         bytes32 root,
@@ -262,24 +157,6 @@ contract DisputeCourt {
         _slash(result.round);
     }
 
-    /// Whether the ledger keeps this result, and whether of a round with seats beyond 256: there it has hashed
-    /// once more, and `included` is the hash of the set's words.
-    function _isResult(Result calldata result) private view returns (bool held, bool wide) {
-        bytes32 hash = keccak256(abi.encode(result));
-        bytes32 kept = ledger.resultOf(result.round);
-        wide = keccak256(abi.encode(hash)) == kept;
-        held = wide || hash == kept;
-    }
-
-    function _requireDisputable(Result calldata result) private view returns (bool wide) {
-        bool held;
-        (held, wide) = _isResult(result);
-        if (!held) revert NotAResult(result.round);
-        uint256 until = uint256(result.finalizedAt) + disputeWindow;
-        if (block.timestamp > until) revert DisputeWindowOver(result.round, until);
-        if (_disputed[result.round]) revert AlreadyDisputed(result.round);
-    }
-
     /// The sum of the openings' chunks. It is not whole where one has the wrong length: what commits to that is
     /// no vector, and should not have been included.
     function _sum(Result calldata result, uint256 leafIndex, uint256 width, Opening[] calldata openings)
@@ -293,7 +170,9 @@ contract DisputeCourt {
         sum = new bytes(MerkleSum.leafLength(updateSize, leafIndex));
         for (uint256 i = 0; i < seats.length; ++i) {
             Opening calldata opening = openings[i];
-            if (!_isCommitted(result, seats[i], opening)) revert NotCommitted(seats[i]);
+            if (!_isCommitted(result, seats[i], opening.submission, opening.signature, opening.place)) {
+                revert NotCommitted(seats[i]);
+            }
             bytes memory leaf = opening.leaf;
             if (MerkleSum.rootOf(leaf, leafIndex, width, opening.path) != opening.submission.root) {
                 revert PathDoesNotLead(opening.submission.hospital);
@@ -301,19 +180,6 @@ contract DisputeCourt {
             if (leaf.length == sum.length) sum.add(leaf);
             else whole = false;
         }
-    }
-
-    function _isCommitted(Result calldata result, uint256 seat, Opening calldata opening)
-        private
-        view
-        returns (bool)
-    {
-        bytes32 hash = ledger.structHash(opening.submission);
-        if (result.submissionsRoot == bytes32(0)) {
-            return ledger.commitmentOf(result.round, result.attempt, seat) == hash;
-        }
-        bytes32 leaf = SubmissionTree.leaf(hash, keccak256(opening.signature));
-        return SubmissionTree.proves(result.submissionsRoot, seat, leaf, opening.place);
     }
 
     /// Whether the ledger would have taken a submission for a seat in a round.
@@ -336,11 +202,5 @@ contract DisputeCourt {
         } catch {
             return false;
         }
-    }
-
-    function _slash(uint64 round) private {
-        _disputed[round] = true;
-        emit BondSlashed(round, msg.sender, 0, bond);
-        bond = 0;
     }
 }

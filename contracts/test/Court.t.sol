@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Bond} from "../src/Bond.sol";
 import {DisputeCourt} from "../src/DisputeCourt.sol";
 import {FederationLedger} from "../src/FederationLedger.sol";
 import {Founding, Recording, Result, Submission} from "../src/FederationTypes.sol";
@@ -132,7 +133,7 @@ contract CourtTest is Party {
 
     function test_a_right_sum_stands() public {
         Case memory c = played(3, "");
-        reverts(abi.encodeWithSelector(DisputeCourt.AggregateCorrect.selector, 1, 1));
+        reverts(abi.encodeWithSelector(Bond.AggregateCorrect.selector, 1, 1));
         challenge(c);
         holds(court.disputable(c.result) && !court.disputed(1));
     }
@@ -140,16 +141,16 @@ contract CourtTest is Party {
     function test_a_wrong_sum_costs_the_bond() public {
         Case memory c = played(3, one());
         vm.expectEmit(address(court));
-        emit DisputeCourt.AggregateDisputed(1, 1, STRANGER);
+        emit Bond.AggregateDisputed(1, 1, STRANGER);
         vm.expectEmit(address(court));
-        emit DisputeCourt.BondSlashed(1, STRANGER, 0, BOND);
+        emit Bond.BondSlashed(1, STRANGER, 0, BOND);
         vm.prank(STRANGER);
         challenge(c);
         holds(court.disputed(1) && !court.disputable(c.result));
         equal(court.bond(), 0);
-        reverts(abi.encodeWithSelector(DisputeCourt.AlreadyDisputed.selector, 1));
+        reverts(abi.encodeWithSelector(Bond.AlreadyDisputed.selector, 1));
         challenge(c);
-        reverts(abi.encodeWithSelector(DisputeCourt.BondTooSmall.selector, 0, BOND));
+        reverts(abi.encodeWithSelector(Bond.BondTooSmall.selector, 0, BOND));
         this.openNext(2, 7);
         equal(STRANGER.balance, 0);
         equal(address(court).balance, BOND); // for ever
@@ -174,23 +175,23 @@ contract CourtTest is Party {
         Case memory c = played(3, one());
         reverts(abi.encodeWithSelector(DisputeCourt.NoSuchLeaf.selector, 2, 2));
         court.challenge(c.result, 2, c.openings, c.sum, c.path);
-        reverts(abi.encodeWithSelector(DisputeCourt.PathDoesNotLead.selector, address(0)));
+        reverts(abi.encodeWithSelector(Bond.PathDoesNotLead.selector, address(0)));
         court.challenge(c.result, 0, c.openings, c.sum, c.path);
-        reverts(abi.encodeWithSelector(DisputeCourt.PathDoesNotLead.selector, address(0)));
+        reverts(abi.encodeWithSelector(Bond.PathDoesNotLead.selector, address(0)));
         court.challenge(c.result, 1, c.openings, c.sum, new bytes32[](0));
-        reverts(abi.encodeWithSelector(DisputeCourt.LengthMismatch.selector, 0, 3));
+        reverts(abi.encodeWithSelector(Bond.LengthMismatch.selector, 0, 3));
         court.challenge(c.result, 1, new DisputeCourt.Opening[](0), c.sum, c.path);
         c.openings[1].leaf[0] = ~c.openings[1].leaf[0];
-        reverts(abi.encodeWithSelector(DisputeCourt.PathDoesNotLead.selector, account(1)));
+        reverts(abi.encodeWithSelector(Bond.PathDoesNotLead.selector, account(1)));
         challenge(c);
         c.openings[1] = c.openings[0];
-        reverts(abi.encodeWithSelector(DisputeCourt.NotCommitted.selector, 1));
+        reverts(abi.encodeWithSelector(Bond.NotCommitted.selector, 1));
         challenge(c);
         c.result.included = 1;
-        reverts(abi.encodeWithSelector(DisputeCourt.NotAResult.selector, 1));
+        reverts(abi.encodeWithSelector(Bond.NotAResult.selector, 1));
         challenge(c);
         c.result.round = 2;
-        reverts(abi.encodeWithSelector(DisputeCourt.NotAResult.selector, 2));
+        reverts(abi.encodeWithSelector(Bond.NotAResult.selector, 2));
         challenge(c);
     }
 
@@ -244,7 +245,7 @@ contract CourtTest is Party {
         uint256 until = block.timestamp + HOUR;
         vm.warp(until + 1);
         holds(!court.disputable(c.result));
-        reverts(abi.encodeWithSelector(DisputeCourt.DisputeWindowOver.selector, 1, until));
+        reverts(abi.encodeWithSelector(Bond.DisputeWindowOver.selector, 1, until));
         challenge(c);
         vm.warp(until);
         challenge(c);
@@ -261,29 +262,29 @@ contract CourtTest is Party {
 
     function test_no_round_opens_without_the_bond() public {
         foundWith(rules(), 1);
-        reverts(abi.encodeWithSelector(DisputeCourt.BondTooSmall.selector, 0, BOND));
+        reverts(abi.encodeWithSelector(Bond.BondTooSmall.selector, 0, BOND));
         this.openNext(1, 1);
         vm.deal(address(this), BOND);
         vm.expectEmit(address(court));
-        emit DisputeCourt.BondPosted(address(this), BOND, BOND);
+        emit Bond.BondPosted(address(this), BOND, BOND);
         court.postBond{value: BOND}();
         open(1, 1);
     }
 
     function test_the_bond_is_released_after_the_last_dispute_could_have_been() public {
         open(1, 1);
-        reverts(abi.encodeWithSelector(DisputeCourt.RoundInProgress.selector));
+        reverts(abi.encodeWithSelector(Bond.RoundInProgress.selector));
         court.announceRelease();
         ledger.abortRound(1, "enough");
-        reverts(abi.encodeWithSelector(DisputeCourt.BondLocked.selector, 0));
+        reverts(abi.encodeWithSelector(Bond.BondLocked.selector, 0));
         court.releaseBond();
         uint256 at = block.timestamp + HOUR + 1;
         vm.expectEmit(address(court));
-        emit DisputeCourt.ReleaseAnnounced(at);
+        emit Bond.ReleaseAnnounced(at);
         court.announceRelease();
-        reverts(abi.encodeWithSelector(DisputeCourt.BondTooSmall.selector, 0, BOND));
+        reverts(abi.encodeWithSelector(Bond.BondTooSmall.selector, 0, BOND));
         this.openNext(1, 1);
-        reverts(abi.encodeWithSelector(DisputeCourt.BondLocked.selector, at));
+        reverts(abi.encodeWithSelector(Bond.BondLocked.selector, at));
         court.releaseBond();
         // A stranger's ether does not pledge the bond again; the coordinator's does.
         vm.deal(STRANGER, 1);
@@ -293,7 +294,7 @@ contract CourtTest is Party {
         vm.warp(at);
         uint256 before = address(this).balance;
         vm.expectEmit(address(court));
-        emit DisputeCourt.BondReleased(address(this), uint256(BOND) + 1);
+        emit Bond.BondReleased(address(this), uint256(BOND) + 1);
         court.releaseBond();
         equal(address(this).balance, before + BOND + 1);
         court.postBond{value: BOND}();
@@ -330,14 +331,14 @@ contract CourtTest is Party {
         DisputeCourt.Opening[] memory openings = new DisputeCourt.Opening[](0);
         Result memory second = Result(2, 1, uint64(block.timestamp), model(1), "sum", model(2), 0, 7);
         holds(court.disputable(second)); // but there is nothing left to lose
-        reverts(abi.encodeWithSelector(DisputeCourt.PathDoesNotLead.selector, address(0)));
+        reverts(abi.encodeWithSelector(Bond.PathDoesNotLead.selector, address(0)));
         court.challenge(second, 1, openings, c.sum, c.path);
-        reverts(abi.encodeWithSelector(DisputeCourt.BondTooSmall.selector, 0, BOND));
+        reverts(abi.encodeWithSelector(Bond.BondTooSmall.selector, 0, BOND));
         this.openNext(3, 7);
     }
 
     function test_the_bond_is_the_coordinators() public {
-        bytes memory error = abi.encodeWithSelector(DisputeCourt.NotCoordinator.selector, STRANGER);
+        bytes memory error = abi.encodeWithSelector(Bond.NotCoordinator.selector, STRANGER);
         reverts(error);
         vm.prank(STRANGER);
         court.announceRelease();
@@ -348,7 +349,7 @@ contract CourtTest is Party {
         court.releaseBond();
         Purse purse = new Purse(court);
         registry.handOver(address(purse));
-        reverts(abi.encodeWithSelector(DisputeCourt.TransferFailed.selector, address(purse)));
+        reverts(abi.encodeWithSelector(Bond.TransferFailed.selector, address(purse)));
         purse.release();
         purse.announce();
         equal(court.bond(), BOND);
@@ -434,7 +435,7 @@ contract CourtTest is Party {
         holds(court.provesOmission(t.result.submissionsRoot, 255, treePath(t.leaves, 255)));
         reverts(abi.encodeWithSelector(DisputeCourt.SubmissionGood.selector, 1, 0));
         court.disputeSubmission(t.result, 0, m, signature, place);
-        reverts(abi.encodeWithSelector(DisputeCourt.NotCommitted.selector, 1));
+        reverts(abi.encodeWithSelector(Bond.NotCommitted.selector, 1));
         court.disputeSubmission(t.result, 1, m, signature, place);
     }
 
@@ -516,7 +517,7 @@ contract CourtTest is Party {
         bytes32[] memory siblings = path(leafHash(first));
         DisputeCourt.Opening[] memory openings = new DisputeCourt.Opening[](1);
         openings[0] = DisputeCourt.Opening(m, other, siblings, signed(0, hashOf(m)), treePath(t.leaves, 0));
-        reverts(abi.encodeWithSelector(DisputeCourt.NotCommitted.selector, 0));
+        reverts(abi.encodeWithSelector(Bond.NotCommitted.selector, 0));
         court.challenge(t.result, 1, openings, second, siblings);
     }
 
@@ -530,7 +531,7 @@ contract CourtTest is Party {
         bytes32[] memory place = treePath(t.leaves, 0);
         uint256 until = block.timestamp + HOUR;
         vm.warp(until + 1);
-        reverts(abi.encodeWithSelector(DisputeCourt.DisputeWindowOver.selector, 1, until));
+        reverts(abi.encodeWithSelector(Bond.DisputeWindowOver.selector, 1, until));
         court.disputeSubmission(t.result, 0, m, signature, place);
     }
 
@@ -541,7 +542,7 @@ contract CourtTest is Party {
         bytes32[] memory place = treePath(t.leaves, 0);
         uint256 until = block.timestamp + HOUR;
         vm.warp(until + 1);
-        reverts(abi.encodeWithSelector(DisputeCourt.DisputeWindowOver.selector, 1, until));
+        reverts(abi.encodeWithSelector(Bond.DisputeWindowOver.selector, 1, until));
         court.disputeOmission(t.result, 0, place);
     }
 
@@ -597,7 +598,7 @@ contract CourtTest is Party {
         openings[0] =
             DisputeCourt.Opening(m, second, path(leafHash(first)), signature, treePath(t.leaves, 0));
         bytes32[] memory siblings = path(leafHash(first));
-        if (!wrong) reverts(abi.encodeWithSelector(DisputeCourt.AggregateCorrect.selector, 1, 1));
+        if (!wrong) reverts(abi.encodeWithSelector(Bond.AggregateCorrect.selector, 1, 1));
         court.challenge(result, 1, openings, aggregate, siblings);
         holds(court.disputed(1) == wrong);
     }

@@ -3,6 +3,8 @@ pragma solidity 0.8.37;
 
 import {DisputeCourt} from "../src/DisputeCourt.sol";
 import {Attestation, Bounds, Founding, Recording, Registration, Result, Submission} from "../src/FederationTypes.sol";
+import {MaskedCases} from "../src/MaskedCases.sol";
+import {MaskedParty} from "./MaskedParty.sol";
 import {Party} from "./Party.sol";
 import {vm} from "./Vm.sol";
 
@@ -181,5 +183,61 @@ contract GasTest is Party {
             Result(1, 1, uint64(block.timestamp), GENESIS, root, model(1), 0, (1 << hospitals) - 1);
         court.challenge(result, 0, openings, leaf, path);
         costs(name);
+    }
+}
+
+/// @notice The gas of a challenge of a masked round, of an update of 83.2 MB with the default's hybrid keys.
+/// @dev With the floor of EIP-7623: few openings are more bytes than work.
+contract MaskedGasTest is MaskedParty {
+    uint64 private constant VECTOR = 83_200_000;
+
+    function test_gas_of_three() public {
+        challenged(3, 0, 3, "three");
+    }
+
+    function test_gas_of_ten() public {
+        challenged(10, 2, 8, "ten, two of them missing");
+    }
+
+    function test_gas_of_twenty() public {
+        challenged(20, 6, 14, "twenty, six of them missing");
+    }
+
+    function test_gas_of_fifty() public {
+        challenged(50, 16, 12, "fifty, sixteen of them missing");
+    }
+
+    /// The last so many are missing, and each transaction has openings of so many.
+    function challenged(uint256 hospitals, uint256 missing, uint256 each, string memory name) private {
+        sealed_ = 1169;
+        Masked memory m = played(VECTOR, hospitals, ((1 << missing) - 1) << (hospitals - missing), VECTOR / 8, 1);
+        uint256 total;
+        uint256 most;
+        for (uint256 first = 0; first < m.openings.length; first += each) {
+            uint256 left = m.openings.length - first;
+            MaskedCases.MaskedOpening[] memory part = new MaskedCases.MaskedOpening[](left < each ? left : each);
+            for (uint256 i = 0; i < part.length; ++i) {
+                part[i] = m.openings[first + i];
+            }
+            bytes memory data = first == 0
+                ? abi.encodeCall(court.challengeMasked, (m.result, m.word, part, m.context, m.leaf, m.path))
+                : abi.encodeCall(court.addOpenings, (m.result, m.word, part, m.context));
+            (bool done,) = address(court).call(data);
+            holds(done);
+            uint256 gas = vm.snapshotGasLastCall("masked", name);
+            uint256 floor = 21_000 + 10 * tokens(data);
+            if (gas < floor) gas = floor;
+            total += gas;
+            if (gas > most) most = gas;
+        }
+        holds(court.disputed(1));
+        vm.snapshotValue("gas", string.concat("challenge a masked word of ", name), total);
+        vm.snapshotValue("gas", string.concat("the largest transaction of ", name), most);
+    }
+
+    function tokens(bytes memory data) private pure returns (uint256 count) {
+        for (uint256 i = 0; i < data.length; ++i) {
+            count += data[i] == 0 ? 1 : 4;
+        }
     }
 }

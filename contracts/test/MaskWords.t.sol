@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {MaskWords} from "./MaskWords.sol";
+import {MaskWords} from "../src/MaskWords.sol";
 import {vm} from "./Vm.sol";
 
 contract MaskWordsTest {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Bond} from "../src/Bond.sol";
 import {Committee} from "../src/Committee.sol";
 import {DisputeCourt} from "../src/DisputeCourt.sol";
 import {
@@ -499,7 +500,7 @@ contract WideTest is Party {
     function test_a_missing_submission_costs_the_bond() public {
         (Tree memory t, Result memory result,) = disputed();
         bytes32[] memory siblings = place(t, 259);
-        reverts(abi.encodeWithSelector(DisputeCourt.SeatsBeyond256.selector, 1));
+        reverts(abi.encodeWithSelector(Bond.SeatsBeyond256.selector, 1));
         court.disputeOmission(result, 259, siblings);
         reverts(abi.encodeWithSelector(DisputeCourt.NotTheSet.selector, 1));
         court.disputeWideOmission(result, words(0, 30), 259, siblings);
@@ -524,7 +525,7 @@ contract WideTest is Party {
         ledger.closeWideWithRoot(1, "root", "list", words(0, 1));
         finalize(1);
         Result memory result = resultWith(words(0, 1), "root");
-        reverts(abi.encodeWithSelector(DisputeCourt.SeatsBeyond256.selector, 1));
+        reverts(abi.encodeWithSelector(Bond.SeatsBeyond256.selector, 1));
         court.challenge(result, 0, new DisputeCourt.Opening[](0), "", new bytes32[](0));
         // Nor is the set of a narrow round taken for a hash.
         settleAll();

@@ -15,6 +15,7 @@ from fedcxr.audit.scope import Scope
 from fedcxr.audit.sources import RunSources
 from fedcxr.errors import AuditFailedError, AuditIncompleteError, StoreError
 from fedcxr.ledger.views import FederationViews
+from fedcxr.privacy.kinds import protection_named
 from fedcxr.report.tables import count
 from fedcxr.store import garbage
 from fedcxr.store.identity import Identity
@@ -37,7 +38,8 @@ def require_prunable(run: RunDirectory, ledger: FederationViews) -> None:
             "updates.",
             advice=f"{_NOTHING} Finish the run first: fedcxr simulate --resume RUN.",
         )
-    if open_ones := [n for n in range(1, last + 1) if garbage.disputable(ledger, n)]:
+    unmasks = protection_named(run.config.privacy.envelope).unmasks
+    if open_ones := [n for n in range(1, last + 1) if garbage.disputable(ledger, n, unmasks=unmasks)]:
         raise StoreError(
             f"{run.root}: {count(len(open_ones), 'round')}, from round {open_ones[0]} on, can still be "
             "challenged, which takes the updates.",

@@ -17,6 +17,7 @@ from fedcxr.audit.evidence import Evidence
 from fedcxr.audit.published_answers import answer_faults
 from fedcxr.audit.record import CONTRADICTIONS, contradiction
 from fedcxr.errors import EnvelopeError, FedcxrError, LayoutError, LedgerError, StoreError
+from fedcxr.ledger.event_views import EventViews
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.ledger.signing import recover
 from fedcxr.masked_rounds.answers import Seeds, pairs_that_differ, seed_faults
@@ -28,7 +29,7 @@ from fedcxr.privacy.secagg.header import SEALED, MaskedHeader, check_header, hea
 from fedcxr.update.merkle import LEAF_SIZE
 
 NOT_NAMED = "nothing here names its seeds: metrics.jsonl does, and --metrics gives it"
-"""Why the sum of a masked round is unchecked where an audit has no line of the round."""
+"""Why the sum of a masked round is unchecked where an audit has no line of the round, and no event."""
 
 
 def context_of(evidence: Evidence, number: int, attempt: int) -> bytes | None:
@@ -91,15 +92,15 @@ class MaskedRound:
         Args:
             total: of the masked updates; None where it could not be made.
             headers: the beginnings of the updates that could be read, by hospital.
-            seeds_root: under which the store has the round's seeds, hex: empty where the round's line names
-                none, and None where no line is at hand.
+            seeds_root: under which the store has the round's seeds, hex, as the round's line has it: empty
+                where that names none, and None where no line is at hand.
 
         Returns:
             The sum; None where it cannot be unmasked, and is listed as unchecked.
         """
         self._take_headers(headers)
         self._check_headers()
-        published, why = self._published(seeds_root)
+        published, why = self._published(self._named(seeds_root))
         if published is not None:
             self._check_answers(published)
             if not self._seeds_hold(published.seeds):
@@ -200,6 +201,17 @@ class MaskedRound:
         ledger, number, values = self.evidence.ledger, self.view.number, self.attempt.values
         return masked_attempt(ledger, number, self.parts, values, attempt=attempt)
 
+    def _named(self, line: str | None) -> str | None:
+        """The root of the seeds as the court's event has it; of a court that has none, as a line has it."""
+        if not self.evidence.ledger.court_has("publishSeeds"):
+            return line
+        events = EventViews.of(self.evidence.ledger)
+        published = events.seeds_published(self.view.number, self.view.attempt)
+        root = published[-1].hex() if published else ""
+        if line and line != root:
+            self._find("metrics.jsonl seeds", root or "none, as on the ledger", line)
+        return root
+
     def _published(self, root: str | None) -> tuple[SeedsFile | None, str]:
         """The file of seeds, held to the ledger's attempt and set; or why there is none."""
         if root is None:
@@ -207,7 +219,7 @@ class MaskedRound:
         missing = f"the seeds of round {self.view.number} are not published"
         expected = "the seeds of the round's masks"
         if not root:
-            self._find("seeds file", expected, f"{missing}: metrics.jsonl names none")
+            self._find("seeds file", expected, f"{missing}: nothing names any")
             return None, missing
         name = bytes.fromhex(root)
         self.evidence.named.add(name)

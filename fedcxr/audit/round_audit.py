@@ -95,7 +95,8 @@ class RoundAudit:
         del total  # before the buffer that it adds into is lent to the next round
         updates.close()
         evidence.claims.take(view.number, updates.metrics)
-        if evidence.protection.challengeable:
+        masked = evidence.protection.unmasks and evidence.ledger.court_has("challengeMasked")
+        if evidence.protection.challengeable or masked:
             self._check_aggregate()
         if lines is not None:
             self._check_line(lines, updates.metrics)
@@ -119,7 +120,7 @@ class RoundAudit:
         return total
 
     def _check_aggregate(self) -> None:
-        """Where updates are open, the aggregate's bytes are in the store, for anyone to challenge."""
+        """Where the court hears of sums, the aggregate's bytes are in the store, for anyone to challenge."""
         root = self.view.aggregate_root
         self.evidence.named.add(root)
         try:

@@ -19,8 +19,9 @@ from eth_account.signers.local import LocalAccount
 
 from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.ledger.contract import FederationLedger
-from fedcxr.ledger.court import DisputeCourt, SubmissionOpening, result_of
+from fedcxr.ledger.court import DisputeCourt, result_of
 from fedcxr.ledger.deployment_parameters import DeploymentParameters
+from fedcxr.ledger.openings import SubmissionOpening
 from fedcxr.ledger.signing import (
     HOSPITAL,
     VALIDATOR,

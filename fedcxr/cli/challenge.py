@@ -60,17 +60,18 @@ def challenge(
     store: Store = None,
     trust_run: TrustRun = False,
 ) -> None:
-    """Challenge the aggregate of a round of open updates on chain, at the cost of the coordinator's bond.
+    """Challenge the aggregate of a round of open or masked updates on chain, at the cost of the bond.
 
     The command looks for a chunk of the aggregate that is not the sum of the updates' chunks, and sends
     nothing where there is none. The contract adds the chunk itself, and slashes the coordinator's bond when
-    its sum is another.
+    its sum is another. Of masked updates it adds a single word, and takes the masks off by the published
+    seeds; many hospitals take several transactions.
 
     In a run's directory give RUN ROUND: its keys/auditor.json signs, unless --key names another file. As a
     third party, without a run, give ROUND with --rpc, --contract, --store and --key, whose account pays for
     gas.
     """
-    from fedcxr.audit.disputes.challenge import prepare_challenge, wrong_leaf
+    from fedcxr.audit.disputes.challenge import find_challenge
     from fedcxr.errors import StoreError
     from fedcxr.store.pruned import pruned_rounds
 
@@ -82,13 +83,13 @@ def challenge(
             advice="A copy of the store with these updates can still be named (--store).",
         )
     with _Desk(run, rpc, contract, store, key, trust_run).opened() as (case, blobs):
-        found = wrong_leaf(case.ledger, blobs, number) if leaf is None else leaf
+        found = find_challenge(case.ledger, blobs, number, leaf)
         if found is None:
             say(f"round {number}: every chunk of the aggregate is the sum of the updates'")
             return
         stake = case.court.bond
-        case.court.challenge(*prepare_challenge(case.ledger, blobs, number, found))
-        say(f"round {number}: the contract has added chunk {found} and found the aggregate wrong")
+        added = found.bring(case.court)
+        say(f"round {number}: the contract has added {added} and found the aggregate wrong")
         _tell_lost(stake)
 
 

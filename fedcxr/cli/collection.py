@@ -45,7 +45,7 @@ class Collection:
         with reading_ledger(self.directory) as ledger:
             attempts = garbage.read_attempts(ledger, blobs)
             asked = [n for n in sorted(attempts.kept) if before is None or n < before]
-            pinned = [n for n in asked if garbage.disputable(ledger, n)]
+            pinned = [n for n in asked if garbage.disputable(ledger, n, unmasks=self._unmasks)]
             going = [n for n in asked if n not in pinned]
             waste = garbage.find_waste(
                 self.directory,
@@ -61,6 +61,11 @@ class Collection:
                 if not self.dry_run:
                     garbage.remove(self.directory, blobs, thing)
         self._say(attempts, pinned, going, before or 1, waste)
+
+    @property
+    def _unmasks(self) -> bool:
+        """Whether the run's updates are masked."""
+        return protection_named(self.directory.config.privacy.envelope).unmasks
 
     def _put_on_record(self, ledger: FederationViews, rounds: Sequence[int], statement: str) -> None:
         said = pruned_of(self.directory, ledger)
@@ -78,7 +83,7 @@ class Collection:
         if pinned:
             said = f"{count(len(pinned), 'round')} before {before} can still be challenged: kept."
             console.say((said, "yellow"))
-        if going and protection_named(self.directory.config.privacy.envelope).unmasks:
+        if going and self._unmasks:
             console.say(
                 "the seeds of masked rounds stay, with what hospitals signed: which set each answered for is "
                 "still checked. Whether the seeds are those that were committed to, and the sums, nobody can "

@@ -24,7 +24,7 @@ from fedcxr.errors import ArtifactError
 NAME = "FederationLedger"
 COURT = "DisputeCourt"
 REGISTRY = "Registry"
-EARLIER = ("FederationLedger-2", "FederationLedger-1")
+EARLIER = ("FederationLedger-3", "FederationLedger-2", "FederationLedger-1")
 """Artifacts of before, the latest first: their federations are resumed and audited as they were founded."""
 
 _SHIPPED = resources.files("fedcxr.ledger") / "artifacts"

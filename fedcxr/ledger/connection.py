@@ -13,7 +13,6 @@ from web3.types import BlockIdentifier, FilterParams
 from fedcxr.errors import LedgerError
 from fedcxr.ledger.abi import read_any_text
 from fedcxr.ledger.artifact import (
-    artifact_that,
     known_artifacts,
     known_interface,
     load_artifact,
@@ -98,8 +97,14 @@ class ContractConnection:
 
     @cached_property
     def artifact(self) -> str | None:
-        """Name of the known artifact whose contract this is, by its code; None where it is none's."""
-        return artifact_that(lambda known: known.created(self._code))
+        """Name of the known artifact whose contract this is, by its code; None where it is none's.
+
+        Artifacts whose courts differ can have one code of the contract: what created it tells which it is.
+        """
+        alike = [name for name, known in known_artifacts().items() if known.created(self._code)]
+        if len(alike) < 2:
+            return next(iter(alike), None)
+        return next((name for name in alike if known_artifacts()[name].founds(self._creation)), alike[0])
 
     def code_difference(self) -> str | None:
         """How the contract differs from every known artifact, in code or in origin; None when it does not.
@@ -115,17 +120,27 @@ class ContractConnection:
     def _code_difference(self) -> str | None:
         if self.artifact is None:
             return load_artifact().code_difference(self._code)
-        created = self.events("FederationCreated")
-        if len(created) != 1:
+        if self._created_in is None:
             return "no record of its creation"
-        transaction = created[0]["transactionHash"]
-        receipt = translated(lambda: self.w3.eth.get_transaction_receipt(transaction))
+        receipt = translated(lambda: self.w3.eth.get_transaction_receipt(self._created_in))
         if receipt["contractAddress"] != self.address:
             return "created by another contract"
-        creation = bytes(translated(lambda: self.w3.eth.get_transaction(transaction))["input"])
-        if not known_artifacts()[self.artifact].founds(creation):
+        if not known_artifacts()[self.artifact].founds(self._creation):
             return "created by other code, which may have written anything into its storage"
         return None
+
+    @cached_property
+    def _created_in(self) -> Any:
+        """Hash of the transaction in which the contract says it was created; None where it is not one."""
+        created = self.events("FederationCreated")
+        return created[0]["transactionHash"] if len(created) == 1 else None
+
+    @cached_property
+    def _creation(self) -> bytes:
+        """What that transaction ran: code, and the constructor's arguments; empty without one."""
+        if self._created_in is None:
+            return b""
+        return bytes(translated(lambda: self.w3.eth.get_transaction(self._created_in))["input"])
 
     @cached_property
     def _code(self) -> bytes:

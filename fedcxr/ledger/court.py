@@ -14,8 +14,9 @@ from web3 import Web3
 from fedcxr.errors import LedgerError
 from fedcxr.ledger.artifact import canonical_type, known_interface
 from fedcxr.ledger.deployed_contract import DeployedContract
+from fedcxr.ledger.openings import MaskedOpening, SubmissionOpening, in_transactions
 from fedcxr.ledger.seats import to_bitmap, to_words, words_of
-from fedcxr.ledger.signing import SignedSubmission, Submission, as_tuple
+from fedcxr.ledger.signing import SignedSubmission, as_tuple
 from fedcxr.ledger.transaction import send, translated
 from fedcxr.ledger.views import FederationViews
 
@@ -60,25 +61,6 @@ class Result:
         (result,) = known_interface().function("resultHash")["inputs"]
         once = keccak(encode([canonical_type(result)], [self.struct]))
         return keccak(once) if self.words > 1 else once
-
-
-@dataclass(frozen=True)
-class SubmissionOpening:
-    """One included update, opened at the challenged chunk: the contract's struct ``Opening``.
-
-    Attributes:
-        submission: what the hospital signed.
-        leaf: the challenged chunk of the update's vector.
-        path: the chunk's audit path under the update's root.
-        signature, place: the hospital's signature and the submission's path under the round's root; only
-            where one root records all.
-    """
-
-    submission: Submission
-    leaf: bytes
-    path: Sequence[bytes]
-    signature: bytes = b""
-    place: Sequence[bytes] = ()
 
 
 def result_of(ledger: FederationViews, number: int) -> Result:
@@ -157,6 +139,24 @@ class DisputeCourt:
         """Whether a challenge of a round has succeeded."""
         return bool(translated(lambda: self._contract.function("disputed")(number).call()))
 
+    def seeds_published(self, number: int, attempt: int) -> list[bytes]:
+        """The roots under which the coordinator has published an attempt's seeds, in their order."""
+        return [root for place, root in self.all_seeds_published() if place == (number, attempt)]
+
+    def all_seeds_published(self) -> list[tuple[tuple[int, int], bytes]]:
+        """The roots of all seeds that the coordinator has published, each with its round and attempt."""
+        event = self._contract.event("SeedsPublished")
+        said = [log["args"] for log in translated(lambda: list(event.get_logs(from_block=0)))]
+        return [((int(one["round"]), int(one["attempt"])), bytes(one["root"])) for one in said]
+
+    def publish_seeds(self, number: int, root: bytes) -> None:
+        """Say under which root the seeds are that take the masks off the latest round's sum.
+
+        Raises:
+            ContractRejectedError: the account is not the coordinator's, or the round not the latest.
+        """
+        self._transact("publishSeeds", (number, root), gas=100_000)
+
     def post_bond(self, wei: int) -> None:
         """Add to the coordinator's bond.
 
@@ -201,11 +201,45 @@ class DisputeCourt:
             ContractRejectedError: ``AggregateCorrect`` where the sum is right; otherwise what is wrong with
                 the challenge itself.
         """
-        opened = [
-            (as_tuple(o.submission), o.leaf, list(o.path), o.signature, list(o.place)) for o in openings
-        ]
+        opened = [opening.struct for opening in openings]
         arguments = (result.struct, leaf_index, opened, aggregate_leaf, list(aggregate_path))
         self._transact("challenge", arguments, gas=400_000 + _LEAF_GAS * (1 + len(openings)))
+
+    def challenge_masked(
+        self,
+        result: Result,
+        word: int,
+        openings: Sequence[MaskedOpening],
+        *,
+        context: bytes,
+        aggregate_leaf: bytes,
+        aggregate_path: Sequence[bytes],
+    ) -> None:
+        """Show that a word of a masked round's aggregate is not the sum without its masks.
+
+        It takes as many transactions as the openings need.
+
+        Args:
+            result: of the round.
+            word: which.
+            openings: of the updates of all included hospitals, in the order of seats.
+            context: what the hospitals' context is the digest of.
+            aggregate_leaf, aggregate_path: the leaf of the aggregate with the word, and its audit path.
+
+        Raises:
+            ContractRejectedError: ``AggregateCorrect`` where the sum is right; otherwise what is wrong with
+                the challenge itself.
+        """
+        total = 0
+        for index, (part, gas) in enumerate(in_transactions(openings)):
+            shown = (result.struct, word, [opening.struct for opening in part], context)
+            if index:
+                self._transact("addOpenings", shown, gas=gas)
+            else:
+                aggregate = aggregate_leaf, list(aggregate_path)
+                self._transact("challengeMasked", (*shown, *aggregate), gas=gas)
+            total += self.gas_used
+        self.gas_used = total
 
     def dispute_submission(
         self, result: Result, seat: int, signed: SignedSubmission, path: Sequence[bytes]

@@ -46,8 +46,10 @@ ERROR_HELP = {
     "NoParticipants": "A round needs a participant: register hospitals first.",
     "NoSamples": "A hospital registers and submits with at least one image; is its shard empty?",
     "NoSeatLeft": "A federation has 4,096 seats, and those of members who left are not given again.",
+    "NoSuchCase": "A case is of the account that opened it, about one word of one result: open it first.",
     "NoSuchLeaf": "The aggregate has fewer leaves; an index counts from 0.",
     "NoSuchRound": "The federation was founded with so many rounds, and all of them are finalized.",
+    "NoSuchWord": "The aggregate has fewer words; they count from 0.",
     "NotAResult": "The result shown is not the one that the contract committed to for this round.",
     "NotAccepted": "The contract accepted no update of this hospital in the round: it cannot be included.",
     "NotActive": "No active member's key: it never was one, was rotated, is suspended, or has left.",
@@ -56,6 +58,7 @@ ERROR_HELP = {
     "NotCommitted": "What is shown for this seat is not what the contract holds of it.",
     "NotCoordinator": "Only the account that founded the federation may do this: is this its run directory "
     "and key?",
+    "NotLatest": "Seeds are published of the round that was opened last.",
     "NotOnCommittee": "Only validators drawn for this round may attest.",
     "NotOmitted": "Its submission is under the root, or it was not included: there is nothing to dispute.",
     "NotParticipant": "The round was opened without this hospital; it may take part in the next.",
@@ -89,6 +92,7 @@ ERROR_HELP = {
     "Unknown": "The error is none of the contract's: is another contract at this address, or an older "
     "artifact here?",
     "UnknownSeats": "Some of these seats belong to no active hospital.",
+    "UpdatesAreOpen": "Open updates have no masks: their chunks are challenged as they are.",
     "UpdatesAreSealed": "Only open updates can be added on the chain; this federation's are encrypted.",
     "ValidationOver": "The time for verdicts is over: this one came too late to count.",
     "WrongAttempt": "Signed for another attempt at this round: the round was aborted and opened again "
@@ -96,7 +100,9 @@ ERROR_HELP = {
     "WrongBase": "The model started from is not the one that the contract holds: look for a second "
     "coordinator, or a model file restored from another run.",
     "WrongCommitment": "The verdict is on another update than the accepted one.",
+    "WrongContext": "The context shown has fewer participants than the round's sum has updates.",
     "WrongFederation": "Signed for another federation: does hospital.toml name this run's ledger?",
+    "WrongHeader": "The update shown for this seat is none that was masked under the context shown.",
     "WrongKey": "The envelope key does not have the digest that was signed.",
     "WrongPhase": "The round is in another phase; open, closed, validated and finalized follow in this "
     "order.",
@@ -106,6 +112,8 @@ ERROR_HELP = {
     "the artifact's.",
     "WrongRound": "Rounds are opened in order, one at a time: has another coordinator gone on?",
     "WrongWords": "A set of seats has as many words of 256 bits as its round's highest seat takes.",
+    "WrongSeed": "The hospital in the first seat committed to another seed for its mask, or for the one that "
+    "it shares with the second seat: take them from the published seeds.",
     "WrongSize": "An open update has the size that the layout says.",
 }
 

@@ -115,6 +115,10 @@ class EventViews(FederationViews):
         """The rounds of which the court has announced that a challenge succeeded."""
         return DisputeCourt(self.w3, self.court).disputed_by_events()
 
+    def seeds_published(self, number: int, attempt: int) -> list[bytes]:
+        """The roots under which the coordinator has published the seeds of an attempt at a masked round."""
+        return DisputeCourt(self.w3, self.court).seeds_published(number, attempt)
+
     @cached_property
     def _created(self) -> list[Any]:
         created = self.events("FederationCreated")

@@ -239,6 +239,10 @@ class Ledger(Protocol):
         """Count the attestations of the closed round."""
         ...
 
+    def publish_seeds(self, number: int, root: bytes) -> None:
+        """Say under which root the seeds are that take the masks off the validated round's sum."""
+        ...
+
     def finalize(
         self,
         number: int,

@@ -19,13 +19,14 @@ class Transactor:
     """Sends transactions to one contract.
 
     Attributes:
+        account: that signs; None where nothing can be written.
         gas_used: by kind of call, since this object was made.
     """
 
     def __init__(self, connection: ContractConnection, account: LocalAccount | None) -> None:
         """Send to the connected contract; without an account every transaction is refused."""
         self._connection = connection
-        self._account = account
+        self.account = account
         self.gas_used: Counter[str] = Counter()
 
     def transact(self, kind: str, name: str, arguments: Sequence[object], *, gas: int) -> TxReceipt:
@@ -42,10 +43,10 @@ class Transactor:
             ContractRejectedError: the contract reverted.
             ChainError: the chain did not take the transaction.
         """
-        if self._account is None:
+        if self.account is None:
             raise LedgerError(f"{name}: this connection to the contract has no account to write with.")
         function = self._connection.contract.function(name)(*arguments)
-        receipt = send(self._connection.w3, self._account, function, gas=gas)
+        receipt = send(self._connection.w3, self.account, function, gas=gas)
         self.gas_used[kind] += receipt["gasUsed"]
         return receipt
 

@@ -11,6 +11,7 @@ from web3 import Web3
 
 from fedcxr.errors import ContractRejectedError, LedgerError
 from fedcxr.ledger.acceptance import AcceptanceRules
+from fedcxr.ledger.artifact import known_artifacts
 from fedcxr.ledger.bounds import Bounds
 from fedcxr.ledger.connection import ContractConnection
 from fedcxr.ledger.contract_events import ContractEvents
@@ -174,6 +175,11 @@ class FederationViews:
     def court(self) -> str:
         """Address of the contract that holds the bond and judges challenges."""
         return str(self._connection.call("court"))
+
+    def court_has(self, function: str) -> bool:
+        """Whether the court has a function of a name: those of earlier artifacts lack some."""
+        known = known_artifacts().get(self.artifact or "")
+        return known is not None and any(entry.get("name") == function for entry in known.court_abi)
 
     # ------------------------------------------------------------------------ its members and its rounds
 

@@ -72,15 +72,19 @@ class Attempts:
     aborted: frozenset[bytes]
 
 
-def disputable(ledger: FederationViews, round_number: int) -> bool:
+def disputable(ledger: FederationViews, round_number: int, *, unmasks: bool) -> bool:
     """Whether the court may still have to be shown a finalized round's updates; then they must stay.
 
-    It hears no challenge of a sum of sealed updates; a dispute of one root takes the list of submissions,
-    which always stays.
+    It hears no challenge of a sum of sealed updates, nor of masked ones where it is of an earlier fedcxr; a
+    dispute of one root takes the list of submissions, which always stays.
+
+    Args:
+        ledger: the contract.
+        round_number: of the round.
+        unmasks: whether the federation's updates are masked.
     """
-    return ledger.open_updates and DisputeCourt(ledger.w3, ledger.court).disputable(
-        result_of(ledger, round_number)
-    )
+    heard = ledger.open_updates or (unmasks and ledger.court_has("challengeMasked"))
+    return heard and DisputeCourt(ledger.w3, ledger.court).disputable(result_of(ledger, round_number))
 
 
 def find_waste(
@@ -158,10 +162,12 @@ def read_attempts(ledger: FederationViews, store: BlobStore) -> Attempts:
         named = get_configuration(store, ledger.config_digest).model.pretrained_digest
         founding |= {bytes.fromhex(named)} if named else set()
     last = ledger.last_finalized
+    seeds = DisputeCourt(ledger.w3, ledger.court).all_seeds_published()
     for round_number in range(1, last + 2):
         attempts = [_named(attempt, store) for attempt in ledger.round_events(round_number).attempts]
         aborted.update(*attempts[:-1])
         kept[round_number] = attempts[-1] if attempts else frozenset()
+        kept[round_number] |= {root for (number, _), root in seeds if number == round_number}
         if round_number <= last:
             updates[round_number] = _in_the_sum(ledger, store, round_number)
     latest = kept.pop(last + 1)
@@ -171,7 +177,7 @@ def read_attempts(ledger: FederationViews, store: BlobStore) -> Attempts:
 
 
 def _published_seeds(run: RunDirectory) -> frozenset[bytes]:
-    """The roots of masked rounds' seeds, which no event has: by the rounds' lines, and before there is one.
+    """The roots of masked rounds' seeds without an event: by the rounds' lines, and before there is one.
 
     Raises:
         StoreError: the run's lines cannot be read.

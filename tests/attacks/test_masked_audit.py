@@ -16,6 +16,7 @@ from masked_runs import (
     attempt_of,
     audited,
     copied,
+    court_of_others,
     masked_config,
     publish,
     run_masked,
@@ -64,6 +65,7 @@ def run(
 ) -> RunDirectory:
     """A copy whose chain is known to be whole."""
     monkeypatch.setattr(replay, "verify", lambda path: contextlib.nullcontext(executed))
+    court_of_others(monkeypatch)
     return copied(honest, tmp_path / "run")
 
 

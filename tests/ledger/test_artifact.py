@@ -6,13 +6,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from eth_abi.abi import encode
 from eth_hash.auto import keccak
 from typer.testing import CliRunner
 
 from fedcxr.cli import contracts
+from fedcxr.config import Config
 from fedcxr.errors import ArtifactError, StoreError
-from fedcxr.ledger.artifact import EARLIER, known_artifacts, load_artifact, read_artifact, write_artifact
+from fedcxr.ledger.artifact import (
+    EARLIER,
+    canonical_type,
+    known_artifacts,
+    load_artifact,
+    read_artifact,
+    write_artifact,
+)
+from fedcxr.ledger.bounds import UNBOUND
 from fedcxr.ledger.compiler import artifact_path, check_sources, compile_contract
+from fedcxr.ledger.deployment_parameters import DeploymentParameters, configured
+from fedcxr.privacy.keys import EnvelopePrivateKey
 
 COMMANDS = contracts.contracts_app
 CONTRACTS = Path(__file__).resolve().parents[2] / "contracts"
@@ -61,7 +73,7 @@ def test_check_says_so_and_fails_when_the_artifact_is_stale(tmp_path: Path) -> N
     arguments = ["check", "--contracts", str(directory)]
     good = CliRunner().invoke(COMMANDS, arguments)
     assert good.exit_code == 0, good.output
-    assert "belongs to its 13 sources" in good.output
+    assert "belongs to its 16 sources" in good.output
     write_artifact(replace(load_artifact(), sources={}), artifact_path(directory))
     assert isinstance(CliRunner().invoke(COMMANDS, arguments).exception, ArtifactError)
 
@@ -94,6 +106,25 @@ def test_an_artifact_is_read_as_it_was_written_and_a_damaged_one_is_an_error(tmp
         write_artifact(load_artifact(), path / "artifact.json")
 
 
+def test_what_creates_a_ledger_fits_into_a_transaction_with_the_longest_keys(small_config: Config) -> None:
+    """EIP-3860: the code, that of the contracts that it makes, and the arguments."""
+    artifact = load_artifact()
+    (constructor,) = (entry for entry in artifact.abi if entry["type"] == "constructor")
+    types = [canonical_type(field) for field in constructor["inputs"]]
+    key = EnvelopePrivateKey.generate("MLKEM768_X25519").public.data
+    parameters = DeploymentParameters(
+        federation=bytes(32),
+        layout_digest=bytes(32),
+        genesis_digest=bytes(32),
+        coordinator_key=key,
+        auditor_key=key,
+        **configured(small_config, 20_800_000),
+    )
+    arguments = encode(types, [bytes(32), "0x" + "11" * 20, parameters.as_tuple(), UNBOUND.as_tuple()])
+    assert len(artifact.bytecode) // 2 - 1 + len(arguments) == 48_706
+    assert len(artifact.bytecode) // 2 - 1 + len(arguments) <= 49_152
+
+
 def test_what_creates_a_ledger_begins_with_its_code_and_the_hash_of_its_registry() -> None:
     artifact = load_artifact()
     code, registry = (
@@ -107,5 +138,10 @@ def test_what_creates_a_ledger_begins_with_its_code_and_the_hash_of_its_registry
     assert not artifact.founds(b"\0" + code[1:] + registry)
     for earlier in EARLIER:
         before = known_artifacts()[earlier]
-        assert before.founds(bytes.fromhex(before.bytecode[2:]) + b"arguments")
+        begins = bytes.fromhex(before.bytecode[2:])
+        if before.registry_deployed:
+            assert before.founds(begins + registry + b"arguments")
+            assert not artifact.founds(begins + registry + b"arguments")
+            continue
+        assert before.founds(begins + b"arguments")
         assert "registry" not in before.to_json()  # as it was written, and signed in exports

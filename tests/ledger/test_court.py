@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from web3 import Web3
 
 from fedcxr.errors import ContractRejectedError
-from fedcxr.ledger.court import DisputeCourt, Result, SubmissionOpening, result_of
+from fedcxr.ledger.court import DisputeCourt, Result, result_of
+from fedcxr.ledger.openings import SubmissionOpening
 from fedcxr.ledger.signing import SignedSubmission
 from fedcxr.update import merkle
 

@@ -157,6 +157,10 @@ class HeaderFacts:
             {leaf for begin, end in bytes_ for leaf in range(begin // LEAF_SIZE, (end - 1) // LEAF_SIZE + 1)}
         )
 
+    def pair_leaf(self, index: int) -> int:
+        """The leaf with the commitment to the seed that the ``index``-th neighbour shares."""
+        return (PAIRS + index * _PAIR) // LEAF_SIZE
+
     def commitments(self, leaves: Mapping[int, bytes], index: int) -> Commitments:
         """What the header has for its ``index``-th neighbour.
 

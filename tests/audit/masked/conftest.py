@@ -11,6 +11,7 @@ from masked_runs import (
     Open,
     attempt_of,
     copied,
+    court_of_others,
     masked_config,
     run_masked,
 )
@@ -38,6 +39,11 @@ def executed(honest: RunDirectory) -> Iterator[replay.Replayed]:
 @pytest.fixture(autouse=True)
 def quick(executed: replay.Replayed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay, "verify", lambda path: contextlib.nullcontext(executed))
+
+
+@pytest.fixture(autouse=True)
+def announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    court_of_others(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,11 @@ from masked_runs import (
     audited,
     change,
     journal_of,
+    masked_config,
+    name_seeds,
     of_seat,
     places,
+    run_masked,
     seeds_of,
     unchecked_sum,
 )
@@ -33,19 +36,24 @@ from fedcxr.audit.sources import StoreSources
 from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.cli.app import app
+from fedcxr.config import Config
 from fedcxr.errors import (
     AuditIncompleteError,
     ConfigError,
     LedgerError,
     StoreError,
 )
+from fedcxr.ledger.artifact import known_artifacts, load_artifact
+from fedcxr.ledger.court import DisputeCourt
+from fedcxr.ledger.event_views import EventViews
 from fedcxr.ledger.signed_json import signed_to_tree
 from fedcxr.ledger.signing import Domain, Signed, sign
+from fedcxr.ledger.views import FederationViews
 from fedcxr.masked_rounds.answers import statement
 from fedcxr.privacy.secagg.attempt import MaskedAttempt
 from fedcxr.round_lines import read_rounds
 from fedcxr.run.ledger_access import reading_ledger
-from fedcxr.store.garbage import find_waste, read_attempts
+from fedcxr.store.garbage import disputable, find_waste, read_attempts
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 
@@ -109,19 +117,64 @@ def url(honest: RunDirectory, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("announces", [True, False], ids=["this court", "an earlier one"])
 def test_a_third_party_needs_chain_store_and_the_name_of_the_seeds(
-    honest: RunDirectory, url: str, told: bool
+    honest: RunDirectory, url: str, told: bool, announces: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if not announces:
+        monkeypatch.setattr(FederationViews, "court_has", lambda views, function: False)
     head = bytes(Web3(Web3.HTTPProvider(url)).eth.get_block("latest")["hash"])
     sources = StoreSources(str(honest.root / "blobs"), metrics=honest.metrics.path if told else None)
     ledger = EndpointLedger(url, honest.read_facts().contract, head)
     report = conduct_audit(ledger, sources, Request(()))
     assert report.clean
-    assert report.proven is told
-    assert unchecked_sum(report) is not told
+    assert report.proven is (told or announces)
+    assert unchecked_sum(report) is not (told or announces)
 
 
-def test_the_command_of_a_third_party_takes_the_runs_lines(honest: RunDirectory, url: str) -> None:
+def test_a_line_that_names_other_seeds_than_the_chain_is_a_finding(run: RunDirectory) -> None:
+    root = run.blob_store().put(b"no seeds")
+    lines = run.metrics.path.read_text()
+    run.metrics.path.write_text(lines.replace(read_rounds(run)[0].seeds, root.hex()))
+    report = audited(run)
+    assert places(report) == {("metrics.jsonl seeds", 1, "")}
+    assert report.released  # the sum is checked by what the chain names
+
+
+def test_seeds_that_the_coordinator_did_not_announce_are_not_published(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DisputeCourt, "seeds_published", lambda court, number, attempt: [])
+    report = audited(run)
+    kinds = ("metrics.jsonl seeds", "seeds file")
+    assert places(report) == {(where, number, "") for where in kinds for number in ROUNDS}
+    assert unchecked_sum(report)
+
+
+def test_a_federation_of_an_earlier_court_is_founded_run_and_audited_as_then(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = known_artifacts()["FederationLedger-3"]
+    assert before.deployed_bytecode == load_artifact().deployed_bytecode, "they differ in their courts alone"
+    monkeypatch.undo()  # its chain is executed again like any other
+    with monkeypatch.context() as patch:
+        patch.setattr("fedcxr.ledger.contract.load_artifact", lambda: before)
+        config = masked_config(small_config, tmp_path / "data").with_changes({"federation.rounds": 1})
+        early = run_masked(config, tmp_path / "run")
+    with reading_ledger(early) as ledger:
+        assert ledger.artifact == "FederationLedger-3"
+        assert ledger.code_difference() is None
+        assert EventViews.of(ledger).seeds_published(1, 1) == []
+    report = audited(early)
+    assert report.proven
+    name_seeds(early, 1, "")
+    assert places(audited(early)) == {("seeds file", 1, "")}
+
+
+def test_the_command_of_a_third_party_takes_the_runs_lines(
+    honest: RunDirectory, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FederationViews, "court_has", lambda views, function: False)
     contract, store = honest.read_facts().contract, str(honest.root / "blobs")
     head = bytes(Web3(Web3.HTTPProvider(url)).eth.get_block("latest")["hash"]).hex()
     words = ["--rpc", url, "--contract", contract, "--store", store, "--head", head]
@@ -230,6 +283,19 @@ def test_garbage_collection_keeps_the_seeds(run: RunDirectory, told_by: str) -> 
         waste_of(run)
 
 
+def test_updates_that_a_challenge_may_take_stay_until_its_time_is_over(
+    small_config: Config, run: RunDirectory, tmp_path: Path
+) -> None:
+    held = masked_config(small_config, tmp_path / "data").with_changes(
+        {"federation.rounds": 1, "ledger.dispute_window": 86_400}
+    )
+    with reading_ledger(run_masked(held, tmp_path / "held")) as ledger:
+        assert disputable(ledger, 1, unmasks=True)
+        assert not disputable(ledger, 1, unmasks=False)  # sealed updates are no court's
+    with reading_ledger(run) as ledger:
+        assert not disputable(ledger, 1, unmasks=True)
+
+
 def test_what_is_left_of_masked_rounds_is_said_and_audited(run: RunDirectory, opened: Open) -> None:
     trusted = ["store", "gc", str(run.root), "--keep-proofs"]
     said = CliRunner().invoke(app, trusted)
@@ -246,8 +312,5 @@ def test_what_is_left_of_masked_rounds_is_said_and_audited(run: RunDirectory, op
 
 
 def test_a_masked_round_is_not_challenged_as_an_open_one(honest: RunDirectory) -> None:
-    with (
-        reading_ledger(honest) as ledger,
-        pytest.raises(LedgerError, match="masked, and this is a challenge"),
-    ):
+    with reading_ledger(honest) as ledger, pytest.raises(LedgerError, match="updates are masked"):
         wrong_leaf(ledger, honest.blob_store(), 1)

@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 /// @title Single words of masks: AES-256-CTR (FIPS-197) under a seed, its counter from zero.
-/// @notice Beside the tests until the court calls it: what is in src is in the artifact.
 library MaskWords {
     /// The S-box of FIPS-197, section 5.1.1.
     bytes private constant S_BOX =
