@@ -25,6 +25,7 @@ from fedcxr.privacy.secagg.outgoing import OutgoingMask
 from fedcxr.privacy.secagg.seeds import LENGTH
 from fedcxr.update import merkle
 from fedcxr.update.fixed_point import Ring
+from fedcxr.update.round_config import RoundConfig
 
 logger = logging.getLogger(__name__)
 
@@ -48,10 +49,10 @@ class Masking:
     record: MaskedRecord
 
     @classmethod
-    def begin(cls, member: Member, asked: OpenRound) -> Masking:
+    def begin(cls, member: Member, asked: OpenRound, round_config: RoundConfig) -> Masking:
         """Read the attempt, see that it may be masked in, and write down that it is begun.
 
-        The caller holds ``member.disk.masking()``.
+        The caller holds ``member.disk.masking()``, and has held the configuration to the ledger.
 
         Raises:
             RuleError: it may not; says which rule.
@@ -64,9 +65,10 @@ class Masking:
         check_journal(member.disk.submissions(), record)
         record = _counted(member, ledger, number, attempt, record)
         check_put_back(ledger, seat, record, number)
+        scale = round_config.scale_digest
         if number != record.round:
-            record = _next_round(record, attempt)
-        begun = record.of(attempt.attempt) or _new(record, attempt)
+            record = _next_round(record, attempt, scale)
+        begun = record.of(attempt.attempt) or _new(record, attempt, scale)
         if begun.context != attempt.context or begun.closed:
             raise RuleError(
                 f"round {number}, attempt {attempt.attempt}: it was begun before with other participants, "
@@ -124,6 +126,8 @@ class Masking:
             earlier = masked_attempt(self.ledger, self.attempt.round, parts, values, attempt=before.attempt)
             if earlier.context != before.context or earlier.of(self.mask.seat).weight != weight:
                 continue
+            if earlier.config_digest != self.attempt.config_digest:
+                continue  # other labels may be withheld
             former = self.member.identity_of(earlier.of(self.mask.seat).account).envelope_key.mask_key
             if former is None:
                 continue
@@ -250,7 +254,7 @@ def _check_known(member: Member, number: int, attempt: MaskedAttempt, accounts: 
         )
 
 
-def _next_round(record: MaskedRecord, attempt: MaskedAttempt) -> MaskedRecord:
+def _next_round(record: MaskedRecord, attempt: MaskedAttempt, scale: bytes) -> MaskedRecord:
     if attempt.round < record.round:
         raise RuleError(f"round {attempt.round}: round {record.round} was masked before it.")
     bases = {*record.bases, record.base} if record.sent else set(record.bases)
@@ -259,14 +263,14 @@ def _next_round(record: MaskedRecord, attempt: MaskedAttempt) -> MaskedRecord:
             f"round {attempt.round}: it starts from the model of an earlier masked round. A second round "
             "from one model could sum the same updates over other hospitals."
         )
-    return record.in_round(attempt.round, attempt.base, attempt.config_digest)
+    return record.in_round(attempt.round, attempt.base, scale)
 
 
-def _new(record: MaskedRecord, attempt: MaskedAttempt) -> RecordedAttempt:
+def _new(record: MaskedRecord, attempt: MaskedAttempt, scale: bytes) -> RecordedAttempt:
     where = f"round {attempt.round}, attempt {attempt.attempt}"
     if record.newest is not None and attempt.attempt < record.newest.attempt:
         raise RuleError(f"{where}: attempt {record.newest.attempt} was masked after it.")
-    if (attempt.base, attempt.config_digest) != (record.base, record.config_digest):
+    if (attempt.base, scale) != (record.base, record.config_digest):
         raise RuleError(f"{where}: it has another model or configuration than the attempts before it.")
     if len(record.sent) >= ENTRIES:
         raise RuleError(

@@ -170,7 +170,7 @@ class _Audit:
             for view in views
         )
         workers = workers_for(size) if self.request.workers is None else self.request.workers
-        protection, colluder_parts = recorded(ledger, config, url)
+        protection, colluder_parts, withholds = recorded(ledger, config, url)
         removal = sources.removal(ledger, report)
         with BlobPool(url, protection, keys, workers) as pool:
             evidence = Evidence(
@@ -186,6 +186,7 @@ class _Audit:
                 report=report,
                 pruned=removal.rounds,
                 colluder_parts=colluder_parts,
+                withholds=withholds,
             )
             computed = self._rounds(evidence, config, views, size, progress)
         if config is not None:

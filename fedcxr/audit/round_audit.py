@@ -10,6 +10,7 @@ from fedcxr.aggregation.kinds import aggregator_of
 from fedcxr.audit.evidence import Evidence
 from fedcxr.audit.masked_round import MaskedRound
 from fedcxr.audit.metrics_line import differences, seeds_named
+from fedcxr.audit.rare_labels import check_rare_labels, check_withheld_rows
 from fedcxr.audit.round_configuration import disagreements
 from fedcxr.audit.round_updates import Advance, RoundUpdates
 from fedcxr.errors import EnvelopeError, FedcxrError, LayoutError, StoreError
@@ -81,6 +82,7 @@ class RoundAudit:
         round_config = self._round_config()
         if round_config is not None:
             self._check_exponents(round_config, base, before)
+            check_rare_labels(evidence, view, round_config)
         total = updates.total(advance)
         if self._masked is not None:
             total = self._masked.finish(total, updates.headers, seeds_named(lines, view.number))
@@ -89,6 +91,8 @@ class RoundAudit:
             total = self._claimed()
         if total is not None and total.root != view.aggregate_root:
             self._find("aggregate root", view.aggregate_root.hex(), total.root.hex())
+        if total is not None and round_config is not None:
+            check_withheld_rows(evidence, view.number, total, round_config)
         model = None
         if total is not None and base is not None and round_config is not None:
             model = self._model(total, base, round_config)
