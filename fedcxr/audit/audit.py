@@ -128,7 +128,8 @@ def conduct_audit(
             inquiry = _Audit(ledger, ledger_source, sources, request, report, maker)
             evidence = inquiry.check(progress, keep)
             for journal in request.journals:
-                check_journal(journal, ledger, report, evidence.never_came, partial(context_of, evidence))
+                came, context = evidence.never_came, partial(context_of, evidence)
+                check_journal(journal, ledger, report, came, context, stated=evidence.stated)
             if request.memory is not None:
                 consistent = compare(earlier, ledger_source.chain, report, whole=whole)
                 if ledger_source.head_is_a_word:

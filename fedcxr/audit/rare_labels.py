@@ -60,8 +60,8 @@ def _check_statements(evidence: Evidence, view: RoundView, rare: RareLabels) -> 
         before, now = evidence.stated.get(seat), stated.get(seat)
         asked_for = evidence.scope.hospital in ("", address)
         if asked_for and before is not None and now != before:
-            expected = f"as in an earlier round: {_named(before)}"
-            found = "no statement" if now is None else f"another statement: {_named(now)}"
+            expected = f"as in an earlier round: {named_labels(before)}"
+            found = "no statement" if now is None else f"another statement: {named_labels(now)}"
             # without one the list is the coordinator's, and nobody has signed for it
             whose = "" if now is None else address
             evidence.report.find(f"the labels of seat {seat}", expected, found, view.number, whose)
@@ -79,5 +79,6 @@ def check_withheld_rows(
         evidence.report.find(f"rows of {LABELS[label]}", "zero in the sum, for it is withheld", found, number)
 
 
-def _named(labels: int) -> str:
+def named_labels(labels: int) -> str:
+    """Labels that a statement has as bits, by their names."""
     return ", ".join(name for place, name in enumerate(LABELS) if labels >> place & 1) or "none"
