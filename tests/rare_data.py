@@ -12,12 +12,15 @@ from fedcxr.data.phantom import generate
 ALONE, FRACTURE = 2, LABELS.index("Fracture")
 """The hospital that alone has a label, by its place in the partition; and the label."""
 
+OF_THREE, THREE = LABELS.index("Pleural Other"), (0, 1, 3)
+"""A label that three hospitals have."""
+
 
 def rare_config(small: Config, root: Path, **changes: object) -> Config:
-    """Five masked hospitals at ``root``; a label that nobody mentions says nothing, and one has a fracture."""
+    """Five masked hospitals at ``root``: what no report mentions is not known, and one alone has a label."""
     if not root.exists():
         generate(root, Phantom(hospitals=5, patients=10, size=32), 10)
-        _break_a_bone(root)
+        _report(root)
     return small.with_changes(
         {
             "name": "rare",
@@ -33,17 +36,19 @@ def rare_config(small: Config, root: Path, **changes: object) -> Config:
     )
 
 
-def _break_a_bone(root: Path) -> None:
-    """Have every report of one hospital say whether there is a fracture; no other's does."""
+def _report(root: Path) -> None:
+    """Have the reports of some hospitals say whether there is a finding that no other's mention."""
     with (root / "hospitals.csv").open(newline="") as file:
         of = {row["patient"]: row["site"] for row in csv.DictReader(file)}
-    alone = sorted(set(of.values()))[ALONE]
+    places = {site: place for place, site in enumerate(sorted(set(of.values())))}
     with (root / "train.csv").open(newline="") as file:
         reader = csv.DictReader(file)
         rows, names = list(reader), list(reader.fieldnames or ())
-    for place, row in enumerate(rows):
-        if of[row["Path"].split("/")[2]] == alone:
-            row["Fracture"] = f"{place % 2}.0"
+    for number, row in enumerate(rows):
+        place = places[of[row["Path"].split("/")[2]]]
+        for label, having in ((FRACTURE, (ALONE,)), (OF_THREE, THREE)):
+            if place in having:
+                row[LABELS[label]] = f"{number % 2}.0"
     with (root / "train.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()

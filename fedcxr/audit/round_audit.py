@@ -16,6 +16,7 @@ from fedcxr.audit.round_updates import Advance, RoundUpdates
 from fedcxr.errors import EnvelopeError, FedcxrError, LayoutError, StoreError
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.ledger.submissions import listing as submission_list
+from fedcxr.masked_rounds.rare_labels import withheld_names
 from fedcxr.privacy.open import plain_vector
 from fedcxr.round_lines import FaultyLine, RoundLine
 from fedcxr.update import model_file
@@ -101,7 +102,7 @@ class RoundAudit:
         if evidence.protection.challengeable:
             self._check_aggregate()
         if lines is not None:
-            self._check_line(lines, updates.metrics)
+            self._check_line(lines, updates.metrics, round_config)
         return evidence.model(view.number, view.model_digest, model), summed and model is not None
 
     def _claimed(self) -> Aggregator | None:
@@ -131,14 +132,18 @@ class RoundAudit:
             self._find("aggregate", f"its bytes in the store, under {root.hex()}", str(error))
 
     def _check_line(
-        self, lines: Mapping[int, RoundLine | FaultyLine], metrics: Mapping[str, HospitalMetrics]
+        self,
+        lines: Mapping[int, RoundLine | FaultyLine],
+        metrics: Mapping[str, HospitalMetrics],
+        round_config: RoundConfig | None,
     ) -> None:
         view, report = self.view, self.evidence.report
         if view.number not in lines:
             report.unchecked.append(f"round {view.number}: metrics.jsonl has no line of it")
             return
         asked = self.evidence.scope.hospital
-        for where, expected, found, hospital in differences(lines[view.number], view, metrics):
+        withheld = None if round_config is None else withheld_names(round_config)
+        for where, expected, found, hospital in differences(lines[view.number], view, metrics, withheld):
             if asked in ("", hospital):
                 self._find(where, expected, found, hospital)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from fedcxr.data.labels import LABELS as NAMES
 from fedcxr.errors import FederationError, LedgerError
 from fedcxr.ledger.round_rules import Breach
 from fedcxr.ledger.seats import from_bitmap
@@ -19,7 +20,7 @@ from fedcxr.ledger.statements import Labels
 from fedcxr.ledger.views import FederationViews
 from fedcxr.masked_rounds.attempts import SignedSeat, attempt_events, signed_seats
 from fedcxr.privacy.secagg.parameters import RoundNumbers
-from fedcxr.update.round_config import LABELS, RareLabels, StatedLabels
+from fedcxr.update.round_config import LABELS, RareLabels, RoundConfig, StatedLabels
 
 MOVERS = 3
 """Hospitals that must be able to move a label's rows for their sum to hide each of them."""
@@ -46,6 +47,11 @@ def withheld_labels(numbers: RoundNumbers, stated: Sequence[int]) -> tuple[int, 
     """
     having = [sum(labels >> label & 1 for labels in stated) for label in range(LABELS)]
     return tuple(label for label, count in enumerate(having) if count < movers_asked(numbers))
+
+
+def withheld_names(round_config: RoundConfig) -> tuple[str, ...]:
+    """The names of the labels that a round withholds, in CheXpert's order."""
+    return () if round_config.rare is None else tuple(NAMES[label] for label in round_config.rare.withheld)
 
 
 def stated_labels(
