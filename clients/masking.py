@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from clients.known_hospitals import check_participants
 from clients.masked_record import MaskedRecord, RecordedAttempt
 from clients.member import Member
 from clients.open_round import OpenRound
@@ -63,7 +64,7 @@ class Masking:
         attempt, seat, own = _read_attempt(member, asked)
         record = member.disk.masked_record(member.membership.federation)
         check_journal(member.disk.submissions(), record)
-        record = _counted(member, ledger, number, attempt, record)
+        record = _counted(member, ledger, seat, attempt, record)
         check_put_back(ledger, seat, record, number)
         scale = round_config.scale_digest
         if number != record.round:
@@ -214,44 +215,25 @@ def _read_attempt(member: Member, asked: OpenRound) -> tuple[MaskedAttempt, int,
 
 
 def _counted(
-    member: Member, ledger: FederationViews, number: int, attempt: MaskedAttempt, record: MaskedRecord
+    member: Member, ledger: FederationViews, seat: int, attempt: MaskedAttempt, record: MaskedRecord
 ) -> MaskedRecord:
     """The record with the hospitals that were counted, once none of those of before is hidden.
 
     Raises:
         RuleError: one is gone without having signed it, or too many are none that the hospital knows.
     """
+    number = attempt.round
     opened = ledger.round_events(number).attempts[-1].events[0]
     seats = signed_seats(ledger, opened)
-    accounts = {account for seat in seats.values() for account in seat.accounts}
+    accounts = {account for each in seats.values() for account in each.accounts}
     if gone := sorted(set(record.accounts) - accounts):
         raise RuleError(
             f"round {number}: {', '.join(gone)[:400]} took part in this federation before, and the ledger "
             "does not have them any more, nor that they left: hospitals are hidden from this one."
         )
-    _check_known(member, number, attempt, accounts)
-    hospitals = (account for seat in seats.values() if seat.hospital for account in seat.accounts)
+    check_participants(member.disk.settings.limits, attempt, seat, seats)
+    hospitals = (account for each in seats.values() if each.hospital for account in each.accounts)
     return replace(record, accounts=tuple(sorted({*record.accounts, *hospitals})))
-
-
-def _check_known(member: Member, number: int, attempt: MaskedAttempt, accounts: Iterable[str]) -> None:
-    """See that no more participants are strangers to the hospital's own list than may collude."""
-    known = member.disk.settings.limits.known
-    if known is None:
-        return
-    listed = {account.lower() for account in known}
-    if hidden := sorted(listed - {account.lower() for account in accounts}):
-        raise RuleError(f"round {number}: {', '.join(hidden)[:400]} of limits.known are not on the ledger.")
-    strangers = [
-        each.account
-        for each in attempt.participants
-        if each.account.lower() not in listed and each.account != member.address
-    ]
-    if len(strangers) > attempt.numbers.colluders:
-        raise RuleError(
-            f"round {number}: {len(strangers)} participants are not in limits.known, and at most "
-            f"{attempt.numbers.colluders} may collude: {', '.join(strangers)[:400]}."
-        )
 
 
 def _next_round(record: MaskedRecord, attempt: MaskedAttempt, scale: bytes) -> MaskedRecord:
