@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from fedcxr.audit.audit import audit
 from fedcxr.config import Config
 from fedcxr.data.labels import LABELS
 from fedcxr.errors import FederationError, QuorumError
+from fedcxr.ledger.protocol import Ledger
 from fedcxr.ledger.signed_json import signed_to_tree
 from fedcxr.ledger.signing import Domain, Signed, sign
 from fedcxr.ledger.statements import Labels
@@ -28,6 +29,7 @@ from fedcxr.messages import RefusalReply, RegisterReply, RegisterRequest, Update
 from fedcxr.privacy.secagg.outgoing import OutgoingMask
 from fedcxr.report.summary import write_summary
 from fedcxr.run.founding import coordinator_identity, federation_id
+from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import model_file
 from fedcxr.update.fixed_point import Ring
@@ -36,6 +38,7 @@ from fedcxr.update.layout import Layout
 from fedcxr.update.round_config import RareLabels
 from server.events import NotRegistered
 from server.rare_labels import rare_labels
+from server.registration import HospitalNode
 
 ALL = range(5)
 FOUR = (0, 1, 2, 3)
@@ -294,6 +297,34 @@ def test_a_coordinator_that_withheld_otherwise_is_convicted(
         "the statements",
     }
     assert {finding.hospital for finding in report.findings} == {""}, "no hospital is blamed"
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_statement_that_changes_from_round_to_round_is_found(
+    rare: Config, tmp_path: Path, gone: bool
+) -> None:
+    """One that is gone was left out of the list; a second one its hospital has signed."""
+    out, rounds = tmp_path / "run", iter((1, 2))
+
+    def choose(config: Config, ledger: Ledger, members: Mapping[str, HospitalNode]) -> RareLabels | None:
+        if next(rounds) == 2:
+            account = Identity.load(out / "hospitals" / "0002" / "identity.json").account
+            assert ledger.views is not None
+            second = Labels(ledger.views.federation, account.address, 1)
+            signature = sign(account, second, ledger.views.domain)
+            node = replace(members[account.address], labels=1, labels_signature=signature)
+            members = {**members, account.address: node}
+        made = rare_labels(config, ledger, members)
+        assert made is not None
+        kept = tuple(one for one in made.statements if not gone or one.labels != 1)
+        return replace(made, statements=kept)
+
+    with patch("server.coordinator.rare_labels", choose), patch("clients.hospital.check_rare_labels"):
+        run = run_federation(rare, out)
+    (finding,) = [one for one in audited(run).findings if one.where == "the labels of seat 2"]
+    assert finding.round == 2
+    assert "Fracture" in finding.expected
+    assert finding.hospital == ("" if gone else account_in(run, ALONE).address)
 
 
 def _moving(index: int) -> AbstractContextManager[object]:
