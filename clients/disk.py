@@ -28,7 +28,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from clients import masked_record
 from clients.masked_record import MaskedRecord
@@ -36,7 +36,7 @@ from clients.watched import LONGEST, Watched
 from fedcxr import bounded, files, json_text
 from fedcxr.errors import FederationError, StoreError
 from fedcxr.ledger.signed_json import signed_from_tree
-from fedcxr.ledger.signing import Submission
+from fedcxr.ledger.signing import Struct, Submission
 from fedcxr.privacy.keys import KemName
 from fedcxr.store.hospital_settings import HospitalSettings
 from fedcxr.store.hospital_state import HospitalState
@@ -44,8 +44,8 @@ from fedcxr.store.identity import Identity
 from fedcxr.update import merkle
 
 _JOURNAL, _LINE = 1 << 26, 1 << 12  # bytes of a journal, and of a line of it
-_SUBMITTED = b'"kind": "submission"'
 _LONGEST = 4 * json_text.LONGEST  # bytes: a configuration and a layout, as texts within a text
+S = TypeVar("S", bound=Struct)
 
 
 @dataclass(frozen=True)
@@ -229,19 +229,23 @@ class HospitalDisk:
         files.write(self.root / "masked.json", record.to_json(), mode=0o600)
 
     def submissions(self) -> list[Submission]:
-        """What the hospital has signed of updates, by its journals, under any of its keys.
+        """What the hospital has signed of updates, by its journals; raises as :meth:`journaled`."""
+        return self.journaled(Submission)
+
+    def journaled(self, kind: type[S]) -> list[S]:
+        """What the hospital has signed of a kind, by its journals, under any of its keys.
 
         Raises:
             StoreError: a journal is damaged.
         """
-        found = []
+        found, word = [], json.dumps({"kind": kind.kind()}).encode()[1:-1]
         for path in sorted(self.root.glob("0x*/journal.jsonl")):
             try:
                 for line in bounded.lines(path, _JOURNAL, _LINE):
-                    if _SUBMITTED in line and line.endswith(b"\n"):  # one that a crash cut short never left
+                    if word in line and line.endswith(b"\n"):  # one that a crash cut short never left
                         tree = json_text.parse(line)
                         tree.pop("kind")
-                        found.append(signed_from_tree(Submission, tree).message)
+                        found.append(signed_from_tree(kind, tree).message)
             except (OSError, ValueError, AttributeError, FederationError) as error:
                 raise StoreError(f"{path}: damaged: {error}") from None
         return found

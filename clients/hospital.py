@@ -19,6 +19,7 @@ from clients.masking import Masking
 from clients.member import Member
 from clients.open_round import OpenRound
 from clients.private_training import PrivateTraining, privacy_settings
+from clients.rare_labels import check_rare_labels, state_labels
 from clients.rules import check_rules
 from clients.shard import load_shard
 from clients.signed_update import make_update
@@ -102,7 +103,8 @@ class Hospital:
         if config.differential_privacy.on:
             privacy_settings(self.disk)
         self.disk.join(identity.account.address, membership)
-        samples = len(load_shard(self.disk, config).training)
+        training = load_shard(self.disk, config).training
+        samples = len(training)
         judges = config.validation.policy == "committee" and self.disk.settings.limits.takes_part_in(
             "judging"
         )
@@ -119,6 +121,7 @@ class Hospital:
         lookout = Lookout.of(member)
         lookout.look("registration")
         answer = ChallengeResponse(request.federation, identity.account.address, request.challenge)
+        stated = state_labels(member, training) if config.federation.withholds else None
         return RegisterReply(
             name=self.name,
             hospital=identity.account.address,
@@ -128,6 +131,8 @@ class Hospital:
             signature=member.sign(registration),
             presence=member.sign(answer),
             head=lookout.head,
+            labels=0 if stated is None else stated.labels,
+            labels_signature=b"" if stated is None else member.sign(stated),
         )
 
     def train(self, request: TrainRequest) -> UpdateReply | RefusalReply:
@@ -153,7 +158,7 @@ class Hospital:
                     masking = None
                     if member.protection.unmasks:
                         held.enter_context(self.disk.masking())
-                        masking = Masking.begin(member, asked)
+                        masking = Masking.begin(member, asked, round_config)
                 if request.round == 1:
                     check_first_model(member, base, digest)
             except (BaseMismatchError, LimitError, RuleError) as error:
@@ -201,6 +206,7 @@ class Hospital:
             )
         base = np.frombuffer(request.bulk, "<f4").astype(np.float32, copy=False)
         check_rules(member.rules, asked, round_config, member.layout, base)
+        check_rare_labels(member, asked, round_config)
         check_training(self.disk.settings.limits, member.config, asked, lambda: self._images(member))
         if member.config.differential_privacy.on:
             examples = load_shard(self.disk, member.config).training

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from clients.known_hospitals import check_participants
 from clients.masked_record import MaskedRecord, RecordedAttempt
 from clients.member import Member
 from clients.open_round import OpenRound
@@ -25,6 +26,7 @@ from fedcxr.privacy.secagg.outgoing import OutgoingMask
 from fedcxr.privacy.secagg.seeds import LENGTH
 from fedcxr.update import merkle
 from fedcxr.update.fixed_point import Ring
+from fedcxr.update.round_config import RoundConfig
 
 logger = logging.getLogger(__name__)
 
@@ -48,10 +50,10 @@ class Masking:
     record: MaskedRecord
 
     @classmethod
-    def begin(cls, member: Member, asked: OpenRound) -> Masking:
+    def begin(cls, member: Member, asked: OpenRound, round_config: RoundConfig) -> Masking:
         """Read the attempt, see that it may be masked in, and write down that it is begun.
 
-        The caller holds ``member.disk.masking()``.
+        The caller holds ``member.disk.masking()``, and has held the configuration to the ledger.
 
         Raises:
             RuleError: it may not; says which rule.
@@ -62,11 +64,12 @@ class Masking:
         attempt, seat, own = _read_attempt(member, asked)
         record = member.disk.masked_record(member.membership.federation)
         check_journal(member.disk.submissions(), record)
-        record = _counted(member, ledger, number, attempt, record)
+        record = _counted(member, ledger, seat, attempt, record)
         check_put_back(ledger, seat, record, number)
+        scale = round_config.scale_digest
         if number != record.round:
-            record = _next_round(record, attempt)
-        begun = record.of(attempt.attempt) or _new(record, attempt)
+            record = _next_round(record, attempt, scale)
+        begun = record.of(attempt.attempt) or _new(record, attempt, scale)
         if begun.context != attempt.context or begun.closed:
             raise RuleError(
                 f"round {number}, attempt {attempt.attempt}: it was begun before with other participants, "
@@ -124,6 +127,8 @@ class Masking:
             earlier = masked_attempt(self.ledger, self.attempt.round, parts, values, attempt=before.attempt)
             if earlier.context != before.context or earlier.of(self.mask.seat).weight != weight:
                 continue
+            if earlier.config_digest != self.attempt.config_digest:
+                continue  # other labels may be withheld
             former = self.member.identity_of(earlier.of(self.mask.seat).account).envelope_key.mask_key
             if former is None:
                 continue
@@ -210,47 +215,28 @@ def _read_attempt(member: Member, asked: OpenRound) -> tuple[MaskedAttempt, int,
 
 
 def _counted(
-    member: Member, ledger: FederationViews, number: int, attempt: MaskedAttempt, record: MaskedRecord
+    member: Member, ledger: FederationViews, seat: int, attempt: MaskedAttempt, record: MaskedRecord
 ) -> MaskedRecord:
     """The record with the hospitals that were counted, once none of those of before is hidden.
 
     Raises:
         RuleError: one is gone without having signed it, or too many are none that the hospital knows.
     """
+    number = attempt.round
     opened = ledger.round_events(number).attempts[-1].events[0]
     seats = signed_seats(ledger, opened)
-    accounts = {account for seat in seats.values() for account in seat.accounts}
+    accounts = {account for each in seats.values() for account in each.accounts}
     if gone := sorted(set(record.accounts) - accounts):
         raise RuleError(
             f"round {number}: {', '.join(gone)[:400]} took part in this federation before, and the ledger "
             "does not have them any more, nor that they left: hospitals are hidden from this one."
         )
-    _check_known(member, number, attempt, accounts)
-    hospitals = (account for seat in seats.values() if seat.hospital for account in seat.accounts)
+    check_participants(member.disk.settings.limits, attempt, seat, seats)
+    hospitals = (account for each in seats.values() if each.hospital for account in each.accounts)
     return replace(record, accounts=tuple(sorted({*record.accounts, *hospitals})))
 
 
-def _check_known(member: Member, number: int, attempt: MaskedAttempt, accounts: Iterable[str]) -> None:
-    """See that no more participants are strangers to the hospital's own list than may collude."""
-    known = member.disk.settings.limits.known
-    if known is None:
-        return
-    listed = {account.lower() for account in known}
-    if hidden := sorted(listed - {account.lower() for account in accounts}):
-        raise RuleError(f"round {number}: {', '.join(hidden)[:400]} of limits.known are not on the ledger.")
-    strangers = [
-        each.account
-        for each in attempt.participants
-        if each.account.lower() not in listed and each.account != member.address
-    ]
-    if len(strangers) > attempt.numbers.colluders:
-        raise RuleError(
-            f"round {number}: {len(strangers)} participants are not in limits.known, and at most "
-            f"{attempt.numbers.colluders} may collude: {', '.join(strangers)[:400]}."
-        )
-
-
-def _next_round(record: MaskedRecord, attempt: MaskedAttempt) -> MaskedRecord:
+def _next_round(record: MaskedRecord, attempt: MaskedAttempt, scale: bytes) -> MaskedRecord:
     if attempt.round < record.round:
         raise RuleError(f"round {attempt.round}: round {record.round} was masked before it.")
     bases = {*record.bases, record.base} if record.sent else set(record.bases)
@@ -259,14 +245,14 @@ def _next_round(record: MaskedRecord, attempt: MaskedAttempt) -> MaskedRecord:
             f"round {attempt.round}: it starts from the model of an earlier masked round. A second round "
             "from one model could sum the same updates over other hospitals."
         )
-    return record.in_round(attempt.round, attempt.base, attempt.config_digest)
+    return record.in_round(attempt.round, attempt.base, scale)
 
 
-def _new(record: MaskedRecord, attempt: MaskedAttempt) -> RecordedAttempt:
+def _new(record: MaskedRecord, attempt: MaskedAttempt, scale: bytes) -> RecordedAttempt:
     where = f"round {attempt.round}, attempt {attempt.attempt}"
     if record.newest is not None and attempt.attempt < record.newest.attempt:
         raise RuleError(f"{where}: attempt {record.newest.attempt} was masked after it.")
-    if (attempt.base, attempt.config_digest) != (record.base, record.config_digest):
+    if (attempt.base, scale) != (record.base, record.config_digest):
         raise RuleError(f"{where}: it has another model or configuration than the attempts before it.")
     if len(record.sent) >= ENTRIES:
         raise RuleError(

@@ -17,6 +17,7 @@ from fedcxr.training.trainer import TrainingReport
 from fedcxr.update import merkle
 from fedcxr.update.fixed_point import Ring
 from fedcxr.update.hashed import Hashed
+from fedcxr.update.label_rows import clear_rows
 from fedcxr.update.layout import Vector
 from fedcxr.update.metrics import HospitalMetrics
 from fedcxr.update.round_config import RoundConfig
@@ -138,6 +139,8 @@ def _train_weighted(
     """The weighted update, uint32 (n,), and what was seen on the way."""
     report, samples, vector = train(base, member, asked.number)
     np.subtract(vector, base, out=vector)
+    if round_config.rare is not None:
+        clear_rows(vector, member.layout, round_config.rare.withheld)
     values, saturated = member.rules.form.encode(
         vector,
         member.layout,

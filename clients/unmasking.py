@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from cryptography.exceptions import InvalidTag
 
+from clients.known_hospitals import check_known_least
 from clients.masked_record import MaskedRecord, RecordedAttempt, Released
 from clients.member import Member
 from clients.settled_set import SettledSet
@@ -18,7 +19,7 @@ from fedcxr.errors import EnvelopeError, FederationError, RuleError
 from fedcxr.ledger.seats import from_bitmap, to_bitmap
 from fedcxr.ledger.views import FederationViews
 from fedcxr.masked_rounds.answers import NOTHING, SEED, SHARE, entry, statement
-from fedcxr.masked_rounds.attempts import masked_attempt
+from fedcxr.masked_rounds.attempts import masked_attempt, signed_seats
 from fedcxr.masked_rounds.header_leaves import HeaderLeaves, read_header_leaves
 from fedcxr.masked_rounds.same_sum import check_same_sum
 from fedcxr.messages import UnmaskReply, UnmaskRequest
@@ -126,6 +127,9 @@ class _SecondTrip:
             raise RuleError(str(error)) from None
         if held.seat not in settled.accepted:
             raise RuleError(f"{where}: this hospital's update is not in the set.")
+        seats = signed_seats(ledger, settled.events.events[0])
+        limits = member.disk.settings.limits
+        check_known_least(limits, f"{where}: the set", held.seat, seats, settled.accepted)
         if released is not None and released.accepted != to_bitmap(settled.accepted):
             raise RuleError(
                 f"{where}: this hospital has released what takes the masks off the updates of seats "

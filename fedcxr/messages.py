@@ -151,6 +151,8 @@ class RegisterReply(Record):
     signature: bytes  # EIP-712 over Registration
     presence: bytes  # EIP-712 over ChallengeResponse, with the request's challenge
     head: bytes = b""  # the newest chain head that it has signed, as a list of one
+    labels: int = 0  # that it has, as bits
+    labels_signature: bytes = b""  # EIP-712 over Labels; empty where the federation withholds none
 
 
 @dataclass(frozen=True)

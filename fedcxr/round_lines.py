@@ -19,6 +19,7 @@ from fedcxr.evaluation.scores import Evaluation, explain
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update.metrics import HospitalMetrics
 
+_WHERE_KNOWN = ("parts", "work", "seeds", "withheld")  # fields that a line has only where they say something
 Count = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
@@ -75,6 +76,7 @@ class RoundLine(BaseModel):
         evaluation: of the released model; None where there is nothing to evaluate on.
         seeds: of a masked round, the Merkle root under which the store has the seeds of its masks, hex; empty
             where nothing was masked.
+        withheld: names of the labels whose rows nobody moved, for too few hospitals have the label.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -94,6 +96,7 @@ class RoundLine(BaseModel):
     hospitals: Mapping[str, HospitalLine] = Field(default_factory=dict)
     evaluation: Evaluation | None = None
     seeds: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+    withheld: tuple[str, ...] = ()
 
     @property
     def passes(self) -> int:
@@ -124,10 +127,11 @@ class RoundLine(BaseModel):
             **dict(self),
             "included": list(self.included),
             "excluded": dict(self.excluded),
+            "withheld": list(self.withheld),
             "hospitals": hospitals,
             "evaluation": None if self.evaluation is None else self.evaluation.to_dict(),
         }
-        return {key: value for key, value in tree.items() if value or key not in ("parts", "work", "seeds")}
+        return {key: value for key, value in tree.items() if value or key not in _WHERE_KNOWN}
 
     @classmethod
     def from_tree(cls, tree: object, where: str) -> RoundLine:

@@ -35,6 +35,7 @@ from fedcxr.update.round_config import LONGEST, RoundConfig
 from server.events import FederationStarted, Observer, RoundFinalized, RoundOpened
 from server.heads import HeadExchange
 from server.masked_round import MaskedRound
+from server.rare_labels import objection, rare_labels
 from server.records import RoundRecords
 from server.registration import HospitalNode, register_hospitals
 from server.round import Round, RoundCost
@@ -94,6 +95,7 @@ class Coordinator:
             join_timeout=config.federation.join_timeout,
             timeout=config.federation.round_timeout,
             masks=self._protection.unmasks,
+            withholds=config.federation.withholds,
         )
         for member in members.values():
             self.heads.receive(member.address, member.head)
@@ -158,6 +160,8 @@ class Coordinator:
             current.unmask(self.grid, members, federation.round_timeout)
         except NotUnmaskedError as error:
             raise self._aborted(number, str(error)) from None
+        if reason := objection(current.tally.total.total, self.layout, current.config):
+            raise self._aborted(number, reason)
         if current.masked is not None:
             with current.cost.time.of("ledger"):
                 self.ledger.publish_seeds(number, current.masked.seeds_root)
@@ -242,6 +246,7 @@ class Coordinator:
                     layout=self.layout.digest.hex(),
                     partition=self.run_directory.partition_digest(),
                     exponents=self.rules.exponents(self.layout, base, previous),
+                    rare=rare_labels(self.config, self.ledger, members),
                 )
                 self.store.put(round_config.to_bytes(), round_config.digest)
                 base_digest = self._digest_of(base)

@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 
 from fedcxr.evaluation.scores import Evaluation
 from fedcxr.ledger.protocol import Ledger
+from fedcxr.masked_rounds.rare_labels import withheld_names
 from fedcxr.round_lines import HospitalLine, RoundLine, write_round
 from fedcxr.run.stored_metrics import all_stored_metrics
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.store.submissions import with_submissions
 from fedcxr.update.metrics import HospitalMetrics
+from fedcxr.update.round_config import LONGEST, RoundConfig
 from server.masked_round import kept_seeds_root
 from server.registration import HospitalNode
 from server.round import Round
@@ -70,6 +72,7 @@ class RoundRecords:
             hospitals=_entries(metrics, members),
             evaluation=evaluation,
             seeds="" if current.masked is None else current.masked.seeds_root.hex(),
+            withheld=withheld_names(current.config),
         )
         write_round(self._run, line)
         return line
@@ -89,6 +92,7 @@ class RoundRecords:
         """
         for number in sorted(set(range(1, last + 1)) - self._run.metrics.rounds):
             view = with_submissions(self._ledger.round(number), self._store, self._ledger.domain)
+            config = self._store.get(view.config_digest, LONGEST).tobytes()
             line = RoundLine(
                 round=number,
                 model=view.model_digest.hex(),
@@ -97,6 +101,7 @@ class RoundRecords:
                 hospitals=_entries(all_stored_metrics(self._store, view.accepted), members),
                 evaluation=score(number),
                 seeds=kept_seeds_root(self._run.unmasking_path, number),
+                withheld=withheld_names(RoundConfig.from_bytes(config)),
             )
             write_round(self._run, line)
             logger.info("round %d was finalized, but not on record: its line is written now", number)

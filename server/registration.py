@@ -24,9 +24,11 @@ from fedcxr.errors import (
 from fedcxr.ledger.protocol import Ledger, MemberView
 from fedcxr.ledger.signed_requests import SignedRequest
 from fedcxr.ledger.signing import ChallengeResponse, Domain, Registration, check_length, recover
+from fedcxr.ledger.statements import Labels
 from fedcxr.messages import FailureReply, RegisterReply, RegisterRequest, kind_of
 from fedcxr.privacy.keys import EnvelopePublicKey
 from fedcxr.privacy.secagg.seeds import require_mask_key
+from fedcxr.update.round_config import LABELS
 from server.events import NotRegistered, Observer
 
 _POLL = 0.2  # seconds between two looks at a grid that had nothing
@@ -35,13 +37,18 @@ _NAME_LENGTH = 60  # characters; it is shown, and written into reports
 
 @dataclass(frozen=True)
 class HospitalNode:
-    """A registered hospital, its node, which may change from run to run, and the head that it signed."""
+    """A registered hospital, its node, which may change from run to run, and the head that it signed.
+
+    Where rare labels are withheld it has also signed which labels it has, as bits.
+    """
 
     address: str
     name: str
     samples: int
     node: int
     head: bytes = b""
+    labels: int = 0
+    labels_signature: bytes = b""
 
 
 def register_hospitals(
@@ -55,6 +62,7 @@ def register_hospitals(
     join_timeout: float,
     timeout: float,
     masks: bool = False,
+    withholds: bool = False,
 ) -> dict[str, HospitalNode]:
     """Ask every node to register, and put those that do on the ledger.
 
@@ -68,6 +76,7 @@ def register_hospitals(
         join_timeout: seconds to wait for the nodes.
         timeout: seconds to wait for their answers; a hospital may decode its images first.
         masks: whether each must have a key for masks.
+        withholds: whether each must state the labels that it has.
 
     Returns:
         Members by address, in the order of their addresses.
@@ -88,6 +97,8 @@ def register_hospitals(
         node = messages_node(message, messages)
         try:
             member = _admit(message, ledger, request, known, node=node, requests=requests, masks=masks)
+            if withholds:
+                _check_labels(member, request)
         except (FederationError, EnvelopeError, ContractRejectedError) as error:
             observer(NotRegistered(node, str(error)))
             continue
@@ -195,7 +206,7 @@ def _admit(
         raise FederationError(f"{reply.hospital} is {known[reply.hospital].standing}, not an active hospital")
     name = "".join(c for c in reply.name if c.isprintable())[:_NAME_LENGTH].strip() or reply.hospital
     samples = known[reply.hospital].samples if reply.hospital in known else reply.samples
-    return HospitalNode(reply.hospital, name, samples, node, reply.head)
+    return HospitalNode(reply.hospital, name, samples, node, reply.head, reply.labels, reply.labels_signature)
 
 
 def _register(request: SignedRequest, ledger: Ledger, requests: Path) -> None:
@@ -223,6 +234,21 @@ def _register(request: SignedRequest, ledger: Ledger, requests: Path) -> None:
             "`fedcxr member relay`, and start the run again."
         ) from None
     path.unlink(missing_ok=True)  # what lies there waits for votes
+
+
+def _check_labels(member: HospitalNode, request: RegisterRequest) -> None:
+    """See that a hospital has signed which labels it has: in a round, others hold it to that.
+
+    Raises:
+        FederationError: it has not.
+    """
+    stated = Labels(request.federation, member.address, member.labels)
+    try:
+        signer = recover(stated, member.labels_signature, Domain(request.chain_id, request.contract))
+    except LedgerError as error:
+        signer = str(error)
+    if signer != member.address or member.labels >> LABELS:
+        raise FederationError(f"{member.address} states no labels; its statement was signed by: {signer}")
 
 
 def _check_response(reply: RegisterReply, request: RegisterRequest) -> None:

@@ -28,10 +28,11 @@ from fedcxr.errors import EnvelopeError
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.ledger.signing import HOSPITAL, Registration, Rotation, Signed, SignedSubmission, sign
-from fedcxr.ledger.statements import Unmasking
+from fedcxr.ledger.statements import Labels, Unmasking
 from fedcxr.masked_rounds.answers import SEED, SHARE, Answer, answer_digest, entries_of
 from fedcxr.masked_rounds.attempts import masked_attempt
 from fedcxr.masked_rounds.header_leaves import ShownHeader, header_leaves_to_bytes
+from fedcxr.masked_rounds.rare_labels import stated_labels
 from fedcxr.messages import (
     RefusalReply,
     RegisterRequest,
@@ -51,7 +52,7 @@ from fedcxr.store.run_directory import RunDirectory
 from fedcxr.update import fixed_point, merkle, model_file
 from fedcxr.update.fixed_point import Ring
 from fedcxr.update.layout import Layout, Vector
-from fedcxr.update.round_config import RoundConfig
+from fedcxr.update.round_config import LABELS, RareLabels, RoundConfig
 
 Lie = Callable[[str, list[Any], dict[str, Any]], dict[str, Any]]
 """A method and its parameters, and what the chain answers to them; what is answered instead."""
@@ -96,6 +97,9 @@ class MaskedParty:
     layout: Layout
     base: Vector
     updates: dict[int, UpdateReply] = field(default_factory=dict)
+    stated: dict[int, tuple[str, tuple[int, bytes]]] = field(default_factory=dict)  # account and labels
+    participants: Sequence[int] = ()  # of the latest attempt
+    false_labels: Callable[[RareLabels], RareLabels | None] | None = None  # what a coordinator makes of them
 
     @property
     def config(self) -> Config:
@@ -138,6 +142,7 @@ class MaskedParty:
         federation = federation_id(self.config)
         registration = Registration(federation, reply.hospital, reply.roles, reply.samples, key_digest)
         self.ledger.register(registration, reply.envelope_key, reply.signature)
+        self.stated[index] = reply.hospital, (reply.labels, reply.labels_signature)
 
     def register_with(self, index: int, mask_key: bytes) -> None:
         """Register a hospital of the coordinator's own making, with this public mask key."""
@@ -147,7 +152,10 @@ class MaskedParty:
         key = invented.envelope_key.public.data[:-32] + mask_key
         digest = hashlib.sha256(key).digest()
         message = Registration(self.ledger.views.federation, invented.account.address, HOSPITAL, 10, digest)
-        self.ledger.register(message, key, sign(invented.account, message, self.ledger.views.domain))
+        domain = self.ledger.views.domain
+        self.ledger.register(message, key, sign(invented.account, message, domain))
+        labels = Labels(self.ledger.views.federation, invented.account.address, (1 << LABELS) - 1)
+        self.stated[index] = labels.hospital, (labels.labels, sign(invented.account, labels, domain))
 
     def rotate(self, index: int, order: Path) -> None:
         """Give a hospital new keys, and its seat to them."""
@@ -169,10 +177,19 @@ class MaskedParty:
             layout=self.layout.digest.hex(),
             partition=self.run.partition_digest(),
             exponents=(first + exponent, *rest),
+            rare=self.rare_labels(),
         )
 
+    def rare_labels(self) -> RareLabels | None:
+        """What is withheld in the latest attempt, or in one that is opened next."""
+        if not self.config.federation.withholds or len(self.participants) < 3:
+            return None
+        stated = dict(self.stated[index] for index in self.participants)
+        honest = stated_labels(self.ledger.views, stated, self.config.privacy.colluder_parts)
+        return honest if self.false_labels is None else self.false_labels(honest)
+
     def open(self, participants: Sequence[int], *, exponent: int = 0) -> RoundView:
-        self.updates = {}
+        self.updates, self.participants = {}, participants
         return self.ledger.open_round(
             self.number,
             base=model_file.vector_digest(self.base),
@@ -258,6 +275,7 @@ class MaskedParty:
         shutil.copytree(self.root, root)
         with _shown(root, self.run, self.layout) as party:
             party.base, party.updates = self.base, dict(self.updates)
+            party.stated, party.participants = dict(self.stated), self.participants
             yield party
 
     @property

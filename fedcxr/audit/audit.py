@@ -129,7 +129,8 @@ def conduct_audit(
             inquiry = _Audit(ledger, ledger_source, sources, request, report, maker)
             evidence = inquiry.check(progress, keep)
             for journal in request.journals:
-                check_journal(journal, ledger, report, evidence.never_came, partial(context_of, evidence))
+                came, context = evidence.never_came, partial(context_of, evidence)
+                check_journal(journal, ledger, report, came, context, stated=evidence.stated)
             if request.memory is not None:
                 consistent = compare(earlier, ledger_source.chain, report, whole=whole)
                 if ledger_source.head_is_a_word:
@@ -171,7 +172,7 @@ class _Audit:
             for view in views
         )
         workers = workers_for(size) if self.request.workers is None else self.request.workers
-        protection, colluder_parts = recorded(ledger, config, url)
+        protection, colluder_parts, withholds = recorded(ledger, config, url)
         removal = sources.removal(ledger, report)
         with BlobPool(url, protection, keys, workers) as pool:
             evidence = Evidence(
@@ -188,6 +189,7 @@ class _Audit:
                 claims=PrivacyClaims(config, report),
                 pruned=removal.rounds,
                 colluder_parts=colluder_parts,
+                withholds=withholds,
             )
             computed = self._rounds(evidence, config, views, size, progress)
         if config is not None:

@@ -65,6 +65,8 @@ class Evidence:
         claims: what hospitals signed of differential privacy.
         colluder_parts: which share of the hospitals may collude, in 1/10,000; None where no configuration is
             at hand.
+        withholds: whether rare labels are withheld; likewise.
+        stated: the labels that each hospital has stated, as bits, by seat, as rounds' configurations are met.
     """
 
     ledger: FederationViews
@@ -85,6 +87,8 @@ class Evidence:
     small: dict[bytes, bytes] = field(default_factory=dict)
     seeds: dict[int, bytes] = field(default_factory=dict)
     colluder_parts: int | None = None
+    withholds: bool | None = None
+    stated: dict[int, int] = field(default_factory=dict)
 
     @cached_property
     def longest_update(self) -> int:

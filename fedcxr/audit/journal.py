@@ -10,11 +10,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from fedcxr import bounded, json_text
 from fedcxr.audit.complaint import came_late, objection
 from fedcxr.audit.findings import AuditReport
 from fedcxr.audit.participation import Absence, absences, has_update, left_unasked
+from fedcxr.audit.rare_labels import named_labels
 from fedcxr.audit.seen_heads import SeenBlock, check_seen
 from fedcxr.audit.unmaskings import ContextOf, Unmaskings
 from fedcxr.errors import ContractRejectedError, FederationError, LedgerError, StoreError
@@ -31,7 +33,7 @@ from fedcxr.ledger.signing import (
     Submission,
     recover,
 )
-from fedcxr.ledger.statements import Complaint, Contradiction, Head, Unmasking
+from fedcxr.ledger.statements import Complaint, Contradiction, Head, Labels, Unmasking
 from fedcxr.ledger.views import FederationViews
 
 _KINDS: dict[str, type[Struct]] = {
@@ -49,8 +51,10 @@ _KINDS: dict[str, type[Struct]] = {
         Contradiction,
         Complaint,
         Unmasking,
+        Labels,
     )
 }
+_HELD = Refusal | Submission | Head | Complaint | Contradiction | Unmasking | Labels
 _SIGNER: dict[type[Struct], str] = {
     Registration: "member",
     Rotation: "member",
@@ -69,6 +73,8 @@ def check_journal(
     report: AuditReport,
     never_came: Collection[tuple[int, str]] = (),
     context_of: ContextOf = lambda number, attempt: None,
+    *,
+    stated: Mapping[int, int] = MappingProxyType({}),
 ) -> None:
     """Hold a journal against the ledger.
 
@@ -77,8 +83,8 @@ def check_journal(
     complaint the hospital says that it looked for it. Of a hospital whose update is in the round none of them
     convicts anybody, unless it was excluded without its bytes: by a complaint the hospital says that it sent
     them. A block that the hospital saw and that the chain lacks is a finding, and so is what it released of a
-    masked round for another set than the ledger's, or for two. A last line that a crash cut short is noted:
-    what it would have said never left the hospital.
+    masked round for another set than the ledger's, or for two, and a second statement of its labels. A last
+    line that a crash cut short is noted: what it would have said never left the hospital.
 
     Args:
         path: of the journal.
@@ -87,11 +93,12 @@ def check_journal(
         never_came: rounds, and hospitals that brought their updates themselves, which were excluded and whose
             bytes the store does not have.
         context_of: the context of an attempt at a masked round, by the ledger.
+        stated: the labels that hospitals have stated, as bits, by seat, as rounds' configurations have them.
 
     Raises:
         StoreError: the file cannot be read.
     """
-    journal, bad = _Journal(str(path), ledger, report, never_came, context_of), 0
+    journal, bad = _Journal(str(path), ledger, report, never_came, context_of, dict(stated)), 0
     for number, text in enumerate(_lines(path), start=1):
         where = f"{path} line {number}"
         if len(text) <= _LONGEST_LINE and not text.endswith(b"\n"):
@@ -119,6 +126,7 @@ class _Journal:
     report: AuditReport
     never_came: Collection[tuple[int, str]]
     context_of: ContextOf
+    stated: dict[int, int]
     _left_out: dict[tuple[int, int], tuple[str, str, str]] = field(default_factory=dict)  # by round and seat
     _lost: dict[tuple[int, int], tuple[str, Complaint]] = field(default_factory=dict)  # by round and seat
     _seen: dict[SeenBlock, None] = field(default_factory=dict)
@@ -131,7 +139,7 @@ class _Journal:
 
     def take(self, struct: Struct, where: str) -> None:
         """One line, whose signature holds."""
-        if not isinstance(struct, Refusal | Submission | Head | Complaint | Contradiction | Unmasking):
+        if not isinstance(struct, _HELD):
             return
         if struct.federation != self.ledger.federation or not self._is_member(struct.hospital):
             self.report.find(where, "a hospital of this federation", struct.hospital)
@@ -144,6 +152,12 @@ class _Journal:
             case Unmasking():
                 self._see(struct.hospital, struct.block, struct.block_hash)
                 self._unmaskings.take(struct, where)
+            case Labels():
+                first = self.stated.setdefault(self.ledger.seat_of(struct.hospital), struct.labels)
+                if first != struct.labels:
+                    expected = f"one statement of its labels: {named_labels(first)}"
+                    found = f"another one: {named_labels(struct.labels)}"
+                    self.report.find(where, expected, found, hospital=struct.hospital)
             case Head():
                 self._see(struct.hospital, struct.block, struct.block_hash)
             case Contradiction():

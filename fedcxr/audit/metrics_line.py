@@ -7,7 +7,7 @@ bytes, gas and scores are the coordinator's own word, and are not proven by anyt
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,16 +79,19 @@ def seeds_named(lines: Mapping[int, RoundLine | FaultyLine] | None, number: int)
 
 
 def differences(
-    line: RoundLine | FaultyLine, view: RoundView, metrics: Mapping[str, HospitalMetrics]
+    line: RoundLine | FaultyLine,
+    view: RoundView,
+    metrics: Mapping[str, HospitalMetrics],
+    withheld: Sequence[str] | None = None,
 ) -> Iterator[Difference]:
-    """Where a round's line is not what the ledger, and the metrics that it names, say.
+    """Where a round's line is not what the ledger, and what it names, say: metrics, and withheld labels.
 
     A line with a fault is held to all of it nevertheless: a fault must not hide a lie.
     """
     if not isinstance(line, FaultyLine):
-        yield from _compared(line.to_tree(), view, metrics)
+        yield from _compared(line.to_tree(), view, metrics, withheld)
         return
-    found = list(_compared(line.tree, view, metrics))
+    found = list(_compared(line.tree, view, metrics, withheld))
     where = f"metrics.jsonl {line.field}"
     if where not in {difference[0] for difference in found}:
         yield where, "a round's metrics", line.fault, ""
@@ -96,8 +99,13 @@ def differences(
 
 
 def _compared(
-    tree: Mapping[str, Any], view: RoundView, metrics: Mapping[str, HospitalMetrics]
+    tree: Mapping[str, Any],
+    view: RoundView,
+    metrics: Mapping[str, HospitalMetrics],
+    withheld: Sequence[str] | None,
 ) -> Iterator[Difference]:
+    if withheld is not None and (said := tree.get("withheld", [])) != list(withheld):
+        yield "metrics.jsonl withheld", str(list(withheld)), str(said), ""
     for what, expected in (
         ("model", view.model_digest.hex()),
         ("included", sorted(view.included)),
@@ -111,16 +119,16 @@ def _compared(
         return
     told: set[str] = set()
     for name, entry in hospitals.items():
-        said = dict(entry) if isinstance(entry, dict) else {}
-        address = str(said.pop("address", ""))
+        told_of = dict(entry) if isinstance(entry, dict) else {}
+        address = str(told_of.pop("address", ""))
         told.add(address)
         if address not in view.participants:
             yield f"metrics.jsonl hospitals.{name}.address", "a participant", address, ""
         elif address in metrics:  # what the contract rejected stands here too, and is on no ledger
             signed = metrics[address].tree
-            for key in sorted(signed.keys() | said.keys()):
-                if signed.get(key) != said.get(key):
+            for key in sorted(signed.keys() | told_of.keys()):
+                if signed.get(key) != told_of.get(key):
                     where = f"metrics.jsonl hospitals.{name}.{key}"
-                    yield where, str(signed.get(key)), str(said.get(key)), address
+                    yield where, str(signed.get(key)), str(told_of.get(key)), address
     for address in sorted(metrics.keys() - told):
         yield "metrics.jsonl hospitals", "what it signed of its training", "nothing", address

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fedcxr.errors import EnvelopeError, FedcxrError
 from fedcxr.ledger.signing import HOSPITAL
@@ -17,8 +17,23 @@ if TYPE_CHECKING:
     from fedcxr.config import Config
 
 
-def recorded(ledger: FederationViews, config: Config | None, url: str) -> tuple[Protection, int | None]:
-    """The kind of protection, and the share of hospitals that may collude in 1/10,000, if it is known.
+class RecordedProtection(NamedTuple):
+    """How updates are protected, as far as that is known.
+
+    Attributes:
+        kind: of protection.
+        colluder_parts: which share of the hospitals may collude, in 1/10,000; None where no configuration is
+            at hand.
+        withholds: whether rare labels are withheld; likewise.
+    """
+
+    kind: Protection
+    colluder_parts: int | None = None
+    withholds: bool | None = None
+
+
+def recorded(ledger: FederationViews, config: Config | None, url: str) -> RecordedProtection:
+    """What protects a federation's updates.
 
     Without any configuration the hospitals' keys tell masked updates from sealed ones, or an audit with a key
     would find every hospital to have sealed its update badly.
@@ -34,9 +49,10 @@ def recorded(ledger: FederationViews, config: Config | None, url: str) -> tuple[
         except FedcxrError:
             envelope = next(name for name, kind in PROTECTIONS.items() if kind.unmasks)
             known = envelope if _all_mask(ledger) else None
-            return protection_recorded(ledger.open_updates, None, known), None
+            return RecordedProtection(protection_recorded(ledger.open_updates, None, known))
     form, envelope = config.federation.update_form, config.privacy.envelope
-    return protection_recorded(ledger.open_updates, form, envelope), config.privacy.colluder_parts
+    kind = protection_recorded(ledger.open_updates, form, envelope)
+    return RecordedProtection(kind, config.privacy.colluder_parts, config.federation.withholds)
 
 
 def _all_mask(ledger: FederationViews) -> bool:

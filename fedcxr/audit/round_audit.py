@@ -10,11 +10,13 @@ from fedcxr.aggregation.kinds import aggregator_of
 from fedcxr.audit.evidence import Evidence
 from fedcxr.audit.masked_round import MaskedRound
 from fedcxr.audit.metrics_line import differences, seeds_named
+from fedcxr.audit.rare_labels import check_rare_labels, check_withheld_rows
 from fedcxr.audit.round_configuration import disagreements
 from fedcxr.audit.round_updates import Advance, RoundUpdates
 from fedcxr.errors import EnvelopeError, FedcxrError, LayoutError, StoreError
 from fedcxr.ledger.protocol import RoundView
 from fedcxr.ledger.submissions import listing as submission_list
+from fedcxr.masked_rounds.rare_labels import withheld_names
 from fedcxr.privacy.open import plain_vector
 from fedcxr.round_lines import FaultyLine, RoundLine
 from fedcxr.update import model_file
@@ -81,6 +83,7 @@ class RoundAudit:
         round_config = self._round_config()
         if round_config is not None:
             self._check_exponents(round_config, base, before)
+            check_rare_labels(evidence, view, round_config)
         total = updates.total(advance)
         if self._masked is not None:
             total = self._masked.finish(total, updates.headers, seeds_named(lines, view.number))
@@ -89,6 +92,8 @@ class RoundAudit:
             total = self._claimed()
         if total is not None and total.root != view.aggregate_root:
             self._find("aggregate root", view.aggregate_root.hex(), total.root.hex())
+        if total is not None and round_config is not None:
+            check_withheld_rows(evidence, view.number, total, round_config)
         model = None
         if total is not None and base is not None and round_config is not None:
             model = self._model(total, base, round_config)
@@ -99,7 +104,7 @@ class RoundAudit:
         if evidence.protection.challengeable or masked:
             self._check_aggregate()
         if lines is not None:
-            self._check_line(lines, updates.metrics)
+            self._check_line(lines, updates.metrics, round_config)
         return evidence.model(view.number, view.model_digest, model), summed and model is not None
 
     def _claimed(self) -> Aggregator | None:
@@ -129,14 +134,18 @@ class RoundAudit:
             self._find("aggregate", f"its bytes in the store, under {root.hex()}", str(error))
 
     def _check_line(
-        self, lines: Mapping[int, RoundLine | FaultyLine], metrics: Mapping[str, HospitalMetrics]
+        self,
+        lines: Mapping[int, RoundLine | FaultyLine],
+        metrics: Mapping[str, HospitalMetrics],
+        round_config: RoundConfig | None,
     ) -> None:
         view, report = self.view, self.evidence.report
         if view.number not in lines:
             report.unchecked.append(f"round {view.number}: metrics.jsonl has no line of it")
             return
         asked = self.evidence.scope.hospital
-        for where, expected, found, hospital in differences(lines[view.number], view, metrics):
+        withheld = None if round_config is None else withheld_names(round_config)
+        for where, expected, found, hospital in differences(lines[view.number], view, metrics, withheld):
             if asked in ("", hospital):
                 self._find(where, expected, found, hospital)
 

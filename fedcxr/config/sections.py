@@ -182,6 +182,9 @@ class Federation(Section):
     min_hospitals: Count = 1  # accepted updates that a round needs
     update_form: Literal["plain", "packed", "short"] = "plain"  # what an update's bytes are
     largest_share: Annotated[float, Field(gt=0.0, le=1.0)] | None = None  # of the weight, for one hospital
+    # rows of labels that few hospitals have: withhold, nobody moves them; say, the summary names them;
+    # None becomes withhold where a masked federation is prepared, and is say in one that was founded without
+    rare_labels: Literal["withhold", "say"] | None = None
     join_timeout: Positive = 600.0  # seconds to wait for the hospitals' nodes to appear
     round_timeout: Positive = 86_400.0  # seconds a round waits for its hospitals
     ray_cpus: Annotated[float, Field(gt=0.0)] = 1.0  # of a Ray client actor
@@ -199,6 +202,11 @@ class Federation(Section):
         if number > self.rounds:
             return "calibration"
         return "pretraining" if number <= self.pretrain_rounds else "training"
+
+    @property
+    def withholds(self) -> bool:
+        """Whether nobody moves the rows of labels that too few hospitals have."""
+        return self.rare_labels == "withhold"
 
     @property
     def share_parts(self) -> int:

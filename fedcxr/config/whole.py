@@ -33,6 +33,7 @@ LATER_KEYS: Mapping[str, object] = {
     "model.pretrained_digest": "",
     "partition.leave_out": [],
     "federation.largest_share": None,
+    "federation.rare_labels": None,
     "federation.update_form": "plain",
     "privacy.colluders": 0.34,
     "privacy.unmask_window": 86_400.0,
@@ -84,6 +85,12 @@ class Config(Section):
         self.differential_privacy.check(
             self.model, self.training, self.federation, self.privacy, self.validation
         )
+        if self.federation.withholds:
+            wants = "federation.rare_labels = 'withhold' wants"
+            if self.ledger.backend == "off":
+                raise ValueError(f"{wants} a ledger: who takes part in a round stands on it")
+            if self.federation.min_hospitals < 3:
+                raise ValueError(f"{wants} federation.min_hospitals of 3 or more: fewer hide nobody's rows")
         if self.store.keep_models == 1:
             raise ValueError(
                 "store.keep_models = 1: a round's scale needs the last two; allowed: 0 (all), 2, 3, …"

@@ -151,6 +151,24 @@ class Unmasking(Struct):
 SignedUnmasking = Signed[Unmasking]
 
 
+@dataclass(frozen=True)
+class Labels(Struct):
+    """Which labels the hospital has images of; it states that once in a federation.
+
+    Attributes:
+        labels: bit k is label k, in CheXpert's order.
+    """
+
+    types: ClassVar[dict[str, str]] = {
+        "federation": "bytes32",
+        "hospital": "address",
+        "labels": "uint16",
+    }
+    federation: bytes
+    hospital: str
+    labels: int
+
+
 def heads_to_bytes(heads: Iterable[SignedHead]) -> bytes:
     """A list of signed heads, in the order of their hospitals' addresses."""
     ordered = sorted(heads, key=lambda signed: signed.message.hospital.lower())

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from fedcxr.chain.address import is_checksummed
 
-_BOUNDS = {"uint8": (0, 2**8), "uint64": (0, 2**64), "uint256": (0, 2**256), "int16": (-(2**15), 2**15)}
+_BOUNDS = {
+    "uint8": (0, 2**8),
+    "uint16": (0, 2**16),
+    "uint64": (0, 2**64),
+    "uint256": (0, 2**256),
+    "int16": (-(2**15), 2**15),
+}
 
 
 def fits(value: object, solidity: str) -> bool:

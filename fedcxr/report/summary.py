@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from pathlib import Path
 
 from fedcxr import bounded, files, json_text
 from fedcxr.config import Config
+from fedcxr.data.labels import LABELS
 from fedcxr.errors import StoreError
 from fedcxr.evaluation.comparison import Comparison, Kind
 from fedcxr.evaluation.scores import Evaluation
+from fedcxr.masked_rounds.rare_labels import MOVERS
 from fedcxr.privacy.secagg.parameters import FEW
 from fedcxr.report import markdown
 from fedcxr.report.comparison_table import comparison_table, own_table
@@ -23,9 +26,6 @@ from fedcxr.store.run_directory import RunDirectory
 from fedcxr.store.training_labels import knowing_hospitals, never_trained
 
 CURVES = "auroc.png"
-FEWEST_MOVERS = 3
-"""Hospitals that must be able to move a label's rows of the model for their sum to hide each of them."""
-
 COMPARISON = Path("baselines", "comparison.json")
 
 
@@ -60,7 +60,7 @@ def write_summary(run: RunDirectory) -> Path:
     """
     config, records, comparison = run.config, read_rounds(run), read_comparison(run)
     history = {record.round: record.evaluation for record in records if record.evaluation}
-    sections = [_opening(config, records), _untrained(never_trained(run)), _moved_by_few(run)]
+    sections = [_opening(config, records), _untrained(never_trained(run)), _rare(run, records)]
     if history:
         references = {}
         if comparison and (pooled := comparison.of_kind(Kind.POOLED)[0].evaluation.macro.value) is not None:
@@ -139,19 +139,39 @@ def _untrained(labels: tuple[str, ...]) -> str:
     return never_trained_warning(labels) + "\n" if labels else ""
 
 
-def _moved_by_few(run: RunDirectory) -> str:
-    """Of a masked run: which labels' rows so few hospitals can move that their sum does not hide them."""
-    if run.config.privacy.envelope != "masked":
+def _rare(run: RunDirectory, records: tuple[RoundLine, ...]) -> str:
+    """Which labels too few hospitals have: withheld, or where updates are masked, not hidden all the same."""
+    if run.config.federation.withholds:
+        return _withheld(run, records)
+    return _moved_by_few(run) if run.config.privacy.envelope == "masked" else ""
+
+
+def _withheld(run: RunDirectory, records: tuple[RoundLine, ...]) -> str:
+    rounds, untrained = Counter(label for record in records for label in record.withheld), never_trained(run)
+    named = [
+        label if rounds[label] == len(records) else f"{label} ({rounds[label]} of {len(records)} rounds)"
+        for label in LABELS
+        if label in rounds and label not in untrained  # of which more is said already
+    ]
+    if not named:
         return ""
+    return (
+        f"**Withheld: {', '.join(named)}.** So few of a round's hospitals have images that speak of a label "
+        "that the sum would not hide them: nobody moves its rows of the model, which stay what they were.\n"
+    )
+
+
+def _moved_by_few(run: RunDirectory) -> str:
+    """Which labels' rows so few hospitals can move that their sum does not hide them."""
     known = knowing_hospitals(run)
     if known is None:
         return "Which labels only few hospitals have is not known here: their rows are not hidden in a sum.\n"
-    few = [f"{label} ({count(n, 'hospital')})" for label, n in known.items() if 0 < n < FEWEST_MOVERS]
+    few = [f"{label} ({count(n, 'hospital')})" for label, n in known.items() if 0 < n < MOVERS]
     if not few:
         return ""
     return (
         f"**Not hidden by the masks: {', '.join(few)}.** Only images with a label move its rows of the "
-        f"model, and fewer than {FEWEST_MOVERS} hospitals have any: the rows' sum is theirs alone.\n"
+        f"model, and fewer than {MOVERS} hospitals have any: the rows' sum is theirs alone.\n"
     )
 
 

@@ -91,6 +91,8 @@ def open_or_create(
         chosen = run.config.training
         measured = [name for name in _MEASURED if getattr(config.training, name) == "auto"]
         taken: dict[str, object] = {f"training.{name}": getattr(chosen, name) for name in measured}
+        if config.federation.rare_labels is None and config.privacy.envelope == run.config.privacy.envelope:
+            taken["federation.rare_labels"] = run.config.federation.rare_labels
         if config.model.pretrained == run.config.model.pretrained and not config.model.pretrained_digest:
             taken["model.pretrained_digest"] = run.config.model.pretrained_digest
         config = config.with_changes(taken)
@@ -114,6 +116,8 @@ def open_or_create(
             f"federation.calibrate moves running statistics, and {config.model.name} with the encoder "
             f"{config.model.encoder} has none: set it to false."
         )
+    if config.privacy.envelope == "masked" and config.federation.rare_labels is None:
+        config = config.with_changes({"federation.rare_labels": "withhold"})
     resolved, measurements = resolve(config, progress=progress)
     run.forget()
     run = RunDirectory.create(out, resolved)

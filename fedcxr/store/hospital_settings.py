@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from fedcxr import toml_text
 from fedcxr.config import Section
@@ -41,6 +41,14 @@ class HospitalLimits(Section):
     deadline: Annotated[int, Field(ge=1)] | None = None  # no fewer seconds from a round's opening
     # accounts that the hospital got from people: in a masked round no more others than may collude
     known: tuple[str, ...] | None = None
+    known_least: Annotated[int, Field(ge=1)] | None = None  # of them, beside this one, in attempt and set
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.known_least is not None and len(self.known or ()) < self.known_least:
+            listed = f"{len(self.known)} are" if self.known is not None else "none is"
+            raise ValueError(f"known_least = {self.known_least}, and {listed} in known")
+        return self
 
     def takes_part_in(self, phase: AskedFor) -> bool:
         return self.phases is None or phase in self.phases

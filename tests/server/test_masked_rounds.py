@@ -246,6 +246,7 @@ def test_labels_of_few_hospitals_are_said_not_to_be_hidden(masked: Config, tmp_p
     table.loc[site.isin(NAMES[:2]), "Fracture"] = 1.0
     table.to_csv(root / "train.csv", index=False)
     natural = {"data.root": root, "data.blank": "ignore", "partition.scheme": "natural"}
+    natural["federation.rare_labels"] = "say"
     run = open_or_create(tmp_path / "run", masked.with_changes(natural))
     prepare_simulation(run, lambda what, done, total: None)
     said = "**Not hidden by the masks: Edema (1 hospital), Fracture (2 hospitals).**"

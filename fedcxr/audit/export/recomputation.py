@@ -17,6 +17,7 @@ from fedcxr.audit.conduct import check_conduct
 from fedcxr.audit.export.seeds import ExportedSeeds
 from fedcxr.audit.findings import AuditReport, Finding
 from fedcxr.audit.participants import participants
+from fedcxr.audit.rare_labels import hold_to_statements, unchecked
 from fedcxr.audit.record import CONTRADICTIONS, check_record, contradiction
 from fedcxr.audit.round_configuration import disagreements
 from fedcxr.audit.scope import Scope
@@ -52,6 +53,7 @@ def recompute(
         views = [ledger.round(number) for number in scope.rounds(last)]
         for view in views:
             _check_blobs(ledger, view, scope.hospital, blobs, report)
+            _check_labels(ledger, view, blobs, seeds, report)
             seeds.check(ledger, view, scope.hospital, blobs, report)
         report.notes += participants(ledger, views, scope)
         report.rounds, report.updates = len(views), _updates(ledger, views, scope.hospital)
@@ -125,3 +127,21 @@ def _check_blobs(
             HospitalMetrics.from_bytes(blobs[update.metrics])
         except CONTRADICTIONS as error:
             report.find("metrics", "what a hospital reports", str(error), view.number, address)
+
+
+def _check_labels(
+    ledger: EventViews,
+    view: RoundView,
+    blobs: Mapping[bytes, bytes],
+    seeds: ExportedSeeds,
+    report: AuditReport,
+) -> None:
+    """The labels that the round withheld, where its configuration is in the export and can be read."""
+    try:
+        rare = RoundConfig.from_bytes(blobs[view.config_digest]).rare
+    except (KeyError, LayoutError):
+        return
+    if rare is not None and seeds.roots:  # with which an export says how many may collude
+        hold_to_statements(ledger, view.number, seeds.colluder_parts, rare, report, withholds=True)
+    elif rare is not None:
+        report.unchecked.append(unchecked(view.number))
