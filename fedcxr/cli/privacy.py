@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from fedcxr.cli.app import app
-from fedcxr.cli.options import AsJson
+from fedcxr.cli.options import AsJson, Experiment, Overrides
 from fedcxr.terminal import say_json
 
 privacy_app = typer.Typer(help="Plan, show and test differential privacy.", no_args_is_help=True)
@@ -103,6 +103,34 @@ def spent(
         sum(one.delta for one in federations.values()),
     )
     console.say(f"taken from the hospital's budget: epsilon {total:g}, delta {delta:.2e}")
+
+
+@privacy_app.command("speed")
+def speed(
+    experiment: Experiment,
+    overrides: Overrides = None,
+    *,
+    patients: Annotated[int, typer.Option(min=1, help="The patients of a step, two images each.")] = 16,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how many times as long a hospital's training takes with a gradient for each patient."""
+    from fedcxr.bench.private import bench_private
+    from fedcxr.config import load
+    from fedcxr.errors import ConfigError
+    from fedcxr.terminal.console import Console
+    from fedcxr.training.measure import resolve
+
+    config = load(experiment, overrides or ())
+    if not config.differential_privacy.on:
+        raise ConfigError(f"{experiment}: differential_privacy.epsilon is not set: give it one.")
+    result = bench_private(resolve(config)[0], patients)
+    if as_json:
+        say_json(json.dumps(asdict(result), indent=2))
+        return
+    Console().say(
+        f"{result.plain:.1f} images a second of a processor, {result.private:.1f} with privacy: "
+        f"{result.times:.2f} times as long"
+    )
 
 
 @privacy_app.command("canaries")
