@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save
-from torch import nn
 
 from clients.disk import HospitalDisk
 from clients.member import Member
@@ -22,6 +21,7 @@ from clients.privacy_record import PrivacyRecord, Release, Spending
 from fedcxr import files, json_text, tensor_file
 from fedcxr.data.examples import Examples
 from fedcxr.errors import ConfigError, LimitError, ModelError, StoreError
+from fedcxr.models.network import Network
 from fedcxr.privacy.dp.plan import PrivacyPlan
 from fedcxr.store.hospital_settings import HospitalPrivacy
 from fedcxr.training.private_trainer import train_privately
@@ -82,7 +82,7 @@ class PrivateTraining:
             )
 
     def train(
-        self, model: nn.Module, examples: Examples, base: bytes, round_number: int
+        self, model: Network, examples: Examples, base: bytes, round_number: int
     ) -> tuple[TrainingReport, Vector]:
         """Train ``model`` in place, or find what an earlier training of the round gave.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -94,6 +95,10 @@ class Network(nn.Module):
         """:meth:`forward` with the last map and the pooled features."""
         features, embedding = self.encode(images)
         return Trace(self.heads(embedding, project=project), features, embedding)
+
+    def ends_after_encoding(self, trained: Iterable[str]) -> bool:
+        """Whether :meth:`heads` of an embedding is all that depends on the parameters that are trained."""
+        return type(self).trace is Network.trace and not any(n.startswith("encoder.") for n in trained)
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The last map, (B, C, h, w), and the features pooled from it, (B, F)."""

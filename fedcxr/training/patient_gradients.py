@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
+from fedcxr.models.network import ModelOutput, Network
 from fedcxr.models.runtime import Runtime
 from fedcxr.privacy.dp.noise import SecureNoise
 from fedcxr.training.objectives.term import Term, TermInput, TermSpec
@@ -35,7 +36,7 @@ class PatientGradients:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Network,
         terms: dict[TermSpec, tuple[Term, float]],
         *,
         runtime: Runtime,
@@ -51,10 +52,13 @@ class PatientGradients:
             clip: length that a patient's gradient has at most.
             noise_multiplier: the noise's deviation, as a multiple of that length; 0 draws none.
         """
-        self._model, self._terms, self._runtime = model, terms, runtime
+        self._terms, self._runtime = terms, runtime
         self._clip, self._multiplier = clip, noise_multiplier
         trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._parameters = trained
+        self._encoder = model if model.ends_after_encoding(trained) else None
+        self._model = model if self._encoder is None else _Heads(model)
+        self._prefix = "" if self._encoder is None else "of."
         self._values = {name: p.detach() for name, p in trained.items()}
         exponent = math.floor(math.log2(clip * (noise_multiplier or 1.0))) - _FINE
         self._grid = 2.0**exponent
@@ -80,7 +84,8 @@ class PatientGradients:
         patients = len(torch.unique(parts[0].owners))
         total: dict[str, Tensor] = {}
         for part in parts:
-            rows = (_by_patient(t, patients) for t in (part.views, part.targets, part.mask, part.counted))
+            seen = part.views if self._encoder is None else self._encoded(self._encoder, part.views)
+            rows = (_by_patient(t, patients) for t in (seen, part.targets, part.mask, part.counted))
             self._share = part.share if len(parts) > 1 else dict(_WHOLE)
             gradients, losses = self._gradients(self._values, *rows)
             self.loss += float(losses.double().sum())
@@ -116,17 +121,34 @@ class PatientGradients:
         for total in self._sums.values():
             total.zero_()
 
+    def _encoded(self, encoder: Network, views: Tensor) -> Tensor:
+        """Embeddings of images, by a network that no patient's gradient goes through: as any batch's."""
+        with torch.no_grad(), self._runtime.autocast():
+            return encoder.encode(views)[1]
+
     def _loss(
-        self, values: dict[str, Tensor], views: Tensor, targets: Tensor, mask: Tensor, counted: Tensor
+        self, values: dict[str, Tensor], seen: Tensor, targets: Tensor, mask: Tensor, counted: Tensor
     ) -> Tensor:
-        """The objective of one patient: views of shape (K, 1, S, S), labels of (K, 14)."""
-        rows = torch.arange(len(views))
-        part = Ready(views, None, targets, mask, counted, ~mask, rows, rows, {})
+        """The objective of one patient: views (K, 1, S, S) or embeddings (K, F), and labels of (K, 14)."""
+        rows = torch.arange(len(seen))
+        part = Ready(seen, None, targets, mask, counted, ~mask, rows, rows, {})
+        named = {self._prefix + name: value for name, value in values.items()}
         with self._runtime.autocast():
-            student = functional_call(self._model, values, (views,), {"project": False})
-        seen = TermInput(part, student, None)
-        losses = [self._share[spec.share] * w * term(seen) for spec, (term, w) in self._terms.items()]
+            student = functional_call(self._model, named, (seen,), {"project": False})
+        shown = TermInput(part, student, None)
+        losses = [self._share[spec.share] * w * term(shown) for spec, (term, w) in self._terms.items()]
         return torch.stack(losses).sum()
+
+
+class _Heads(nn.Module):
+    """A network without its encoder."""
+
+    def __init__(self, of: Network) -> None:
+        super().__init__()
+        self.of = of
+
+    def forward(self, embedding: Tensor, *, project: bool) -> ModelOutput:
+        return self.of.heads(embedding, project=project)
 
 
 def _by_patient(rows: Tensor, patients: int) -> Tensor:

@@ -22,6 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from fedcxr.config import Config
 from fedcxr.data.examples import Examples
 from fedcxr.errors import ConfigError, DataError
+from fedcxr.models.network import Network
 from fedcxr.models.runtime import Runtime
 from fedcxr.privacy.dp.noise import SecureNoise
 from fedcxr.privacy.dp.plan import PrivacyPlan
@@ -41,7 +42,7 @@ _VALUES = 1 << 26  # of gradients that are in memory at once: 256 MB
 
 
 def train_privately(
-    model: nn.Module,
+    model: Network,
     examples: Examples,
     plan: PrivacyPlan,
     *,
@@ -211,7 +212,7 @@ def check_unmixed(model: nn.Module) -> None:
 
 
 def terms_by_image(
-    model: nn.Module, examples: Examples, config: Config, phase: Phase, runtime: Runtime
+    model: Network, examples: Examples, config: Config, phase: Phase, runtime: Runtime
 ) -> dict[TermSpec, tuple[Term, float]]:
     """The terms of a phase, each as it is computed and its weight.
 

@@ -9,11 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fedcxr.config import Config
 from fedcxr.data.examples import Examples
 from fedcxr.errors import ConfigError, DataError, NonFiniteError
+from fedcxr.models.network import Network
 from fedcxr.models.registry import create_model
 from fedcxr.models.runtime import Runtime
 from fedcxr.privacy.dp.noise import SecureNoise
@@ -45,9 +46,14 @@ def patients(shard: MakeShard) -> Examples:
     return replace(shard(len(owner)), patients=7 * owner[order])
 
 
-def gradients_of(model: nn.Module, config: Config, noise: float) -> PatientGradients:
+ALL = ("encoder.", "classifier.")
+
+
+def gradients_of(
+    model: Network, config: Config, noise: float, trained: tuple[str, ...] = ALL
+) -> PatientGradients:
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not name.startswith("projection."))
+        parameter.requires_grad_(name.startswith(trained))
     model.train()
     runtime = Runtime.from_config(config.training)
     terms = terms_by_image(model, _NONE, config, Phase.of(config, 1), runtime)
@@ -75,10 +81,15 @@ def preparation_of(examples: Examples, config: Config) -> Preparation:
 
 
 def added(
-    model: nn.Module, examples: Examples, config: Config, taken: list[int], at_once: int = 8
+    model: Network,
+    examples: Examples,
+    config: Config,
+    taken: list[int],
+    at_once: int = 8,
+    trained: tuple[str, ...] = ALL,
 ) -> dict[str, Tensor]:
     """The sum of some patients' gradients without noise, as the trainer adds them."""
-    sums, own = gradients_of(model, config, 0.0), Patients(examples, "here")
+    sums, own = gradients_of(model, config, 0.0, trained), Patients(examples, "here")
     preparation = preparation_of(examples, config)
     for chunk in own.chunks(np.array(taken, np.int64), at_once, at_once):
         parts = preparation.ready(chunk, parts=own.parts(chunk, at_once))
@@ -87,12 +98,14 @@ def added(
     return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
 
 
-def one_by_one(model: nn.Module, examples: Examples, config: Config, patient: int) -> dict[str, Tensor]:
+def one_by_one(
+    model: Network, examples: Examples, config: Config, patient: int, prefixes: tuple[str, ...] = ALL
+) -> dict[str, Tensor]:
     """A patient's gradient by torch's own autograd, over all of its images, clipped."""
     assert examples.patients is not None
     rows = np.flatnonzero(examples.patients == np.unique(examples.patients)[patient])
     ready = preparation_of(examples, config).ready(rows)[0]
-    trained = {n: p for n, p in model.named_parameters() if not n.startswith("projection.")}
+    trained = {n: p for n, p in model.named_parameters() if n.startswith(prefixes)}
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     model.train()
@@ -107,12 +120,16 @@ def length_of(gradients: dict[str, Tensor]) -> float:
     return float(torch.cat([g.flatten() for g in gradients.values()]).norm())
 
 
-def test_each_patient_has_its_own_clipped_gradient(patients: Examples, config: Config) -> None:
+@pytest.mark.parametrize("trained", [ALL, ("classifier.",)], ids=["the whole network", "a head alone"])
+def test_each_patient_has_its_own_clipped_gradient(
+    patients: Examples, config: Config, trained: tuple[str, ...]
+) -> None:
     model = create_model(config.model, seed=0)
     clipped = 0
     for patient in range(12):
-        found = added(model, patients, config, [patient])
-        expected = one_by_one(model, patients, config, patient)
+        model.zero_grad(set_to_none=True)
+        found = added(model, patients, config, [patient], trained=trained)
+        expected = one_by_one(model, patients, config, patient, trained)
         assert found.keys() == expected.keys()
         for name, gradient in found.items():
             torch.testing.assert_close(gradient, expected[name], rtol=1e-3, atol=2e-5)
