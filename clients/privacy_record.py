@@ -158,11 +158,12 @@ class PrivacyRecord:
             StoreError: it is damaged, or its folder is not there or cannot be written to.
         """
         try:
-            with path.with_name(path.name + ".lock").open("ab") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                yield cls(path, _read(path))
+            lock = path.with_name(path.name + ".lock").open("ab")
         except OSError as error:
             raise StoreError(f"{path}: the record of what was spent cannot be kept: {error}") from None
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield cls(path, _read(path))
 
     def of(self, key: str) -> Spending | None:
         """The spending of a hospital in a federation; None before it begins."""

@@ -75,16 +75,15 @@ class PrivateTraining:
         """
         with PrivacyRecord.held(self._path) as record:
             spending = self._begun(record)
-        if spending.next_steps == 0 and self._kept(round_number, base) is None:
-            raise LimitError(
-                f"round {round_number}: refused: {spending.taken:,} steps have spent the epsilon of "
-                f"{spending.epsilon} that this federation has of each patient."
-            )
+            if self._kept(round_number, base) is None:
+                _check_left(spending, round_number)
 
     def train(
         self, model: Network, examples: Examples, base: bytes, round_number: int
     ) -> tuple[TrainingReport, Vector]:
         """Train ``model`` in place, or find what an earlier training of the round gave.
+
+        Whoever asks meanwhile for anything that is written in the same record waits, and finds it then.
 
         Returns:
             The training's report, with what has been spent so far, and the shared tensors afterwards.
@@ -93,24 +92,23 @@ class PrivateTraining:
             LimitError, ConfigError, StoreError: as :meth:`check`.
             NonFiniteError: NaN or infinity in the weights.
         """
-        kept = self._kept(round_number, base)
-        if kept is None:
-            with PrivacyRecord.held(self._path) as record:
-                spending = self._begun(record)
-            report = train_privately(
-                model,
-                examples,
-                spending.plan,
-                config=self.member.config,
-                round_index=round_number,
-                hospital=self.disk.settings.name,
-                steps=spending.next_steps,
-            )
-            release = Release.new(round_number, base, report.steps)
-            kept = Kept(release, report, self.member.layout.flatten(model.state_dict()))
-            self._keep(kept)
         with PrivacyRecord.held(self._path) as record:
-            spending = self._begun(record).with_release(kept.release)
+            spending, kept = self._begun(record), self._kept(round_number, base)
+            if kept is None:
+                _check_left(spending, round_number)
+                report = train_privately(
+                    model,
+                    examples,
+                    spending.plan,
+                    config=self.member.config,
+                    round_index=round_number,
+                    hospital=self.disk.settings.name,
+                    steps=spending.next_steps,
+                )
+                release = Release.new(round_number, base, report.steps)
+                kept = Kept(release, report, self.member.layout.flatten(model.state_dict()))
+                self._keep(kept)
+            spending = spending.with_release(kept.release)
             record.write(self._key, spending)
         return replace(kept.report, privacy=spending.statement), kept.vector
 
@@ -183,6 +181,19 @@ class PrivateTraining:
         files.write(path, save(tensors, {_KEY: said}), mode=0o600)
         for old in former:
             old.unlink(missing_ok=True)
+
+
+def _check_left(spending: Spending, round_number: int) -> None:
+    """See that there is a step left to take.
+
+    Raises:
+        LimitError: there is none.
+    """
+    if spending.next_steps == 0:
+        raise LimitError(
+            f"round {round_number}: refused: {spending.taken:,} steps have spent the epsilon of "
+            f"{spending.epsilon} that this federation has of each patient."
+        )
 
 
 def privacy_settings(disk: HospitalDisk) -> HospitalPrivacy:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from fedcxr.config.model import Model
-from fedcxr.config.sections import Federation, Privacy, Section, Training, Validation
+from fedcxr.config.sections import Data, Federation, Privacy, Section, Training, Validation
 
 Probability = Annotated[float, Field(gt=0.0, lt=1.0)]
 
@@ -34,6 +34,7 @@ class DifferentialPrivacy(Section):
 
     def check(
         self,
+        data: Data,
         model: Model,
         training: Training,
         federation: Federation,
@@ -74,6 +75,8 @@ class DifferentialPrivacy(Section):
                 f"{wants} gradients of single patients, which neither training.compile nor "
                 "model.checkpointing can give: set both to false"
             )
+        if data.labelled < 1.0:
+            raise ValueError(f"{wants} data.labelled = 1: which patients keep labels may depend on others")
         if federation.calibrate:
             raise ValueError(f"{wants} federation.calibrate = false: statistics would be shared in the clear")
         if validation.policy == "committee":

@@ -83,7 +83,7 @@ class Config(Section):
         if self.privacy.envelope == "masked":
             self._check_masked()
         self.differential_privacy.check(
-            self.model, self.training, self.federation, self.privacy, self.validation
+            self.data, self.model, self.training, self.federation, self.privacy, self.validation
         )
         if self.federation.withholds:
             wants = "federation.rare_labels = 'withhold' wants"

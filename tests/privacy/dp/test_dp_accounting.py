@@ -106,6 +106,7 @@ def test_with_less_noise_fewer_steps_are_taken() -> None:
         ("training.compile", True, "gradients of single patients"),
         ("model.checkpointing", True, "gradients of single patients"),
         ("validation.policy", "committee", "scores are of patients"),
+        ("data.labelled", 0.5, "may depend on others"),
         ("privacy.losses", True, "a loss is of patients"),
     ],
 )
