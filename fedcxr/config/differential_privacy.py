@@ -34,6 +34,7 @@ class DifferentialPrivacy(Section):
 
     def check(
         self,
+        *,
         data: Data,
         model: Model,
         training: Training,

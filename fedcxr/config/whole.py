@@ -83,7 +83,12 @@ class Config(Section):
         if self.privacy.envelope == "masked":
             self._check_masked()
         self.differential_privacy.check(
-            self.data, self.model, self.training, self.federation, self.privacy, self.validation
+            data=self.data,
+            model=self.model,
+            training=self.training,
+            federation=self.federation,
+            privacy=self.privacy,
+            validation=self.validation,
         )
         if self.federation.withholds:
             wants = "federation.rare_labels = 'withhold' wants"
