@@ -1,4 +1,4 @@
-"""The contract adds a word of forty masked updates in several transactions; their commitments fill two leaves."""
+"""The contract adds a word of forty masked updates, in several transactions and of two header leaves each."""
 
 from __future__ import annotations
 
