@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedcxr.audit.disputes.public_round import PublicRound, configuration_of, leaf_of
+from fedcxr.audit.disputes.public_round import Committed, PublicRound, configuration_of, leaf_of
 from fedcxr.errors import EnvelopeError, LedgerError
 from fedcxr.ledger.court import DisputeCourt, Result
 from fedcxr.ledger.event_views import EventViews
@@ -23,6 +23,7 @@ from fedcxr.masked_rounds.attempts import masked_attempt
 from fedcxr.masked_rounds.seeds_file import LONGEST, SeedsFile
 from fedcxr.privacy.masked import longest_header, read_header
 from fedcxr.privacy.open import plain_vector
+from fedcxr.privacy.protection import Blob
 from fedcxr.privacy.secagg import mask
 from fedcxr.privacy.secagg.attempt import MaskedAttempt
 from fedcxr.privacy.secagg.header import MaskedHeader, check_header
@@ -108,6 +109,35 @@ def find_masked_challenge(
     )
 
 
+def opened(
+    attempt: MaskedAttempt, seat: int, blob: Blob, seeds: Seeds, leaf: int, *, committed: Committed
+) -> MaskedOpening:
+    """A masked update, opened at a leaf of its vector.
+
+    Args:
+        attempt: of the update.
+        seat: of its hospital.
+        blob: the update.
+        seeds: of the sum.
+        leaf: of the vector.
+        committed: what proves that the update is the ledger's.
+    """
+    facts = read_header(blob).facts
+    neighbours = [each.seat for each in attempt.neighbours(seat)]
+    missing = [other for i, other in sorted(seeds.pairs) if i == seat]
+    # The header's first leaf always; its second where a commitment to a missing one's seed is in it.
+    second = any(facts.pair_leaf(neighbours.index(other)) for other in missing)
+    places = [*([0, 1] if second else [0]), facts.leaves + leaf]
+    return MaskedOpening(
+        committed.submission,
+        [leaf_of(blob, place) for place in places],
+        [merkle.proof(blob, place) for place in places],
+        [seeds.own[seat], *(seeds.pairs[seat, other] for other in missing)],
+        committed.signature,
+        committed.place,
+    )
+
+
 @dataclass(frozen=True)
 class _MaskedRound:
     """A finalized masked round, with the headers of its updates and the seeds of their masks.
@@ -166,29 +196,14 @@ class _MaskedRound:
 
     def openings(self, leaf: int) -> list[MaskedOpening]:
         """The included updates, opened at a leaf of the vector."""
-        openings = []
-        for hospital, committed in self.public.committed():
-            seat = self.public.view.seats[hospital]
-            facts, blob = self.headers[seat].facts, self._blob(hospital)
-            # The header's first leaf always; its second where a commitment to a missing one's seed is in it.
-            neighbours = [each.seat for each in self.attempt.neighbours(seat)]
-            missing = [other for i, other in sorted(self.seeds.pairs) if i == seat]
-            second = any(facts.pair_leaf(neighbours.index(other)) for other in missing)
-            places = [*([0, 1] if second else [0]), facts.leaves + leaf]
-            openings.append(
-                MaskedOpening(
-                    committed.submission,
-                    [leaf_of(blob, place) for place in places],
-                    [merkle.proof(blob, place) for place in places],
-                    [self.seeds.own[seat], *(self.seeds.pairs[seat, other] for other in missing)],
-                    committed.signature,
-                    committed.place,
-                )
-            )
-        return openings
+        seats = self.public.view.seats
+        return [
+            opened(self.attempt, seats[hospital], self._blob(hospital), self.seeds, leaf, committed=committed)
+            for hospital, committed in self.public.committed()
+        ]
 
     def _header_size(self, hospital: str) -> int:
         return self.headers[self.public.view.seats[hospital]].facts.leaves * merkle.LEAF_SIZE
 
-    def _blob(self, hospital: str) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    def _blob(self, hospital: str) -> Blob:
         return self.public.blob(hospital, longest_header() + 4 * self.attempt.values)

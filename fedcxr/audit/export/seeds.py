@@ -90,9 +90,15 @@ class ExportedSeeds:
         """
         if view.number not in self.roots:
             return
+        root = self.roots[view.number]
+        for announced in ledger.seeds_published(view.number, view.attempt)[-1:]:
+            if announced != root:
+                to.find(
+                    "seeds file", f"{announced.hex()}, which the court announced", root.hex(), view.number
+                )
         said = f"round {view.number}: whether its seeds are those that hospitals committed to, and its sum"
         to.unchecked.append(f"{said}: an export has no updates")
-        data = blobs.get(self.roots[view.number])
+        data = blobs.get(root)
         if data is None:
             to.unchecked.append(f"round {view.number}: its seeds, which are not in the export")
             return

@@ -229,6 +229,17 @@ def test_an_export_has_the_seeds_and_its_reader_is_told_what_they_do_not_show(
     assert "opened with the key of nobody" in words
 
 
+def test_an_export_has_the_seeds_that_the_court_announced(
+    honest: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, key = tmp_path / "audit.zip", honest.keys / "coordinator.json"
+    said = CliRunner().invoke(app, ["audit", str(honest.root), "--export", str(out), "--sign", str(key)])
+    assert said.exit_code == 0, said.output
+    assert verify(out.read_bytes()).problems == []
+    monkeypatch.setattr(DisputeCourt, "seeds_published", lambda court, number, attempt: [bytes(32)])
+    assert any("which the court announced" in found for found in verify(out.read_bytes()).recomputed)
+
+
 def test_an_export_without_room_for_seeds_says_so(
     honest: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
