@@ -15,9 +15,12 @@ from federation import Recorder, digests, run_federation
 from masked_party import MaskedParty, found
 from masked_runs import account_in, audited, copied
 from rare_data import ALONE, FRACTURE, OF_THREE, THREE, rare_config
+from typer.testing import CliRunner
 
 from clients.hospital import Hospital
 from fedcxr.audit.audit import audit
+from fedcxr.audit.export.verification import verify
+from fedcxr.cli.app import app
 from fedcxr.config import Config
 from fedcxr.data.labels import LABELS
 from fedcxr.errors import FederationError, QuorumError
@@ -297,6 +300,33 @@ def test_a_coordinator_that_withheld_otherwise_is_convicted(
         "the statements",
     }
     assert {finding.hospital for finding in report.findings} == {""}, "no hospital is blamed"
+
+
+def test_an_auditor_cannot_leave_out_that_a_round_withheld_otherwise(rare: Config, tmp_path: Path) -> None:
+    """An export has the round's configuration, with what hospitals stated: its reader counts again."""
+
+    def choose(*given: object) -> RareLabels | None:
+        made = rare_labels(*given)  # type: ignore[arg-type]
+        assert made is not None
+        return _without(made)
+
+    one = rare.with_changes({"federation.rounds": 1})
+    with patch("server.coordinator.rare_labels", choose), patch("clients.hospital.check_rare_labels"):
+        run = run_federation(one, tmp_path / "run")
+    out, key = tmp_path / "audit.zip", run.keys / "coordinator.json"
+    with patch("fedcxr.audit.round_audit.check_rare_labels"):
+        said = CliRunner().invoke(app, ["audit", str(run.root), "--export", str(out), "--sign", str(key)])
+    assert said.exit_code == 0, said.output
+    verified = verify(out.read_bytes())
+    assert any("the report does not say so" in problem for problem in verified.problems)
+    assert any("the withheld labels" in found for found in verified.recomputed)
+
+
+def test_an_export_of_a_round_that_withheld_rightly_is_good(honest: RunDirectory, tmp_path: Path) -> None:
+    out, key = tmp_path / "audit.zip", honest.keys / "coordinator.json"
+    said = CliRunner().invoke(app, ["audit", str(honest.root), "--export", str(out), "--sign", str(key)])
+    assert said.exit_code == 0, said.output
+    assert verify(out.read_bytes()).problems == []
 
 
 @pytest.mark.parametrize("gone", [True, False])
