@@ -31,6 +31,7 @@ from fedcxr.ledger.statements import Labels
 from fedcxr.messages import RefusalReply, RegisterReply, RegisterRequest, UpdateReply
 from fedcxr.privacy.secagg.outgoing import OutgoingMask
 from fedcxr.report.summary import write_summary
+from fedcxr.round_lines import read_rounds
 from fedcxr.run.founding import coordinator_identity, federation_id
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
@@ -268,6 +269,25 @@ def test_it_is_a_rule_of_training_and_not_of_masking(
     run = run_federation(sealed, tmp_path / "run")
     assert digests(run) == digests(honest)
     assert audit(run, [coordinator_identity(run).envelope_key]).findings == []
+
+
+def test_a_resumed_run_withholds_the_same_and_says_so(
+    rare: Config, honest: RunDirectory, tmp_path: Path
+) -> None:
+    """A coordinator dies after a round is final and before its line; the next one asks all anew."""
+
+    class KilledError(Exception):
+        pass
+
+    def dies(*given: object) -> None:
+        raise KilledError
+
+    with patch("server.records.RoundRecords.write", dies), pytest.raises(KilledError):
+        run_federation(rare, tmp_path / "run")
+    run = run_federation(rare, tmp_path / "run")
+    assert digests(run) == digests(honest)
+    assert [line.withheld for line in read_rounds(run)] == [("Pneumonia", "Pleural Other", "Fracture")] * 2
+    assert audited(run, *(journal_of(run, seat) for seat in ALL)).findings == []
 
 
 def journal_of(run: RunDirectory, seat: int) -> Path:
