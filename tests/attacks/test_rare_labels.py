@@ -28,6 +28,7 @@ from fedcxr.ledger.protocol import Ledger
 from fedcxr.ledger.signed_json import signed_to_tree
 from fedcxr.ledger.signing import Domain, Signed, sign
 from fedcxr.ledger.statements import Labels
+from fedcxr.masked_rounds.rare_labels import rare_label_breaches
 from fedcxr.messages import RefusalReply, RegisterReply, RegisterRequest, UpdateReply
 from fedcxr.privacy.secagg.outgoing import OutgoingMask
 from fedcxr.report.summary import write_summary
@@ -219,17 +220,16 @@ def test_a_further_attempt_may_withhold_others(party: MaskedParty) -> None:
         assert rows_of(party.layout, OF_THREE, again[seat]).any() == (seat in THREE)
 
 
-def test_a_federation_that_withholds_nothing_refuses_a_list(
-    rare: Config, five: MaskedParty, tmp_path: Path
-) -> None:
+def test_a_federation_that_withholds_nothing_refuses_a_list(rare: Config, tmp_path: Path) -> None:
     with found(rare.with_changes({"federation.rare_labels": "say"}), tmp_path, 5) as party:
         party.participants = ALL
-        config = party.round_config()
-        five.participants = ALL
-        listed = replace(config, rare=five.rare_labels())
+        listed = replace(party.round_config(), rare=RareLabels((), (FRACTURE,)))
         with patch.object(MaskedParty, "round_config", lambda self, exponent=0: listed):
             party.open(ALL)
             _refused(party, 0)
+        parts, views = rare.privacy.colluder_parts, party.ledger.views
+        (breach,) = rare_label_breaches(views, 1, parts, listed.rare, withholds=False)
+        assert (breach.what, breach.found) == ("the withheld labels", "[12]")
 
 
 def test_labels_are_stated_once(party: MaskedParty, caplog: pytest.LogCaptureFixture) -> None:
