@@ -206,14 +206,19 @@ def test_all_withhold_the_same_labels(party: MaskedParty, tmp_path: Path) -> Non
         _refused(two, 1)
 
 
-def test_a_further_attempt_may_withhold_others(party: MaskedParty) -> None:
-    """Of five, of whom one may be missing, four have to have a label, and of four three: nothing is kept."""
-    party.open(ALL)
-    first = before_masks(lambda: party.collect(ALL))
-    party.abort()
-    party.open(FOUR)
-    again = before_masks(lambda: party.collect(FOUR))
-    assert sorted(again) == list(FOUR)
+def test_a_further_attempt_may_withhold_others(small_config: Config, tmp_path: Path) -> None:
+    """One that has a label comes for one that has not, and all weights are the same: nothing is kept."""
+    config = rare_config(small_config, tmp_path / "data", 6)
+    others = (*FOUR, 5)
+    with found(config.with_changes({"federation.weighting": "uniform"}), tmp_path, 6) as party:
+        party.open(ALL)
+        weights = {each.seat: each.weight for each in party.attempt().participants}
+        first = before_masks(lambda: party.collect(ALL))
+        party.abort()
+        party.open(others)
+        assert weights[0] == party.attempt().of(0).weight
+        again = before_masks(lambda: party.collect(others))
+    assert sorted(again) == list(others)
     for seat in FOUR:
         assert not rows_of(party.layout, FRACTURE, again[seat]).any()
         assert not rows_of(party.layout, OF_THREE, first[seat]).any()
