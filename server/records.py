@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from fedcxr.evaluation.scores import Evaluation
-from fedcxr.ledger.protocol import Ledger
+from fedcxr.ledger.protocol import Ledger, RoundView
 from fedcxr.masked_rounds.rare_labels import withheld_names
 from fedcxr.round_lines import HospitalLine, RoundLine, write_round
 from fedcxr.run.stored_metrics import all_stored_metrics
@@ -92,7 +92,6 @@ class RoundRecords:
         """
         for number in sorted(set(range(1, last + 1)) - self._run.metrics.rounds):
             view = with_submissions(self._ledger.round(number), self._store, self._ledger.domain)
-            config = self._store.get(view.config_digest, LONGEST).tobytes()
             line = RoundLine(
                 round=number,
                 model=view.model_digest.hex(),
@@ -101,10 +100,17 @@ class RoundRecords:
                 hospitals=_entries(all_stored_metrics(self._store, view.accepted), members),
                 evaluation=score(number),
                 seeds=kept_seeds_root(self._run.unmasking_path, number),
-                withheld=withheld_names(RoundConfig.from_bytes(config)),
+                withheld=self._withheld(view),
             )
             write_round(self._run, line)
             logger.info("round %d was finalized, but not on record: its line is written now", number)
+
+    def _withheld(self, view: RoundView) -> tuple[str, ...]:
+        """The names of the labels that a finalized round withheld, by its configuration in the store."""
+        if not self._run.config.federation.withholds:
+            return ()
+        config = self._store.get(view.config_digest, LONGEST).tobytes()
+        return withheld_names(RoundConfig.from_bytes(config))
 
 
 def _entries(

@@ -15,6 +15,7 @@ LONGEST = 1 << 19
 """Bytes of a round's configuration: one with an exponent for each of 65,536 tensors has 300,000."""
 
 
+_SEATS = 1 << 16
 LABELS = 14
 """That a model has; a hospital states which of them it has by as many bits."""
 
@@ -58,7 +59,9 @@ class RareLabels:
         """Read :meth:`to_tree` back; raises ValueError, KeyError or TypeError where it is none."""
         statements = []
         for seat, account, labels, signature in tree["labels"]:
-            if type(seat) is not int or type(labels) is not int or not 0 <= labels < 1 << LABELS:
+            if type(seat) is not int or type(labels) is not int:
+                raise TypeError("a field of another type")
+            if not 0 <= seat < _SEATS or not 0 <= labels < 1 << LABELS:
                 raise ValueError(f"labels of seat {seat!r:.20}: {labels!r:.40}")
             if type(account) is not str or type(signature) is not str:
                 raise TypeError("a field of another type")

@@ -47,6 +47,7 @@ from fedcxr.ledger.statements import (
     Complaint,
     Contradiction,
     Head,
+    Labels,
     Unmasking,
     heads_from_bytes,
     heads_to_bytes,
@@ -66,7 +67,7 @@ from fedcxr.privacy.protection import UpdateContext
 from fedcxr.update import frozen_file, model_file
 from fedcxr.update.layout import Layout, TensorSpec
 from fedcxr.update.metrics import HospitalMetrics
-from fedcxr.update.round_config import RoundConfig
+from fedcxr.update.round_config import RareLabels, RoundConfig, StatedLabels
 
 INPUTS = int(os.environ.get("FEDCXR_FUZZ", "2000"))
 DEADLINE = 5.0  # seconds for one input
@@ -264,9 +265,12 @@ def test_layouts() -> None:
 
 
 def test_small_records() -> None:
-    config = RoundConfig(1, "ab", "cd", "ef", (1, -2))
+    stated = StatedLabels(3, ACCOUNT.address, 0b101, b"\x05" * 65)
+    configs = [
+        RoundConfig(1, "ab", "cd", "ef", (1, -2), rare) for rare in (None, RareLabels((stated,), (2,)))
+    ]
     hammer("metrics", 0.08, lambda rng: mutated(rng, metrics().to_bytes()), HospitalMetrics.from_bytes)
-    hammer("round", 0.04, lambda rng: mutated(rng, config.to_bytes()), RoundConfig.from_bytes)
+    hammer("round", 0.04, lambda rng: mutated(rng, rng.choice(configs).to_bytes()), RoundConfig.from_bytes)
 
 
 def test_json_and_toml() -> None:
@@ -304,9 +308,10 @@ def test_journals(tmp_path: Path) -> None:
     contradiction = Contradiction(b"\x01" * 32, who, who, 0, b"\x05" * 32, zeros, 0, b"\x05" * 32)
     complaint = Complaint(b"\x01" * 32, 1, 1, who, zeros, zeros, zeros, 4, 0, b"\x05" * 32)
     unmasking = Unmasking(b"\x01" * 32, 1, 1, who, zeros, 0b1011, 0, b"\x05" * 32, zeros)
+    labels = Labels(b"\x01" * 32, who, 0b101)
     lines = [
         text_of({"kind": struct.kind(), **signed_to_tree(Signed(struct, sign(ACCOUNT, struct, DOMAIN)))})
-        for struct in (submission(), refusal, head, contradiction, complaint, unmasking)
+        for struct in (submission(), refusal, head, contradiction, complaint, unmasking, labels)
     ]
 
     def make(rng: random.Random) -> bytes:

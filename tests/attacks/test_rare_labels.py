@@ -15,9 +15,12 @@ from federation import Recorder, digests, run_federation
 from masked_party import MaskedParty, found
 from masked_runs import account_in, audited, copied
 from rare_data import ALONE, FRACTURE, OF_THREE, THREE, rare_config
+from typer.testing import CliRunner
 
 from clients.hospital import Hospital
 from fedcxr.audit.audit import audit
+from fedcxr.audit.export.verification import verify
+from fedcxr.cli.app import app
 from fedcxr.config import Config
 from fedcxr.data.labels import LABELS
 from fedcxr.errors import FederationError, QuorumError
@@ -25,9 +28,11 @@ from fedcxr.ledger.protocol import Ledger
 from fedcxr.ledger.signed_json import signed_to_tree
 from fedcxr.ledger.signing import Domain, Signed, sign
 from fedcxr.ledger.statements import Labels
+from fedcxr.masked_rounds.rare_labels import rare_label_breaches
 from fedcxr.messages import RefusalReply, RegisterReply, RegisterRequest, UpdateReply
 from fedcxr.privacy.secagg.outgoing import OutgoingMask
 from fedcxr.report.summary import write_summary
+from fedcxr.round_lines import read_rounds
 from fedcxr.run.founding import coordinator_identity, federation_id
 from fedcxr.store.identity import Identity
 from fedcxr.store.run_directory import RunDirectory
@@ -201,31 +206,35 @@ def test_all_withhold_the_same_labels(party: MaskedParty, tmp_path: Path) -> Non
         _refused(two, 1)
 
 
-def test_a_further_attempt_may_withhold_others(party: MaskedParty) -> None:
-    """Of five, of whom one may be missing, four have to have a label, and of four three: nothing is kept."""
-    party.open(ALL)
-    first = before_masks(lambda: party.collect(ALL))
-    party.abort()
-    party.open(FOUR)
-    again = before_masks(lambda: party.collect(FOUR))
-    assert sorted(again) == list(FOUR)
+def test_a_further_attempt_may_withhold_others(small_config: Config, tmp_path: Path) -> None:
+    """One that has a label comes for one that has not, and all weights are the same: nothing is kept."""
+    config = rare_config(small_config, tmp_path / "data", 6)
+    others = (*FOUR, 5)
+    with found(config.with_changes({"federation.weighting": "uniform"}), tmp_path, 6) as party:
+        party.open(ALL)
+        weights = {each.seat: each.weight for each in party.attempt().participants}
+        first = before_masks(lambda: party.collect(ALL))
+        party.abort()
+        party.open(others)
+        assert weights[0] == party.attempt().of(0).weight
+        again = before_masks(lambda: party.collect(others))
+    assert sorted(again) == list(others)
     for seat in FOUR:
         assert not rows_of(party.layout, FRACTURE, again[seat]).any()
         assert not rows_of(party.layout, OF_THREE, first[seat]).any()
         assert rows_of(party.layout, OF_THREE, again[seat]).any() == (seat in THREE)
 
 
-def test_a_federation_that_withholds_nothing_refuses_a_list(
-    rare: Config, five: MaskedParty, tmp_path: Path
-) -> None:
+def test_a_federation_that_withholds_nothing_refuses_a_list(rare: Config, tmp_path: Path) -> None:
     with found(rare.with_changes({"federation.rare_labels": "say"}), tmp_path, 5) as party:
         party.participants = ALL
-        config = party.round_config()
-        five.participants = ALL
-        listed = replace(config, rare=five.rare_labels())
+        listed = replace(party.round_config(), rare=RareLabels((), (FRACTURE,)))
         with patch.object(MaskedParty, "round_config", lambda self, exponent=0: listed):
             party.open(ALL)
             _refused(party, 0)
+        parts, views = rare.privacy.colluder_parts, party.ledger.views
+        (breach,) = rare_label_breaches(views, 1, parts, listed.rare, withholds=False)
+        assert (breach.what, breach.found) == ("the withheld labels", "[12]")
 
 
 def test_labels_are_stated_once(party: MaskedParty, caplog: pytest.LogCaptureFixture) -> None:
@@ -267,6 +276,25 @@ def test_it_is_a_rule_of_training_and_not_of_masking(
     assert audit(run, [coordinator_identity(run).envelope_key]).findings == []
 
 
+def test_a_resumed_run_withholds_the_same_and_says_so(
+    rare: Config, honest: RunDirectory, tmp_path: Path
+) -> None:
+    """A coordinator dies after a round is final and before its line; the next one asks all anew."""
+
+    class KilledError(Exception):
+        pass
+
+    def dies(*given: object) -> None:
+        raise KilledError
+
+    with patch("server.records.RoundRecords.write", dies), pytest.raises(KilledError):
+        run_federation(rare, tmp_path / "run")
+    run = run_federation(rare, tmp_path / "run")
+    assert digests(run) == digests(honest)
+    assert [line.withheld for line in read_rounds(run)] == [("Pneumonia", "Pleural Other", "Fracture")] * 2
+    assert audited(run, *(journal_of(run, seat) for seat in ALL)).findings == []
+
+
 def journal_of(run: RunDirectory, seat: int) -> Path:
     return run.hospital(seat) / account_in(run, seat).address / "journal.jsonl"
 
@@ -297,6 +325,33 @@ def test_a_coordinator_that_withheld_otherwise_is_convicted(
         "the statements",
     }
     assert {finding.hospital for finding in report.findings} == {""}, "no hospital is blamed"
+
+
+def test_an_auditor_cannot_leave_out_that_a_round_withheld_otherwise(rare: Config, tmp_path: Path) -> None:
+    """An export has the round's configuration, with what hospitals stated: its reader counts again."""
+
+    def choose(*given: object) -> RareLabels | None:
+        made = rare_labels(*given)  # type: ignore[arg-type]
+        assert made is not None
+        return _without(made)
+
+    one = rare.with_changes({"federation.rounds": 1})
+    with patch("server.coordinator.rare_labels", choose), patch("clients.hospital.check_rare_labels"):
+        run = run_federation(one, tmp_path / "run")
+    out, key = tmp_path / "audit.zip", run.keys / "coordinator.json"
+    with patch("fedcxr.audit.round_audit.check_rare_labels"):
+        said = CliRunner().invoke(app, ["audit", str(run.root), "--export", str(out), "--sign", str(key)])
+    assert said.exit_code == 0, said.output
+    verified = verify(out.read_bytes())
+    assert any("the report does not say so" in problem for problem in verified.problems)
+    assert any("the withheld labels" in found for found in verified.recomputed)
+
+
+def test_an_export_of_a_round_that_withheld_rightly_is_good(honest: RunDirectory, tmp_path: Path) -> None:
+    out, key = tmp_path / "audit.zip", honest.keys / "coordinator.json"
+    said = CliRunner().invoke(app, ["audit", str(honest.root), "--export", str(out), "--sign", str(key)])
+    assert said.exit_code == 0, said.output
+    assert verify(out.read_bytes()).problems == []
 
 
 @pytest.mark.parametrize("gone", [True, False])

@@ -76,6 +76,8 @@ def test_a_round_with_the_rule_is_read_back() -> None:
         {"labels": [[0, "0xAb", -1, "00"]]},
         {"labels": [[0, "0xAb", 1.0, "00"]]},
         {"labels": [[True, "0xAb", 1, "00"]]},
+        {"labels": [[-1, "0xAb", 1, "00"]]},
+        {"labels": [[1 << 16, "0xAb", 1, "00"]]},
         {"labels": [[0, 7, 1, "00"]]},
         {"labels": [[0, "0xAb", 1, 7]]},
         {"labels": [[0, "0xAb", 1, "0"]]},

@@ -12,6 +12,7 @@ from fedcxr.config import Model
 from fedcxr.data.labels import LABELS as NAMES
 from fedcxr.models.network import LABEL_COUNT
 from fedcxr.models.registry import create_model
+from fedcxr.update.forms.kinds import form_named
 from fedcxr.update.label_rows import clear_rows, label_rows, moved_labels
 from fedcxr.update.layout import Layout, TensorSpec
 from fedcxr.update.round_config import LABELS
@@ -79,3 +80,11 @@ def test_only_a_labels_own_logit_moves_its_rows(name: str) -> None:
     for spec, place in zip(layout.tensors, layout.slices, strict=True):
         if by[place].any() and not own[:, place].any():
             assert by[place].max() > 1, f"{spec.name} is labels' own, and its name does not tell"
+
+
+@pytest.mark.parametrize("form", ["plain", "packed", "short"])
+def test_a_row_that_is_cleared_is_zero_in_every_form(form: str) -> None:
+    delta = np.random.default_rng(1).normal(0, 0.01, SMALL.size).astype(np.float32)
+    clear_rows(delta, SMALL, [4])
+    words, _ = form_named(form).encode(delta, SMALL, (9, 9, 9), 7, 3)
+    assert moved_labels(words, SMALL, range(LABELS)) == tuple(label for label in range(LABELS) if label != 4)
