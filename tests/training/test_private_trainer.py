@@ -310,3 +310,21 @@ def test_a_model_that_is_no_number_ends_training(patients: Examples, config: Con
     with pytest.raises(NonFiniteError, match="classifier"):
         plan = PrivacyPlan.of(config, 12)
         train_privately(model, patients, plan, config=config, round_index=1, hospital="n", steps=1)
+
+
+def test_the_mean_is_over_the_expected_number_of_patients(
+    patients: Examples, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many were drawn would be told without noise by a mean over them."""
+    told, drawn = [], []
+    original = PatientGradients.finish
+
+    def watched(self: PatientGradients, noise: SecureNoise | None, expected: float) -> None:
+        told.append(expected)
+        drawn.append(self.patients)
+        original(self, noise, expected)
+
+    monkeypatch.setattr(PatientGradients, "finish", watched)
+    learned(config.with_changes({"training.local_epochs": 8}), patients)
+    assert set(told) == {8.0}
+    assert len(set(drawn)) > 1
