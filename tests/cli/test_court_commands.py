@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from contract_party import Party
 from disputed_run import BOND, STRANGER, key_file, tell_wrong_root, tell_wrong_sum
+from ledger_commands import said
 from told_run import CHAIN_ID
 from typer.testing import CliRunner
 
@@ -18,20 +19,12 @@ from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.chain.rpc_server import RpcServer
 from fedcxr.cli import app as registered  # noqa: F401 (registers the commands)
 from fedcxr.cli.app import app
-from fedcxr.errors import ChainError, ConfigError, ContractRejectedError, FedcxrError, LedgerError, StoreError
+from fedcxr.errors import ChainError, ConfigError, ContractRejectedError, LedgerError, StoreError
 from fedcxr.ledger.contract import FederationLedger
 from fedcxr.ledger.court import DisputeCourt
 from fedcxr.store.identity import Identity
 
 LOST = f"the coordinator has lost its bond of {BOND:,} wei"
-
-
-def said(*words: object) -> str:
-    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["ledger", *map(str, words)])
-    if isinstance(result.exception, FedcxrError):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 def refused(*words: object) -> ContractRejectedError:

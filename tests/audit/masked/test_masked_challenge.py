@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from disputed_run import STRANGER, key_file
+from ledger_commands import said
 from masked_runs import (
     attempt_of,
     audited,
@@ -20,14 +21,12 @@ from masked_runs import (
     run_masked,
     seeds_of,
 )
-from typer.testing import CliRunner
 
 from fedcxr.aggregation.masked_sum import MaskedSum
 from fedcxr.audit.disputes.case import Case
 from fedcxr.audit.disputes.masked_challenge import find_masked_challenge
 from fedcxr.chain.embedded.chain import EmbeddedChain
 from fedcxr.chain.rpc_server import RpcServer
-from fedcxr.cli.app import app
 from fedcxr.config import Config
 from fedcxr.errors import (
     ContractRejectedError,
@@ -84,14 +83,6 @@ def cheated(cheat: Callable[[str], RunDirectory], tmp_path: Path) -> RunDirector
 @pytest.fixture
 def quick() -> None:
     """Its chains are executed again like any other."""
-
-
-def said(*words: object) -> str:
-    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["ledger", *map(str, words)])
-    if isinstance(result.exception, FedcxrError):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 def refused(*words: object) -> str:
