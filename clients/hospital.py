@@ -18,7 +18,7 @@ from clients.lookout import Lookout
 from clients.masking import Masking
 from clients.member import Member
 from clients.open_round import OpenRound
-from clients.private_training import PrivateTraining, privacy_settings
+from clients.private_training import PrivateTraining, check_budget
 from clients.rare_labels import check_rare_labels, state_labels
 from clients.rules import check_rules
 from clients.shard import load_shard
@@ -100,8 +100,7 @@ class Hospital:
         check_federation(self.disk, request, config, layout)
         masks = protection_named(config.privacy.envelope).unmasks
         identity = self.disk.identity(config.privacy.kem, masks=masks)
-        if config.differential_privacy.on:
-            privacy_settings(self.disk)
+        check_budget(self.disk, config)
         self.disk.join(identity.account.address, membership)
         training = load_shard(self.disk, config).training
         samples = len(training)
@@ -208,6 +207,7 @@ class Hospital:
         check_rules(member.rules, asked, round_config, member.layout, base)
         check_rare_labels(member, asked, round_config)
         check_training(self.disk.settings.limits, member.config, asked, lambda: self._images(member))
+        check_budget(self.disk, member.config)
         if member.config.differential_privacy.on:
             examples = load_shard(self.disk, member.config).training
             PrivateTraining.of(member, examples).check(request.round, digest)

@@ -17,13 +17,14 @@ from safetensors.torch import save
 
 from clients.disk import HospitalDisk
 from clients.member import Member
-from clients.privacy_record import PrivacyRecord, Release, Spending
 from fedcxr import files, json_text, tensor_file
+from fedcxr.config import Config
 from fedcxr.data.examples import Examples
 from fedcxr.errors import ConfigError, LimitError, ModelError, StoreError
 from fedcxr.models.network import Network
 from fedcxr.privacy.dp.plan import PrivacyPlan
 from fedcxr.store.hospital_settings import HospitalPrivacy
+from fedcxr.store.privacy_record import PrivacyRecord, Release, Spending
 from fedcxr.training.private_trainer import train_privately
 from fedcxr.training.trainer import TrainingReport
 from fedcxr.update.layout import Vector
@@ -62,7 +63,7 @@ class PrivateTraining:
         return cls(member.disk, member, len(np.unique(examples.patients)))
 
     def check(self, round_number: int, base: bytes) -> None:
-        """See that a round can be trained, or was, and take the federation's part of the hospital's budget.
+        """See that a round can be trained, or was; nothing is taken of the hospital's budget yet.
 
         Args:
             round_number: from 1.
@@ -74,7 +75,7 @@ class PrivateTraining:
             StoreError: the record is damaged.
         """
         with PrivacyRecord.held(self._path) as record:
-            spending = self._begun(record)
+            spending = self._spending(record)
             if self._kept(round_number, base) is None:
                 _check_left(spending, round_number)
 
@@ -93,9 +94,10 @@ class PrivateTraining:
             NonFiniteError: NaN or infinity in the weights.
         """
         with PrivacyRecord.held(self._path) as record:
-            spending, kept = self._begun(record), self._kept(round_number, base)
+            spending, kept = self._spending(record), self._kept(round_number, base)
             if kept is None:
                 _check_left(spending, round_number)
+                record.write(self._key, spending)  # the budget has no room for another federation from here
                 report = train_privately(
                     model,
                     examples,
@@ -117,22 +119,26 @@ class PrivateTraining:
         return f"{self.member.membership.federation}/{self.disk.settings.name}"
 
     @property
-    def _settings(self) -> HospitalPrivacy:
-        return privacy_settings(self.disk)
-
-    @property
     def _path(self) -> Path:
-        return self.disk.root / self._settings.record
+        return record_path(self.disk)
 
-    def _begun(self, record: PrivacyRecord) -> Spending:
+    def _spending(self, record: PrivacyRecord) -> Spending:
         """The hospital's spending in this federation; where it has none yet, once its budget has room for it.
 
         Raises:
             LimitError: it has none.
+            StoreError: the record does not know of what this hospital released.
         """
         if (spending := record.of(self._key)) is not None:
             return spending
-        plan, settings = PrivacyPlan.of(self.member.config, self.patients), self._settings
+        federation = bytes.fromhex(self.member.membership.federation)
+        kept = any(path.is_file() for path in self._kept_paths())
+        if kept or any(signed.federation == federation for signed in self.disk.submissions()):
+            raise StoreError(
+                f"{self._path}: says nothing of this federation, in which this hospital released updates: it "
+                "was put back from a copy, or is another file. Nothing is trained until it is the right one."
+            )
+        plan, settings = PrivacyPlan.of(self.member.config, self.patients), privacy_settings(self.disk)
         epsilon, delta = record.others(self._key)
         most = 1.0 / self.patients if settings.delta is None else settings.delta
         if epsilon + plan.epsilon > settings.epsilon or delta + plan.delta > most:
@@ -141,9 +147,7 @@ class PrivateTraining:
                 f"delta of {plan.delta:.3g} of each patient. {self._path} has {epsilon} and {delta:.3g} for "
                 f"others, and hospital.toml allows {settings.epsilon} and {most:.3g} in all."
             )
-        spending = Spending.beginning(plan)
-        record.write(self._key, spending)
-        return spending
+        return Spending.beginning(plan)
 
     def _kept_paths(self) -> list[Path]:
         names = (self.member.address, *self.disk.former_addresses)
@@ -193,6 +197,27 @@ def _check_left(spending: Spending, round_number: int) -> None:
         raise LimitError(
             f"round {round_number}: refused: {spending.taken:,} steps have spent the epsilon of "
             f"{spending.epsilon} that this federation has of each patient."
+        )
+
+
+def record_path(disk: HospitalDisk) -> Path:
+    """The file of what was spent, whatever links lead there: its lock is beside the file itself."""
+    return (disk.root / privacy_settings(disk).record).resolve()
+
+
+def check_budget(disk: HospitalDisk, config: Config) -> None:
+    """See that a federation trains as ``hospital.toml`` wants it, with differential privacy or without.
+
+    Raises:
+        ConfigError: it has differential privacy, and nothing says what may be spent.
+        LimitError: something says it, and this federation would spend without end.
+    """
+    if config.differential_privacy.on:
+        privacy_settings(disk)
+    elif disk.settings.privacy is not None:
+        raise LimitError(
+            "refused, for the budget here: this federation trains without differential privacy, and "
+            "hospital.toml has a table [privacy]. Without noise there is no end to what is spent."
         )
 
 

@@ -69,6 +69,21 @@ def noise(
         )
 
 
+@privacy_app.command("begin")
+def begin(
+    record: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RECORD", help="The file that privacy.record of hospital.toml names.", show_default=False
+        ),
+    ],
+) -> None:
+    """Make an empty record of what was spent on a hospital's patients, once."""
+    from fedcxr.store.privacy_record import PrivacyRecord
+
+    PrivacyRecord.begin(record)
+
+
 @privacy_app.command("spent")
 def spent(
     record: Annotated[
@@ -80,13 +95,10 @@ def spent(
     as_json: AsJson = False,
 ) -> None:
     """Show what was spent on a hospital's patients, federation by federation."""
-    from clients.privacy_record import PrivacyRecord
-    from fedcxr.errors import StoreError
+    from fedcxr.store.privacy_record import PrivacyRecord
     from fedcxr.terminal.console import Console
 
-    if not record.is_file():
-        raise StoreError(f"{record}: no such file: nothing has been spent that it would say.")
-    with PrivacyRecord.held(record) as held:
+    with PrivacyRecord.held(record.resolve()) as held:
         federations = held.federations
     rows = {name: {**one.statement, "allowed": one.epsilon} for name, one in federations.items()}
     if as_json:

@@ -21,7 +21,7 @@ class DifferentialPrivacy(Section):
     """
 
     # the most that a hospital spends of each patient in all rounds; unset: no guarantee
-    epsilon: Annotated[float, Field(gt=0.0, le=1000.0)] | None = None
+    epsilon: Annotated[float, Field(gt=0.0, le=100.0)] | None = None
     delta: Probability | None = None  # unset: half of one in the hospital's patients
     clip: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0  # length that a patient's gradient has at most
     # times the clip; unset: as much as epsilon wants in all rounds
@@ -80,6 +80,11 @@ class DifferentialPrivacy(Section):
             raise ValueError(f"{wants} data.labelled = 1: which patients keep labels may depend on others")
         if federation.calibrate:
             raise ValueError(f"{wants} federation.calibrate = false: statistics would be shared in the clear")
+        if federation.withholds:
+            raise ValueError(
+                f"{wants} federation.rare_labels = 'say': which labels a hospital has, one patient decides, "
+                "and a statement of it has no noise"
+            )
         if validation.policy == "committee":
             raise ValueError(
                 f"{wants} validation.policy = 'none': a committee's scores are of patients, without noise"

@@ -24,6 +24,7 @@ from fedcxr.report.shards import draw
 from fedcxr.run.evaluator import Evaluator
 from fedcxr.run.logfile import log_to
 from fedcxr.store.hospital_settings import HospitalData, HospitalLimits, HospitalPrivacy, HospitalSettings
+from fedcxr.store.privacy_record import PrivacyRecord
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.batch_statistics import batch_norms
 from fedcxr.training.first_model import read_pretrained, weights_digest
@@ -116,7 +117,8 @@ def open_or_create(
             f"federation.calibrate moves running statistics, and {config.model.name} with the encoder "
             f"{config.model.encoder} has none: set it to false."
         )
-    if config.privacy.envelope == "masked" and config.federation.rare_labels is None:
+    hides = config.privacy.envelope == "masked" and not config.differential_privacy.on
+    if hides and config.federation.rare_labels is None:
         config = config.with_changes({"federation.rare_labels": "withhold"})
     resolved, measurements = resolve(config, progress=progress)
     run.forget()
@@ -243,6 +245,7 @@ def _write_hospital(run: RunDirectory, index: int, name: str) -> None:
     spends, privacy = config.differential_privacy, None if before is None else before.privacy
     if privacy is None and spends.epsilon is not None:
         privacy = HospitalPrivacy(record="privacy.json", epsilon=spends.epsilon, delta=spends.delta)
+        PrivacyRecord.begin(path.with_name(privacy.record))
     settings = HospitalSettings(
         limits=HospitalLimits() if before is None else before.limits,  # somebody may have written them in
         privacy=privacy,

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -26,19 +27,19 @@ from fedcxr.training.preparation import Preparation, Ready
 
 logger = logging.getLogger(__name__)
 
-Make = Callable[[NDArray[np.int64]], list[Ready]]
-"""Makes the images of some indices ready."""
+Asked = TypeVar("Asked")
+"""What says which images are to be made ready."""
 
 
-class Ahead:
-    """Images made ready by a thread, those of one array of indices while those before it are used.
+class Ahead(Generic[Asked]):
+    """Images made ready by a thread, those that are asked for next while those before them are used.
 
     Attributes:
         waited: seconds for which whoever iterates had to wait, so far.
     """
 
-    def __init__(self, make: Make, indices: Iterable[NDArray[np.int64]]) -> None:
-        self._make, self._indices = make, indices
+    def __init__(self, make: Callable[[Asked], list[Ready]], asked: Iterable[Asked]) -> None:
+        self._make, self._asked = make, asked
         self.waited = 0.0
 
     def __iter__(self) -> Iterator[list[Ready]]:
@@ -47,7 +48,7 @@ class Ahead:
         alone = partial(torch.set_num_threads, 1)
         with ThreadPoolExecutor(1, "loader", initializer=alone) as pool:
             coming: Future[list[Ready]] | None = None
-            for each in itertools.chain(self._indices, [None]):
+            for each in itertools.chain(self._asked, [None]):
                 batch = None if coming is None else self._wait(coming)
                 coming = None if each is None else pool.submit(self._make, each)
                 if batch is not None:

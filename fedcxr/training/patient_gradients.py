@@ -65,7 +65,7 @@ class PatientGradients:
         self.size = sum(p.numel() for p in trained.values())
         self._sums = {name: torch.zeros_like(p, dtype=torch.int64) for name, p in trained.items()}
         loss = grad_and_value(self._loss)
-        self._gradients = vmap(loss, in_dims=(None, 0, 0, 0, 0), randomness="different")
+        self._gradients = vmap(loss, in_dims=(None, 0, 0, 0, 0), randomness="error")
         self._share = dict(_WHOLE)
         self._begin()
 
@@ -92,7 +92,8 @@ class PatientGradients:
             for name, gradient in gradients.items():
                 total[name] = total[name].add_(gradient) if name in total else gradient
         self.patients += patients
-        norms = torch.stack([g.flatten(1).norm(dim=1).double() for g in total.values()]).norm(dim=0)
+        lengths = [g.flatten(1).norm(dim=1, dtype=torch.float64) for g in total.values()]
+        norms = torch.stack(lengths).norm(dim=0)
         scale = (self._clip / norms.clamp(min=self._clip)) / self._grid
         scale = torch.where(torch.isfinite(norms), scale, 0.0).float()  # a gradient that is no number is none
         for name, gradient in total.items():

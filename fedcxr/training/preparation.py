@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,16 +78,30 @@ class Preparation:
         self._groups = examples.rows if groups is None else groups
 
     @torch.no_grad()
-    def ready(self, indices: NDArray[np.int64], parts: int = 1) -> list[Ready]:
+    def ready(
+        self,
+        indices: NDArray[np.int64],
+        parts: int = 1,
+        apart: Callable[[int], torch.Generator] | None = None,
+    ) -> list[Ready]:
         """The images of ``indices``, in the order in which they lie on disk, cut into so many parts.
 
         They are augmented as a whole, so that the number of parts changes no draw.
+
+        Args:
+            indices: of the examples.
+            parts: in which they come.
+            apart: a generator for each patient, where nobody's draws may depend on who else is there.
         """
         examples, runtime = self._examples, self._runtime
         indices = in_disk_order(examples, indices)
         batch = read_batch(examples, indices)
         images = runtime.to_device(batch.images)
-        views = normalise(augment(images.repeat(self._views, 1, 1, 1), self._augmentation, self._strength))
+        if apart is None:
+            augmented = augment(images.repeat(self._views, 1, 1, 1), self._augmentation, self._strength)
+        else:
+            augmented = self._augmented_apart(images, self._owners[indices], apart)
+        views = normalise(augmented)
         clean = normalise(images) if self._clean else None
         targets, mask, counted, openly = self._labels(batch)
         counts = _counts(counted, openly)
@@ -111,6 +126,16 @@ class Preparation:
             )
             start += size
         return ready
+
+    def _augmented_apart(
+        self, images: Tensor, owners: NDArray[np.int64], own: Callable[[int], torch.Generator]
+    ) -> Tensor:
+        """A view of each image, those of a patient drawn by the patient's own generator."""
+        views = torch.empty_like(images)
+        for owner in np.unique(owners).tolist():
+            places = torch.from_numpy(np.flatnonzero(owners == owner)).to(images.device)
+            views[places] = augment(images[places], own(owner), self._strength)
+        return views
 
     def _labels(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Targets, mask, what of them counts and what is open, each (B, 14)."""

@@ -26,6 +26,7 @@ from fedcxr.models.network import Network
 from fedcxr.models.runtime import Runtime
 from fedcxr.privacy.dp.noise import SecureNoise
 from fedcxr.privacy.dp.plan import PrivacyPlan
+from fedcxr.seeds import derive_seed
 from fedcxr.training.finite import check_finite
 from fedcxr.training.loader import Ahead
 from fedcxr.training.objectives.term import Term, TermContext, TermSpec
@@ -112,7 +113,7 @@ def train_privately(
             runtime=runtime,
             views=1,
             clean=False,
-            augmentation=torch.Generator().manual_seed(noise.seed()),
+            augmentation=torch.Generator(),  # whose draws nobody asks for
         )
         at_once = max(1, training.batch_size // training.accumulate)
         fit = max(1, _VALUES // gradients.size)
@@ -121,10 +122,14 @@ def train_privately(
             for _ in range(steps)
         ]
 
-        def make(indices: NDArray[np.int64]) -> list[Ready]:
-            return preparation.ready(indices, parts=patients.parts(indices, at_once))
+        secret = noise.seed()
 
-        chunks = Ahead(make, (chunk for step in taken for chunk in step))
+        def make(chunk: tuple[int, NDArray[np.int64]]) -> list[Ready]:
+            number, indices = chunk
+            parts = patients.parts(indices, at_once)
+            return preparation.ready(indices, parts, lambda owner: _generator(secret, number, owner))
+
+        chunks = Ahead(make, ((number, chunk) for number, step in enumerate(taken) for chunk in step))
         ready = iter(chunks)
         for number, step in enumerate(taken):
             for _ in step:
@@ -197,11 +202,20 @@ class Patients:
 
 
 def check_unmixed(model: nn.Module) -> None:
-    """See that no layer computes one image's output from another's.
+    """See that no layer computes one image's output from another's, nor from how many there are.
 
     Raises:
-        ConfigError: BatchNorm would.
+        ConfigError: BatchNorm would, and so would dropout, which draws for one image after the other.
     """
+    for name, module in model.named_modules():
+        rate = getattr(module, "drop_prob", None) or (
+            module.p if isinstance(module, nn.modules.dropout._DropoutNd) else 0.0
+        )
+        if rate and module.training:
+            raise ConfigError(
+                f"differential_privacy.epsilon: {name} drops a share of {rate:g} of what it sees, at random, "
+                "and its draws depend on who else is there: choose another model.encoder."
+            )
     mixing = [n for n, m in model.named_modules() if isinstance(m, _BatchNorm) and m.training]
     if mixing:
         raise ConfigError(
@@ -227,6 +241,15 @@ def terms_by_image(
             )
     context = TermContext(config, examples, runtime.device, {}, model, {})
     return {term: (term.make(context), weight) for term, weight in phase.terms.items()}
+
+
+def _generator(secret: int, step: int, patient: int) -> torch.Generator:
+    """Of a patient's augmentation in a step: the same whoever else is in it.
+
+    So it need not be hidden for the noise to cover the patient; torch takes 32 bits of a seed, which hide
+    nothing.
+    """
+    return torch.Generator().manual_seed(derive_seed(secret, "augment", step, patient))
 
 
 def _in_order(part: Ready) -> Ready:

@@ -86,16 +86,21 @@ def test_an_epsilon_that_its_steps_cost_is_not_less() -> None:
     [
         ({"steps": 1.0}, "metrics' steps"),
         ({"epsilon": 4.5}, "metrics' epsilon"),
+        ({"epsilon": 0.0}, "metrics' epsilon"),
         ({"clip": 2.0}, "metrics' clip"),
         ({"noise_multiplier": 0.3}, "metrics' epsilon"),
+        ({"noise_multiplier": 100.0}, "metrics' noise_multiplier"),
         ({"noise_multiplier": 0.0}, "metrics' epsilon"),
         ({"noise_multiplier": -1.0}, "metrics' epsilon"),
-        ({"sample_rate": 1.0}, "metrics' epsilon"),
-        ({"sample_rate": 1.5}, "metrics' privacy"),
-        ({"steps": 10.5}, "metrics' privacy"),
+        ({"sample_rate": 1.0}, "metrics' sample_rate"),
+        ({"sample_rate": 1.5}, "metrics' sample_rate"),
+        ({"sample_rate": 5e-324}, "metrics' sample_rate"),
+        ({"sample_rate": 1e-4}, "metrics' sample_rate"),
+        ({"steps": 10.5}, "metrics' steps"),
         ({"steps": 1e11}, "metrics' epsilon"),
-        ({"delta": 0.0}, "metrics' privacy"),
-        ({"delta": 1.0}, "metrics' privacy"),
+        ({"delta": 0.0}, "metrics' delta"),
+        ({"delta": 0.99}, "metrics' delta"),
+        ({"delta": 1e-12}, "metrics' delta"),
     ],
 )
 def test_a_claim_that_does_not_fit_is_found_and_ends_no_audit(changed: dict[str, float], where: str) -> None:
@@ -103,9 +108,32 @@ def test_a_claim_that_does_not_fit_is_found_and_ends_no_audit(changed: dict[str,
     assert where in found
 
 
+def test_the_first_claim_is_held_to_the_configuration_too() -> None:
+    """Nothing before it, and nothing after: what it states follows from a number of patients."""
+    for changed in ({"delta": 0.9}, {"sample_rate": 1.0}, {"sample_rate": 5e-324}, {"sample_rate": 0.001}):
+        report = report_of({**honest(1), **changed})
+        assert report.findings, changed
+    weak = {**honest(1), "noise_multiplier": 0.2, "epsilon": 3.9}
+    assert [f.where for f in report_of(weak).findings] == ["metrics' epsilon"]
+
+
+def test_noise_that_the_configuration_gives_is_the_one_to_have() -> None:
+    config = configured(noise_multiplier=2.0)
+    found = [f.where for f in report_of(honest(1), config=config).findings]
+    assert "metrics' noise_multiplier" in found
+
+
+def test_a_round_has_no_more_steps_than_there_are() -> None:
+    report = AuditReport()
+    collected = PrivacyClaims(CONFIG, report)
+    said = {**honest(1), "steps": 3.0 * PLAN.round_steps, "epsilon": PLAN.spent(3 * PLAN.round_steps)}
+    collected.take(1, {HOSPITAL: metrics(said, steps=3 * PLAN.round_steps)})
+    assert [f.where for f in report.findings] == ["metrics' steps"]
+
+
 def test_the_federations_delta_is_the_one_to_have() -> None:
     config = configured(delta=1e-6)
-    assert [f.where for f in report_of(honest(1), config=config).findings] == ["metrics' delta"]
+    assert "metrics' delta" in [f.where for f in report_of(honest(1), config=config).findings]
 
 
 def test_a_hospital_that_says_nothing_or_too_much_is_found() -> None:

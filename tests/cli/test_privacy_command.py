@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from clients.privacy_record import PrivacyRecord, Release, Spending
 from fedcxr.cli.app import app
 from fedcxr.config import Config
 from fedcxr.errors import ConfigError, StoreError
 from fedcxr.privacy.dp.plan import PrivacyPlan
+from fedcxr.store.privacy_record import PrivacyRecord, Release, Spending
 
 
 @pytest.fixture
@@ -53,8 +53,9 @@ def test_noise_is_said_before_anybody_trains() -> None:
 
 def test_what_was_spent_is_shown(private: Config, tmp_path: Path) -> None:
     path = tmp_path / "privacy.json"
-    with pytest.raises(StoreError, match="no such file"):
+    with pytest.raises(StoreError, match="no record of what was spent"):
         said("spent", str(path))
+    said("begin", str(path))
     begun = Spending.beginning(PrivacyPlan.of(private, 40))
     with PrivacyRecord.held(path) as record:
         record.write("ab/north", begun.with_release(Release.new(1, bytes(32), begun.round_steps)))

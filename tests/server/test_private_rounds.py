@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from unittest.mock import patch
 
@@ -13,7 +14,6 @@ from federation import Recorder, run_federation
 from clients import private_training
 from clients.disk import HospitalDisk
 from clients.hospital import Hospital
-from clients.privacy_record import PrivacyRecord
 from fedcxr.audit.audit import audit
 from fedcxr.config import Config, Phantom
 from fedcxr.data.phantom import generate
@@ -21,6 +21,7 @@ from fedcxr.errors import ConfigError, QuorumError, StoreError
 from fedcxr.messages import RegisterRequest, UpdateReply
 from fedcxr.report.summary import write_summary
 from fedcxr.round_lines import read_rounds
+from fedcxr.store.privacy_record import PrivacyRecord
 from fedcxr.store.run_directory import RunDirectory
 from fedcxr.training.private_trainer import train_privately
 from server.events import HospitalAnswered
@@ -155,6 +156,8 @@ def shared_budget(run: RunDirectory, index: int, record: Path, epsilon: float) -
     path = run.hospital(index) / "hospital.toml"
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [f'record = "{record}"', f"epsilon = {epsilon}"]
+    if not record.exists():
+        PrivacyRecord.begin(record)
     head = 'name = "x"\nledger = "off"\n[data]\nroot = "x"\n'
     path.write_text(head + "\n".join(["[privacy]", *lines]) + "\n", encoding="utf-8")
 
@@ -177,6 +180,43 @@ def test_federations_over_the_same_patients_add_up(private: Config, tmp_path: Pa
     second = RunDirectory(tmp_path / "run-1", trusted=True)
     assert [len(line.included) for line in read_rounds(second)] == [2, 2]
     assert audit(second, []).findings == []
+
+
+def test_a_hospital_with_a_budget_takes_no_part_in_training_without_noise(
+    private: Config, tmp_path: Path
+) -> None:
+    run, record = RunDirectory(tmp_path / "run"), tmp_path / "spent.json"
+    shared_budget(run, 0, record, 100.0)
+    run_federation(private.with_changes({"differential_privacy.epsilon": None}), run.root)
+    assert [len(line.hospitals) for line in read_rounds(RunDirectory(run.root, trusted=True))] == [2, 2]
+    log = (run.hospital(0) / "hospital.log").read_text()
+    assert "this federation trains without differential privacy" in log
+    with PrivacyRecord.held(record) as held:
+        assert not held.federations
+
+
+def test_a_record_that_does_not_know_of_what_was_released_trains_nobody(
+    ended: RunDirectory, tmp_path: Path
+) -> None:
+    disk = HospitalDisk(Path(shutil.copytree(ended.hospital(0), tmp_path / "hospital")))
+    (disk.root / "privacy.json").unlink()
+    training = private_training.PrivateTraining(disk, Hospital(disk).member, 9)
+    with pytest.raises(StoreError, match="`fedcxr privacy begin` makes an empty one"):
+        training.check(3, bytes(32))
+    PrivacyRecord.begin(disk.root / "privacy.json")
+    with pytest.raises(StoreError, match="says nothing of this federation, in which this hospital released"):
+        training.check(3, bytes(32))
+    with pytest.raises(StoreError, match="is there already"):
+        PrivacyRecord.begin(disk.root / "privacy.json")
+
+
+def test_two_links_to_one_record_are_one_record(ended: RunDirectory, tmp_path: Path) -> None:
+    shared = tmp_path / "shared.json"
+    PrivacyRecord.begin(shared)
+    disk = HospitalDisk(Path(shutil.copytree(ended.hospital(0), tmp_path / "hospital")))
+    (disk.root / "privacy.json").unlink()
+    (disk.root / "privacy.json").symlink_to(shared)
+    assert private_training.record_path(disk) == shared.resolve()
 
 
 def test_deltas_have_a_bound_of_the_hospitals_own(private: Config, tmp_path: Path) -> None:

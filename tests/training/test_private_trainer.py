@@ -24,7 +24,7 @@ from fedcxr.training.objectives.bce import masked_bce
 from fedcxr.training.patient_gradients import PatientGradients
 from fedcxr.training.phases import Phase
 from fedcxr.training.preparation import Preparation
-from fedcxr.training.private_trainer import Patients, terms_by_image, train_privately
+from fedcxr.training.private_trainer import Patients, check_unmixed, terms_by_image, train_privately
 
 MakeShard = Callable[..., Examples]
 MakeConfig = Callable[..., Config]
@@ -282,6 +282,32 @@ def test_a_layer_that_mixes_patients_is_refused(patients: Examples, make_config:
     ).with_changes({"differential_privacy.epsilon": 8.0})
     with pytest.raises(ConfigError, match=r"encoder\.1 normalises by its batch"):
         learned(config, patients)
+
+
+def test_a_layer_that_drops_at_random_is_refused(config: Config) -> None:
+    model = create_model(config.model, seed=0)
+    model.train()
+    check_unmixed(model)
+    model.classifier = torch.nn.Sequential(torch.nn.Dropout(0.1), model.classifier)  # type: ignore[assignment]
+    model.train()
+    with pytest.raises(ConfigError, match=r"classifier\.0 drops a share of 0\.1"):
+        check_unmixed(model)
+
+
+def test_nobodys_augmentation_depends_on_who_else_is_there(patients: Examples, config: Config) -> None:
+    """Whatever the seed, known or not: so that it need not be hidden."""
+    assert patients.patients is not None
+    strong = config.with_changes({"training.augmentation": 1.0})
+    preparation = preparation_of(patients, strong)
+
+    def views(numbers: list[int], step: int = 0) -> dict[int, Tensor]:
+        rows = np.flatnonzero(np.isin(patients.patients, 7 * np.array(numbers)))
+        part = preparation.ready(rows, 1, lambda owner: private_trainer._generator(5, step, owner))[0]
+        return {number: part.views[part.owners == 7 * number] for number in numbers}
+
+    everybody, fewer = views([0, 1, 2, 3]), views([1, 3])
+    assert all(torch.equal(everybody[number], fewer[number]) for number in (1, 3))
+    assert not torch.equal(views([1], step=1)[1], fewer[1])
 
 
 def test_a_term_that_compares_images_is_refused(make_config: MakeConfig) -> None:

@@ -44,10 +44,7 @@ class PrivacyPlan:
         """
         wanted = config.differential_privacy
         assert wanted.epsilon is not None
-        batch = min(config.training.batch_size, patients)
-        rate = batch / patients
-        delta = 0.5 / patients if wanted.delta is None else wanted.delta
-        round_steps = config.training.local_epochs * max(1, round(patients / batch))
+        rate, delta, round_steps = counted(config, patients)
         steps = config.federation.rounds * round_steps
         if wanted.noise_multiplier is None:
             step = NoisyStep(rate, noise_multiplier_for(rate, steps, wanted.epsilon, delta))
@@ -59,3 +56,11 @@ class PrivacyPlan:
     def spent(self, steps: int) -> float:
         """Epsilon of so many steps."""
         return self.step.epsilon(steps, self.delta)
+
+
+def counted(config: Config, patients: int) -> tuple[float, float, int]:
+    """What follows from a hospital's number of patients: the sampling rate, delta, and steps in a round."""
+    batch = min(config.training.batch_size, patients)
+    wanted = config.differential_privacy.delta
+    steps = config.training.local_epochs * max(1, round(patients / batch))
+    return batch / patients, 0.5 / patients if wanted is None else wanted, steps

@@ -67,7 +67,7 @@ def configured(**dp: float) -> Config:
         "data": {"root": "none"},
         "model": {"name": "compact", "norm": "group"},
         "training": {"self_supervised": "none", "batch_size": 20, "local_epochs": 2},
-        "federation": {"rounds": 5},
+        "federation": {"rounds": 5, "min_hospitals": 3},
         "differential_privacy": {"epsilon": 2.0, **dp},
     }
     return validate(tree, where="plan")
@@ -107,6 +107,7 @@ def test_with_less_noise_fewer_steps_are_taken() -> None:
         ("model.checkpointing", True, "gradients of single patients"),
         ("validation.policy", "committee", "scores are of patients"),
         ("data.labelled", 0.5, "may depend on others"),
+        ("federation.rare_labels", "withhold", "a statement of it has no noise"),
         ("privacy.losses", True, "a loss is of patients"),
     ],
 )

@@ -152,10 +152,10 @@ class PrivacyRecord:
     @classmethod
     @contextlib.contextmanager
     def held(cls, path: Path) -> Iterator[Self]:
-        """The file's content, while no other process of this machine changes it; empty where there is none.
+        """The file's content, while no other process of this machine changes it.
 
         Raises:
-            StoreError: it is damaged, or its folder is not there or cannot be written to.
+            StoreError: it is not there, or damaged, or its folder cannot be written to.
         """
         try:
             lock = path.with_name(path.name + ".lock").open("ab")
@@ -164,6 +164,18 @@ class PrivacyRecord:
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield cls(path, _read(path))
+
+    @classmethod
+    def begin(cls, path: Path) -> None:
+        """Make an empty record, once: one that is not there trains nobody.
+
+        Raises:
+            StoreError: there is one.
+            UnwritableError: it cannot be written.
+        """
+        if path.exists():
+            raise StoreError(f"{path}: is there already, and stays as it is.")
+        files.write(path, _File(federations={}).model_dump_json(indent=1) + "\n", mode=0o600)
 
     def of(self, key: str) -> Spending | None:
         """The spending of a hospital in a federation; None before it begins."""
@@ -188,7 +200,10 @@ class PrivacyRecord:
 
 def _read(path: Path) -> dict[str, Spending]:
     if not path.exists():
-        return {}
+        raise StoreError(
+            f"{path}: no record of what was spent on these patients is there, so nothing is trained on them. "
+            "If nothing ever was, `fedcxr privacy begin` makes an empty one; else put the right one there."
+        )
     try:
         tree = json_text.parse(bounded.read(path, _LONGEST), _LONGEST)
         return dict(_File.model_validate(tree).federations)
