@@ -207,7 +207,7 @@ def _read(path: Path) -> dict[str, Spending]:
     try:
         tree = json_text.parse(bounded.read(path, _LONGEST), _LONGEST)
         return dict(_File.model_validate(tree).federations)
-    except (StoreError, ValidationError, ValueError) as error:
+    except (OSError, StoreError, ValidationError, ValueError) as error:
         raise StoreError(
             f"{path}: damaged: {error!s:.300}. What was spent on these patients is not known, so nothing is "
             "trained on them. Restore the newest copy, and add by hand what came after it."
